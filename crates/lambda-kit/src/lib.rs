@@ -1,0 +1,1 @@
+//! Start-up of a Lambda function: configuration, tracing, SDK clients.

@@ -1,0 +1,1 @@
+//! Amazon Redshift: Data API driver, COPY JOB as types, policies, integrations.

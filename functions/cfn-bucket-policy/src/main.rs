@@ -1,0 +1,3 @@
+//! Custom::BucketPolicyStatements.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Custom::CopyJob.
+
+fn main() {}

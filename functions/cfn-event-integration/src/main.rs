@@ -1,0 +1,3 @@
+//! Custom::S3EventIntegration.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Custom::RedshiftResourcePolicy.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Custom::SecretEndpoint.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Custom::WarehouseRole.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The stand-in for Amazon Redshift on real PostgreSQL.
+
+fn main() {}
