@@ -1,0 +1,89 @@
+//! Physical resource ids: deterministic, ours, and recognisable.
+
+use crate::request::Owner;
+
+/// The id of a resource whose Create failed before it made anything.
+///
+/// CloudFormation sends a Delete for it during the rollback; that Delete succeeds without work.
+pub const CREATE_FAILED: &str = "custom-resource:create-failed";
+
+/// Longest physical id CloudFormation accepts, in bytes (1 KB).
+const LONGEST: usize = 1024;
+
+/// The id of one resource: `<kind>:<owner tag>:<identity>`.
+///
+/// The identity is made of the properties that identify the resource and of nothing else. A change of identity in an
+/// Update is a replacement: CloudFormation deletes the old id after the update succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhysicalId {
+    kind: String,
+    tag: String,
+    identity: String,
+}
+
+impl PhysicalId {
+    /// The id of `owner`'s resource of the given kind. An identity that would not fit in 1 KB is replaced by its hash.
+    pub fn new(kind: &str, owner: &Owner, identity: &str) -> Self {
+        let room = LONGEST.saturating_sub(kind.len() + owner.tag().len() + 2);
+        let identity = if identity.len() <= room {
+            identity.to_owned()
+        } else {
+            use sha2::{Digest, Sha256};
+            format!("sha256-{}", hex::encode(Sha256::digest(identity.as_bytes())))
+        };
+        Self { kind: kind.to_owned(), tag: owner.tag().to_owned(), identity }
+    }
+
+    /// Reads an id of this kind; `None` for every other text, such as an id that CloudFormation made up for a Create
+    /// that never answered.
+    pub fn parse(kind: &str, text: &str) -> Option<Self> {
+        let rest = text.strip_prefix(kind)?.strip_prefix(':')?;
+        let (tag, identity) = rest.split_once(':')?;
+        let is_tag = tag.len() == 8 && tag.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+        is_tag.then(|| Self { kind: kind.to_owned(), tag: tag.to_owned(), identity: identity.to_owned() })
+    }
+
+    /// The owner's tag.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// What identifies the resource.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+}
+
+impl std::fmt::Display for PhysicalId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.kind, self.tag, self.identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_it_was_written() {
+        let id = PhysicalId::new("kind", &Owner::new("stack", "logical"), "arn:with:colons");
+        assert_eq!(PhysicalId::parse("kind", &id.to_string()), Some(id));
+    }
+
+    #[test]
+    fn ids_of_others_are_not_ours() {
+        for text in
+            [CREATE_FAILED, "stack-Logical-1ABC", "kind", "kind:", "kind:xyz:identity", "other:0a0b0c0d:x"]
+        {
+            assert_eq!(PhysicalId::parse("kind", text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_identity_of_any_length_gives_an_id_of_at_most_one_kilobyte() {
+        let owner = Owner::new("stack", "logical");
+        let long = PhysicalId::new("kind", &owner, &"x".repeat(5000));
+        assert!(long.to_string().len() <= 1024);
+        assert_ne!(long, PhysicalId::new("kind", &owner, &"x".repeat(5001)));
+    }
+}

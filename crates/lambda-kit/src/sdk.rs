@@ -1,0 +1,51 @@
+//! One SDK configuration for every client of a function.
+//!
+//! Built from the variables that Lambda sets, without the default loader: a function needs neither profiles nor
+//! IMDS nor SSO, and their code would be half of its size. See docs/decisions/0002-sdk-configuration.md.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::Builder as HttpClientBuilder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+
+use crate::env::{Env, EnvError};
+use crate::grants::Patience;
+
+/// The configuration from Lambda's own variables: credentials, `AWS_REGION`, and `AWS_ENDPOINT_URL` where it is set.
+///
+/// # Errors
+/// A variable that Lambda always sets is missing.
+pub fn config(env: Env<'_>, patience: Patience) -> Result<SdkConfig, EnvError> {
+    let credentials = Credentials::new(
+        env.required("AWS_ACCESS_KEY_ID")?,
+        env.required("AWS_SECRET_ACCESS_KEY")?,
+        env.optional("AWS_SESSION_TOKEN"),
+        None,
+        "LambdaEnvironment",
+    );
+    let http = HttpClientBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(env.required("AWS_REGION")?))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(http)
+        .sleep_impl(TokioSleep::new())
+        .time_source(SystemTimeSource::new())
+        .retry_config(patience.retries())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .build(),
+        );
+    config.set_endpoint_url(env.optional("AWS_ENDPOINT_URL"));
+    Ok(config.build())
+}
