@@ -1,0 +1,42 @@
+"""All concerns of the extension, in the order in which they are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+
+from . import (
+    authorization,
+    cfn_network,
+    cfn_redshift,
+    cfn_secrets,
+    control,
+    custom_resources,
+    events,
+    forwarding,
+    holds,
+    identity,
+    recorder,
+    s3_events,
+    s3_policies,
+    secrets,
+)
+from .patching import Target
+
+_PATCHING: tuple[ModuleType, ...] = (
+    identity, recorder, s3_policies, s3_events, forwarding, secrets, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
+    holds, control,
+)
+_USING: tuple[ModuleType, ...] = (authorization, events)
+
+
+def targets() -> Iterator[Target]:
+    """Every name of MiniStack the extension depends on."""
+    for concern in (*_PATCHING, *_USING):
+        yield from concern.TARGETS
+
+
+def install() -> None:
+    """Install every concern."""
+    for concern in _PATCHING:
+        concern.install()

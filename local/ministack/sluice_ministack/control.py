@@ -1,0 +1,161 @@
+"""The gateway's own paths, ``/_sluice/*``: seam 2 of local/README.md, and what tests use (README.md beside this package)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import ministack.app as app
+
+from . import authorization, custom_resources, events, holds, recorder, s3_events
+from .patching import Target, wrap
+
+TARGETS = (
+    Target("ministack.app", "_handle_post_body_shortcuts", ("method", "path", "headers", "body", "query_params", "request_id")),
+)
+
+PREFIX = "/_sluice/"
+Answer = tuple[int, dict[str, str], bytes]
+Query = dict[str, list[str]]
+
+
+class BadRequest(Exception):
+    """The request to a ``/_sluice/`` path is not usable; the text says why."""
+
+
+def _answer(value: Any, status: int = 200) -> Answer:
+    return status, {"Content-Type": "application/json"}, json.dumps(value).encode()
+
+
+def _field(request: dict[str, Any], name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"the field {name!r} must be a text that is not empty, found {value!r}")
+    return value
+
+
+def _authorize(request: dict[str, Any]) -> Answer:
+    return _answer(authorization.for_principal(
+        _field(request, "access_key"), _field(request, "action"), _field(request, "resource"),
+        request.get("region") or "us-east-1", request.get("context") or {}, request.get("resource_policy"),
+        request.get("resource_account")).as_json())
+
+
+def _authorize_service(request: dict[str, Any]) -> Answer:
+    return _answer(authorization.for_service(
+        _field(request, "service"), _field(request, "action"), _field(request, "resource"), request.get("context") or {},
+        request.get("resource_policy")).as_json())
+
+
+def _bucket(request: dict[str, Any]) -> Answer:
+    found = s3_events.describe_bucket(_field(request, "bucket"))
+    return _answer({"message": f"no bucket {request['bucket']}"}, 404) if found is None else _answer(found)
+
+
+def _bucket_notification(request: dict[str, Any]) -> Answer:
+    try:
+        found = s3_events.change_entry(_field(request, "bucket"), _field(request, "integration_arn"), _field(request, "operation"))
+    except ValueError as problem:
+        raise BadRequest(str(problem)) from problem
+    return _answer({}) if found else _answer({"message": f"no bucket {request['bucket']}"}, 404)
+
+
+def _event(request: dict[str, Any]) -> Answer:
+    events.put(_field(request, "account"), _field(request, "region"), _field(request, "source"), _field(request, "detail_type"),
+               [str(arn) for arn in request.get("resources") or []], request.get("detail") or {})
+    return _answer({})
+
+
+def _hold(request: dict[str, Any]) -> Answer:
+    phase = request.get("phase", "before")
+    if phase not in holds.PHASES:
+        raise BadRequest(f"phase must be before or after, found {phase!r}")
+    number = holds.order(holds.Hold(
+        _field(request, "action"), request.get("resource", "*"), request.get("principal", "*"), phase,
+        int(request.get("skip", 0)), float(request.get("seconds", holds.DEFAULT_SECONDS))))
+    return _answer({"hold": number})
+
+
+_POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
+    "authorize": _authorize,
+    "authorize-service": _authorize_service,
+    "bucket": _bucket,
+    "bucket-notification": _bucket_notification,
+    "event": _event,
+    "hold": _hold,
+}
+
+
+async def _one_hold(method: str, rest: str, query: Query) -> Answer:
+    text, _, verb = rest.partition("/")
+    hold = holds.get(int(text)) if text.isdigit() else None
+    if hold is None:
+        return _answer({"message": f"no hold {text}"}, 404)
+    if (method, verb) in (("POST", "release"), ("DELETE", "")):
+        holds.release(int(text))
+        return _answer({})
+    if (method, verb) != ("GET", ""):
+        raise BadRequest(f"no {method} on a hold's {verb or 'state'}")
+    try:
+        await asyncio.wait_for(hold.caught_event.wait(), float(query.get("wait", ["0"])[0]))
+    except TimeoutError:
+        pass
+    return _answer(hold.state())
+
+
+def _calls(method: str, query: Query) -> Answer:
+    if method == "DELETE":
+        recorder.clear()
+        return _answer({})
+
+    def one(name: str, default: str = "") -> str:
+        return query.get(name, [default])[0]
+
+    return _answer({"calls": recorder.calls(int(one("since", "0")), one("principal"), one("action"))})
+
+
+async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
+    """Answer one request below ``/_sluice/``."""
+    name = path[len(PREFIX):]
+    try:
+        if name == "health" and method == "GET":
+            return _answer({"status": "ok"})
+        if name == "calls" and method in ("GET", "DELETE"):
+            return _calls(method, query)
+        if name == "holds" and method == "DELETE":
+            holds.release_all()
+            return _answer({})
+        if name.startswith("hold/"):
+            return await _one_hold(method, name[len("hold/"):], query)
+        if name == "custom-resources" and method == "GET":
+            return _answer({"requests": custom_resources.requests()})
+        if method != "POST" or name not in _POSTS:
+            return _answer({"message": f"no {method} {path}"}, 404)
+        request = json.loads(body or b"{}")
+        if not isinstance(request, dict):
+            raise BadRequest("the body must be a JSON object")
+        return _POSTS[name](request)
+    except (BadRequest, ValueError) as problem:
+        return _answer({"message": f"{path}: {problem}"}, 400)
+
+
+Shortcuts = Callable[..., Awaitable[Any]]
+
+
+def _with_our_paths(original: Shortcuts) -> Shortcuts:
+    async def shortcuts(method: str, path: str, headers: dict[str, str], body: bytes, query_params: Query,
+                        request_id: str) -> Any:
+        if path.startswith(PREFIX):
+            return await handle(method, path, body, query_params)
+        if path.startswith(custom_resources.RESPONSE_PREFIX):
+            return custom_resources.receive(method, path, headers, body, query_params)
+        return await original(method, path, headers, body, query_params, request_id)
+
+    return shortcuts
+
+
+def install() -> None:
+    """Serve our paths before MiniStack's."""
+    wrap(app, "_handle_post_body_shortcuts", _with_our_paths)

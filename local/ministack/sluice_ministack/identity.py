@@ -1,0 +1,88 @@
+"""Who calls, and mends of MiniStack's IAM evaluation.
+
+- ``aws:PrincipalArn`` of a role session is the ARN of the role, not of the session [page: AWS global condition context keys].
+  MiniStack gives the session's ARN, so a condition on the role's ARN never matches.
+- sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md). MiniStack verifies the signature of every
+  key that is not a 12-digit root key, so such a request would be refused. It is told apart by its signed headers: ``host`` alone,
+  and no x-amz-date, which no AWS SDK sends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import iam as iam_service
+
+from .patching import Target, wrap
+from .stand_in import Caller
+
+TARGETS = (
+    Target("ministack.core.iam_evaluator", "_resolve_condition_key", ("key", "ctx")),
+    Target("ministack.core.iam_evaluator", "authenticate", ("access_key_id", "account_id")),
+    Target("ministack.core.iam_evaluator", "_signed_request"),
+    Target("ministack.core.iam_evaluator", "caller_arn", ()),
+    Target("ministack.core.iam_evaluator", "resolve_credential", ("access_key_id", "account_id", "session_token")),
+    Target("ministack.core.responses", "get_account_id", ()),
+    Target("ministack.core.responses", "get_region", ()),
+    Target("ministack.services.iam", "_roles"),
+)
+
+_SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
+_UNSIGNED = re.compile(r"SignedHeaders=host\s*,")
+
+
+def role_of_session(principal_arn: str) -> str:
+    """The role's ARN for a session's ARN, any other ARN as it is."""
+    session = _SESSION.fullmatch(principal_arn)
+    if session is None:
+        return principal_arn
+    role = iam_service._roles.get_scoped(session["account"], None, session["role"])
+    if role and role.get("Arn"):
+        return str(role["Arn"])
+    return f"arn:{session['partition']}:iam::{session['account']}:role/{session['role']}"
+
+
+def caller(access_key: str) -> Caller:
+    """The caller of the request that is being served."""
+    return Caller(get_account_id(), get_region(), iam_evaluator.caller_arn(), access_key)
+
+
+def principal_of(access_key: str) -> str:
+    """The ARN behind an access key, ``"unknown"`` when there is none."""
+    credential = iam_evaluator.resolve_credential(access_key or "", None)
+    return credential.principal_arn if isinstance(credential, iam_evaluator.ResolvedCredential) else "unknown"
+
+
+def acts_for_caller(headers: dict[str, str]) -> bool:
+    """Whether a request names a principal without a signature, as sluice-redshift does."""
+    return bool(_UNSIGNED.search(headers.get("authorization", ""))) and "x-amz-date" not in headers
+
+
+def _with_role_arn(original: Callable[..., Any]) -> Callable[..., Any]:
+    def resolve_condition_key(key: str, ctx: Any) -> Any:
+        if key.lower() == "aws:principalarn":
+            return role_of_session(ctx.principal_arn)
+        return original(key, ctx)
+
+    return resolve_condition_key
+
+
+def _without_signature(original: Callable[..., Any]) -> Callable[..., Any]:
+    def authenticate(access_key_id: str, account_id: str) -> Any:
+        request = iam_evaluator._signed_request.get()
+        if request is not None and request.access_key_id == access_key_id and acts_for_caller(request.headers):
+            iam_evaluator._signed_request.set(None)
+            return None
+        return original(access_key_id, account_id)
+
+    return authenticate
+
+
+def install() -> None:
+    """Mend the evaluation."""
+    wrap(iam_evaluator, "_resolve_condition_key", _with_role_arn)
+    wrap(iam_evaluator, "authenticate", _without_signature)
