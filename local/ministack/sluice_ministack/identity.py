@@ -2,6 +2,8 @@
 
 - ``aws:PrincipalArn`` of a role session is the ARN of the role, not of the session [page: AWS global condition context keys].
   MiniStack gives the session's ARN, so a condition on the role's ARN never matches.
+- ``aws:ResourceAccount`` of an S3 resource is the account that owns the bucket; an S3 ARN names none, and MiniStack gives the caller's.
+- ``aws:SecureTransport`` is true: loopback stands in for TLS here, and the templates deny plain HTTP.
 - sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md). MiniStack verifies the signature of every
   key that is not a 12-digit root key, so such a request would be refused. It is told apart by its signed headers: ``host`` alone,
   and no x-amz-date, which no AWS SDK sends.
@@ -16,6 +18,7 @@ from typing import Any
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam as iam_service
+from ministack.services import s3
 
 from .patching import Target, wrap
 from .stand_in import Caller
@@ -29,6 +32,7 @@ TARGETS = (
     Target("ministack.core.responses", "get_account_id", ()),
     Target("ministack.core.responses", "get_region", ()),
     Target("ministack.services.iam", "_roles"),
+    Target("ministack.services.s3", "_bucket_owner_account", ("name",)),
 )
 
 _SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
@@ -62,10 +66,21 @@ def acts_for_caller(headers: dict[str, str]) -> bool:
     return bool(_UNSIGNED.search(headers.get("authorization", ""))) and "x-amz-date" not in headers
 
 
-def _with_role_arn(original: Callable[..., Any]) -> Callable[..., Any]:
+def _bucket_owner(resource_arn: str) -> str | None:
+    _, separator, name = resource_arn.partition(":s3:::")
+    owner: str | None = s3._bucket_owner_account(name.split("/", 1)[0]) if separator else None
+    return owner
+
+
+def _as_on_aws(original: Callable[..., Any]) -> Callable[..., Any]:
     def resolve_condition_key(key: str, ctx: Any) -> Any:
-        if key.lower() == "aws:principalarn":
+        name = key.lower()
+        if name == "aws:principalarn":
             return role_of_session(ctx.principal_arn)
+        if name == "aws:securetransport":
+            return "true"
+        if name in ("aws:resourceaccount", "s3:resourceaccount"):
+            return _bucket_owner(ctx.resource_arn) or original(key, ctx)
         return original(key, ctx)
 
     return resolve_condition_key
@@ -84,5 +99,5 @@ def _without_signature(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def install() -> None:
     """Mend the evaluation."""
-    wrap(iam_evaluator, "_resolve_condition_key", _with_role_arn)
+    wrap(iam_evaluator, "_resolve_condition_key", _as_on_aws)
     wrap(iam_evaluator, "authenticate", _without_signature)
