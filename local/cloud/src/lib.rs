@@ -1,1 +1,20 @@
-//! The local cloud: starts the gateway and the Redshift stand-in, and stops them.
+//! The local cloud: everything that Sluice deploys, on one machine and without AWS.
+//!
+//! [`Cloud::start`] starts the gateway (MiniStack with our extension) and the stand-in for Amazon Redshift on free
+//! ports, waits until both serve, and gives back what a client needs: an endpoint, AWS profiles for three accounts, a
+//! way to run the `aws` and `sam` commands against it, and a small HTTP client for tests, [`aws::Account`].
+//! Everything that was started ends when the value is dropped, and also when the process is killed.
+
+pub mod aws;
+mod cloud;
+pub mod deploy;
+mod error;
+mod janitor;
+mod process;
+mod profiles;
+pub mod setup;
+pub mod workspace;
+
+pub use cloud::{Cloud, Options, Stopper};
+pub use error::Error;
+pub use profiles::{CLEARED, Profile, REGION, SECOND, SOURCE, TARGET};

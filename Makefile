@@ -1,0 +1,98 @@
+# The same targets for people and CI. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
+# Processor of the functions: x86_64 or arm64. The local cloud runs only what this machine runs.
+ARCH ?= x86_64
+# Further arguments of cargo, such as -j2.
+CARGOFLAGS ?=
+# The launcher builds in seconds; it finds and installs everything else.
+LAUNCHER := cargo build --quiet --locked --package cloud --bin sluice-cloud $(CARGOFLAGS)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+CLOUD := $(TARGET_DIR)/debug/sluice-cloud
+# What is not a function.
+NOT_DEPLOYED := --exclude cloud --exclude sluice-redshift --exclude end-to-end
+PYTHON_TESTS := local/ministack/tests
+
+##@ Two commands to start with
+
+.PHONY: demo
+demo: local ## Deploy both accounts to a local cloud, load files, show what arrived
+	@$(CLOUD) demo
+
+.PHONY: test
+test: local ## All tests: Python extension, then Rust, unit to end-to-end
+	$(CLOUD) exec gateway-tests python -m pytest --quiet $(PYTHON_TESTS)
+	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
+
+##@ Local cloud
+
+.PHONY: cloud
+cloud: stand-in ## Start the local cloud and stay; Ctrl-C stops and removes it
+	@$(CLOUD) up
+
+.PHONY: setup
+setup: launcher ## Install what is needed into the cache (Python environments)
+	@$(CLOUD) setup
+
+##@ Build and check
+
+.PHONY: build
+build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_64|arm64)
+	@case "$(ARCH)" in x86_64|arm64) ;; *) echo "ARCH must be x86_64 or arm64, found '$(ARCH)'" >&2; exit 2 ;; esac
+	@$(CLOUD) exec tools cargo lambda build --release --locked --lambda-dir target/lambda \
+	  $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --workspace $(NOT_DEPLOYED) $(CARGOFLAGS)
+
+.PHONY: lint
+lint: launcher ## Formatting, clippy, template checks
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked $(CARGOFLAGS) -- --deny warnings
+	$(CLOUD) exec sam cfn-lint --non-zero-exit-code warning templates/*.yaml
+	$(if $(shell command -v shellcheck),shellcheck scripts/deploy .ci/run,@echo "shellcheck is not installed: skipped")
+
+.PHONY: deny
+deny: launcher ## Advisories, licences and sources of the dependencies (installs cargo-deny, minutes)
+	$(CLOUD) exec deny cargo deny check
+
+.PHONY: clean
+clean: ## Remove everything that was built here (the cache of tools stays)
+	cargo clean --quiet
+	rm -rf .aws-sam .cloud target
+
+##@ Deploy, to AWS or to a local cloud started with `make cloud`
+
+# Values of the stack's parameters: make deploy-job PARAMETERS='JobName=orders TableName=orders ...'
+PARAMETERS ?=
+
+.PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job
+deploy-network: ## The network of the warehouse's account, if there is none
+deploy-warehouse: ## The warehouse, if there is none
+deploy-target: ## In the warehouse's account: who may send files
+deploy-source: ## In the bucket's account: bucket, policy, integration
+deploy-job: ## In the warehouse's account: one job
+deploy-network deploy-warehouse deploy-target deploy-source deploy-job: deploy-%:
+	BUILD=1 scripts/deploy $* $(PARAMETERS)
+
+# --- what the targets above need ---
+
+.PHONY: launcher
+launcher:
+	@$(LAUNCHER)
+
+.PHONY: stand-in
+stand-in:
+	@cargo build --quiet --locked --package cloud --package sluice-redshift --bins $(CARGOFLAGS)
+
+# Everything that the local cloud and the deployments to it need.
+.PHONY: local
+local: stand-in setup build
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5); next } \
+	  /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

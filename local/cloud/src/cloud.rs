@@ -1,0 +1,390 @@
+//! Starting and stopping one instance.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Error, Profile, aws,
+    janitor::{self, Janitor},
+    process::{Server, log_file},
+    profiles,
+    setup::{self, Environment, Venv},
+    workspace,
+};
+
+/// How to start an instance.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Region of the AWS profiles.
+    pub region: String,
+    /// Folder for the logs; it stays when the instance is stopped. `None`: a folder that is removed with the instance.
+    pub logs: Option<PathBuf>,
+    /// Further environment variables of the gateway and the stand-in.
+    pub environment: Vec<(String, String)>,
+    /// How long either part may take to serve.
+    pub deadline: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            region: profiles::REGION.to_owned(),
+            logs: None,
+            environment: Vec::new(),
+            deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A running local cloud. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Cloud {
+    directory: PathBuf,
+    logs: PathBuf,
+    region: String,
+    endpoint: String,
+    redshift_endpoint: String,
+    sam: Venv,
+    stopper: Stopper,
+    servers: [Server; 2],
+}
+
+/// Stops an instance from anywhere, such as a thread that waits for signals.
+#[derive(Debug, Clone)]
+pub struct Stopper(Arc<Mutex<Janitor>>);
+
+impl Stopper {
+    /// Ends every process of the instance and removes its files; returns when that is done.
+    pub fn stop(&self) {
+        self.janitor().finish();
+    }
+
+    fn janitor(&self) -> MutexGuard<'_, Janitor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.stopper.stop();
+    }
+}
+
+/// How often a start is tried: another process may take the port between its choice and its use.
+const ATTEMPTS: u32 = 3;
+
+impl Cloud {
+    /// Sets up what is needed, starts the stand-in for Redshift and the gateway, and waits until both serve.
+    /// `progress` hears of what takes long.
+    ///
+    /// # Errors
+    /// Something to be installed is missing, or a part does not come up.
+    pub fn start(options: &Options, progress: &dyn Fn(&str)) -> Result<Self, Error> {
+        let postgres = setup::postgres()?;
+        let gateway_venv = Environment::Gateway.ensure(progress)?;
+        let sam = Environment::Sam.ensure(progress)?;
+        let redshift_binary = workspace::binary("sluice-redshift", "SLUICE_REDSHIFT_BIN")?;
+        let mut attempt = 1;
+        loop {
+            let starting = Starting::new(options)?;
+            match starting.run(options, &redshift_binary, &gateway_venv, &sam, &postgres) {
+                Err(Error::Start { .. }) if attempt < ATTEMPTS && starting.port_is_taken() => attempt += 1,
+                Err(error) => {
+                    starting.stopper.stop();
+                    return Err(starting.keep_log(error));
+                }
+                Ok(cloud) => return Ok(cloud),
+            }
+        }
+    }
+
+    /// The address of every AWS service, `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The address of the stand-in for Redshift, for what only it can tell.
+    pub fn redshift_endpoint(&self) -> &str {
+        &self.redshift_endpoint
+    }
+
+    /// The folder with the instance's files; removed at the end.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The folder with `gateway.log` and `redshift.log`.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// The Region of the profiles.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// A handle that stops this instance.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// An error if a part has ended by itself.
+    ///
+    /// # Errors
+    /// The part, how it ended, and its log.
+    pub fn check(&self) -> Result<(), Error> {
+        self.servers.iter().try_for_each(Server::check)
+    }
+
+    /// Calls AWS services as an account's root.
+    pub fn account(&self, profile: Profile) -> aws::Account {
+        aws::Account::root(&self.endpoint, &self.region, profile.account)
+    }
+
+    /// The variables that lead the `aws` and `sam` commands here, `PATH` included.
+    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = profiles::environment(&self.directory);
+        variables.push(("PATH", path_with(&self.sam.bin())));
+        variables
+    }
+
+    /// A command with this instance's environment, in the root of the checkout.
+    pub fn command(&self, program: &str) -> Command {
+        // `Command` looks a name up in the PATH of this process, not in the one that it is given.
+        let own = self.sam.program(program);
+        let mut command = if own.is_file() { Command::new(own) } else { Command::new(program) };
+        for name in profiles::CLEARED {
+            command.env_remove(name);
+        }
+        command
+            .envs(self.environment())
+            .env(janitor::MARK, &self.directory)
+            .current_dir(workspace::root())
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// An instance on its way up.
+struct Starting {
+    directory: PathBuf,
+    logs: PathBuf,
+    port: u16,
+    stopper: Stopper,
+}
+
+impl Starting {
+    fn new(options: &Options) -> Result<Self, Error> {
+        let directory = tempfile::Builder::new()
+            .prefix("sluice-")
+            .tempdir()
+            .map_err(Error::io("create a temporary folder"))?
+            .keep();
+        let janitor = Janitor::start(&directory)?;
+        let stopper = Stopper(Arc::new(Mutex::new(janitor)));
+        // PostgreSQL does not run as root: its user must be able to pass through to its data.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o711))
+            .map_err(Error::io(format!("open {} to the database's user", directory.display())))?;
+        let logs = options.logs.clone().unwrap_or_else(|| directory.join("logs"));
+        for folder in [&logs, &directory.join("tmp"), &directory.join("redshift")] {
+            fs::create_dir_all(folder).map_err(Error::io(format!("create {}", folder.display())))?;
+        }
+        Ok(Self { directory, logs, port: free_port()?, stopper })
+    }
+
+    fn run(
+        &self,
+        options: &Options,
+        redshift_binary: &Path,
+        gateway_venv: &Venv,
+        sam: &Venv,
+        postgres: &Path,
+    ) -> Result<Cloud, Error> {
+        let endpoint = format!("http://127.0.0.1:{}", self.port);
+        profiles::write(&self.directory, &endpoint, &options.region)?;
+
+        let mut command = Command::new(redshift_binary);
+        command
+            .args(["--listen", "127.0.0.1:0", "--gateway", &endpoint, "--data-dir"])
+            .arg(self.directory.join("redshift"))
+            .env("PATH", path_with(postgres))
+            .stdout(Stdio::piped());
+        let (redshift, output) = self.spawn("sluice-redshift", command, options)?;
+        let redshift_endpoint =
+            first_line(output, &self.logs.join("redshift.log"), &redshift, options.deadline)?;
+        wait_healthy(&redshift, &format!("{redshift_endpoint}/health"), options.deadline)?;
+
+        let mut command = Command::new(gateway_venv.program("python"));
+        command
+            .args(["-m", "sluice_ministack"])
+            .env("PYTHONPATH", workspace::root().join("local/ministack"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONUNBUFFERED", "1")
+            .env("GATEWAY_PORT", self.port.to_string())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("AUTH", "true")
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("LAMBDA_EXECUTOR", "local")
+            .env("AWS_ENDPOINT_URL", &endpoint)
+            .env("MINISTACK_REGION", &options.region)
+            .env("SLUICE_REDSHIFT_URL", &redshift_endpoint)
+            .env("HOME", &self.directory);
+        let (gateway, _) = self.spawn("gateway", command, options)?;
+        wait_healthy(&gateway, &format!("{endpoint}/_ministack/health"), options.deadline)?;
+
+        Ok(Cloud {
+            directory: self.directory.clone(),
+            logs: self.logs.clone(),
+            region: options.region.clone(),
+            endpoint,
+            redshift_endpoint,
+            sam: sam.clone(),
+            stopper: self.stopper.clone(),
+            servers: [redshift, gateway],
+        })
+    }
+
+    /// Starts a server in a process group of its own, with its output in a log.
+    fn spawn(
+        &self,
+        name: &'static str,
+        mut command: Command,
+        options: &Options,
+    ) -> Result<(Server, Option<ChildStdout>), Error> {
+        let file = match name {
+            "gateway" => "gateway.log",
+            _ => "redshift.log",
+        };
+        let path = self.logs.join(file);
+        let log = log_file(&path)?;
+        for variable in profiles::CLEARED.iter().filter(|name| **name != "AWS_ENDPOINT_URL") {
+            command.env_remove(variable);
+        }
+        if name == "gateway" {
+            command.stdout(log.try_clone().map_err(Error::io(format!("open {}", path.display())))?);
+        }
+        command
+            .env(janitor::MARK, &self.directory)
+            .env("TMPDIR", self.directory.join("tmp"))
+            .env("NO_PROXY", "127.0.0.1,localhost")
+            .env("no_proxy", "127.0.0.1,localhost")
+            .envs(options.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .process_group(0);
+        let mut child = command.spawn().map_err(Error::io(format!("start {name}")))?;
+        self.stopper.janitor().adopt(child.id())?;
+        let output = child.stdout.take();
+        Ok((Server::watch(name, child, path), output))
+    }
+
+    fn port_is_taken(&self) -> bool {
+        let ours = fs::read_to_string(self.logs.join("gateway.log")).unwrap_or_default();
+        let taken = ours.contains("already in use");
+        if taken {
+            self.stopper.stop();
+        }
+        taken
+    }
+
+    /// Where the log goes away with the instance, says so in the error instead of naming a file that is not there.
+    fn keep_log(&self, error: Error) -> Error {
+        match error {
+            Error::Start { part, what, log, last_line } if log.starts_with(&self.directory) => {
+                Error::Start { part, what, log: PathBuf::from("gone with the instance"), last_line }
+            }
+            other => other,
+        }
+    }
+}
+
+/// `PATH` with `folder` in front.
+fn path_with(folder: &Path) -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
+    // Only a colon in the folder's own name can fail this, and then its programs are simply not found.
+    env::join_paths(folders).unwrap_or(path)
+}
+
+/// A port that nothing listens on, outside of the range from which systems take the local ports of connections.
+fn free_port() -> Result<u16, Error> {
+    let mut last = None;
+    for _ in 0..100 {
+        let port = fastrand::u16(20_000..32_000);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = Some(error),
+        }
+    }
+    let source = last.unwrap_or_else(|| std::io::Error::other("none was tried"));
+    Err(Error::Io { action: "find a free port between 20000 and 32000".into(), source })
+}
+
+/// Reads the address that the stand-in prints once it listens; whatever it prints later goes to its log.
+fn first_line(
+    output: Option<ChildStdout>,
+    log: &Path,
+    server: &Server,
+    deadline: Duration,
+) -> Result<String, Error> {
+    let Some(output) = output else { return Err(server.error("has no standard output".into())) };
+    let (sender, receiver) = mpsc::channel();
+    let mut log =
+        fs::File::options().append(true).open(log).map_err(Error::io(format!("open {}", log.display())))?;
+    thread::spawn(move || {
+        let mut reader = BufReader::new(output);
+        let mut line = String::new();
+        let _ = reader.read_line(&mut line);
+        let _ = sender.send(line);
+        let mut chunk = [0; 4096];
+        while let Ok(length @ 1..) = reader.read(&mut chunk) {
+            let _ = log.write_all(&chunk[..length]);
+        }
+    });
+    let line = receiver
+        .recv_timeout(deadline)
+        .map_err(|_| server.error(format!("did not say within {} s where it listens", deadline.as_secs())))?;
+    let address = serde_json::from_str::<serde_json::Value>(&line)
+        .ok()
+        .and_then(|value| value.get("listening")?.as_str().map(str::to_owned));
+    match address {
+        Some(address) => Ok(format!("http://{address}")),
+        None if line.trim().is_empty() => Err(server.error("ended before it listened".into())),
+        None => Err(server.error(format!("printed `{}` instead of its address", line.trim()))),
+    }
+}
+
+/// Asks `url` until it answers 200.
+fn wait_healthy(server: &Server, url: &str, deadline: Duration) -> Result<(), Error> {
+    let agent = aws::agent(Duration::from_secs(2));
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(10);
+    loop {
+        server.check()?;
+        let seen = match agent.get(url).call() {
+            Ok(answer) if answer.status() == 200 => {
+                // Something else may answer on a port that ours failed to take.
+                return server.check();
+            }
+            Ok(answer) => format!("status {}", answer.status()),
+            Err(error) => error.to_string(),
+        };
+        if started.elapsed() > deadline {
+            return Err(server.error(format!("did not serve {url} within {} s: {seen}", deadline.as_secs())));
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}

@@ -1,0 +1,39 @@
+//! Running the project's own deployment against an instance, and reading what came out.
+
+use std::{collections::BTreeMap, fs, io::Write, path::Path, process::Stdio};
+
+use crate::{Cloud, Error, Profile, process};
+
+/// Runs a command in the instance's environment with its output appended to `log`.
+///
+/// # Errors
+/// The command could not be started, or did not end with success; the error has the last line that it wrote.
+pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(), Error> {
+    let open = || fs::File::options().create(true).append(true).open(log);
+    let mut file = open().map_err(Error::io(format!("open {}", log.display())))?;
+    let start = file.metadata().map(|data| data.len()).unwrap_or(0);
+    writeln!(file, "$ {program} {}", words.join(" "))
+        .map_err(Error::io(format!("write {}", log.display())))?;
+    let errors = file.try_clone().map_err(Error::io(format!("open {}", log.display())))?;
+    let mut command = cloud.command(program);
+    command.args(words).stdout(Stdio::from(file)).stderr(Stdio::from(errors));
+    let status = command.status().map_err(Error::io(format!("start {program}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    let written = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&written);
+    let own = text.get(usize::try_from(start).unwrap_or(0)..).unwrap_or_default();
+    Err(process::failure(&command, status, process::last_line(own)))
+}
+
+/// The outputs of a stack by name.
+///
+/// # Errors
+/// The stack is not there.
+pub fn outputs(cloud: &Cloud, profile: Profile, stack: &str) -> Result<BTreeMap<String, String>, Error> {
+    let answer = cloud.account(profile).query("cloudformation", "DescribeStacks", &[("StackName", stack)])?;
+    let Some(outputs) = answer.find("Outputs") else { return Ok(BTreeMap::new()) };
+    let pair = |output: &crate::aws::Element| Some((output.text("OutputKey")?, output.text("OutputValue")?));
+    Ok(outputs.children.iter().filter_map(pair).collect())
+}

@@ -1,0 +1,91 @@
+//! Ends what was started, whichever way its starter ends.
+//!
+//! A small shell in a process group of its own waits for the end of its input, which the starter holds open. The
+//! kernel closes it when the starter ends, even by SIGKILL. The janitor then ends every process group that was named
+//! to it and every process that carries the instance's mark in its environment (function processes may leave the
+//! groups), and removes the instance's folder. A parent-death signal would not do: it fires when the *thread* that
+//! started the child ends, and it removes no files.
+
+use std::{
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use crate::Error;
+
+/// The variable that marks every process of an instance; its value is the instance's folder.
+pub(crate) const MARK: &str = "SLUICE_CLOUD";
+
+/// First `TERM` to the groups, so that servers stop their own children in order; what is left after ten seconds is
+/// killed.
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP
+groups=
+directory=$1
+while read -r group; do groups="$groups $group"; done
+marked() {
+    for file in $(grep -lsaz "^SLUICE_CLOUD=$directory\$" /proc/[0-9]*/environ 2>/dev/null); do
+        file=${file#/proc/}
+        echo "${file%/environ}"
+    done
+}
+living() {
+    for group in $groups; do kill -0 -- "-$group" 2>/dev/null && return 0; done
+    return 1
+}
+for group in $groups; do kill -TERM -- "-$group" 2>/dev/null; done
+turns=0
+while living && [ $turns -lt 100 ]; do sleep 0.1; turns=$((turns + 1)); done
+for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done
+turns=0
+while left=$(marked) && [ -n "$left" ] && [ $turns -lt 30 ]; do
+    kill -KILL $left 2>/dev/null
+    sleep 0.1
+    turns=$((turns + 1))
+done
+rm -rf -- "$directory" || { sleep 1; rm -rf -- "$directory"; }
+"#;
+
+#[derive(Debug)]
+pub(crate) struct Janitor {
+    shell: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Janitor {
+    /// Starts the janitor of `directory`, which it will remove.
+    pub(crate) fn start(directory: &Path) -> Result<Self, Error> {
+        let mut shell = Command::new("sh")
+            .args(["-c", SCRIPT, "janitor"])
+            .arg(directory)
+            .env_remove(MARK)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(Error::io("start sh"))?;
+        let input = shell.stdin.take();
+        Ok(Self { shell, input })
+    }
+
+    /// Names a process group to be ended.
+    pub(crate) fn adopt(&mut self, group: u32) -> Result<(), Error> {
+        let written = match &mut self.input {
+            Some(input) => writeln!(input, "{group}"),
+            None => Err(io::Error::other("the local cloud is stopping")),
+        };
+        written.map_err(Error::io("tell the janitor of a new process"))
+    }
+
+    /// Ends everything and waits until that is done. A second call does nothing.
+    pub(crate) fn finish(&mut self) {
+        if self.input.take().is_some() {
+            // Nothing can be done about a failure here, and what matters happens in the shell.
+            let _ = self.shell.wait();
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What the local cloud and the build need that is not in the checkout: pinned Python packages, PostgreSQL, tools.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Instant,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, process, workspace};
+
+/// The oldest Python that the pinned packages support.
+const OLDEST_PYTHON: (u32, u32) = (3, 10);
+
+/// Programs of one purpose, installed into a folder of the cache of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// MiniStack and what our extension needs.
+    Gateway,
+    /// The same with what the extension's tests need.
+    GatewayTests,
+    /// The SAM CLI, the AWS CLI and cfn-lint.
+    Sam,
+    /// cargo-lambda and the linker that it uses.
+    Tools,
+    /// The test runner, unless it is on `PATH`.
+    Nextest,
+    /// The checker of dependencies, unless it is on `PATH`.
+    Deny,
+}
+
+/// Where an environment's programs come from.
+enum Origin {
+    /// Requirements files in the checkout; the last one is installed, and includes the others.
+    Python(&'static [&'static str]),
+    /// A crate with a binary of the same name, and its version.
+    Cargo(&'static str, &'static str),
+}
+
+impl Environment {
+    /// What the local cloud and the build need.
+    pub const NEEDED: [Self; 3] = [Self::Gateway, Self::Sam, Self::Tools];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::GatewayTests => "gateway-tests",
+            Self::Sam => "sam",
+            Self::Tools => "tools",
+            Self::Nextest => "nextest",
+            Self::Deny => "deny",
+        }
+    }
+
+    fn origin(self) -> Origin {
+        match self {
+            Self::Gateway => Origin::Python(&["local/ministack/requirements.txt"]),
+            Self::GatewayTests => {
+                Origin::Python(&["local/ministack/requirements.txt", "local/ministack/requirements-test.txt"])
+            }
+            Self::Sam => Origin::Python(&["local/sam/requirements.txt"]),
+            Self::Tools => Origin::Python(&["local/tools/requirements.txt"]),
+            Self::Nextest => Origin::Cargo("cargo-nextest", "0.9.143"),
+            Self::Deny => Origin::Cargo("cargo-deny", "0.20.2"),
+        }
+    }
+
+    fn contents(self) -> &'static str {
+        match self {
+            Self::Gateway => "MiniStack",
+            Self::GatewayTests => "MiniStack and pytest",
+            Self::Sam => "the SAM CLI and the AWS CLI",
+            Self::Tools => "cargo-lambda",
+            Self::Nextest => "cargo-nextest",
+            Self::Deny => "cargo-deny",
+        }
+    }
+
+    /// Finds the environment in the cache or makes it there; `progress` hears one line if it has to be made. Several
+    /// processes may ask at once: one makes it, the others wait for that.
+    ///
+    /// # Errors
+    /// No suitable Python, or the packages could not be installed.
+    pub fn ensure(self, progress: &dyn Fn(&str)) -> Result<Venv, Error> {
+        match self.origin() {
+            Origin::Python(files) => {
+                let root = workspace::root();
+                let python = Python::find()?;
+                let mut hash = Sha256::new();
+                for file in files {
+                    let path = root.join(file);
+                    hash.update(fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?);
+                }
+                hash.update(&python.identity);
+                let key = hex::encode(&hash.finalize()[..6]);
+                self.make_once(&key, progress, |venv| {
+                    python.make_venv(&venv.folder)?;
+                    let last = files.last().map(|file| root.join(file)).unwrap_or_default();
+                    let pip =
+                        ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
+                    process::run(Command::new(venv.program("python")).args(pip).arg("-r").arg(last))?;
+                    Ok(())
+                })
+            }
+            Origin::Cargo(program, version) => {
+                if let Some(folder) =
+                    workspace::on_path(program).and_then(|path| path.parent().map(Path::to_owned))
+                {
+                    return Ok(Venv { bin: folder.clone(), folder });
+                }
+                self.make_once(version, progress, |venv| {
+                    let words = ["install", program, "--version", version, "--locked", "--quiet", "--root"];
+                    process::run(Command::new("cargo").args(words).arg(&venv.folder))?;
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    fn make_once(
+        self,
+        key: &str,
+        progress: &dyn Fn(&str),
+        make: impl FnOnce(&Venv) -> Result<(), Error>,
+    ) -> Result<Venv, Error> {
+        let cache = workspace::cache()?;
+        let name = format!("{}-{key}", self.name());
+        let folder = cache.join(&name);
+        let complete = folder.join(".complete");
+        let venv = Venv { bin: folder.join("bin"), folder: folder.clone() };
+        if complete.is_file() {
+            return Ok(venv);
+        }
+
+        fs::create_dir_all(&cache).map_err(Error::io(format!("create {}", cache.display())))?;
+        let lock_path = cache.join(format!("{name}.lock"));
+        let lock = File::create(&lock_path).map_err(Error::io(format!("create {}", lock_path.display())))?;
+        lock.lock().map_err(Error::io(format!("lock {}", lock_path.display())))?;
+        if complete.is_file() {
+            return Ok(venv);
+        }
+        // Without the marker it is what an interrupted run left behind.
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(Error::io(format!("remove {}", folder.display())))?;
+        }
+        let started = Instant::now();
+        progress(&format!("installing {} into {}", self.contents(), folder.display()));
+        make(&venv)?;
+        File::create(&complete).map_err(Error::io(format!("create {}", complete.display())))?;
+        progress(&format!("installed {} in {} s", self.contents(), started.elapsed().as_secs()));
+        Ok(venv)
+    }
+
+    /// Ensures several at once.
+    ///
+    /// # Errors
+    /// The first that failed.
+    pub fn ensure_all(wanted: &[Self], progress: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
+        thread::scope(|scope| {
+            let workers: Vec<_> =
+                wanted.iter().map(|environment| scope.spawn(move || environment.ensure(&progress))).collect();
+            workers.into_iter().try_for_each(|worker| match worker.join() {
+                Ok(done) => done.map(drop),
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })
+    }
+}
+
+/// An environment that is complete.
+#[derive(Debug, Clone)]
+pub struct Venv {
+    folder: PathBuf,
+    bin: PathBuf,
+}
+
+impl Venv {
+    /// The folder with its programs, to be put in front of `PATH`.
+    pub fn bin(&self) -> PathBuf {
+        self.bin.clone()
+    }
+
+    /// One of its programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin().join(name)
+    }
+}
+
+struct Python {
+    program: PathBuf,
+    version: (u32, u32),
+    /// Version and architecture: what a virtual environment is tied to.
+    identity: String,
+}
+
+impl Python {
+    /// `$SLUICE_PYTHON`, else the first of `python3`, `python3.14` … `python3.10` on `PATH` that is new enough.
+    fn find() -> Result<Self, Error> {
+        let named = std::env::var_os("SLUICE_PYTHON").map(PathBuf::from);
+        let candidates = match named {
+            Some(program) => vec![program],
+            None => std::iter::once("python3".to_owned())
+                .chain((10..=14).rev().map(|minor| format!("python3.{minor}")))
+                .filter_map(|name| workspace::on_path(&name))
+                .collect(),
+        };
+        candidates
+            .iter()
+            .filter_map(|program| Self::ask(program))
+            .find(|p| p.version >= OLDEST_PYTHON)
+            .ok_or_else(|| Error::Missing {
+                what: "Python 3.10 or later".into(),
+                remedy:
+                    "install it (Debian, Ubuntu: apt-get install python3 python3-venv), or set SLUICE_PYTHON \
+                         to its path"
+                        .into(),
+            })
+    }
+
+    fn ask(program: &Path) -> Option<Self> {
+        let script = "import sys, platform; v = sys.version_info; \
+                      print(v[0], v[1], sys.prefix, platform.machine(), sep='|')";
+        let output = Command::new(program).args(["-c", script]).stdin(Stdio::null()).output().ok()?;
+        let identity = String::from_utf8(output.stdout).ok()?;
+        let mut fields = identity.split('|');
+        let version = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some(Self { program: program.to_owned(), version, identity })
+    }
+
+    fn make_venv(&self, folder: &Path) -> Result<(), Error> {
+        process::run(Command::new(&self.program).args(["-m", "venv"]).arg(folder)).map_err(|error| {
+            match error {
+                // Debian ships the module without what it needs, and says so at length.
+                Error::Command { .. } => Error::Missing {
+                    what: format!("the venv module of {}", self.program.display()),
+                    remedy: "install it (Debian, Ubuntu: apt-get install python3-venv)".into(),
+                },
+                other => other,
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// The folder with PostgreSQL's programs: `$SLUICE_POSTGRES_BIN`, else that of `postgres` on `PATH`, else the newest
+/// under `/usr/lib/postgresql` (Debian keeps the server's programs off `PATH`).
+///
+/// # Errors
+/// PostgreSQL's server is not installed.
+pub fn postgres() -> Result<PathBuf, Error> {
+    if let Some(folder) = std::env::var_os("SLUICE_POSTGRES_BIN") {
+        return Ok(folder.into());
+    }
+    // Both are needed, and a client package may bring a folder without them.
+    let complete =
+        |folder: &Path| ["postgres", "initdb"].iter().all(|program| folder.join(program).is_file());
+    let on_path = workspace::on_path("postgres").and_then(|program| program.parent().map(Path::to_owned));
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().filter_map(|entry| {
+        let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+        Some((version, entry.path().join("bin")))
+    });
+    let newest = installed.filter(|(_, folder)| complete(folder)).max().map(|(_, folder)| folder);
+    on_path.filter(|folder| complete(folder)).or(newest).ok_or_else(|| Error::Missing {
+        what: "PostgreSQL's server".into(),
+        remedy: "install it (Debian, Ubuntu: apt-get install postgresql), or set SLUICE_POSTGRES_BIN to the \
+                 folder of postgres and initdb"
+            .into(),
+    })
+}
