@@ -17,6 +17,7 @@ from . import (
     holds,
     identity,
     recorder,
+    request_context,
     s3_events,
     s3_policies,
     secrets,
@@ -24,7 +25,7 @@ from . import (
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
-    identity, recorder, s3_policies, s3_events, forwarding, secrets, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
+    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
     holds, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, events)
