@@ -37,3 +37,32 @@ pub fn outputs(cloud: &Cloud, profile: Profile, stack: &str) -> Result<BTreeMap<
     let pair = |output: &crate::aws::Element| Some((output.text("OutputKey")?, output.text("OutputValue")?));
     Ok(outputs.children.iter().filter_map(pair).collect())
 }
+
+/// The functions' architecture that this machine can run, as the templates name it.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Puts the reason of a failed stack, which CloudFormation keeps in its events, into the error of the deployment.
+pub fn explain(cloud: &Cloud, profile: Profile, stack: &str, error: Error) -> Error {
+    let Error::Command { command, status, last_line } = error else { return error };
+    let reason = first_failure(cloud, profile, stack).unwrap_or(last_line);
+    Error::Command { command, status, last_line: reason }
+}
+
+/// The first resource that failed of its own, in the stack's last operation.
+fn first_failure(cloud: &Cloud, profile: Profile, stack: &str) -> Option<String> {
+    let account = cloud.account(profile);
+    let answer = account.query("cloudformation", "DescribeStackEvents", &[("StackName", stack)]).ok()?;
+    // Newest first.
+    let events = &answer.find("StackEvents")?.children;
+    events.iter().rev().find_map(|event| {
+        let status = event.text("ResourceStatus")?;
+        let reason = event.text("ResourceStatusReason")?;
+        let own = status.ends_with("_FAILED") && !reason.contains("cancelled");
+        own.then(|| format!("{} {status}: {reason}", event.text("LogicalResourceId").unwrap_or_default()))
+    })
+}

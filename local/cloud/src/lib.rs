@@ -13,6 +13,8 @@ mod janitor;
 mod process;
 mod profiles;
 pub mod setup;
+pub mod sql;
+pub mod wait;
 pub mod workspace;
 
 pub use cloud::{Cloud, Options, Stopper};

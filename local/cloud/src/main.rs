@@ -3,6 +3,8 @@
 // A command line talks on its outputs.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod demo;
+
 use std::{
     env,
     ffi::OsString,
@@ -35,6 +37,8 @@ enum Action {
         #[arg(long, default_value = REGION)]
         region: String,
     },
+    /// Deploy both accounts to a local cloud, load files and show what arrived
+    Demo,
     /// Run a command with an environment's programs in front of PATH
     Exec {
         /// Which environment
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().action {
         Action::Setup => prepare(),
         Action::Up { region } => up(region),
+        Action::Demo => demo::run(),
         Action::Exec { environment, command } => exec(environment, &command),
     };
     match done {
@@ -100,7 +105,7 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
 }
 
 /// Stops the instance and ends the process when the user or the system asks for it.
-fn stop_on_signals(stopper: Stopper) -> Result<(), Error> {
+pub(crate) fn stop_on_signals(stopper: Stopper) -> Result<(), Error> {
     let mut signals = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP])
         .map_err(|source| Error::Io { action: "wait for signals".into(), source })?;
     thread::spawn(move || {

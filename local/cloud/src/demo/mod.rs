@@ -1,0 +1,235 @@
+//! `make demo`: both accounts deployed by the real `sam deploy`, files uploaded, and what became of them.
+
+mod progress;
+mod table;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use cloud::{
+    Cloud, Error, Options, Profile, SOURCE, TARGET, deploy,
+    sql::{Database, Rows},
+    wait::{self, Seen},
+    workspace,
+};
+use progress::step;
+use serde_json::json;
+
+use crate::stop_on_signals;
+
+/// Stacks in the order of their deployment, with the account that each goes to and the parameters that no earlier
+/// stack puts out.
+const STACKS: [(&str, Profile, &[&str]); 5] = [
+    ("network", TARGET, &["NatGateways=none"]),
+    ("warehouse", TARGET, &[]),
+    ("target", TARGET, &[]),
+    ("source", SOURCE, &[]),
+    (
+        "job",
+        TARGET,
+        &[
+            "JobName=load_measurements",
+            "TableName=measurements",
+            "CreateTable=true",
+            "TableColumns=id integer not null; name varchar(64); value decimal(10,2); timestamp timestamp",
+            "Format=CSV",
+            "IgnoreHeader=1",
+        ],
+    ),
+];
+
+/// The local cloud loads a file within a second or so; more than this is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run() -> Result<(), Error> {
+    let started = Instant::now();
+    let folder = workspace::root().join(format!(".cloud/demo-{}", std::process::id()));
+    let io = |action: String| move |source| Error::Io { action, source };
+    fs::create_dir_all(&folder).map_err(io(format!("create {}", folder.display())))?;
+    let demo = Demo { log: folder.join("demo.log"), folder };
+    match demo.run() {
+        Ok(()) => {
+            fs::remove_dir_all(&demo.folder).map_err(io(format!("remove {}", demo.folder.display())))?;
+            println!("\nEverything above ran on this machine in {} s.", started.elapsed().as_secs());
+            Ok(())
+        }
+        Err(error) => {
+            println!("\nThe logs are in {}", demo.folder.display());
+            Err(error)
+        }
+    }
+}
+
+struct Demo {
+    folder: PathBuf,
+    log: PathBuf,
+}
+
+impl Demo {
+    fn run(&self) -> Result<(), Error> {
+        println!("\nSluice: files flow from account {} into account {}\n", SOURCE.account, TARGET.account);
+        let options = Options { logs: Some(self.folder.clone()), ..Options::default() };
+        let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
+        stop_on_signals(cloud.stopper())?;
+
+        for (stack, profile, parameters) in STACKS {
+            step(&format!("deploy the {stack} stack (account {})", profile.account), || {
+                self.deploy(&cloud, stack, profile, parameters)
+            })?;
+        }
+        let outputs = STACKS
+            .iter()
+            .map(|(stack, profile, _)| {
+                Ok((*stack, deploy::outputs(&cloud, *profile, &format!("sluice-{stack}"))?))
+            })
+            .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        let loading = Loading::new(&cloud, &outputs)?;
+
+        for file in ["first.csv", "second.csv"] {
+            step(&format!("upload {file}"), || self.upload(&cloud, &loading.bucket, file))?;
+        }
+        step("wait for ten rows", || loading.wait_for_rows(10))?;
+        step("wait for both files to be recorded", || loading.wait_for_state("first.csv", "I"))?;
+        loading.wait_for_state("second.csv", "I")?;
+
+        for (stack, profile, _) in STACKS {
+            let rows: Vec<_> =
+                outputs[stack].iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
+            let title = format!("Outputs of sluice-{stack} in account {}", profile.account);
+            print!("{}", table::render(&title, &["output", "value"], &rows));
+        }
+        loading.print_integration()?;
+        loading.print("Copy job (SYS_COPY_JOB)", JOB)?;
+        loading.print("Files (SYS_COPY_JOB_DETAIL)", FILES)?;
+        let rows = loading.print("Rows of public.measurements", ROWS)?;
+        loading.expect_rows(&rows, 10)?;
+
+        println!("\nA file with a malformed row\n");
+        step("upload malformed.csv", || self.upload(&cloud, &loading.bucket, "malformed.csv"))?;
+        step("wait for Redshift to refuse it", || loading.wait_for_state("malformed.csv", "E"))?;
+        loading.print("Files (SYS_COPY_JOB_DETAIL)", FILES)?;
+        let errors = loading.print("Errors (SYS_LOAD_ERROR_DETAIL)", ERRORS)?;
+        if errors.rows.is_empty() {
+            return Err(loading.unexpected("an error for malformed.csv in SYS_LOAD_ERROR_DETAIL", "none"));
+        }
+        loading.wait_for_rows(10)?;
+        println!("\nThe table still has its ten rows: a file is loaded whole or not at all.");
+        cloud.check()
+    }
+
+    fn deploy(&self, cloud: &Cloud, stack: &str, profile: Profile, parameters: &[&str]) -> Result<(), Error> {
+        deploy::run(cloud, "sam", &["build", "--config-env", stack], &self.log)?;
+        let architecture = format!("Architecture={}", deploy::architecture());
+        let mut words = vec![stack];
+        words.extend(parameters);
+        if stack != "network" {
+            words.push(&architecture);
+        }
+        deploy::run(cloud, "scripts/deploy", &words, &self.log)
+            .map_err(|error| deploy::explain(cloud, profile, &format!("sluice-{stack}"), error))
+    }
+
+    fn upload(&self, cloud: &Cloud, bucket: &str, file: &str) -> Result<(), Error> {
+        let path = format!("local/sample/{file}");
+        let place = format!("s3://{bucket}/{file}");
+        deploy::run(cloud, "aws", &["--profile", SOURCE.name, "s3", "cp", &path, &place], &self.log)
+    }
+}
+
+const JOB: &str = "SELECT job_id, job_name, is_auto FROM sys_copy_job";
+const FILES: &str = "SELECT file_name, file_size, status, CASE status WHEN 'I' THEN 'loaded' WHEN 'E' THEN 'error' \
+                     WHEN 'P' THEN 'pending' ELSE 'unknown' END AS meaning FROM sys_copy_job_detail ORDER BY enqueue_time, file_name";
+const ROWS: &str = "SELECT id, name, value, \"timestamp\" FROM public.measurements ORDER BY id";
+const ERRORS: &str = "SELECT file_name, line_number AS line, column_name AS \"column\", column_type AS type, error_code AS code, \
+                      error_message AS message FROM sys_load_error_detail ORDER BY start_time";
+
+/// What the tables are read with.
+struct Loading<'a> {
+    cloud: &'a Cloud,
+    bucket: String,
+    integration: String,
+    database: Database,
+}
+
+impl<'a> Loading<'a> {
+    fn new(cloud: &'a Cloud, outputs: &BTreeMap<&str, BTreeMap<String, String>>) -> Result<Self, Error> {
+        let output = |stack: &str, name: &str| {
+            outputs.get(stack).and_then(|all| all.get(name)).cloned().ok_or_else(|| Error::Missing {
+                what: format!("output {name} of sluice-{stack}"),
+                remedy: format!("compare the outputs of the {stack} stack's template"),
+            })
+        };
+        let target = json!({
+            "ClusterIdentifier": output("warehouse", "ClusterIdentifier")?,
+            "Database": output("warehouse", "Database")?,
+            "SecretArn": output("warehouse", "SecretArn")?,
+        });
+        Ok(Self {
+            cloud,
+            bucket: output("source", "BucketName")?,
+            integration: output("source", "IntegrationArn")?,
+            database: Database::new(cloud.account(TARGET), target),
+        })
+    }
+
+    fn wait_for_rows(&self, wanted: usize) -> Result<(), Error> {
+        wait::until(&format!("{wanted} rows in public.measurements"), PATIENCE, || {
+            let count = self.database.query("SELECT count(*) FROM public.measurements")?;
+            let count = count.rows.first().and_then(|row| row.first()?.clone()).unwrap_or_default();
+            Ok(if count == wanted.to_string() {
+                Seen::Yes(())
+            } else {
+                Seen::NotYet(format!("{count} rows"))
+            })
+        })
+    }
+
+    fn wait_for_state(&self, file: &str, state: &str) -> Result<(), Error> {
+        wait::until(&format!("state {state} of {file} in SYS_COPY_JOB_DETAIL"), PATIENCE, || {
+            let files = self.database.query(FILES)?;
+            let cell = |row: &[Option<String>], index: usize| {
+                row.get(index).cloned().flatten().unwrap_or_default().trim_end().to_owned()
+            };
+            let found = files.rows.iter().find(|row| cell(row, 0) == file).map(|row| cell(row, 2));
+            Ok(match found {
+                Some(found) if found == state => Seen::Yes(()),
+                Some(found) => Seen::NotYet(format!("state {found}")),
+                None => Seen::NotYet("no such file".into()),
+            })
+        })
+    }
+
+    fn print_integration(&self) -> Result<(), Error> {
+        let answer = self.cloud.account(SOURCE).query(
+            "redshift",
+            "DescribeIntegrations",
+            &[("IntegrationArn", &self.integration)],
+        )?;
+        let field = |name| answer.text(name).unwrap_or_default();
+        let status = field("Status");
+        let row = vec![field("IntegrationName"), status.clone(), field("SourceArn"), field("TargetArn")];
+        print!("{}", table::render("Integration", &["name", "status", "source", "target"], &[row]));
+        if status == "active" { Ok(()) } else { Err(self.unexpected("an active integration", &status)) }
+    }
+
+    fn print(&self, title: &str, sql: &str) -> Result<Rows, Error> {
+        let found = self.database.query(sql)?;
+        print!("{}", table::of_query(title, &found));
+        Ok(found)
+    }
+
+    fn expect_rows(&self, found: &Rows, wanted: usize) -> Result<(), Error> {
+        if found.rows.len() == wanted {
+            return Ok(());
+        }
+        Err(self.unexpected(&format!("{wanted} rows"), &found.rows.len().to_string()))
+    }
+
+    fn unexpected(&self, what: &str, seen: &str) -> Error {
+        Error::Timeout { what: what.to_owned(), seen: seen.to_owned(), waited: Duration::ZERO }
+    }
+}
