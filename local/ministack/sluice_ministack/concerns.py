@@ -21,11 +21,12 @@ from . import (
     s3_events,
     s3_policies,
     secrets,
+    state_machines,
 )
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
-    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
+    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, state_machines, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
     holds, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, events)

@@ -76,7 +76,7 @@ def call_query(caller: Caller, action: str, parameters: dict[str, str]) -> Eleme
     """One call of the redshift query service; gives the result element without namespaces, raises StandInError."""
     form = urlencode({"Action": action, "Version": _API_VERSION, **parameters}).encode()
     status, _, body = forward("redshift", caller, "application/x-www-form-urlencoded; charset=utf-8", "", form)
-    root = fromstring(body)
+    root: Element = fromstring(body)
     for element in root.iter():
         element.tag = element.tag.rsplit("}", 1)[-1]
     if status >= 300:
