@@ -5,8 +5,8 @@
 - ``aws:ResourceAccount`` of an S3 resource is the account that owns the bucket; an S3 ARN names none, and MiniStack gives the caller's.
 - ``aws:SecureTransport`` is true: loopback stands in for TLS here, and the templates deny plain HTTP.
 - sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md). MiniStack verifies the signature of every
-  key that is not a 12-digit root key, so such a request would be refused. It is told apart by its signed headers: ``host`` alone,
-  and no x-amz-date, which no AWS SDK sends.
+  key that is not a 12-digit root key, so such a request would be refused. It is told apart by its signed headers: ``host`` alone, which
+  no AWS SDK sends, because they all sign the date too.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def principal_of(access_key: str) -> str:
 
 def acts_for_caller(headers: dict[str, str]) -> bool:
     """Whether a request names a principal without a signature, as sluice-redshift does."""
-    return bool(_UNSIGNED.search(headers.get("authorization", ""))) and "x-amz-date" not in headers
+    return bool(_UNSIGNED.search(headers.get("authorization", "")))
 
 
 def _bucket_owner(resource_arn: str) -> str | None:

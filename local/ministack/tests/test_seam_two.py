@@ -105,8 +105,8 @@ def test_a_call_with_a_callers_key_and_no_signature_runs_as_that_caller(gateway:
     def read(key: str) -> Any:
         return gateway.raw("POST", gateway.url + "/", body=json.dumps({"SecretId": arn}).encode(), headers={
             "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "secretsmanager.GetSecretValue",
-            "Authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/secretsmanager/aws4_request, "
-                             "SignedHeaders=host, Signature=0"})
+            "X-Amz-Date": "20260101T000000Z", "Authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/secretsmanager/aws4_request, "
+                             f"SignedHeaders=host, Signature={'0' * 64}"})
 
     assert read(reader["AccessKeyId"]).status == 200
     refused = read(stranger["AccessKeyId"])
