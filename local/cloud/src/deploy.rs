@@ -1,8 +1,8 @@
-//! Running the project's own deployment against an instance, and reading what came out.
+//! The deployment that users run, with the real SAM CLI, against an instance.
 
-use std::{collections::BTreeMap, fs, io::Write, path::Path, process::Stdio};
+use std::{fs, io::Write, path::Path, process::Stdio};
 
-use crate::{Cloud, Error, Profile, process};
+use crate::{Cloud, Error, Profile, process, stacks};
 
 /// Runs a command in the instance's environment with its output appended to `log`.
 ///
@@ -27,17 +27,6 @@ pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(
     Err(process::failure(&command, status, process::last_line(own)))
 }
 
-/// The outputs of a stack by name.
-///
-/// # Errors
-/// The stack is not there.
-pub fn outputs(cloud: &Cloud, profile: Profile, stack: &str) -> Result<BTreeMap<String, String>, Error> {
-    let answer = cloud.account(profile).query("cloudformation", "DescribeStacks", &[("StackName", stack)])?;
-    let Some(outputs) = answer.find("Outputs") else { return Ok(BTreeMap::new()) };
-    let pair = |output: &crate::aws::Element| Some((output.text("OutputKey")?, output.text("OutputValue")?));
-    Ok(outputs.children.iter().filter_map(pair).collect())
-}
-
 /// The functions' architecture that this machine can run, as the templates name it.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
@@ -49,20 +38,7 @@ pub fn architecture() -> &'static str {
 /// Puts the reason of a failed stack, which CloudFormation keeps in its events, into the error of the deployment.
 pub fn explain(cloud: &Cloud, profile: Profile, stack: &str, error: Error) -> Error {
     let Error::Command { command, status, last_line } = error else { return error };
-    let reason = first_failure(cloud, profile, stack).unwrap_or(last_line);
-    Error::Command { command, status, last_line: reason }
-}
-
-/// The first resource that failed of its own, in the stack's last operation.
-fn first_failure(cloud: &Cloud, profile: Profile, stack: &str) -> Option<String> {
-    let account = cloud.account(profile);
-    let answer = account.query("cloudformation", "DescribeStackEvents", &[("StackName", stack)]).ok()?;
-    // Newest first.
-    let events = &answer.find("StackEvents")?.children;
-    events.iter().rev().find_map(|event| {
-        let status = event.text("ResourceStatus")?;
-        let reason = event.text("ResourceStatusReason")?;
-        let own = status.ends_with("_FAILED") && !reason.contains("cancelled");
-        own.then(|| format!("{} {status}: {reason}", event.text("LogicalResourceId").unwrap_or_default()))
-    })
+    let events = cloud.account(profile).stack_events(stack).unwrap_or_default();
+    let last_line = stacks::first_failure(&events).unwrap_or(last_line);
+    Error::Command { command, status, last_line }
 }

@@ -54,6 +54,16 @@ pub enum Error {
         /// For how long.
         waited: Duration,
     },
+    /// An operation on a stack did not end well.
+    #[error("stack {stack} is {status}: {reason}")]
+    Stack {
+        /// Name or id of the stack.
+        stack: String,
+        /// Its status.
+        status: String,
+        /// The first failed resource, its status and its reason.
+        reason: String,
+    },
     /// The gateway answered a call with an error.
     #[error(transparent)]
     Aws(#[from] crate::aws::AwsError),

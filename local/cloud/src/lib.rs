@@ -14,6 +14,7 @@ mod process;
 mod profiles;
 pub mod setup;
 pub mod sql;
+pub mod stacks;
 pub mod wait;
 pub mod workspace;
 

@@ -40,9 +40,11 @@ pub(crate) fn failure(command: &Command, status: ExitStatus, last_line: Option<&
     }
 }
 
-/// The last line that is not blank.
+/// The line of a command's output that says what was wrong: the last one with the word error, else the last one.
 pub(crate) fn last_line(text: &str) -> Option<&str> {
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty())
+    let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.clone().next();
+    lines.find(|line| line.to_ascii_lowercase().contains("error")).or(last)
 }
 
 /// A server: its log, and how it ended if it did.
@@ -86,4 +88,16 @@ impl Server {
 /// Opens a log for both outputs of a server.
 pub(crate) fn log_file(path: &Path) -> Result<File, Error> {
     File::create(path).map_err(Error::io(format!("create {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_with_the_error_is_shown_rather_than_advice_after_it() {
+        assert_eq!(last_line("start\nERROR: port in use\n  try another\n\n"), Some("ERROR: port in use"));
+        assert_eq!(last_line("one\n two \n"), Some("two"));
+        assert_eq!(last_line(" \n"), None);
+    }
 }

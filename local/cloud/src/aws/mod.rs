@@ -92,6 +92,11 @@ impl Account {
         &self.region
     }
 
+    /// The access key of the calls; an account's root has the account's id.
+    pub fn access_key(&self) -> &str {
+        &self.access_key
+    }
+
     /// The holder of an access key, such as a user that a test created.
     pub fn with_key(&self, access_key: &str, session_token: Option<&str>) -> Self {
         Self {

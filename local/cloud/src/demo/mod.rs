@@ -84,7 +84,7 @@ impl Demo {
         let outputs = STACKS
             .iter()
             .map(|(stack, profile, _)| {
-                Ok((*stack, deploy::outputs(&cloud, *profile, &format!("sluice-{stack}"))?))
+                Ok((*stack, cloud.account(*profile).stack_outputs(&format!("sluice-{stack}"))?))
             })
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let loading = Loading::new(&cloud, &outputs)?;

@@ -1,0 +1,138 @@
+//! Starting and stopping, as a user and as a test sees it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use cloud::{
+    Cloud, Options, SECOND, SOURCE, TARGET,
+    wait::{self, Seen},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn start() -> Cloud {
+    Cloud::start(&Options::default(), &|_| {}).unwrap()
+}
+
+fn serves(endpoint: &str) -> bool {
+    let address = endpoint.trim_start_matches("http://");
+    std::net::TcpStream::connect(address).is_ok()
+}
+
+/// Processes that carry an instance's folder in their environment or command line.
+fn processes_of(directory: &Path) -> Vec<String> {
+    let directory = directory.to_str().unwrap();
+    let about = |pid: &str, file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|pid| pid.parse::<u32>().is_ok() && *pid != std::process::id().to_string())
+        .filter(|pid| {
+            let own = [about(pid, "environ"), about(pid, "cmdline")].concat();
+            String::from_utf8_lossy(&own).contains(directory)
+        })
+        .collect()
+}
+
+fn wait_until_gone(directory: &Path, endpoint: &str) {
+    wait::until("everything to be gone", PATIENCE, || {
+        let left = processes_of(directory);
+        let gone = left.is_empty() && !directory.exists() && !serves(endpoint);
+        let seen = format!("processes {left:?}, folder there: {}", directory.exists());
+        Ok(if gone { Seen::Yes(()) } else { Seen::NotYet(seen) })
+    })
+    .unwrap();
+}
+
+#[test]
+fn two_clouds_run_at_once_and_each_stops_without_harm_to_the_other() {
+    let (first, second) = (start(), start());
+    first.account(SOURCE).create_bucket("only-in-the-first").unwrap();
+    assert!(second.account(SOURCE).list_keys("only-in-the-first", "").is_err());
+
+    let (directory, endpoint) = (first.directory().to_owned(), first.endpoint().to_owned());
+    drop(first);
+    assert!(!directory.exists());
+    assert!(!serves(&endpoint));
+    assert_eq!(processes_of(&directory), Vec::<String>::new());
+    second.check().unwrap();
+    second.account(SOURCE).create_bucket("still-there").unwrap();
+}
+
+#[test]
+fn each_profile_of_the_aws_cli_leads_to_its_own_account() {
+    let cloud = start();
+    for profile in [SOURCE, TARGET, SECOND] {
+        let words =
+            ["--profile", profile.name, "sts", "get-caller-identity", "--query", "Arn", "--output", "text"];
+        let output = cloud.command("aws").args(words).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed.trim(), format!("arn:aws:iam::{}:root", profile.account));
+    }
+}
+
+#[test]
+fn an_access_key_that_nobody_has_is_refused() {
+    let cloud = start();
+    let stranger = cloud.account(SOURCE).with_key("AKIAIOSFODNN7EXAMPLE", None);
+    let error = stranger.create_bucket("not-for-strangers").unwrap_err();
+    assert_eq!(error.status, 403, "{error}");
+}
+
+#[test]
+fn ctrl_c_stops_a_cloud_with_success_and_leaves_nothing_behind() {
+    let (mut launcher, directory, endpoint) = launch();
+    signal(&launcher, "INT");
+    assert!(launcher.wait().unwrap().success());
+    assert!(!directory.exists(), "the launcher ended before everything was gone");
+    wait_until_gone(&directory, &endpoint);
+}
+
+#[test]
+fn a_killed_launcher_leaves_nothing_behind() {
+    let (mut launcher, directory, endpoint) = launch();
+    signal(&launcher, "KILL");
+    launcher.wait().unwrap();
+    wait_until_gone(&directory, &endpoint);
+}
+
+#[test]
+fn an_address_in_use_is_not_taken_for_ours() {
+    let cloud = start();
+    // Its own port stays taken: a gateway that is told to use it must not come up.
+    let port = cloud.endpoint().rsplit(':').next().unwrap().to_owned();
+    let options = Options { environment: vec![("GATEWAY_PORT".into(), port)], ..Options::default() };
+    let error = Cloud::start(&options, &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("gateway") && error.contains("already in use"), "{error}");
+}
+
+/// Starts `sluice-cloud up` as a user does, and reads where it is from what it prints.
+fn launch() -> (Child, PathBuf, String) {
+    let mut launcher = Command::new(env!("CARGO_BIN_EXE_sluice-cloud"))
+        .arg("up")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut endpoint = None;
+    for line in BufReader::new(launcher.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some((_, address)) = line.split_once("endpoint at ") {
+            endpoint = Some(address.to_owned());
+        }
+        if let Some(script) = line.trim().strip_prefix(". ") {
+            let directory = Path::new(script).parent().unwrap().to_owned();
+            return (launcher, directory, endpoint.unwrap());
+        }
+    }
+    panic!("the launcher ended without saying where it is");
+}
+
+fn signal(process: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &process.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
