@@ -77,6 +77,8 @@ class StubRedshift:
 
     def query(self, action: str, form: dict[str, str], headers: Any) -> tuple[int, str]:
         name = form.get("ClusterIdentifier", "")
+        if action == "EnableLogging" or "FinalClusterSnapshotIdentifier" in form:
+            return self._fault("UnsupportedOperation", "not imitated", 400)
         if action == "CreateCluster":
             self.clusters[name] = {**form, "_namespace": f"arn:aws:redshift:{headers['x-sluice-region']}:{headers['x-sluice-account']}"
                                                          f":namespace:{uuid.uuid4()}", "_seen": "0"}

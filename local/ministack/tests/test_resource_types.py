@@ -79,6 +79,21 @@ def test_a_cluster_name_that_changes_makes_a_new_cluster_and_then_deletes_the_ol
         assert "gw-after" in redshift.clusters and "gw-before" not in redshift.clusters
 
 
+def test_logging_and_a_final_snapshot_that_are_not_imitated_do_not_stop_the_stack(gateway: Gateway, redshift: StubRedshift) -> None:
+    template = {"Resources": {"Cluster": {"Type": "AWS::Redshift::Cluster", "DeletionPolicy": "Snapshot", "Properties": {
+        "ClusterIdentifier": "gw-snapshot", "ClusterType": "single-node", "NodeType": "ra3.large", "DBName": "dev",
+        "MasterUsername": "admin", "MasterUserPassword": "Password1",
+        "LoggingProperties": {"LogDestinationType": "cloudwatch", "LogExports": ["userlog"]}}}}}
+    with Stack(gateway, "gw-snapshot") as stack:
+        assert stack.create(template)["StackStatus"] == "CREATE_COMPLETE", stack.reasons("CREATE_FAILED")
+        asked = next(one["request"] for one in redshift.requests if one["action"] == "EnableLogging")
+        assert (asked["LogDestinationType"], asked["LogExports.member.1"]) == ("cloudwatch", "userlog")
+        assert stack.delete() == "DELETE_COMPLETE"
+    asked = next(one["request"] for one in redshift.requests if "FinalClusterSnapshotIdentifier" in one["request"])
+    assert asked["FinalClusterSnapshotIdentifier"] == "gw-snapshot-final-snapshot"
+    assert "gw-snapshot" not in redshift.clusters
+
+
 def test_a_serverless_stack_has_the_documented_attributes(gateway: Gateway, redshift: StubRedshift) -> None:
     template = {
         "Resources": {
