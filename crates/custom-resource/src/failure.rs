@@ -34,6 +34,12 @@ impl Failure {
         self
     }
 
+    /// [`leaving_something`](Self::leaving_something) if `left` holds.
+    #[must_use]
+    pub fn leaving_something_if(self, left: bool) -> Self {
+        if left { self.leaving_something() } else { self }
+    }
+
     /// Whether a Delete has something to clean up.
     pub fn left_something(&self) -> bool {
         self.made_something

@@ -19,11 +19,56 @@ use aws_types::region::Region;
 use crate::env::{Env, EnvError};
 use crate::grants::Patience;
 
+/// What every client of a function is made from.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    // Neither is read in a build without any client, such as this crate's own tests.
+    #[allow(dead_code)]
+    config: SdkConfig,
+    #[allow(dead_code)]
+    patience: Patience,
+}
+
+/// One constructor a service, so that no client goes without the shared settings.
+macro_rules! clients {
+    ($($feature:literal $name:ident $sdk:ident $service:literal),* $(,)?) => {
+        impl Aws {$(
+            #[doc = concat!("A client of ", $service, ".")]
+            #[cfg(feature = $feature)]
+            pub fn $name(&self) -> $sdk::Client {
+                let config = $sdk::config::Builder::from(&self.config).retry_classifier(self.patience.classifier());
+                $sdk::Client::from_conf(config.build())
+            }
+        )*}
+    };
+}
+
+clients! {
+    "kms" kms aws_sdk_kms "AWS KMS",
+    "redshift" redshift aws_sdk_redshift "Amazon Redshift",
+    "redshift-data" redshift_data aws_sdk_redshiftdata "the Redshift Data API",
+    "redshift-serverless" redshift_serverless aws_sdk_redshiftserverless "Redshift Serverless",
+    "s3" s3 aws_sdk_s3 "Amazon S3",
+    "secretsmanager" secretsmanager aws_sdk_secretsmanager "AWS Secrets Manager",
+    "sfn" sfn aws_sdk_sfn "AWS Step Functions",
+}
+
+impl Aws {
+    /// From Lambda's own variables: credentials, `AWS_REGION`, `AWS_ENDPOINT_URL` where it is set, and the patience with fresh grants.
+    ///
+    /// # Errors
+    /// A variable that Lambda always sets is missing, or one of ours makes no sense.
+    pub fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
+        let patience = Patience::from_env(env)?;
+        Ok(Self { config: config(env, patience)?, patience })
+    }
+}
+
 /// The configuration from Lambda's own variables: credentials, `AWS_REGION`, and `AWS_ENDPOINT_URL` where it is set.
 ///
 /// # Errors
 /// A variable that Lambda always sets is missing.
-pub fn config(env: Env<'_>, patience: Patience) -> Result<SdkConfig, EnvError> {
+fn config(env: Env<'_>, patience: Patience) -> Result<SdkConfig, EnvError> {
     let credentials = Credentials::new(
         env.required("AWS_ACCESS_KEY_ID")?,
         env.required("AWS_SECRET_ACCESS_KEY")?,

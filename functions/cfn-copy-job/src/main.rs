@@ -1,3 +1,24 @@
-//! Custom::CopyJob.
+//! `Custom::CopyJob`: a table if asked, and the COPY JOB that fills it.
 
-fn main() {}
+mod preflight;
+mod properties;
+mod provider;
+
+use custom_resource::{Failure, Started};
+use lambda_kit::env::Env;
+use lambda_kit::sdk::Aws;
+use warehouse::cluster::ControlPlane;
+
+use crate::provider::CopyJobs;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::process();
+    lambda_kit::trace::init(env);
+    custom_resource::run(async move {
+        let aws = Aws::from_env(env).map_err(|error| Failure::new(error.to_string()))?;
+        let control = ControlPlane { redshift: aws.redshift(), serverless: aws.redshift_serverless() };
+        Ok(Started::new(CopyJobs::new(control, aws.redshift_data())))
+    })
+    .await
+}

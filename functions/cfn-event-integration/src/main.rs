@@ -1,3 +1,27 @@
-//! Custom::S3EventIntegration.
+//! `Custom::S3EventIntegration`: connects a bucket with a warehouse, and waits until it really is connected.
 
-fn main() {}
+mod integrations;
+mod preflight;
+mod provider;
+
+use custom_resource::{Failure, Started, StepFunctions};
+use lambda_kit::env::{Env, EnvError};
+use lambda_kit::sdk::Aws;
+
+use crate::integrations::Integrations;
+use crate::preflight::Preflight;
+use crate::provider::EventIntegrations;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::process();
+    lambda_kit::trace::init(env);
+    custom_resource::run(async move { start(env).map_err(|error| Failure::new(error.to_string())) }).await
+}
+
+fn start(env: Env<'_>) -> Result<Started<EventIntegrations>, EnvError> {
+    let aws = Aws::from_env(env)?;
+    let (key, machine) = (env.required("WAIT_KEY_ARN")?, env.required("WAIT_STATE_MACHINE_ARN")?);
+    let provider = EventIntegrations::new(Integrations::new(aws.redshift()), Preflight::new(aws.s3()));
+    Ok(Started::waiting_with(provider, StepFunctions::new(aws.kms(), key, aws.sfn(), machine)))
+}

@@ -1,0 +1,51 @@
+//! The keys of a secret that say where to connect.
+//!
+//! Names: "Secrets Manager secret JSON structure" of the Secrets Manager user guide, for Amazon Redshift; `jdbcUrl` in the form of
+//! "Getting the JDBC URL" of the Redshift management guide.
+
+use serde_json::{Map, Value};
+
+use crate::target::Target;
+
+/// Where a warehouse is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The cluster or workgroup.
+    pub target: Target,
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+}
+
+/// Every key that a connection may write: what a Delete takes away.
+pub const KEYS: [&str; 8] =
+    ["engine", "host", "port", "dbname", "jdbcUrl", "dbClusterIdentifier", "workgroupName", "sluice"];
+
+impl Connection {
+    /// `jdbc:redshift://host:port/database`, without user and password.
+    pub fn jdbc_url(&self) -> String {
+        format!("jdbc:redshift://{}:{}/{}", self.host, self.port, self.database)
+    }
+
+    /// The keys and their values. `owner` goes under `sluice`, so that a later Delete knows whose keys they are.
+    pub fn keys(&self, owner: &str) -> Map<String, Value> {
+        let mut keys = Map::new();
+        let mut set = |name: &str, value: Value| {
+            keys.insert(name.to_owned(), value);
+        };
+        set("engine", "redshift".into());
+        set("host", self.host.clone().into());
+        set("port", self.port.into());
+        set("dbname", self.database.clone().into());
+        set("jdbcUrl", self.jdbc_url().into());
+        match &self.target {
+            Target::Cluster(name) => set("dbClusterIdentifier", name.clone().into()),
+            Target::Workgroup(name) => set("workgroupName", name.clone().into()),
+        }
+        set("sluice", owner.into());
+        keys
+    }
+}

@@ -1,0 +1,289 @@
+//! A policy document: whose statements are whose, and when two documents mean the same.
+
+use serde_json::{Map, Value, json};
+
+/// Text that is not a policy document.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Not JSON.
+    #[error("the policy that is there is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// JSON, but not a policy.
+    #[error("the policy that is there has no list of statements")]
+    NoStatements,
+    /// A statement of ours is not one.
+    #[error("statement {0}: {1}")]
+    Statement(usize, &'static str),
+}
+
+/// One statement of ours, before it is marked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement(Map<String, Value>);
+
+impl Statement {
+    /// Checks that a value is a statement with an id of letters and digits.
+    ///
+    /// # Errors
+    /// Says which part is missing; `index` is its place in the property.
+    pub fn new(index: usize, value: Value) -> Result<Self, DocumentError> {
+        let Value::Object(map) = value else {
+            return Err(DocumentError::Statement(index, "expected a map"));
+        };
+        let has = |name: &str| map.contains_key(name);
+        let sid = map.get("Sid").and_then(Value::as_str).unwrap_or_default();
+        if sid.is_empty() || !sid.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(DocumentError::Statement(index, "`Sid` is required, of letters and digits only"));
+        }
+        if !matches!(map.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny")) {
+            return Err(DocumentError::Statement(index, "`Effect` must be Allow or Deny"));
+        }
+        if !has("Principal") && !has("NotPrincipal") {
+            return Err(DocumentError::Statement(index, "`Principal` is required"));
+        }
+        if !has("Action") && !has("NotAction") {
+            return Err(DocumentError::Statement(index, "`Action` is required"));
+        }
+        Ok(Self(map))
+    }
+
+    /// The statement with its owner's tag at the end of its id.
+    fn marked(&self, tag: &str) -> Value {
+        let mut map = self.0.clone();
+        let sid = map.get("Sid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        map.insert("Sid".to_owned(), Value::String(format!("{sid}{tag}")));
+        Value::Object(map)
+    }
+}
+
+/// A policy document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    frame: Map<String, Value>,
+    statements: Vec<Value>,
+}
+
+impl Document {
+    /// Reads a document; `None` or blank text is the empty document.
+    ///
+    /// # Errors
+    /// The text is no policy.
+    pub fn parse(text: Option<&str>) -> Result<Self, DocumentError> {
+        let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+            let frame = Map::from_iter([("Version".to_owned(), json!("2012-10-17"))]);
+            return Ok(Self { frame, statements: Vec::new() });
+        };
+        let value: Value = serde_json::from_str(text).map_err(DocumentError::NotJson)?;
+        let Value::Object(mut frame) = value else { return Err(DocumentError::NoStatements) };
+        let statements = match frame.remove("Statement") {
+            Some(Value::Array(statements)) => statements,
+            // A single statement may stand without a list.
+            Some(single @ Value::Object(_)) => vec![single],
+            _ => return Err(DocumentError::NoStatements),
+        };
+        Ok(Self { frame, statements })
+    }
+
+    /// This document with exactly `ours` as the statements of the owner with this tag; all others as they are.
+    #[must_use]
+    pub fn with_statements_of(&self, tag: &str, ours: &[Statement]) -> Self {
+        let mut statements: Vec<Value> =
+            self.statements.iter().filter(|statement| !is_of(tag, statement)).cloned().collect();
+        statements.extend(ours.iter().map(|statement| statement.marked(tag)));
+        Self { frame: self.frame.clone(), statements }
+    }
+
+    /// Whether the owner's statements are these, in any order, whatever form the service gave them.
+    pub fn has_exactly(&self, tag: &str, ours: &[Statement]) -> bool {
+        let mut here: Vec<Value> =
+            self.statements.iter().filter(|statement| is_of(tag, statement)).map(normal).collect();
+        let mut wanted: Vec<Value> = ours.iter().map(|statement| normal(&statement.marked(tag))).collect();
+        let key = Value::to_string;
+        here.sort_by_cached_key(key);
+        wanted.sort_by_cached_key(key);
+        here == wanted
+    }
+
+    /// Whether no statement is left.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+}
+
+impl std::fmt::Display for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut whole = self.frame.clone();
+        whole.insert("Statement".to_owned(), Value::Array(self.statements.clone()));
+        write!(f, "{}", Value::Object(whole))
+    }
+}
+
+/// Whether the statement's id ends with the owner's tag.
+fn is_of(tag: &str, statement: &Value) -> bool {
+    statement.get("Sid").and_then(Value::as_str).is_some_and(|sid| sid.ends_with(tag))
+}
+
+/// A statement in one form, so that two forms that mean the same compare equal: services store a bare account id
+/// as an ARN, a list of one as a scalar, booleans as strings, and lists in any order.
+fn normal(statement: &Value) -> Value {
+    let Value::Object(map) = statement else { return statement.clone() };
+    let parts = map.iter().map(|(name, value)| {
+        let value = match name.as_str() {
+            "Action" | "NotAction" | "Resource" | "NotResource" => set(value),
+            "Principal" | "NotPrincipal" => principal(value),
+            "Condition" => condition(value),
+            _ => value.clone(),
+        };
+        (name.clone(), value)
+    });
+    Value::Object(parts.collect())
+}
+
+fn principal(value: &Value) -> Value {
+    match value {
+        Value::Object(kinds) => Value::Object(
+            kinds
+                .iter()
+                .map(|(kind, who)| {
+                    let Value::Array(items) = set(who) else { return (kind.clone(), who.clone()) };
+                    let items = items.into_iter().map(|item| match item {
+                        Value::String(text) => Value::String(account_root(&text)),
+                        other => other,
+                    });
+                    (kind.clone(), sorted(items.collect()))
+                })
+                .collect(),
+        ),
+        // "*" and {"AWS": "*"} name the same principals.
+        Value::String(star) if star == "*" => json!({"AWS": ["*"]}),
+        other => other.clone(),
+    }
+}
+
+/// `arn:aws:iam::111122223333:root` and `111122223333` are the same principal.
+fn account_root(text: &str) -> String {
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts.as_slice() {
+        ["arn", _, "iam", "", account, "root"] => (*account).to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+fn condition(value: &Value) -> Value {
+    let Value::Object(operators) = value else { return value.clone() };
+    Value::Object(
+        operators
+            .iter()
+            .map(|(operator, keys)| {
+                let keys = match keys {
+                    // Condition keys are not case-sensitive.
+                    Value::Object(keys) => Value::Object(
+                        keys.iter().map(|(key, values)| (key.to_ascii_lowercase(), set(values))).collect(),
+                    ),
+                    other => other.clone(),
+                };
+                (operator.clone(), keys)
+            })
+            .collect(),
+    )
+}
+
+/// A scalar or list as a sorted list of strings.
+fn set(value: &Value) -> Value {
+    let items = match value {
+        Value::Array(items) => items.clone(),
+        other => vec![other.clone()],
+    };
+    let items = items.into_iter().map(|item| match item {
+        Value::Bool(flag) => Value::String(flag.to_string()),
+        Value::Number(number) => Value::String(number.to_string()),
+        other => other,
+    });
+    sorted(items.collect())
+}
+
+fn sorted(mut items: Vec<Value>) -> Value {
+    items.sort_by_cached_key(Value::to_string);
+    items.dedup();
+    Value::Array(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TAG: &str = "0a1b2c3d";
+
+    fn ours() -> Statement {
+        Statement::new(
+            0,
+            json!({"Sid": "Create", "Effect": "Allow", "Principal": {"AWS": ["111111111111"]},
+                "Action": ["redshift:CreateInboundIntegration"], "Resource": "arn:x",
+                "Condition": {"StringEquals": {"aws:SourceArn": ["b", "a"]}, "Bool": {"aws:SecureTransport": "true"}}}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_statement_is_recognised_in_the_form_the_service_gives_it() {
+        let stored = r#"{"Version":"2012-10-17","Statement":{"Action":"redshift:CreateInboundIntegration",
+            "Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Resource":["arn:x"],"Effect":"Allow",
+            "Sid":"Create0a1b2c3d","Condition":{"Bool":{"aws:securetransport":true},"StringEquals":{"AWS:SourceArn":["a","b"]}}}}"#;
+        let document = Document::parse(Some(stored)).unwrap();
+        assert!(document.has_exactly(TAG, &[ours()]));
+        assert!(!document.has_exactly(TAG, &[]));
+        assert!(document.has_exactly("ffffffff", &[]));
+    }
+
+    #[test]
+    fn a_condition_that_changed_is_a_change() {
+        let stored = Document::parse(None).unwrap().with_statements_of(TAG, &[ours()]).to_string();
+        let changed = stored.replace("\"b\"", "\"c\"");
+        assert_ne!(stored, changed);
+        assert!(!Document::parse(Some(&changed)).unwrap().has_exactly(TAG, &[ours()]));
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused_and_not_replaced() {
+        for text in ["[]", "{}", "x", "{\"Statement\": 3}"] {
+            assert!(Document::parse(Some(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_statement_without_an_id_is_refused() {
+        let value = json!({"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"});
+        assert!(Statement::new(2, value).unwrap_err().to_string().starts_with("statement 2: `Sid`"));
+    }
+
+    fn foreign() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof!["[a-z*:/]{0,12}".prop_map(Value::from), any::<bool>().prop_map(Value::from)];
+        let tree = leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[A-Za-z]{1,8}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        });
+        ("[A-Za-z0-9]{0,10}", tree)
+            .prop_map(|(sid, tree)| json!({"Sid": format!("{sid}zz"), "Effect": "Allow", "Any": tree}))
+    }
+
+    proptest! {
+        #[test]
+        fn merging_and_removing_ours_leaves_every_foreign_statement_as_it_was(
+            foreign in prop::collection::vec(foreign(), 0..6),
+            id in "[A-Za-z]{0,8}",
+        ) {
+            let text = json!({"Version": "2008-10-17", "Id": id, "Statement": foreign}).to_string();
+            let before = Document::parse(Some(&text)).unwrap();
+            let with = before.with_statements_of(TAG, &[ours()]);
+            prop_assert!(with.has_exactly(TAG, &[ours()]));
+            // Written and read back, twice merged: the same.
+            let again = Document::parse(Some(&with.to_string())).unwrap().with_statements_of(TAG, &[ours()]);
+            prop_assert_eq!(&again, &with);
+            let without = again.with_statements_of(TAG, &[]);
+            prop_assert_eq!(without, before);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Roles attached to a warehouse: who attached which, and taking only one's own away.
+//!
+//! Nothing on an attachment says whose it is, so each owner leaves a tag on the warehouse: `sluice:copy-role:<owner>` with the
+//! role's ARN. The tag is written before the role is attached and removed after it is detached, so that a run that dies
+//! in between leaves a claim without a role, never a role without a claim.
+
+use aws_sdk_redshift::error::ProvideErrorMetadata;
+
+use crate::cluster::{ControlPlane, Warehouse};
+use crate::error::CallError;
+use crate::target::Target;
+
+/// First part of the tags' keys.
+const CLAIM: &str = "sluice:copy-role:";
+
+/// A claim of one owner on one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The owner's tag.
+    pub owner: String,
+    /// The role's ARN.
+    pub role: String,
+}
+
+impl Claim {
+    fn key(&self) -> String {
+        format!("{CLAIM}{}", self.owner)
+    }
+
+    fn read(key: Option<&str>, value: Option<&str>) -> Option<Self> {
+        let owner = key?.strip_prefix(CLAIM)?;
+        Some(Self { owner: owner.to_owned(), role: value?.to_owned() })
+    }
+}
+
+/// The ARN that a cluster's tags hang on, made from its namespace's ARN.
+fn cluster_arn(namespace_arn: &str, name: &str) -> String {
+    let prefix: Vec<&str> = namespace_arn.split(':').take(5).collect();
+    format!("{}:cluster:{name}", prefix.join(":"))
+}
+
+impl ControlPlane {
+    /// The claims on a warehouse's roles.
+    ///
+    /// # Errors
+    /// The tags could not be read.
+    pub async fn claims(&self, target: &Target, warehouse: &Warehouse) -> Result<Vec<Claim>, CallError> {
+        match target {
+            Target::Cluster(name) => {
+                let answer = self.redshift.describe_clusters().cluster_identifier(name).send().await;
+                let answer = answer.map_err(|error| CallError::new("redshift:DescribeClusters", &error))?;
+                let tags = answer.clusters().iter().flat_map(|cluster| cluster.tags());
+                Ok(tags.filter_map(|tag| Claim::read(tag.key(), tag.value())).collect())
+            }
+            Target::Workgroup(_) => {
+                let answer = self
+                    .serverless
+                    .list_tags_for_resource()
+                    .resource_arn(&warehouse.namespace_arn)
+                    .send()
+                    .await;
+                let answer = answer
+                    .map_err(|error| CallError::new("redshift-serverless:ListTagsForResource", &error))?;
+                let tags = answer.tags().iter();
+                Ok(tags.filter_map(|tag| Claim::read(Some(tag.key()), Some(tag.value()))).collect())
+            }
+        }
+    }
+
+    /// Writes a claim.
+    ///
+    /// # Errors
+    /// The tag could not be written.
+    pub async fn claim(
+        &self,
+        target: &Target,
+        warehouse: &Warehouse,
+        claim: &Claim,
+    ) -> Result<(), CallError> {
+        match target {
+            Target::Cluster(name) => {
+                let tag = aws_sdk_redshift::types::Tag::builder().key(claim.key()).value(&claim.role).build();
+                let call =
+                    self.redshift.create_tags().resource_name(cluster_arn(&warehouse.namespace_arn, name));
+                call.tags(tag).send().await.map_err(|error| CallError::new("redshift:CreateTags", &error))?;
+            }
+            Target::Workgroup(_) => {
+                let tag = aws_sdk_redshiftserverless::types::Tag::builder()
+                    .key(claim.key())
+                    .value(&claim.role)
+                    .build();
+                // Both parts are set, which is all that the builder asks for.
+                let Ok(tag) = tag else { return Ok(()) };
+                let call = self.serverless.tag_resource().resource_arn(&warehouse.namespace_arn).tags(tag);
+                call.send()
+                    .await
+                    .map_err(|error| CallError::new("redshift-serverless:TagResource", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a claim away. That it is gone already is success.
+    ///
+    /// # Errors
+    /// The tag could not be removed.
+    pub async fn release(
+        &self,
+        target: &Target,
+        warehouse: &Warehouse,
+        claim: &Claim,
+    ) -> Result<(), CallError> {
+        match target {
+            Target::Cluster(name) => {
+                let call =
+                    self.redshift.delete_tags().resource_name(cluster_arn(&warehouse.namespace_arn, name));
+                match call.tag_keys(claim.key()).send().await {
+                    Err(error) if error.code() != Some("ResourceNotFoundFault") => {
+                        Err(CallError::new("redshift:DeleteTags", &error))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Target::Workgroup(_) => {
+                let call = self.serverless.untag_resource().resource_arn(&warehouse.namespace_arn);
+                match call.tag_keys(claim.key()).send().await {
+                    Err(error) if error.code() != Some("ResourceNotFoundException") => {
+                        Err(CallError::new("redshift-serverless:UntagResource", &error))
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Attaches or detaches one role, leaving the others.
+    ///
+    /// A cluster takes single roles; a Serverless namespace takes only the whole list, so the list is the one just read.
+    ///
+    /// # Errors
+    /// The warehouse refused, for example `InvalidClusterState` when it is paused or busy.
+    pub async fn set_role(
+        &self,
+        target: &Target,
+        warehouse: &Warehouse,
+        role: &str,
+        attached: bool,
+    ) -> Result<(), CallError> {
+        match (target, &warehouse.namespace_name) {
+            (Target::Workgroup(_), Some(namespace)) => {
+                let others = warehouse.roles.iter().map(|have| have.arn.clone()).filter(|arn| arn != role);
+                let list: Vec<String> = others.chain(attached.then(|| role.to_owned())).collect();
+                let call =
+                    self.serverless.update_namespace().namespace_name(namespace).set_iam_roles(Some(list));
+                call.send()
+                    .await
+                    .map_err(|error| CallError::new("redshift-serverless:UpdateNamespace", &error))?;
+            }
+            (Target::Cluster(name) | Target::Workgroup(name), _) => {
+                let call = self.redshift.modify_cluster_iam_roles().cluster_identifier(name);
+                let call = if attached { call.add_iam_roles(role) } else { call.remove_iam_roles(role) };
+                call.send()
+                    .await
+                    .map_err(|error| CallError::new("redshift:ModifyClusterIamRoles", &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arn_of_a_cluster_is_made_from_its_namespace() {
+        assert_eq!(
+            cluster_arn("arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1-2-3", "main"),
+            "arn:aws-cn:redshift:cn-north-1:222222222222:cluster:main"
+        );
+    }
+
+    #[test]
+    fn a_claim_reads_back_from_its_tag_and_other_tags_are_none() {
+        let claim = Claim { owner: "0a1b2c3d".into(), role: "arn:role".into() };
+        assert_eq!(Claim::read(Some(&claim.key()), Some("arn:role")), Some(claim));
+        assert_eq!(Claim::read(Some("Name"), Some("x")), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! Tables made for a load: columns with types from a closed list.
+
+use std::fmt;
+
+use super::text::{Identifier, TableName};
+use crate::value::{InvalidValue, shown};
+
+/// A Redshift data type, from the list of "Data types" in the Redshift database developer guide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnType(String);
+
+/// Name, aliases, and which numbers may follow in parentheses.
+const TYPES: &[(&str, &[&str], Arguments)] = &[
+    ("SMALLINT", &["INT2"], Arguments::None),
+    ("INTEGER", &["INT", "INT4"], Arguments::None),
+    ("BIGINT", &["INT8"], Arguments::None),
+    ("DECIMAL", &["NUMERIC"], Arguments::PrecisionAndScale),
+    ("REAL", &["FLOAT4"], Arguments::None),
+    ("DOUBLE PRECISION", &["FLOAT8", "FLOAT"], Arguments::None),
+    ("BOOLEAN", &["BOOL"], Arguments::None),
+    ("CHAR", &["CHARACTER", "NCHAR", "BPCHAR"], Arguments::Length(4096)),
+    ("VARCHAR", &["CHARACTER VARYING", "NVARCHAR", "TEXT"], Arguments::Length(65535)),
+    ("DATE", &[], Arguments::None),
+    ("TIME", &["TIME WITHOUT TIME ZONE"], Arguments::None),
+    ("TIMETZ", &["TIME WITH TIME ZONE"], Arguments::None),
+    ("TIMESTAMP", &["TIMESTAMP WITHOUT TIME ZONE"], Arguments::None),
+    ("TIMESTAMPTZ", &["TIMESTAMP WITH TIME ZONE"], Arguments::None),
+    ("SUPER", &[], Arguments::None),
+    ("VARBYTE", &["VARBINARY", "BINARY VARYING"], Arguments::Length(1_024_000)),
+    ("GEOMETRY", &[], Arguments::None),
+    ("GEOGRAPHY", &[], Arguments::None),
+    ("HLLSKETCH", &[], Arguments::None),
+];
+
+#[derive(Clone, Copy)]
+enum Arguments {
+    None,
+    Length(u32),
+    PrecisionAndScale,
+}
+
+impl ColumnType {
+    /// Parses a type, in either case; `property` is what an error names.
+    ///
+    /// # Errors
+    /// Not a Redshift type, or numbers out of range.
+    pub fn new(property: &str, text: &str) -> Result<Self, InvalidValue> {
+        let upper = text.trim().to_ascii_uppercase();
+        let (name, arguments) = match upper.split_once('(') {
+            None => (upper.as_str(), None),
+            Some((name, rest)) => match rest.strip_suffix(')') {
+                Some(inner) => (name, Some(inner)),
+                None => {
+                    return Err(InvalidValue::new(
+                        property,
+                        format!("{} lacks a closing parenthesis", shown(text)),
+                    ));
+                }
+            },
+        };
+        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let found =
+            TYPES.iter().find(|(canonical, aliases, _)| *canonical == name || aliases.contains(&&*name));
+        let Some((canonical, _, allowed)) = found else {
+            return Err(InvalidValue::new(
+                property,
+                format!("{} is not a data type of Redshift; the types are {}", shown(text), list()),
+            ));
+        };
+        let Some(arguments) = arguments else { return Ok(Self((*canonical).to_owned())) };
+        let wrong = |expected: &str| {
+            Err(InvalidValue::new(property, format!("{}: expected {expected}", shown(text))))
+        };
+        let numbers: Vec<&str> = arguments.split(',').map(str::trim).collect();
+        let number = |text: &str| text.parse::<u32>().ok();
+        match (allowed, numbers.as_slice()) {
+            (Arguments::Length(_), ["MAX"]) if *canonical == "VARCHAR" => Ok(Self("VARCHAR(MAX)".to_owned())),
+            (Arguments::Length(most), [one]) => match number(one) {
+                Some(length) if (1..=*most).contains(&length) => Ok(Self(format!("{canonical}({length})"))),
+                _ => wrong(&format!("a length from 1 to {most}")),
+            },
+            (Arguments::PrecisionAndScale, [one]) => match number(one) {
+                Some(precision) if (1..=38).contains(&precision) => {
+                    Ok(Self(format!("{canonical}({precision})")))
+                }
+                _ => wrong("a precision from 1 to 38"),
+            },
+            (Arguments::PrecisionAndScale, [one, two]) => match (number(one), number(two)) {
+                (Some(precision), Some(scale))
+                    if (1..=38).contains(&precision) && scale <= precision.min(37) =>
+                {
+                    Ok(Self(format!("{canonical}({precision},{scale})")))
+                }
+                _ => wrong("a precision from 1 to 38 and a scale of at most that"),
+            },
+            _ => wrong(&format!("other numbers in parentheses, or none, after {canonical}")),
+        }
+    }
+}
+
+fn list() -> String {
+    TYPES.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: Identifier,
+    /// Its type.
+    pub data_type: ColumnType,
+    /// Whether it takes NULL.
+    pub nullable: bool,
+}
+
+/// `CREATE TABLE`, without `IF NOT EXISTS`: whoever creates must know whether it was them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateTable {
+    table: TableName,
+    columns: Vec<Column>,
+}
+
+impl CreateTable {
+    /// A table with at least one column, each name once.
+    ///
+    /// # Errors
+    /// No columns, more than 1600, or a name twice (names differ in more than case).
+    pub fn new(table: TableName, columns: Vec<Column>) -> Result<Self, InvalidValue> {
+        const PROPERTY: &str = "TableColumns";
+        if columns.is_empty() {
+            return Err(InvalidValue::new(PROPERTY, "a table needs at least one column"));
+        }
+        if columns.len() > 1600 {
+            return Err(InvalidValue::new(
+                PROPERTY,
+                format!("{} columns; a Redshift table takes at most 1600", columns.len()),
+            ));
+        }
+        let mut seen = std::collections::HashSet::new();
+        for column in &columns {
+            if !seen.insert(column.name.as_str().to_lowercase()) {
+                return Err(InvalidValue::new(
+                    PROPERTY,
+                    format!("the column {} is there twice", shown(column.name.as_str())),
+                ));
+            }
+        }
+        Ok(Self { table, columns })
+    }
+}
+
+impl fmt::Display for CreateTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CREATE TABLE {} (", self.table)?;
+        for (index, column) in self.columns.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            let null = if column.nullable { "" } else { " NOT NULL" };
+            write!(f, "{separator}{} {}{null}", column.name, column.data_type)?;
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, String> {
+        ColumnType::new("P", text).map(|t| t.to_string()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn types_are_read_in_any_case_and_printed_in_one_form() {
+        for (text, printed) in [
+            ("int", "INTEGER"),
+            (" varchar( 255 ) ", "VARCHAR(255)"),
+            ("varchar(max)", "VARCHAR(MAX)"),
+            ("numeric(10, 2)", "DECIMAL(10,2)"),
+            ("decimal", "DECIMAL"),
+            ("double  precision", "DOUBLE PRECISION"),
+            ("timestamp with time zone", "TIMESTAMPTZ"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(printed));
+        }
+    }
+
+    #[test]
+    fn what_is_no_type_is_refused() {
+        for text in [
+            "",
+            "money",
+            "varchar(0)",
+            "varchar(65536)",
+            "decimal(39)",
+            "decimal(5,6)",
+            "int(4)",
+            "varchar(10",
+            "int); DROP TABLE x; --",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_table_prints_with_quoted_names() {
+        let table = TableName {
+            schema: Identifier::new("P", "public").unwrap(),
+            table: Identifier::new("P", "a\"b").unwrap(),
+        };
+        let column = |name: &str, nullable| Column {
+            name: Identifier::new("P", name).unwrap(),
+            data_type: ColumnType::new("P", "int").unwrap(),
+            nullable,
+        };
+        let create =
+            CreateTable::new(table.clone(), vec![column("id", false), column("value", true)]).unwrap();
+        assert_eq!(
+            create.to_string(),
+            r#"CREATE TABLE "public"."a""b" ("id" INTEGER NOT NULL, "value" INTEGER)"#
+        );
+        assert!(CreateTable::new(table.clone(), vec![]).is_err());
+        assert!(CreateTable::new(table, vec![column("id", true), column("ID", true)]).is_err());
+    }
+}

@@ -1,0 +1,407 @@
+//! `COPY` from S3 as a type: every parameter that a COPY JOB may have, and none that it may not.
+//!
+//! Sources: "COPY parameter reference" and "COPY JOB" of the Redshift database developer guide. A job refuses MAXERROR,
+//! IGNOREALLERRORS, manifests, access keys and the default role; they have no place in this type.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::text::{Identifier, Literal, RoleArn, TableName};
+use crate::bucket::BucketName;
+use crate::value::{InvalidValue, shown};
+
+/// Where the files are: a bucket and a key prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Location {
+    bucket: BucketName,
+    prefix: String,
+}
+
+impl S3Location {
+    /// Checks a bucket's name and a prefix.
+    ///
+    /// # Errors
+    /// Not a bucket's name, a period in it (no S3 event integration takes one), or a prefix longer than a key may be.
+    pub fn new(bucket: &str, prefix: &str) -> Result<Self, InvalidValue> {
+        let bucket = BucketName::new("SourceBucket", bucket)?;
+        if prefix.len() > 1024 {
+            return Err(InvalidValue::new(
+                "SourcePrefix",
+                format!("{} bytes long, and an S3 key has at most 1024", prefix.len()),
+            ));
+        }
+        if prefix.starts_with('/') {
+            return Err(InvalidValue::new(
+                "SourcePrefix",
+                format!("{} starts with a slash, and S3 keys usually do not; leave it out", shown(prefix)),
+            ));
+        }
+        // Checked here so that the error names the property; the literal is made when the statement is.
+        Literal::new("SourcePrefix", prefix)?;
+        Ok(Self { bucket, prefix: prefix.to_owned() })
+    }
+
+    /// The bucket.
+    pub fn bucket(&self) -> &BucketName {
+        &self.bucket
+    }
+
+    /// The prefix, possibly empty.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A location under this one.
+    ///
+    /// # Errors
+    /// The longer prefix is too long.
+    pub fn below(&self, suffix: &str) -> Result<Self, InvalidValue> {
+        Self::new(self.bucket.as_str(), &format!("{}{suffix}", self.prefix))
+    }
+}
+
+impl fmt::Display for S3Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = format!("s3://{}/{}", self.bucket.as_str(), self.prefix);
+        // Checked in `new`: there is no NUL in it.
+        Literal::new("SourcePrefix", &url).map_err(|_| fmt::Error)?.fmt(f)
+    }
+}
+
+/// How the files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Format {
+    /// `FORMAT AS CSV`.
+    #[serde(rename = "CSV")]
+    Csv,
+    /// Text with a delimiter, pipe by default.
+    #[serde(rename = "DELIMITED")]
+    Delimited,
+    /// `FORMAT AS JSON`, mapped by `JsonPaths` or `auto`.
+    #[serde(rename = "JSON")]
+    Json,
+    /// `FORMAT AS AVRO`, mapped by `JsonPaths` or `auto`.
+    #[serde(rename = "AVRO")]
+    Avro,
+    /// `FORMAT AS PARQUET`.
+    #[serde(rename = "PARQUET")]
+    Parquet,
+    /// `FORMAT AS ORC`.
+    #[serde(rename = "ORC")]
+    Orc,
+}
+
+impl Format {
+    fn is_columnar(self) -> bool {
+        matches!(self, Self::Parquet | Self::Orc)
+    }
+}
+
+/// How the files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Compression {
+    /// gzip.
+    Gzip,
+    /// bzip2.
+    Bzip2,
+    /// lzop.
+    Lzop,
+    /// Zstandard.
+    Zstd,
+}
+
+/// How the text is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Encoding {
+    /// UTF-8.
+    Utf8,
+    /// UTF-16, by its byte order mark.
+    Utf16,
+    /// UTF-16, little endian.
+    Utf16le,
+    /// UTF-16, big endian.
+    Utf16be,
+    /// ISO-8859-1.
+    Iso88591,
+}
+
+/// The options of a COPY, by their names in the reference.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Options {
+    /// `IGNOREHEADER`: lines to skip at the start of each file.
+    pub ignore_header: Option<u32>,
+    /// `DELIMITER`: one character, or an escape such as `\t`.
+    pub delimiter: Option<String>,
+    /// `QUOTE`, CSV only.
+    pub quote: Option<char>,
+    /// `NULL AS`.
+    pub null_as: Option<String>,
+    /// `DATEFORMAT`, for example `auto`.
+    pub date_format: Option<String>,
+    /// `TIMEFORMAT`, for example `auto` or `epochsecs`.
+    pub time_format: Option<String>,
+    /// `GZIP`, `BZIP2`, `LZOP` or `ZSTD`.
+    pub compression: Option<Compression>,
+    /// `ENCODING`.
+    pub encoding: Option<Encoding>,
+    /// `ACCEPTINVCHARS`: the character that replaces invalid ones.
+    pub accept_inv_chars: Option<char>,
+    /// `BLANKSASNULL`.
+    pub blanks_as_null: bool,
+    /// `EMPTYASNULL`.
+    pub empty_as_null: bool,
+    /// `FILLRECORD`.
+    pub fill_record: bool,
+    /// `TRIMBLANKS`.
+    pub trim_blanks: bool,
+    /// `TRUNCATECOLUMNS`.
+    pub truncate_columns: bool,
+    /// `IGNOREBLANKLINES`.
+    pub ignore_blank_lines: bool,
+    /// `ESCAPE`, delimited text only.
+    pub escape: bool,
+    /// `REMOVEQUOTES`, delimited text only.
+    pub remove_quotes: bool,
+    /// `ROUNDEC`.
+    pub round_dec: bool,
+    /// `EXPLICIT_IDS`.
+    pub explicit_ids: bool,
+    /// The mapping of JSON and Avro: `auto`, `auto ignorecase`, `noshred`, or an `s3://` URL.
+    pub json_paths: Option<String>,
+    /// `COMPUPDATE`.
+    pub comp_update: Option<bool>,
+    /// `STATUPDATE`.
+    pub stat_update: Option<bool>,
+    /// Refused: a COPY JOB does not take it.
+    pub max_error: Option<serde::de::IgnoredAny>,
+    /// Refused: a COPY JOB does not take it.
+    pub ignore_all_errors: Option<serde::de::IgnoredAny>,
+    /// Refused: a COPY JOB does not take it.
+    pub manifest: Option<serde::de::IgnoredAny>,
+}
+
+/// A COPY into one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    table: TableName,
+    columns: Vec<Identifier>,
+    from: S3Location,
+    role: RoleArn,
+    format: Format,
+    /// Everything after the role, rendered: checked once when it is made.
+    parameters: String,
+}
+
+impl Copy {
+    /// Checks that the options fit the format and each other.
+    ///
+    /// # Errors
+    /// The option at fault, as `Options.<Name>`, and why.
+    pub fn new(
+        table: TableName,
+        columns: Vec<Identifier>,
+        from: S3Location,
+        role: RoleArn,
+        format: Format,
+        options: &Options,
+    ) -> Result<Self, InvalidValue> {
+        let mut seen = std::collections::HashSet::new();
+        if let Some(twice) = columns.iter().find(|column| !seen.insert(column.as_str().to_lowercase())) {
+            return Err(InvalidValue::new(
+                "Columns",
+                format!("the column {} is there twice", shown(twice.as_str())),
+            ));
+        }
+        Ok(Self { table, columns, from, role, format, parameters: parameters(format, options)? })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    /// Where the files are.
+    pub fn from(&self) -> &S3Location {
+        &self.from
+    }
+
+    /// The role that reads them.
+    pub fn role(&self) -> &RoleArn {
+        &self.role
+    }
+
+    /// The same COPY from another place, checked by Redshift but loading nothing: `NOLOAD`.
+    ///
+    /// `None` for columnar files, for which Redshift has no NOLOAD.
+    pub fn dry_run(&self, from: S3Location) -> Option<String> {
+        (!self.format.is_columnar()).then(|| format!("{} NOLOAD", Self { from, ..self.clone() }))
+    }
+}
+
+impl fmt::Display for Copy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "COPY {}", self.table)?;
+        for (index, column) in self.columns.iter().enumerate() {
+            write!(f, "{}{column}", if index == 0 { " (" } else { ", " })?;
+        }
+        let close = if self.columns.is_empty() { "" } else { ")" };
+        write!(f, "{close} FROM {} IAM_ROLE {}{}", self.from, self.role, self.parameters)
+    }
+}
+
+fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue> {
+    let name = |option: &str| format!("Options.{option}");
+    let refuse = |option: &str, why: &str| Err(InvalidValue::new(&name(option), why));
+    for (given, option, instead) in [
+        (
+            options.max_error.is_some(),
+            "MaxError",
+            "a file with a bad row fails as a whole and is reported; mend the file and load it again",
+        ),
+        (
+            options.ignore_all_errors.is_some(),
+            "IgnoreAllErrors",
+            "a file with a bad row fails as a whole and is reported",
+        ),
+        (options.manifest.is_some(), "Manifest", "a job finds its files by the prefix"),
+    ] {
+        if given {
+            return refuse(option, &format!("a COPY JOB does not take this option: {instead}"));
+        }
+    }
+    let text = matches!(format, Format::Csv | Format::Delimited);
+    let mapped = matches!(format, Format::Json | Format::Avro);
+    for (given, option, fits, only) in [
+        (options.ignore_header.is_some(), "IgnoreHeader", text, "CSV and DELIMITED"),
+        (options.delimiter.is_some(), "Delimiter", text, "CSV and DELIMITED"),
+        (options.quote.is_some(), "Quote", format == Format::Csv, "CSV"),
+        (options.escape, "Escape", format == Format::Delimited, "DELIMITED"),
+        (options.remove_quotes, "RemoveQuotes", format == Format::Delimited, "DELIMITED"),
+        (options.json_paths.is_some(), "JsonPaths", mapped, "JSON and AVRO"),
+        (options.ignore_blank_lines, "IgnoreBlankLines", text, "CSV and DELIMITED"),
+        (options.compression.is_some(), "Compression", !format.is_columnar(), "row formats"),
+        (options.encoding.is_some(), "Encoding", text || format == Format::Json, "CSV, DELIMITED and JSON"),
+        (options.null_as.is_some(), "NullAs", !format.is_columnar(), "row formats"),
+        (options.date_format.is_some(), "DateFormat", !format.is_columnar(), "row formats"),
+        (options.time_format.is_some(), "TimeFormat", !format.is_columnar(), "row formats"),
+        (options.accept_inv_chars.is_some(), "AcceptInvChars", !format.is_columnar(), "row formats"),
+        (options.blanks_as_null, "BlanksAsNull", !format.is_columnar(), "row formats"),
+        (options.empty_as_null, "EmptyAsNull", !format.is_columnar(), "row formats"),
+        (options.trim_blanks, "TrimBlanks", !format.is_columnar(), "row formats"),
+        (options.truncate_columns, "TruncateColumns", !format.is_columnar(), "row formats"),
+        (options.round_dec, "RoundDec", !format.is_columnar(), "row formats"),
+        (options.explicit_ids, "ExplicitIds", !format.is_columnar(), "row formats"),
+        (options.comp_update.is_some(), "CompUpdate", !format.is_columnar(), "row formats"),
+    ] {
+        if given && !fits {
+            return refuse(option, &format!("goes with {only}, not with {format:?}"));
+        }
+    }
+
+    let mut sql = String::new();
+    let quoted = |option: &str, value: &str| Literal::new(&name(option), value);
+    match format {
+        Format::Csv => sql.push_str(" FORMAT AS CSV"),
+        Format::Delimited => {}
+        Format::Json | Format::Avro => {
+            let paths = options.json_paths.as_deref().unwrap_or("auto");
+            if !["auto", "auto ignorecase", "noshred"].contains(&paths) && !paths.starts_with("s3://") {
+                return refuse(
+                    "JsonPaths",
+                    &format!(
+                        "expected auto, auto ignorecase, noshred or an s3:// URL, found {}",
+                        shown(paths)
+                    ),
+                );
+            }
+            let word = if format == Format::Json { "JSON" } else { "AVRO" };
+            sql.push_str(&format!(" FORMAT AS {word} {}", quoted("JsonPaths", paths)?));
+        }
+        Format::Parquet => sql.push_str(" FORMAT AS PARQUET"),
+        Format::Orc => sql.push_str(" FORMAT AS ORC"),
+    }
+    if let Some(quote) = options.quote {
+        let quote = quote.to_string();
+        if quote.len() != 1 {
+            return refuse("Quote", &format!("expected one ASCII character, found {}", shown(&quote)));
+        }
+        sql.push_str(&format!(" QUOTE AS {}", quoted("Quote", &quote)?));
+    }
+    if let Some(delimiter) = &options.delimiter {
+        if delimiter.is_empty() || (delimiter.chars().count() > 1 && !delimiter.starts_with('\\')) {
+            return refuse(
+                "Delimiter",
+                &format!("expected one character or an escape such as \\t, found {}", shown(delimiter)),
+            );
+        }
+        sql.push_str(&format!(" DELIMITER AS {}", quoted("Delimiter", delimiter)?));
+    }
+    if let Some(lines) = options.ignore_header {
+        sql.push_str(&format!(" IGNOREHEADER AS {lines}"));
+    }
+    if let Some(null) = &options.null_as {
+        sql.push_str(&format!(" NULL AS {}", quoted("NullAs", null)?));
+    }
+    if let Some(date) = &options.date_format {
+        sql.push_str(&format!(" DATEFORMAT AS {}", quoted("DateFormat", date)?));
+    }
+    if let Some(time) = &options.time_format {
+        sql.push_str(&format!(" TIMEFORMAT AS {}", quoted("TimeFormat", time)?));
+    }
+    if let Some(compression) = options.compression {
+        sql.push(' ');
+        sql.push_str(match compression {
+            Compression::Gzip => "GZIP",
+            Compression::Bzip2 => "BZIP2",
+            Compression::Lzop => "LZOP",
+            Compression::Zstd => "ZSTD",
+        });
+    }
+    if let Some(encoding) = options.encoding {
+        sql.push_str(" ENCODING AS ");
+        sql.push_str(match encoding {
+            Encoding::Utf8 => "UTF8",
+            Encoding::Utf16 => "UTF16",
+            Encoding::Utf16le => "UTF16LE",
+            Encoding::Utf16be => "UTF16BE",
+            Encoding::Iso88591 => "ISO88591",
+        });
+    }
+    if let Some(replacement) = options.accept_inv_chars {
+        let replacement = replacement.to_string();
+        if replacement.len() != 1 || replacement == "\0" {
+            return refuse(
+                "AcceptInvChars",
+                &format!("expected one ASCII character, found {}", shown(&replacement)),
+            );
+        }
+        sql.push_str(&format!(" ACCEPTINVCHARS AS {}", quoted("AcceptInvChars", &replacement)?));
+    }
+    for (given, word) in [
+        (options.blanks_as_null, "BLANKSASNULL"),
+        (options.empty_as_null, "EMPTYASNULL"),
+        (options.fill_record, "FILLRECORD"),
+        (options.trim_blanks, "TRIMBLANKS"),
+        (options.truncate_columns, "TRUNCATECOLUMNS"),
+        (options.ignore_blank_lines, "IGNOREBLANKLINES"),
+        (options.escape, "ESCAPE"),
+        (options.remove_quotes, "REMOVEQUOTES"),
+        (options.round_dec, "ROUNDEC"),
+        (options.explicit_ids, "EXPLICIT_IDS"),
+    ] {
+        if given {
+            sql.push(' ');
+            sql.push_str(word);
+        }
+    }
+    for (given, word) in [(options.comp_update, "COMPUPDATE"), (options.stat_update, "STATUPDATE")] {
+        if let Some(on) = given {
+            sql.push_str(&format!(" {word} {}", if on { "ON" } else { "OFF" }));
+        }
+    }
+    Ok(sql)
+}

@@ -1,0 +1,51 @@
+//! Which warehouse is meant: a provisioned cluster or a Serverless workgroup.
+
+use std::fmt;
+
+/// A provisioned cluster by its identifier, or a Serverless workgroup by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `ClusterIdentifier`.
+    Cluster(String),
+    /// `WorkgroupName`.
+    Workgroup(String),
+}
+
+/// Neither or both were given.
+#[derive(Debug, thiserror::Error)]
+#[error("give exactly one of `ClusterIdentifier` and `WorkgroupName`, found {0}")]
+pub struct AmbiguousTarget(&'static str);
+
+impl Target {
+    /// From the two properties, of which exactly one must be there; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// Neither or both are there.
+    pub fn from_properties(cluster: Option<&str>, workgroup: Option<&str>) -> Result<Self, AmbiguousTarget> {
+        match (cluster.filter(|s| !s.is_empty()), workgroup.filter(|s| !s.is_empty())) {
+            (Some(cluster), None) => Ok(Self::Cluster(cluster.to_owned())),
+            (None, Some(workgroup)) => Ok(Self::Workgroup(workgroup.to_owned())),
+            (None, None) => Err(AmbiguousTarget("neither")),
+            (Some(_), Some(_)) => Err(AmbiguousTarget("both")),
+        }
+    }
+}
+
+impl Target {
+    /// The property that names a warehouse of this kind.
+    pub fn property(&self) -> &'static str {
+        match self {
+            Self::Cluster(_) => "ClusterIdentifier",
+            Self::Workgroup(_) => "WorkgroupName",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(name) => write!(f, "cluster {name}"),
+            Self::Workgroup(name) => write!(f, "workgroup {name}"),
+        }
+    }
+}

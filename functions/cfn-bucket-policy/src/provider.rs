@@ -1,0 +1,159 @@
+//! The native type refuses a bucket that has a policy already, and a bucket has room for one native policy only.
+
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use serde::Deserialize;
+use serde_json::Value;
+use warehouse::error::CallError;
+use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, settle};
+
+/// The properties of `Custom::BucketPolicyStatements`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Properties {
+    /// The bucket, of this account.
+    bucket_name: String,
+    /// IAM statements, each with a `Sid` of letters and digits.
+    statements: Vec<Value>,
+}
+
+impl Properties {
+    fn ours(&self) -> Result<Vec<Statement>, Failure> {
+        self.statements
+            .iter()
+            .enumerate()
+            .map(|(index, value)| Statement::new(index, value.clone()))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failure::new(format!("property `Statements`: {error}")))
+    }
+}
+
+/// A bucket's policy.
+struct BucketPolicy<'a> {
+    client: &'a aws_sdk_s3::Client,
+    bucket: &'a str,
+}
+
+impl PolicyStore for BucketPolicy<'_> {
+    async fn get(&self) -> Result<Option<String>, StoreError> {
+        match self.client.get_bucket_policy().bucket(self.bucket).send().await {
+            Ok(answer) => Ok(answer.policy),
+            Err(error) if error.code() == Some("NoSuchBucketPolicy") => Ok(None),
+            Err(error) => Err(CallError::new("s3:GetBucketPolicy", &error).into()),
+        }
+    }
+
+    async fn put(&self, text: &str) -> Result<(), StoreError> {
+        match self.client.put_bucket_policy().bucket(self.bucket).policy(text).send().await {
+            Ok(_) => Ok(()),
+            // S3 refuses a write while another one to the same bucket is under way.
+            Err(error) if error.code() == Some("OperationAborted") => Err(StoreError::Conflict),
+            Err(error) => Err(CallError::new("s3:PutBucketPolicy", &error).into()),
+        }
+    }
+
+    async fn delete(&self) -> Result<(), StoreError> {
+        match self.client.delete_bucket_policy().bucket(self.bucket).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("OperationAborted") => Err(StoreError::Conflict),
+            Err(error) => Err(CallError::new("s3:DeleteBucketPolicy", &error).into()),
+        }
+    }
+}
+
+/// The provider.
+pub(crate) struct BucketPolicies {
+    client: aws_sdk_s3::Client,
+}
+
+impl BucketPolicies {
+    /// A provider with its client.
+    pub(crate) fn new(client: aws_sdk_s3::Client) -> Self {
+        Self { client }
+    }
+
+    async fn settle(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        bucket: &str,
+        ours: &[Statement],
+    ) -> Result<(), StoreError> {
+        let store = BucketPolicy { client: &self.client, bucket };
+        let attempts = Attempts::until(context.deadline);
+        let writes = settle(&store, id.tag(), ours, attempts, &mut fastrand::Rng::new()).await?;
+        tracing::info!(bucket, writes, statements = ours.len(), "the policy holds our statements");
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: &Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let ours = new.ours()?;
+        self.settle(context, id, &new.bucket_name, &ours)
+            .await
+            .map_err(|error| cannot_change(&new.bucket_name, error))?;
+        Ok(Outcome::Ready(Attributes::none().with("BucketName", &new.bucket_name)))
+    }
+}
+
+fn cannot_change(bucket: &str, error: StoreError) -> Failure {
+    if is_absent(&error) {
+        return Failure::new(format!(
+            "property `BucketName`: there is no bucket \"{bucket}\" in this account"
+        ));
+    }
+    let written = error.may_have_written();
+    Failure::caused_by(format!("the policy of bucket \"{bucket}\" could not be changed"), error)
+        .leaving_something_if(written)
+}
+
+fn is_absent(error: &StoreError) -> bool {
+    matches!(error, StoreError::Call(call) if call.has_code(&["NoSuchBucket"]))
+}
+
+impl Provider for BucketPolicies {
+    type Properties = Properties;
+    type Progress = ();
+    const KIND: &'static str = "sluice-bucket-policy";
+
+    fn identity(&self, properties: &Properties) -> Result<String, Failure> {
+        Ok(properties.bucket_name.clone())
+    }
+
+    async fn create(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.put(context, id, &new).await
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        _old: Option<Properties>,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.put(context, id, &new).await
+    }
+
+    async fn delete(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        _old: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let bucket = id.identity();
+        match self.settle(context, id, bucket, &[]).await {
+            Err(error) if is_absent(&error) => Ok(Outcome::done()),
+            Err(error) => Err(cannot_change(bucket, error)),
+            Ok(()) => Ok(Outcome::done()),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What would make a job load nothing, found before it is created: Redshift checks none of it.
+//!
+//! Source: "COPY JOB" of the Redshift database developer guide: options are not validated at creation.
+
+use custom_resource::Failure;
+use tokio::time::Instant;
+use warehouse::cluster::{ControlPlane, Warehouse};
+use warehouse::data_api::{Database, SqlRunError, Token};
+use warehouse::error::CallError;
+use warehouse::sql::Copy;
+use warehouse::target::Target;
+
+/// Fails unless the role is attached to the warehouse and may be used already.
+pub(crate) fn role_is_attached(copy: &Copy, target: &Target, warehouse: &Warehouse) -> Result<(), Failure> {
+    let role = copy.role().as_str();
+    match warehouse.roles.iter().find(|have| have.arn == role) {
+        Some(have) if have.is_in_sync() => Ok(()),
+        Some(have) => Err(Failure::new(format!(
+            "property `CopyRoleArn`: {role} is attached to {target} but its state is \"{}\"; wait until it is in-sync",
+            have.status
+        ))),
+        None => Err(Failure::new(format!(
+            "property `CopyRoleArn`: {role} is not attached to {target}; attach it with `Custom::WarehouseRole` (templates/copy-target.yaml)"
+        ))),
+    }
+}
+
+/// Fails unless an active integration brings the bucket's events to this warehouse.
+pub(crate) async fn integration_is_active(
+    control: &ControlPlane,
+    copy: &Copy,
+    warehouse: &Warehouse,
+) -> Result<(), Failure> {
+    let bucket = copy.from().bucket().as_str();
+    let ending = format!(":s3:::{bucket}");
+    let mut marker = None;
+    loop {
+        let page = control
+            .redshift
+            .describe_inbound_integrations()
+            .target_arn(&warehouse.namespace_arn)
+            .set_marker(marker)
+            .send()
+            .await
+            .map_err(|error| {
+                let error = CallError::new("redshift:DescribeInboundIntegrations", &error);
+                Failure::caused_by("the integrations into this warehouse could not be read", error)
+            })?;
+        let ours = page
+            .inbound_integrations()
+            .iter()
+            .find(|one| one.source_arn().is_some_and(|arn| arn.ends_with(&ending)));
+        if let Some(found) = ours {
+            let status = found.status().map(|status| status.as_str()).unwrap_or_default();
+            if status == "active" {
+                return Ok(());
+            }
+            return Err(Failure::new(format!(
+                "property `SourceBucket`: the integration of bucket \"{bucket}\" is {status}, not active; \
+                 mend it in the stack of the source account first"
+            )));
+        }
+        marker = page.marker().filter(|marker| !marker.is_empty()).map(str::to_owned);
+        if marker.is_none() {
+            return Err(Failure::new(format!(
+                "property `SourceBucket`: no integration brings the events of bucket \"{bucket}\" to this warehouse, so the job would wait for ever; \
+                 deploy the source account's stack first, or set `RequireIntegration: false`"
+            )));
+        }
+    }
+}
+
+/// Fails if the role cannot list the bucket under the prefix: a COPY without loading from a prefix that nothing has.
+///
+/// Only Redshift can judge this, since the role, the bucket's policy and the bucket's key are of two accounts. A prefix
+/// that holds nothing proves that the role may list; whether it may read each object shows with the first file.
+pub(crate) async fn role_can_list(database: &Database, copy: &Copy, until: Instant) -> Result<(), Failure> {
+    let probe = copy.from().below(".sluice-preflight-finds-nothing");
+    let Some(sql) = probe.ok().and_then(|from| copy.dry_run(from)) else {
+        // Columnar files have no NOLOAD, and a prefix of full length has no room for the probe.
+        return Ok(());
+    };
+    match database.run(&sql, Token::Fresh, until).await {
+        Ok(_) => Ok(()),
+        Err(SqlRunError::Failed(message)) if says_nothing_there(&message) => Ok(()),
+        Err(SqlRunError::Failed(message)) if says_denied(&message) => Err(Failure::new(format!(
+            "property `CopyRoleArn`: {} cannot read bucket \"{}\": {message}. It needs s3:ListBucket and s3:GetObject from its own policy \
+             and, in another account, from the bucket's policy (`CopyRoleArn` of templates/copy-source.yaml)",
+            copy.role().as_str(),
+            copy.from().bucket().as_str()
+        ))),
+        Err(error) => {
+            Err(Failure::caused_by("a COPY that loads nothing was refused, so the job would be", error))
+        }
+    }
+}
+
+/// Redshift says that the prefix does not exist, which it can only know after listing.
+fn says_nothing_there(message: &str) -> bool {
+    message.contains("does not exist") && message.contains("prefix")
+}
+
+fn says_denied(message: &str) -> bool {
+    message.contains("Access Denied")
+        || message.contains("AccessDenied")
+        || message.contains("not authorized")
+}

@@ -1,0 +1,287 @@
+//! The properties of `Custom::CopyJob`, and the statements they stand for.
+
+use std::fmt;
+
+use custom_resource::Failure;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use warehouse::data_api::Login;
+use warehouse::sql::{
+    Column, ColumnType, Copy, CopyJob, CreateTable, Format, Identifier, JobName, Options, RoleArn,
+    S3Location, TableName,
+};
+use warehouse::target::Target;
+use warehouse::value::InvalidValue;
+
+/// The properties of `Custom::CopyJob`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Properties {
+    #[serde(default)]
+    cluster_identifier: Option<String>,
+    #[serde(default)]
+    workgroup_name: Option<String>,
+    pub(crate) database: String,
+    /// Secret of the user that owns the job and its table.
+    #[serde(default)]
+    warehouse_secret_arn: Option<String>,
+    /// The user, with temporary credentials instead of a secret.
+    #[serde(default)]
+    db_user: Option<String>,
+    /// Name of the job; a suffix is added.
+    pub(crate) job_name: String,
+    #[serde(default = "public")]
+    schema_name: String,
+    table_name: String,
+    /// Make the table if it is not there.
+    #[serde(default)]
+    create_table: bool,
+    /// Its columns.
+    #[serde(default)]
+    table_columns: Vec<ColumnProperty>,
+    /// The columns that the files hold, if not all in order.
+    #[serde(default)]
+    columns: Vec<String>,
+    pub(crate) source_bucket: String,
+    #[serde(default)]
+    source_prefix: String,
+    /// The role that reads the files.
+    copy_role_arn: String,
+    format: Format,
+    #[serde(default)]
+    options: Options,
+    /// Whether new files are loaded by themselves.
+    #[serde(default = "yes")]
+    pub(crate) auto: bool,
+    /// Whether there must be an active integration for the bucket.
+    #[serde(default = "yes")]
+    pub(crate) require_integration: bool,
+}
+
+fn public() -> String {
+    "public".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A column: `{Name, Type, Nullable}`, or the text `name type`, which a template's parameter can hold.
+#[derive(Debug)]
+struct ColumnProperty {
+    name: String,
+    data_type: String,
+    nullable: bool,
+}
+
+impl<'de> Deserialize<'de> for ColumnProperty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+        struct Map {
+            name: String,
+            #[serde(rename = "Type")]
+            data_type: String,
+            #[serde(default)]
+            nullable: Option<String>,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ColumnProperty;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a column as `name type` or as a map with Name and Type")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ColumnProperty, E> {
+                let (name, rest) = text.trim().split_once(char::is_whitespace).ok_or_else(|| {
+                    E::custom(format!(
+                        "expected a name, a space and a type, such as `id integer`, found \"{text}\""
+                    ))
+                })?;
+                let upper = rest.trim().to_ascii_uppercase();
+                let (data_type, nullable) = match upper.strip_suffix("NOT NULL") {
+                    Some(data_type) => (data_type.trim().to_owned(), false),
+                    None => (upper, true),
+                };
+                Ok(ColumnProperty { name: name.to_owned(), data_type, nullable })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ColumnProperty, A::Error> {
+                let map = Map::deserialize(MapAccessDeserializer::new(map))?;
+                let nullable = match map.nullable.as_deref() {
+                    None | Some("true") => true,
+                    Some("false") => false,
+                    Some(other) => {
+                        return Err(de::Error::custom(format!(
+                            "`Nullable`: expected true or false, found \"{other}\""
+                        )));
+                    }
+                };
+                Ok(ColumnProperty { name: map.name, data_type: map.data_type, nullable })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// What the properties stand for, checked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) target: Target,
+    pub(crate) login: Login,
+    pub(crate) job: CopyJob,
+    pub(crate) table: Option<CreateTable>,
+}
+
+impl Properties {
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
+        Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+
+    pub(crate) fn login(&self) -> Result<Login, Failure> {
+        let given = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        match (given(&self.warehouse_secret_arn), given(&self.db_user)) {
+            (Some(secret), None) => Ok(Login::Secret(secret)),
+            (None, Some(user)) => Ok(Login::DbUser(user)),
+            (None, None) => {
+                Err(Failure::new("give exactly one of `WarehouseSecretArn` and `DbUser`, found neither"))
+            }
+            (Some(_), Some(_)) => {
+                Err(Failure::new("give exactly one of `WarehouseSecretArn` and `DbUser`, found both"))
+            }
+        }
+    }
+
+    /// Checks everything that can be checked without asking anybody.
+    pub(crate) fn wanted(&self, owner: &str) -> Result<Wanted, Failure> {
+        let (job, table) =
+            self.statements(owner).map_err(|error| Failure::new(format!("property {error}")))?;
+        Ok(Wanted { target: self.target()?, login: self.login()?, job, table })
+    }
+
+    fn statements(&self, owner: &str) -> Result<(CopyJob, Option<CreateTable>), InvalidValue> {
+        let table = TableName {
+            schema: Identifier::new("SchemaName", &self.schema_name)?,
+            table: Identifier::new("TableName", &self.table_name)?,
+        };
+        let create_table = match (self.create_table, self.table_columns.as_slice()) {
+            (false, _) => None,
+            (true, columns) => {
+                let columns = columns.iter().enumerate().map(|(index, column)| {
+                    let property = format!("TableColumns[{index}]");
+                    Ok(Column {
+                        name: Identifier::new(&property, &column.name)?,
+                        data_type: ColumnType::new(&property, &column.data_type)?,
+                        nullable: column.nullable,
+                    })
+                });
+                Some(CreateTable::new(table.clone(), columns.collect::<Result<_, InvalidValue>>()?)?)
+            }
+        };
+        let columns = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, name)| Identifier::new(&format!("Columns[{index}]"), name));
+        let copy = Copy::new(
+            table,
+            columns.collect::<Result<_, _>>()?,
+            S3Location::new(&self.source_bucket, &self.source_prefix)?,
+            RoleArn::new("CopyRoleArn", &self.copy_role_arn)?,
+            self.format,
+            &self.options,
+        )?;
+        let name = JobName::new("JobName", &self.job_name, owner, &copy)?;
+        Ok((CopyJob { name, copy }, create_table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use custom_resource::properties::{Unknown, parse};
+    use serde_json::{Value, json};
+
+    fn base() -> Value {
+        json!({
+            "ClusterIdentifier": "main", "Database": "dev", "WarehouseSecretArn": "arn:secret", "JobName": "import",
+            "TableName": "data", "SourceBucket": "bucket-a", "SourcePrefix": "in/",
+            "CopyRoleArn": "arn:aws:iam::222222222222:role/copy", "Format": "CSV", "Options": {"IgnoreHeader": "1"},
+        })
+    }
+
+    fn with(change: Value) -> Result<Wanted, String> {
+        let (Value::Object(mut map), Value::Object(change)) = (base(), change) else { panic!("maps") };
+        map.extend(change);
+        let properties: Properties = parse(&map, Unknown::Refuse, &[]).map_err(|error| error.to_string())?;
+        properties.wanted("0a1b2c3d").map_err(|error| error.chain())
+    }
+
+    #[test]
+    fn the_properties_make_the_statement_of_the_seed() {
+        let wanted = with(json!({})).unwrap();
+        let name = wanted.job.name.to_string();
+        assert!(name.starts_with("import_") && name.len() == 15, "{name}");
+        assert_eq!(
+            wanted.job.create(true),
+            format!(
+                "COPY \"public\".\"data\" FROM 's3://bucket-a/in/' IAM_ROLE 'arn:aws:iam::222222222222:role/copy' \
+                 FORMAT AS CSV IGNOREHEADER AS 1 JOB CREATE {name} AUTO ON"
+            )
+        );
+    }
+
+    #[test]
+    fn columns_are_given_as_text_or_as_maps() {
+        let text = with(
+            json!({"CreateTable": "true", "TableColumns": ["id integer not null", "value decimal(10,2)"]}),
+        );
+        let maps = with(json!({"CreateTable": true, "TableColumns": [
+            {"Name": "id", "Type": "INTEGER", "Nullable": "false"}, {"Name": "value", "Type": "decimal(10, 2)"},
+        ]}));
+        let printed = text.unwrap().table.unwrap().to_string();
+        assert_eq!(printed, r#"CREATE TABLE "public"."data" ("id" INTEGER NOT NULL, "value" DECIMAL(10,2))"#);
+        assert_eq!(printed, maps.unwrap().table.unwrap().to_string());
+    }
+
+    #[test]
+    fn another_definition_or_owner_gives_another_name_and_another_auto_does_not() {
+        let name = |change: Value| with(change).unwrap().job.name.to_string();
+        let first = name(json!({}));
+        assert_eq!(first, name(json!({"Auto": "false"})));
+        assert_ne!(first, name(json!({"SourcePrefix": "other/"})));
+        assert_ne!(first, name(json!({"Options": {"IgnoreHeader": 2}})));
+    }
+
+    #[test]
+    fn what_a_job_cannot_be_is_refused_with_the_property() {
+        for (change, start) in [
+            (json!({"JobName": "my-job"}), "property `JobName`: \"my-job\" holds a hyphen"),
+            (json!({"SourceBucket": "a.b"}), "property `SourceBucket`: \"a.b\" holds a period"),
+            (json!({"Options": {"MaxError": "10"}}), "property `Options.MaxError`: a COPY JOB does not take"),
+            (json!({"Options": {"Manifest": true}}), "property `Options.Manifest`: a COPY JOB does not take"),
+            (
+                json!({"CopyRoleArn": "default"}),
+                "property `CopyRoleArn`: a COPY JOB cannot use the cluster's default",
+            ),
+            (json!({"TableName": ""}), "property `TableName`: a name must not be empty"),
+            (json!({"TableName": "a\u{0}"}), "property `TableName`: \"a\\0\" holds the control character"),
+            (json!({"SourcePrefix": "a\u{0}"}), "property `SourcePrefix`: \"a\\0\" holds a NUL"),
+            (json!({"Format": "XML"}), "property `Format`: expected one of CSV"),
+            (json!({"Options": {"Qoute": "x"}}), "property `Options`: `Qoute` is not known here"),
+            (json!({"Format": "PARQUET"}), "property `Options.IgnoreHeader`: goes with CSV and DELIMITED"),
+            (json!({"DbUser": "x"}), "give exactly one of `WarehouseSecretArn` and `DbUser`, found both"),
+            (json!({"WorkgroupName": "x"}), "give exactly one of `ClusterIdentifier`"),
+            (json!({"CreateTable": true}), "property `TableColumns`: a table needs at least one column"),
+            (
+                json!({"TableColumns": ["id"]}),
+                "property `TableColumns[0]`: expected a name, a space and a type",
+            ),
+        ] {
+            let error = with(change.clone()).unwrap_err();
+            assert!(error.starts_with(start), "{change}: {error}");
+        }
+    }
+}

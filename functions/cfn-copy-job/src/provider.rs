@@ -1,0 +1,213 @@
+//! One job, and the table it fills if that is asked for.
+
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use tokio::time::Instant;
+use warehouse::cluster::{ControlPlane, DescribeError, Warehouse};
+use warehouse::data_api::{Database, Login, SqlRunError, Token};
+use warehouse::jobs::{AskError, ExistingJob};
+use warehouse::sql::{CreateTable, JobName, TableName};
+use warehouse::target::Target;
+
+use crate::preflight;
+use crate::properties::{Properties, Wanted};
+
+/// The provider.
+pub(crate) struct CopyJobs {
+    control: ControlPlane,
+    data: aws_sdk_redshiftdata::Client,
+}
+
+impl CopyJobs {
+    pub(crate) fn new(control: ControlPlane, data: aws_sdk_redshiftdata::Client) -> Self {
+        Self { control, data }
+    }
+
+    fn database(&self, target: &Target, database: &str, login: Login) -> Database {
+        Database::new(self.data.clone(), target.clone(), database.to_owned(), login)
+    }
+
+    async fn available(&self, target: &Target) -> Result<Warehouse, Failure> {
+        let warehouse =
+            self.control.describe(target).await.map_err(|error| Failure::new(error.to_string()))?;
+        if warehouse.is_available() {
+            return Ok(warehouse);
+        }
+        let remedy = warehouse.remedy(target);
+        Err(Failure::new(format!("{target} is {}, and no statement runs there; {remedy}", warehouse.status)))
+    }
+
+    /// Makes the job, or brings an existing one of this name to the wanted AUTO.
+    async fn make(
+        &self,
+        context: &Context,
+        new: &Properties,
+        wanted: &Wanted,
+    ) -> Result<Outcome<()>, Failure> {
+        let warehouse = self.available(&wanted.target).await?;
+        let database = self.database(&wanted.target, &new.database, wanted.login.clone());
+        let (job, until) = (&wanted.job, context.deadline);
+
+        if let Some(existing) = database.job(&job.name, until).await.map_err(cannot_ask)? {
+            // The name says whose it is and what it does; only AUTO is open.
+            if existing.auto != new.auto {
+                run_once(context, &database, &job.name.alter_auto(new.auto), "AUTO could not be changed")
+                    .await?;
+            }
+            return Ok(ready(&job.name, &existing));
+        }
+
+        preflight::role_is_attached(&job.copy, &wanted.target, &warehouse)?;
+        if new.require_integration {
+            preflight::integration_is_active(&self.control, &job.copy, &warehouse).await?;
+        }
+        let table = job.copy.table();
+        let made_table = match (&wanted.table, database.has_table(table, until).await.map_err(cannot_ask)?) {
+            (_, true) => false,
+            (Some(create), false) => {
+                create_table(context, &database, create).await?;
+                true
+            }
+            (None, false) => {
+                return Err(Failure::new(format!(
+                    "property `TableName`: there is no table {table} in database \"{}\"; create it, or set `CreateTable: true` and give `TableColumns`",
+                    new.database
+                )));
+            }
+        };
+        let made = async {
+            preflight::role_can_list(&database, &job.copy, until).await?;
+            run_once(context, &database, &job.create(new.auto), "the job could not be created").await?;
+            let found = database.job(&job.name, until).await.map_err(cannot_ask)?;
+            found.ok_or_else(|| {
+                Failure::new(format!("the job {} was created and SYS_COPY_JOB does not show it", job.name))
+                    .leaving_something()
+            })
+        };
+        match made.await {
+            Ok(existing) => {
+                tracing::info!(job = %job.name, id = existing.id, auto = new.auto, "the job is there");
+                Ok(ready(&job.name, &existing))
+            }
+            Err(failure) => {
+                if made_table && !failure.left_something() {
+                    drop_if_empty(&database, table, until).await;
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+fn ready(name: &JobName, existing: &ExistingJob) -> Outcome<()> {
+    Outcome::Ready(Attributes::none().with("JobName", name.as_str()).with("JobId", existing.id.to_string()))
+}
+
+fn cannot_ask(error: AskError) -> Failure {
+    Failure::caused_by("the database could not be asked", error)
+}
+
+async fn run_once(context: &Context, database: &Database, sql: &str, problem: &str) -> Result<(), Failure> {
+    database.run(sql, Token::OncePer(&context.request_id), context.deadline).await.map(|_| ()).map_err(
+        |error| {
+            // A statement that was cut off may have had its effect.
+            let unsure = !matches!(error, SqlRunError::Failed(_) | SqlRunError::Call(_));
+            Failure::caused_by(problem, error).leaving_something_if(unsure)
+        },
+    )
+}
+
+async fn create_table(context: &Context, database: &Database, create: &CreateTable) -> Result<(), Failure> {
+    run_once(context, database, &create.to_string(), "the table could not be created").await
+}
+
+/// Takes back a table that this very request made. Rows that somebody put in meanwhile keep it.
+async fn drop_if_empty(database: &Database, table: &TableName, until: Instant) {
+    let dropped = match database.is_empty(table, until).await {
+        Ok(true) => database.run(&format!("DROP TABLE {table}"), Token::Fresh, until).await.map(|_| true),
+        Ok(false) => Ok(false),
+        Err(error) => {
+            tracing::warn!(%table, %error, "the table that was made stays: it could not be looked at");
+            return;
+        }
+    };
+    match dropped {
+        Ok(true) => tracing::info!(%table, "the table that was made is dropped again"),
+        Ok(false) => tracing::warn!(%table, "the table that was made holds rows already and stays"),
+        Err(error) => tracing::warn!(%table, %error, "the table that was made could not be dropped"),
+    }
+}
+
+impl Provider for CopyJobs {
+    type Properties = Properties;
+    type Progress = ();
+    const KIND: &'static str = "sluice-copy-job";
+
+    /// The job's full name holds a hash of its definition, so every change but AUTO is a change of identity.
+    fn identity(&self, properties: &Properties) -> Result<String, Failure> {
+        // The owner is part of the physical id already.
+        let wanted = properties.wanted("")?;
+        Ok(format!("{}/{}/{}", wanted.target, properties.database, wanted.job.name))
+    }
+
+    async fn create(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.make(context, &new, &new.wanted(id.tag())?).await
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        _: Option<Properties>,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.make(context, &new, &new.wanted(id.tag())?).await
+    }
+
+    async fn replace(
+        &self,
+        _: &Context,
+        _: &PhysicalId,
+        _: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        Err(Failure::new(format!(
+            "of an existing copy job only `Auto` can be changed: Redshift loads files created after a job only and forgets what an old job loaded, \
+             so a changed job could lose files or load them twice. Give the new definition to a second `Custom::CopyJob` (another logical id and \
+             JobName than \"{}\") with another prefix, move the writers to that prefix, and remove this one when SYS_COPY_JOB_DETAIL shows no pending file",
+            new.job_name
+        )))
+    }
+
+    async fn delete(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        old: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let target = old.target()?;
+        let warehouse = match self.control.describe(&target).await {
+            // The jobs went with the cluster.
+            Err(DescribeError::Absent(_)) => return Ok(Outcome::done()),
+            other => other.map_err(|error| Failure::new(error.to_string()))?,
+        };
+        if !warehouse.is_available() {
+            let remedy = warehouse.remedy(&target);
+            return Err(Failure::new(format!(
+                "the job cannot be dropped while {target} is {}; {remedy}",
+                warehouse.status
+            )));
+        }
+        let database = self.database(&target, &old.database, old.login()?);
+        let name = old.wanted(id.tag())?.job.name;
+        if database.job(&name, context.deadline).await.map_err(cannot_ask)?.is_some() {
+            run_once(context, &database, &name.drop_job(), "the job could not be dropped").await?;
+            tracing::info!(job = %name, "the job is dropped");
+        }
+        Ok(Outcome::done())
+    }
+}

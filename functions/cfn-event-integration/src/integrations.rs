@@ -1,0 +1,158 @@
+//! The integration API.
+
+use aws_sdk_redshift::Client;
+use aws_sdk_redshift::error::ProvideErrorMetadata;
+use aws_sdk_redshift::types::{DescribeIntegrationsFilter, DescribeIntegrationsFilterName, Tag};
+use custom_resource::Owner;
+use warehouse::error::CallError;
+
+/// Tag with the ARN of the owning stack, for people.
+const STACK_TAG: &str = "sluice:stack-id";
+/// Tag with the owner's tag, by which an integration is told to be ours.
+const OWNER_TAG: &str = "sluice:owner";
+
+/// An integration that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Integration {
+    pub(crate) arn: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) target_arn: String,
+    pub(crate) status: String,
+    /// Redshift's own explanation, where it has one.
+    pub(crate) errors: Vec<String>,
+    pub(crate) owner: Option<String>,
+}
+
+/// What is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) source_arn: &'a str,
+    pub(crate) target_arn: &'a str,
+    pub(crate) description: Option<&'a str>,
+    pub(crate) kms_key_id: Option<&'a str>,
+}
+
+/// The calls, each with one IAM action.
+pub(crate) struct Integrations {
+    client: Client,
+}
+
+impl Integrations {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The integration between this source and this target. There is at most one.
+    pub(crate) async fn find(
+        &self,
+        source_arn: &str,
+        target_arn: &str,
+    ) -> Result<Option<Integration>, CallError> {
+        let by_source = DescribeIntegrationsFilter::builder()
+            .name(DescribeIntegrationsFilterName::SourceArn)
+            .values(source_arn)
+            .build();
+        let mut marker = None;
+        loop {
+            let page = self
+                .client
+                .describe_integrations()
+                .filters(by_source.clone())
+                .set_marker(marker)
+                .send()
+                .await
+                .map_err(|error| CallError::new("redshift:DescribeIntegrations", &error))?;
+            let found = page
+                .integrations()
+                .iter()
+                .find(|one| one.target_arn().is_some_and(|arn| same_arn(arn, target_arn)));
+            if let Some(one) = found {
+                return Ok(Some(read(one)));
+            }
+            marker = page.marker().filter(|marker| !marker.is_empty()).map(str::to_owned);
+            if marker.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The integration with this ARN; `None` once it is gone.
+    pub(crate) async fn get(&self, arn: &str) -> Result<Option<Integration>, CallError> {
+        match self.client.describe_integrations().integration_arn(arn).send().await {
+            Ok(page) => Ok(page.integrations().first().map(read)),
+            Err(error) if error.code() == Some("IntegrationNotFoundFault") => Ok(None),
+            Err(error) => Err(CallError::new("redshift:DescribeIntegrations", &error)),
+        }
+    }
+
+    /// Starts to make an integration and returns its ARN.
+    pub(crate) async fn create(&self, wanted: &Wanted<'_>, owner: &Owner) -> Result<String, CallError> {
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+        let answer = self
+            .client
+            .create_integration()
+            .integration_name(wanted.name)
+            .source_arn(wanted.source_arn)
+            .target_arn(wanted.target_arn)
+            .set_description(wanted.description.map(str::to_owned))
+            .set_kms_key_id(wanted.kms_key_id.map(str::to_owned))
+            .tag_list(tag(STACK_TAG, owner.stack_id()))
+            .tag_list(tag(OWNER_TAG, owner.tag()))
+            .send()
+            .await
+            .map_err(|error| CallError::new("redshift:CreateIntegration", &error))?;
+        Ok(answer.integration_arn.unwrap_or_default())
+    }
+
+    /// Changes name and description.
+    pub(crate) async fn modify(&self, arn: &str, name: &str, description: &str) -> Result<(), CallError> {
+        self.client
+            .modify_integration()
+            .integration_arn(arn)
+            .integration_name(name)
+            .description(description)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| CallError::new("redshift:ModifyIntegration", &error))
+    }
+
+    /// Starts to delete. `false` if it must be asked for again because something else is under way.
+    pub(crate) async fn delete(&self, arn: &str) -> Result<bool, CallError> {
+        match self.client.delete_integration().integration_arn(arn).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.code() {
+                Some("IntegrationNotFoundFault") => Ok(true),
+                Some("IntegrationConflictStateFault" | "IntegrationConflictOperationFault") => Ok(false),
+                _ => Err(CallError::new("redshift:DeleteIntegration", &error)),
+            },
+        }
+    }
+}
+
+/// Namespace ARNs are written with a colon or a slash before the id.
+fn same_arn(a: &str, b: &str) -> bool {
+    a.replace("namespace/", "namespace:") == b.replace("namespace/", "namespace:")
+}
+
+fn read(one: &aws_sdk_redshift::types::Integration) -> Integration {
+    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    let explain =
+        |error: &aws_sdk_redshift::types::IntegrationError| match (error.error_code(), error.error_message())
+        {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (code, message) => code.or(message).unwrap_or_default().to_owned(),
+        };
+    let owner = one.tags().iter().find(|tag| tag.key() == Some(OWNER_TAG));
+    Integration {
+        arn: text(one.integration_arn()),
+        name: text(one.integration_name()),
+        description: text(one.description()),
+        target_arn: text(one.target_arn()),
+        status: one.status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        errors: one.errors().iter().map(explain).collect(),
+        owner: owner.and_then(|tag| tag.value()).map(str::to_owned),
+    }
+}

@@ -1,0 +1,313 @@
+//! One integration between one bucket and one warehouse.
+
+use std::time::Duration;
+
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use serde::{Deserialize, Serialize};
+use warehouse::bucket::BucketName;
+use warehouse::error::CallError;
+
+use crate::integrations::{Integration, Integrations, Wanted};
+use crate::preflight::Preflight;
+
+/// Redshift takes minutes to half an hour.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// The properties of `Custom::S3EventIntegration`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Properties {
+    /// Name of the integration: a letter first, letters, digits and single hyphens.
+    integration_name: String,
+    /// The bucket, of this account and Region.
+    bucket_name: String,
+    /// ARN of the warehouse's namespace.
+    target_arn: String,
+    /// For people.
+    #[serde(default)]
+    description: Option<String>,
+    /// Encrypts the integration; an AWS owned key does without.
+    #[serde(default)]
+    kms_key_id: Option<String>,
+    /// Use an integration that exists between the two, and never delete it.
+    #[serde(default)]
+    adopt_existing: bool,
+}
+
+impl Properties {
+    /// Source: `CreateIntegrationMessage` in the API model of the service redshift.
+    fn check(&self) -> Result<BucketName, Failure> {
+        let name = &self.integration_name;
+        let parts_are_well =
+            name.split('-').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if !(parts_are_well && name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphabetic())) {
+            return Err(Failure::new(format!(
+                "property `IntegrationName`: expected a letter followed by letters, digits and single hyphens, at most 63 characters, found \"{name}\""
+            )));
+        }
+        if !(self.target_arn.contains(":redshift:") || self.target_arn.contains(":redshift-serverless:"))
+            || !self.target_arn.contains(":namespace")
+        {
+            return Err(Failure::new(format!(
+                "property `TargetArn`: expected the ARN of a warehouse's namespace (output NamespaceArn of the target's stack), found \"{}\"",
+                self.target_arn
+            )));
+        }
+        BucketName::new("BucketName", &self.bucket_name)
+            .map_err(|error| Failure::new(format!("property {error}")))
+    }
+
+    fn optional(value: Option<&String>) -> Option<&str> {
+        value.map(String::as_str).filter(|text| !text.is_empty())
+    }
+}
+
+/// What is being waited for. Stands in the state machine's history; holds an ARN only.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Progress {
+    arn: String,
+    goal: Goal,
+}
+
+/// What the wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Goal {
+    /// Active.
+    Active,
+    /// Active after a replacement: cleaned up here if it fails.
+    ActiveOrRemoved,
+    /// Gone.
+    Gone,
+}
+
+/// The provider.
+pub(crate) struct EventIntegrations {
+    integrations: Integrations,
+    preflight: Preflight,
+}
+
+impl EventIntegrations {
+    /// A provider with its clients.
+    pub(crate) fn new(integrations: Integrations, preflight: Preflight) -> Self {
+        Self { integrations, preflight }
+    }
+
+    async fn make(
+        &self,
+        context: &Context,
+        new: &Properties,
+        goal: Goal,
+    ) -> Result<Outcome<Progress>, Failure> {
+        let bucket = new.check()?;
+        let place = context.owner.place().ok_or_else(|| Failure::new("the stack's id is not an ARN"))?;
+        let target_region = new.target_arn.split(':').nth(3).unwrap_or_default();
+        if target_region != place.region {
+            return Err(Failure::new(format!(
+                "property `TargetArn`: the warehouse is in {target_region} and this stack in {}; \
+                 bucket, integration and warehouse must be in one Region",
+                place.region
+            )));
+        }
+        let source_arn = bucket.arn(place.partition);
+        if let Some(found) = self.find(&source_arn, &new.target_arn).await? {
+            let ours = found.owner.as_deref() == Some(context.owner.tag());
+            if !ours && !new.adopt_existing {
+                return Err(Failure::new(format!(
+                    "there is an integration between bucket \"{}\" and this warehouse already ({}), and Redshift allows one; \
+                     set `AdoptExisting: true` to use it as it is (it is then never deleted by this stack), or delete it first",
+                    new.bucket_name, found.arn
+                )));
+            }
+            return self.judge(&found, goal).await;
+        }
+        self.preflight.check(bucket.as_str(), place.region).await?;
+        let wanted = Wanted {
+            name: &new.integration_name,
+            source_arn: &source_arn,
+            target_arn: &new.target_arn,
+            description: Properties::optional(new.description.as_ref()),
+            kms_key_id: Properties::optional(new.kms_key_id.as_ref()),
+        };
+        let arn = match self.integrations.create(&wanted, &context.owner).await {
+            Ok(arn) => arn,
+            // Made by an earlier delivery of this request, between our look and our call.
+            Err(error) if error.has_code(&["IntegrationAlreadyExistsFault"]) => {
+                match self.find(&source_arn, &new.target_arn).await? {
+                    Some(found) if found.owner.as_deref() == Some(context.owner.tag()) => found.arn,
+                    _ => return Err(refused(new, error)),
+                }
+            }
+            Err(error) => return Err(refused(new, error)),
+        };
+        tracing::info!(integration = arn, "the integration is being created");
+        self.look(&arn, goal).await
+    }
+
+    async fn find(&self, source_arn: &str, target_arn: &str) -> Result<Option<Integration>, Failure> {
+        self.integrations
+            .find(source_arn, target_arn)
+            .await
+            .map_err(|error| Failure::caused_by("the existing integrations could not be read", error))
+    }
+
+    async fn look(&self, arn: &str, goal: Goal) -> Result<Outcome<Progress>, Failure> {
+        let found = self.integrations.get(arn).await.map_err(|error| {
+            Failure::caused_by(format!("the integration {arn} could not be read"), error).leaving_something()
+        })?;
+        match found {
+            Some(found) => self.judge(&found, goal).await,
+            None if goal == Goal::Gone => Ok(Outcome::done()),
+            None => {
+                Err(Failure::new(format!("the integration {arn} disappeared while it was being created")))
+            }
+        }
+    }
+
+    async fn judge(&self, found: &Integration, goal: Goal) -> Result<Outcome<Progress>, Failure> {
+        tracing::info!(integration = found.arn, status = found.status, ?goal, "looked at the integration");
+        let wait = || Outcome::Waiting {
+            progress: Progress { arn: found.arn.clone(), goal },
+            look_again_after: LOOK_AGAIN,
+        };
+        match (found.status.as_str(), goal) {
+            (_, Goal::Gone) => {
+                // Asked again on every look: the first call may have met another operation.
+                if found.status != "deleting" {
+                    self.delete(&found.arn).await?;
+                }
+                Ok(wait())
+            }
+            ("active", _) => Ok(Outcome::Ready(
+                Attributes::none().with("IntegrationArn", &found.arn).with("Status", &found.status),
+            )),
+            ("failed" | "needs_attention", goal) => {
+                if goal == Goal::ActiveOrRemoved {
+                    self.delete(&found.arn).await?;
+                }
+                let reason = match found.errors.as_slice() {
+                    [] => "Redshift gives no reason; look at the bucket's policy and the namespace's resource policy".to_owned(),
+                    errors => errors.join("; "),
+                };
+                Err(Failure::new(format!("the integration {} is {}: {reason}", found.arn, found.status))
+                    .leaving_something())
+            }
+            _ => Ok(wait()),
+        }
+    }
+
+    async fn delete(&self, arn: &str) -> Result<bool, Failure> {
+        self.integrations.delete(arn).await.map_err(|error| {
+            Failure::caused_by(format!("the integration {arn} could not be deleted"), error)
+                .leaving_something()
+        })
+    }
+}
+
+fn refused(new: &Properties, error: CallError) -> Failure {
+    let bucket = &new.bucket_name;
+    if error.is_refusal() {
+        let named_target = error.to_string().contains("CreateInboundIntegration");
+        if named_target {
+            return Failure::caused_by(
+                format!(
+                    "the resource policy of the warehouse does not let this account connect bucket \"{bucket}\"; \
+                     add the account and the bucket to `SourceAccounts` and `SourceBuckets` of the target's stack and deploy it first"
+                ),
+                error,
+            );
+        }
+        return Failure::caused_by(format!("bucket \"{bucket}\" may not be connected"), error);
+    }
+    if error.has_code(&["IntegrationQuotaExceededFault"]) {
+        return Failure::caused_by(
+            "the warehouse has as many S3 event integrations as it takes (50); delete one, or load several prefixes of one bucket by several jobs",
+            error,
+        );
+    }
+    Failure::caused_by(format!("bucket \"{bucket}\" could not be connected with {}", new.target_arn), error)
+}
+
+impl Provider for EventIntegrations {
+    type Properties = Properties;
+    type Progress = Progress;
+    const KIND: &'static str = "sluice-event-integration";
+    const LONGEST_WAIT: Duration = Duration::from_secs(45 * 60);
+
+    fn identity(&self, properties: &Properties) -> Result<String, Failure> {
+        let key = Properties::optional(properties.kms_key_id.as_ref()).unwrap_or("aws-owned");
+        Ok(format!("{}|{}|{key}", properties.bucket_name, properties.target_arn))
+    }
+
+    async fn create(
+        &self,
+        context: &Context,
+        _: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<Progress>, Failure> {
+        self.make(context, &new, Goal::Active).await
+    }
+
+    async fn replace(
+        &self,
+        context: &Context,
+        _: &PhysicalId,
+        _: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<Progress>, Failure> {
+        self.make(context, &new, Goal::ActiveOrRemoved).await
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &PhysicalId,
+        _: Option<Properties>,
+        new: Properties,
+    ) -> Result<Outcome<Progress>, Failure> {
+        let bucket = new.check()?;
+        let partition = context.owner.place().map_or("aws", |place| place.partition);
+        let found = self.find(&bucket.arn(partition), &new.target_arn).await?;
+        let Some(found) = found.filter(|found| found.owner.as_deref() == Some(context.owner.tag())) else {
+            // Deleted behind the stack's back, or adopted: make it, or take it as it is.
+            return self.make(context, &new, Goal::Active).await;
+        };
+        let description = new.description.as_deref().unwrap_or_default();
+        if found.name != new.integration_name || found.description != description {
+            self.integrations.modify(&found.arn, &new.integration_name, description).await.map_err(
+                |error| {
+                    Failure::caused_by(format!("the integration {} could not be changed", found.arn), error)
+                },
+            )?;
+        }
+        self.look(&found.arn, Goal::Active).await
+    }
+
+    async fn delete(
+        &self,
+        context: &Context,
+        _: &PhysicalId,
+        old: Properties,
+    ) -> Result<Outcome<Progress>, Failure> {
+        let partition = context.owner.place().map_or("aws", |place| place.partition);
+        let source_arn = format!("arn:{partition}:s3:::{}", old.bucket_name);
+        let found = self.find(&source_arn, &old.target_arn).await?;
+        match found.filter(|found| found.owner.as_deref() == Some(context.owner.tag())) {
+            // Adopted ones stay.
+            None => Ok(Outcome::done()),
+            Some(found) => {
+                self.delete(&found.arn).await?;
+                self.look(&found.arn, Goal::Gone).await
+            }
+        }
+    }
+
+    async fn check(
+        &self,
+        _: &Context,
+        _: &PhysicalId,
+        progress: Progress,
+    ) -> Result<Outcome<Progress>, Failure> {
+        self.look(&progress.arn, progress.goal).await
+    }
+}

@@ -1,0 +1,210 @@
+//! Our statements in a namespace's policy, among those of other owners.
+
+use aws_sdk_redshift::error::ProvideErrorMetadata;
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use serde::Deserialize;
+use serde_json::json;
+use warehouse::bucket::BucketName;
+use warehouse::cluster::{ControlPlane, DescribeError};
+use warehouse::error::CallError;
+use warehouse::policy::{Attempts, DocumentError, PolicyStore, Statement, StoreError, settle};
+use warehouse::target::Target;
+
+/// The properties of `Custom::RedshiftResourcePolicy`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Properties {
+    #[serde(default)]
+    cluster_identifier: Option<String>,
+    #[serde(default)]
+    workgroup_name: Option<String>,
+    /// Accounts that own the buckets, 12 digits each.
+    source_accounts: Vec<String>,
+    /// Buckets that may be integrated.
+    source_buckets: Vec<String>,
+    /// Whether the statements hold for these buckets and accounts only.
+    #[serde(default = "yes")]
+    conditions: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Properties {
+    fn target(&self) -> Result<Target, Failure> {
+        Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// The two statements of "Configure authorization for your data warehouse" of the Redshift management guide.
+    fn statements(&self, namespace_arn: &str) -> Result<Vec<Statement>, Failure> {
+        if self.source_accounts.is_empty() {
+            return Err(Failure::new("property `SourceAccounts`: expected at least one account, found none"));
+        }
+        let partition = namespace_arn.split(':').nth(1).unwrap_or("aws");
+        let mut buckets = Vec::new();
+        for (index, name) in self.source_buckets.iter().enumerate() {
+            let bucket = BucketName::new(&format!("SourceBuckets[{index}]"), name)
+                .map_err(|error| Failure::new(format!("property {error}")))?;
+            buckets.push(bucket.arn(partition));
+        }
+        if buckets.is_empty() && self.conditions {
+            return Err(Failure::new("property `SourceBuckets`: expected at least one bucket, found none"));
+        }
+        let mut roots = Vec::new();
+        for (index, account) in self.source_accounts.iter().enumerate() {
+            if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(Failure::new(format!(
+                    "property `SourceAccounts[{index}]`: expected an account id of 12 digits, found \"{account}\""
+                )));
+            }
+            roots.push(format!("arn:{partition}:iam::{account}:root"));
+        }
+        let mut authorize = json!({
+            "Sid": "SluiceAuthorize", "Effect": "Allow", "Principal": {"Service": "redshift.amazonaws.com"},
+            "Action": "redshift:AuthorizeInboundIntegration", "Resource": namespace_arn,
+        });
+        let mut create = json!({
+            "Sid": "SluiceCreate", "Effect": "Allow", "Principal": {"AWS": roots},
+            "Action": "redshift:CreateInboundIntegration", "Resource": namespace_arn,
+        });
+        if self.conditions {
+            authorize["Condition"] = json!({"StringEquals": {
+                "aws:SourceArn": buckets, "aws:SourceAccount": self.source_accounts,
+            }});
+            create["Condition"] = json!({"StringEquals": {"aws:SourceArn": buckets}});
+        }
+        [authorize, create]
+            .into_iter()
+            .enumerate()
+            .map(|(index, value)| Statement::new(index, value))
+            .collect::<Result<_, DocumentError>>()
+            .map_err(|error| Failure::caused_by("a statement of the policy cannot be made", error))
+    }
+}
+
+/// A namespace's resource policy.
+struct NamespacePolicy<'a> {
+    client: &'a aws_sdk_redshift::Client,
+    arn: &'a str,
+}
+
+impl PolicyStore for NamespacePolicy<'_> {
+    async fn get(&self) -> Result<Option<String>, StoreError> {
+        match self.client.get_resource_policy().resource_arn(self.arn).send().await {
+            Ok(answer) => Ok(answer.resource_policy.and_then(|policy| policy.policy)),
+            // A namespace that never had a policy is answered either way; see "Open questions" of the AWS facts.
+            Err(error) if error.code() == Some("ResourceNotFoundFault") => Ok(None),
+            Err(error) => Err(CallError::new("redshift:GetResourcePolicy", &error).into()),
+        }
+    }
+
+    async fn put(&self, text: &str) -> Result<(), StoreError> {
+        match self.client.put_resource_policy().resource_arn(self.arn).policy(text).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ConflictPolicyUpdateFault") => Err(StoreError::Conflict),
+            Err(error) => Err(CallError::new("redshift:PutResourcePolicy", &error).into()),
+        }
+    }
+
+    async fn delete(&self) -> Result<(), StoreError> {
+        match self.client.delete_resource_policy().resource_arn(self.arn).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ResourceNotFoundFault") => Ok(()),
+            Err(error) => Err(CallError::new("redshift:DeleteResourcePolicy", &error).into()),
+        }
+    }
+}
+
+/// The provider.
+pub(crate) struct ResourcePolicies {
+    control: ControlPlane,
+}
+
+impl ResourcePolicies {
+    /// A provider with its clients.
+    pub(crate) fn new(control: ControlPlane) -> Self {
+        Self { control }
+    }
+
+    async fn put(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: &Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let target = new.target()?;
+        let warehouse = self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let ours = new.statements(&warehouse.namespace_arn)?;
+        self.settle(context, id, &warehouse.namespace_arn, &ours).await?;
+        Ok(Outcome::Ready(Attributes::none().with("NamespaceArn", warehouse.namespace_arn)))
+    }
+
+    async fn settle(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        namespace_arn: &str,
+        ours: &[Statement],
+    ) -> Result<(), Failure> {
+        let store = NamespacePolicy { client: &self.control.redshift, arn: namespace_arn };
+        let writes =
+            settle(&store, id.tag(), ours, Attempts::until(context.deadline), &mut fastrand::Rng::new())
+                .await
+                .map_err(|error| {
+                    let written = error.may_have_written();
+                    Failure::caused_by(
+                        format!("the resource policy of {namespace_arn} could not be changed"),
+                        error,
+                    )
+                    .leaving_something_if(written)
+                })?;
+        tracing::info!(namespace_arn, writes, statements = ours.len(), "the policy holds our statements");
+        Ok(())
+    }
+}
+
+impl Provider for ResourcePolicies {
+    type Properties = Properties;
+    type Progress = ();
+    const KIND: &'static str = "sluice-resource-policy";
+
+    fn identity(&self, properties: &Properties) -> Result<String, Failure> {
+        Ok(properties.target()?.to_string())
+    }
+
+    async fn create(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.put(context, id, &new).await
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        _old: Option<Properties>,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.put(context, id, &new).await
+    }
+
+    async fn delete(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        old: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let warehouse = match self.control.describe(&old.target()?).await {
+            // With the namespace its policy is gone too.
+            Err(DescribeError::Absent(_)) => return Ok(Outcome::done()),
+            other => other.map_err(|error| Failure::new(error.to_string()))?,
+        };
+        self.settle(context, id, &warehouse.namespace_arn, &[]).await?;
+        Ok(Outcome::done())
+    }
+}

@@ -1,0 +1,164 @@
+//! The keys of one warehouse in one secret.
+
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use warehouse::cluster::ControlPlane;
+use warehouse::connection::{Connection, KEYS};
+use warehouse::target::Target;
+
+use crate::backfill::{Backfill, BackfillError};
+use crate::secret::SecretsManager;
+
+/// Under this key stands whose keys they are.
+const OWNER_KEY: &str = "sluice";
+
+/// The properties of `Custom::SecretEndpoint`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Properties {
+    secret_arn: String,
+    #[serde(default)]
+    cluster_identifier: Option<String>,
+    #[serde(default)]
+    workgroup_name: Option<String>,
+    database: String,
+}
+
+impl Properties {
+    fn target(&self) -> Result<Target, Failure> {
+        Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// The provider.
+pub(crate) struct SecretEndpoints {
+    control: ControlPlane,
+    secrets: SecretsManager,
+}
+
+impl SecretEndpoints {
+    pub(crate) fn new(control: ControlPlane, secrets: SecretsManager) -> Self {
+        Self { control, secrets }
+    }
+
+    fn backfill<'a>(
+        &'a self,
+        context: &'a Context,
+        id: &'a PhysicalId,
+        secret: &'a str,
+    ) -> Backfill<'a, SecretsManager> {
+        Backfill {
+            versions: &self.secrets,
+            secret,
+            request_id: &context.request_id,
+            owner: id.tag(),
+            deadline: context.deadline,
+        }
+    }
+
+    async fn write(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let target = new.target()?;
+        let warehouse =
+            self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let Some((host, port)) = warehouse.endpoint.clone() else {
+            let remedy = warehouse.remedy(&target);
+            return Err(Failure::new(format!(
+                "{target} is {} and has no endpoint; {remedy}",
+                warehouse.status
+            )));
+        };
+        let connection = Connection { target, host, port, database: new.database };
+        let keys = connection.keys(id.tag());
+        self.backfill(context, id, &new.secret_arn)
+            .run(|value| with_keys(value, &keys))
+            .await
+            .map_err(|error| failure(&new.secret_arn, error).leaving_something())?;
+        tracing::info!(
+            secret = new.secret_arn,
+            host = connection.host,
+            port = connection.port,
+            "the secret holds the endpoint"
+        );
+        let attributes = Attributes::none()
+            .with("Host", &connection.host)
+            .with("Port", connection.port.to_string())
+            .with("JdbcUrl", connection.jdbc_url());
+        Ok(Outcome::Ready(attributes))
+    }
+}
+
+/// The value with our keys, or `None` if they are there. A cluster's key goes when a workgroup's comes.
+fn with_keys(value: &Map<String, Value>, keys: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let mut wanted = value.clone();
+    if value.contains_key(OWNER_KEY) {
+        wanted.retain(|name, _| !KEYS.contains(&name.as_str()) || keys.contains_key(name));
+    }
+    wanted.extend(keys.clone());
+    (wanted != *value).then_some(wanted)
+}
+
+/// The value without our keys, or `None` if none of them are ours.
+fn without_keys(value: &Map<String, Value>, owner: &str) -> Option<Map<String, Value>> {
+    if value.get(OWNER_KEY).and_then(Value::as_str) != Some(owner) {
+        return None;
+    }
+    let mut wanted = value.clone();
+    wanted.retain(|name, _| !KEYS.contains(&name.as_str()));
+    Some(wanted)
+}
+
+fn failure(secret: &str, error: BackfillError) -> Failure {
+    Failure::caused_by(
+        format!("property `SecretArn`: the endpoint could not be written into {secret}"),
+        error,
+    )
+}
+
+impl Provider for SecretEndpoints {
+    type Properties = Properties;
+    type Progress = ();
+    const KIND: &'static str = "sluice-secret-endpoint";
+
+    fn identity(&self, properties: &Properties) -> Result<String, Failure> {
+        Ok(properties.secret_arn.clone())
+    }
+
+    async fn create(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.write(context, id, new).await
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        _: Option<Properties>,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        self.write(context, id, new).await
+    }
+
+    async fn delete(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        _: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let secret = id.identity();
+        match self.backfill(context, id, secret).run(|value| without_keys(value, id.tag())).await {
+            Ok(()) | Err(BackfillError::Absent | BackfillError::NotAnObject) => Ok(Outcome::done()),
+            Err(error) => Err(failure(secret, error)),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One role on one warehouse.
+
+use std::time::Duration;
+
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use serde::{Deserialize, Serialize};
+use warehouse::cluster::{ControlPlane, DescribeError, Warehouse};
+use warehouse::error::CallError;
+use warehouse::roles::Claim;
+use warehouse::sql::RoleArn;
+use warehouse::target::Target;
+
+/// Attaching takes seconds to a few minutes.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The properties of `Custom::WarehouseRole`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Properties {
+    #[serde(default)]
+    cluster_identifier: Option<String>,
+    #[serde(default)]
+    workgroup_name: Option<String>,
+    /// The role.
+    role_arn: String,
+    /// Use a role that somebody else attached, and never detach it.
+    #[serde(default)]
+    adopt_existing: bool,
+}
+
+impl Properties {
+    fn target(&self) -> Result<Target, Failure> {
+        Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// What is being waited for. Stands in the state machine's history; holds names only.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Progress {
+    cluster_identifier: Option<String>,
+    workgroup_name: Option<String>,
+    role_arn: String,
+    attached: bool,
+}
+
+impl Progress {
+    fn new(target: &Target, role: &str, attached: bool) -> Self {
+        let (cluster_identifier, workgroup_name) = match target {
+            Target::Cluster(name) => (Some(name.clone()), None),
+            Target::Workgroup(name) => (None, Some(name.clone())),
+        };
+        Self { cluster_identifier, workgroup_name, role_arn: role.to_owned(), attached }
+    }
+
+    fn target(&self) -> Result<Target, Failure> {
+        Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// The provider.
+pub(crate) struct WarehouseRoles {
+    control: ControlPlane,
+}
+
+impl WarehouseRoles {
+    /// A provider with its clients.
+    pub(crate) fn new(control: ControlPlane) -> Self {
+        Self { control }
+    }
+
+    async fn attach(&self, id: &PhysicalId, new: &Properties) -> Result<Outcome<Progress>, Failure> {
+        let role = RoleArn::new("RoleArn", &new.role_arn)
+            .map_err(|error| Failure::new(format!("property {error}")))?;
+        let role = role.as_str();
+        let target = new.target()?;
+        let warehouse = self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let claims = self.control.claims(&target, &warehouse).await.map_err(no_claims)?;
+        let claim = Claim { owner: id.tag().to_owned(), role: role.to_owned() };
+        let claimed = claims.contains(&claim);
+        let somebody_claims = claims.iter().any(|other| other.role == role);
+        let attached = warehouse.roles.iter().find(|have| have.arn == role && have.status != "removing");
+
+        if attached.is_some() && !somebody_claims {
+            if !new.adopt_existing {
+                return Err(Failure::new(format!(
+                    "property `RoleArn`: {role} is attached to {target} already, and not by a stack of Sluice; \
+                     set `AdoptExisting: true` to use it as it is (it is then never detached by this stack)"
+                )));
+            }
+        } else if !claimed {
+            self.control.claim(&target, &warehouse, &claim).await.map_err(|error| {
+                Failure::caused_by(format!("the claim on {role} could not be tagged on {target}"), error)
+            })?;
+        }
+        match attached {
+            Some(have) if have.is_in_sync() => Ok(ready(role)),
+            Some(_) => Ok(wait(&target, role, true)),
+            None => {
+                self.control.set_role(&target, &warehouse, role, true).await.map_err(|error| {
+                    refused("attached to", role, &target, &warehouse, error).leaving_something()
+                })?;
+                tracing::info!(role, %target, "attaching the role");
+                self.look(&target, role, true).await
+            }
+        }
+    }
+
+    /// Whether the role is where it should be.
+    async fn look(&self, target: &Target, role: &str, attached: bool) -> Result<Outcome<Progress>, Failure> {
+        let warehouse = self.control.describe(target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let have = warehouse.roles.iter().find(|have| have.arn == role);
+        match (have, attached) {
+            (Some(have), true) if have.is_in_sync() => Ok(ready(role)),
+            (None, false) => Ok(Outcome::done()),
+            _ => Ok(wait(target, role, attached)),
+        }
+    }
+}
+
+fn ready(role: &str) -> Outcome<Progress> {
+    Outcome::Ready(Attributes::none().with("RoleArn", role))
+}
+
+fn wait(target: &Target, role: &str, attached: bool) -> Outcome<Progress> {
+    Outcome::Waiting { progress: Progress::new(target, role, attached), look_again_after: LOOK_AGAIN }
+}
+
+fn no_claims(error: CallError) -> Failure {
+    Failure::caused_by("the owners of the warehouse's roles could not be read", error)
+}
+
+fn refused(what: &str, role: &str, target: &Target, warehouse: &Warehouse, error: CallError) -> Failure {
+    if error.has_code(&["InvalidClusterState", "ConflictException"]) {
+        let remedy = warehouse.remedy(target);
+        return Failure::new(format!(
+            "{role} cannot be {what} {target} while that is {}; {remedy}",
+            warehouse.status
+        ));
+    }
+    Failure::caused_by(format!("{role} could not be {what} {target}"), error)
+}
+
+impl Provider for WarehouseRoles {
+    type Properties = Properties;
+    type Progress = Progress;
+    const KIND: &'static str = "sluice-warehouse-role";
+
+    fn identity(&self, properties: &Properties) -> Result<String, Failure> {
+        Ok(format!("{}/{}", properties.target()?, properties.role_arn))
+    }
+
+    async fn create(
+        &self,
+        _: &Context,
+        id: &PhysicalId,
+        new: Properties,
+    ) -> Result<Outcome<Progress>, Failure> {
+        self.attach(id, &new).await
+    }
+
+    async fn update(
+        &self,
+        _: &Context,
+        id: &PhysicalId,
+        _: Option<Properties>,
+        new: Properties,
+    ) -> Result<Outcome<Progress>, Failure> {
+        self.attach(id, &new).await
+    }
+
+    async fn delete(
+        &self,
+        _: &Context,
+        id: &PhysicalId,
+        old: Properties,
+    ) -> Result<Outcome<Progress>, Failure> {
+        let target = old.target()?;
+        let warehouse = match self.control.describe(&target).await {
+            Err(DescribeError::Absent(_)) => return Ok(Outcome::done()),
+            other => other.map_err(|error| Failure::new(error.to_string()))?,
+        };
+        let role = old.role_arn;
+        let claim = Claim { owner: id.tag().to_owned(), role: role.clone() };
+        let claims = self.control.claims(&target, &warehouse).await.map_err(no_claims)?;
+        if !claims.contains(&claim) {
+            // Adopted, or never attached.
+            return Ok(Outcome::done());
+        }
+        let others = claims.iter().any(|other| other.role == role && other.owner != claim.owner);
+        let attached = warehouse.roles.iter().any(|have| have.arn == role);
+        if attached && !others {
+            self.control
+                .set_role(&target, &warehouse, &role, false)
+                .await
+                .map_err(|error| refused("detached from", &role, &target, &warehouse, error))?;
+            tracing::info!(role, %target, "detaching the role");
+        }
+        self.control.release(&target, &warehouse, &claim).await.map_err(|error| {
+            Failure::caused_by(format!("the claim on {role} could not be taken off {target}"), error)
+        })?;
+        if attached && !others { self.look(&target, &role, false).await } else { Ok(Outcome::done()) }
+    }
+
+    async fn check(
+        &self,
+        _: &Context,
+        _: &PhysicalId,
+        progress: Progress,
+    ) -> Result<Outcome<Progress>, Failure> {
+        self.look(&progress.target()?, &progress.role_arn, progress.attached).await
+    }
+}
