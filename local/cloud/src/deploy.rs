@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path, process::Stdio};
 
-use crate::{Cloud, Error, Profile, process, stacks};
+use crate::{Cloud, Error, Profile, SOURCE, TARGET, kit, process, stacks, workspace};
 
 /// Runs a command in the instance's environment with its output appended to `log`.
 ///
@@ -27,6 +27,46 @@ pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(
     Err(process::failure(&command, status, process::last_line(own)))
 }
 
+/// Stacks in the order of their deployment, with the account that each goes to.
+pub const STACKS: [(&str, Profile); 5] =
+    [("network", TARGET), ("warehouse", TARGET), ("target", TARGET), ("source", SOURCE), ("job", TARGET)];
+
+/// What no earlier stack puts out: the parameters for the files in `local/sample`.
+pub fn sample_parameters(stack: &str) -> &'static [(&'static str, &'static str)] {
+    match stack {
+        "network" => &[("NatGateways", "none")],
+        "job" => &kit::SAMPLE_JOB,
+        _ => &[],
+    }
+}
+
+/// `sam build` and `scripts/deploy` for one stack, as `make deploy-*` runs them. The built templates are in one place
+/// of the checkout, so two deployments at once take turns.
+///
+/// # Errors
+/// A command failed; where the stack failed, with its reason.
+pub fn with_sam(
+    cloud: &Cloud,
+    stack: &str,
+    profile: Profile,
+    parameters: &[(&str, &str)],
+    log: &Path,
+) -> Result<(), Error> {
+    let folder = workspace::root().join(".aws-sam");
+    fs::create_dir_all(&folder).map_err(Error::io(format!("create {}", folder.display())))?;
+    let lock = folder.join("lock");
+    let lock = fs::File::create(&lock).map_err(Error::io(format!("create {}", lock.display())))?;
+    lock.lock().map_err(Error::io("wait for another deployment"))?;
+
+    run(cloud, "sam", &["build", "--config-env", stack], log)?;
+    let architecture = ("Architecture", architecture());
+    let own = (stack != "network").then_some(&architecture);
+    let words: Vec<_> = parameters.iter().chain(own).map(|(name, value)| format!("{name}={value}")).collect();
+    let words: Vec<_> = std::iter::once(stack).chain(words.iter().map(String::as_str)).collect();
+    run(cloud, "scripts/deploy", &words, log)
+        .map_err(|error| explain(cloud, profile, &format!("sluice-{stack}"), error))
+}
+
 /// The functions' architecture that this machine can run, as the templates name it.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
@@ -36,7 +76,7 @@ pub fn architecture() -> &'static str {
 }
 
 /// Puts the reason of a failed stack, which CloudFormation keeps in its events, into the error of the deployment.
-pub fn explain(cloud: &Cloud, profile: Profile, stack: &str, error: Error) -> Error {
+fn explain(cloud: &Cloud, profile: Profile, stack: &str, error: Error) -> Error {
     let Error::Command { command, status, last_line } = error else { return error };
     let events = cloud.account(profile).stack_events(stack).unwrap_or_default();
     let last_line = stacks::first_failure(&events).unwrap_or(last_line);

@@ -10,6 +10,7 @@ mod cloud;
 pub mod deploy;
 mod error;
 mod janitor;
+pub mod kit;
 mod process;
 mod profiles;
 pub mod setup;

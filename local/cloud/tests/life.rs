@@ -1,5 +1,7 @@
 //! Starting and stopping, as a user and as a test sees it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -118,18 +120,14 @@ fn launch() -> (Child, PathBuf, String) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut endpoint = None;
-    for line in BufReader::new(launcher.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if let Some((_, address)) = line.split_once("endpoint at ") {
-            endpoint = Some(address.to_owned());
-        }
-        if let Some(script) = line.trim().strip_prefix(". ") {
-            let directory = Path::new(script).parent().unwrap().to_owned();
-            return (launcher, directory, endpoint.unwrap());
-        }
-    }
-    panic!("the launcher ended without saying where it is");
+    let mut lines = BufReader::new(launcher.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut after = |words: &str| {
+        let found = lines.find_map(|line| line.split_once(words).map(|(_, rest)| rest.to_owned()));
+        found.unwrap_or_else(|| panic!("the launcher ended without printing `{words}`"))
+    };
+    let endpoint = after("endpoint at ");
+    let script = after("    . ");
+    (launcher, Path::new(&script).parent().unwrap().to_owned(), endpoint)
 }
 
 fn signal(process: &Child, name: &str) {

@@ -11,36 +11,15 @@ use std::{
 };
 
 use cloud::{
-    Cloud, Error, Options, Profile, SOURCE, TARGET, deploy,
+    Cloud, Error, Options, SOURCE, TARGET, deploy, kit,
     sql::{Database, Rows},
+    stacks::Outputs,
     wait::{self, Seen},
     workspace,
 };
 use progress::step;
-use serde_json::json;
 
 use crate::stop_on_signals;
-
-/// Stacks in the order of their deployment, with the account that each goes to and the parameters that no earlier
-/// stack puts out.
-const STACKS: [(&str, Profile, &[&str]); 5] = [
-    ("network", TARGET, &["NatGateways=none"]),
-    ("warehouse", TARGET, &[]),
-    ("target", TARGET, &[]),
-    ("source", SOURCE, &[]),
-    (
-        "job",
-        TARGET,
-        &[
-            "JobName=load_measurements",
-            "TableName=measurements",
-            "CreateTable=true",
-            "TableColumns=id integer not null; name varchar(64); value decimal(10,2); timestamp timestamp",
-            "Format=CSV",
-            "IgnoreHeader=1",
-        ],
-    ),
-];
 
 /// The local cloud loads a file within a second or so; more than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,14 +55,14 @@ impl Demo {
         let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
         stop_on_signals(cloud.stopper())?;
 
-        for (stack, profile, parameters) in STACKS {
+        for (stack, profile) in deploy::STACKS {
             step(&format!("deploy the {stack} stack (account {})", profile.account), || {
-                self.deploy(&cloud, stack, profile, parameters)
+                deploy::with_sam(&cloud, stack, profile, deploy::sample_parameters(stack), &self.log)
             })?;
         }
-        let outputs = STACKS
+        let outputs = deploy::STACKS
             .iter()
-            .map(|(stack, profile, _)| {
+            .map(|(stack, profile)| {
                 Ok((*stack, cloud.account(*profile).stack_outputs(&format!("sluice-{stack}"))?))
             })
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
@@ -96,7 +75,7 @@ impl Demo {
         step("wait for both files to be recorded", || loading.wait_for_state("first.csv", "I"))?;
         loading.wait_for_state("second.csv", "I")?;
 
-        for (stack, profile, _) in STACKS {
+        for (stack, profile) in deploy::STACKS {
             let rows: Vec<_> =
                 outputs[stack].iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
             let title = format!("Outputs of sluice-{stack} in account {}", profile.account);
@@ -119,18 +98,6 @@ impl Demo {
         loading.wait_for_rows(10)?;
         println!("\nThe table still has its ten rows: a file is loaded whole or not at all.");
         cloud.check()
-    }
-
-    fn deploy(&self, cloud: &Cloud, stack: &str, profile: Profile, parameters: &[&str]) -> Result<(), Error> {
-        deploy::run(cloud, "sam", &["build", "--config-env", stack], &self.log)?;
-        let architecture = format!("Architecture={}", deploy::architecture());
-        let mut words = vec![stack];
-        words.extend(parameters);
-        if stack != "network" {
-            words.push(&architecture);
-        }
-        deploy::run(cloud, "scripts/deploy", &words, &self.log)
-            .map_err(|error| deploy::explain(cloud, profile, &format!("sluice-{stack}"), error))
     }
 
     fn upload(&self, cloud: &Cloud, bucket: &str, file: &str) -> Result<(), Error> {
@@ -156,23 +123,19 @@ struct Loading<'a> {
 }
 
 impl<'a> Loading<'a> {
-    fn new(cloud: &'a Cloud, outputs: &BTreeMap<&str, BTreeMap<String, String>>) -> Result<Self, Error> {
+    fn new(cloud: &'a Cloud, outputs: &BTreeMap<&str, Outputs>) -> Result<Self, Error> {
         let output = |stack: &str, name: &str| {
             outputs.get(stack).and_then(|all| all.get(name)).cloned().ok_or_else(|| Error::Missing {
                 what: format!("output {name} of sluice-{stack}"),
                 remedy: format!("compare the outputs of the {stack} stack's template"),
             })
         };
-        let target = json!({
-            "ClusterIdentifier": output("warehouse", "ClusterIdentifier")?,
-            "Database": output("warehouse", "Database")?,
-            "SecretArn": output("warehouse", "SecretArn")?,
-        });
+        let warehouse = outputs.get("warehouse").cloned().unwrap_or_default();
         Ok(Self {
             cloud,
             bucket: output("source", "BucketName")?,
             integration: output("source", "IntegrationArn")?,
-            database: Database::new(cloud.account(TARGET), target),
+            database: kit::database(cloud, &warehouse),
         })
     }
 

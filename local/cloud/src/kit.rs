@@ -1,0 +1,135 @@
+//! The kit's stacks one after another, by the quick way of [`crate::stacks`]; what `scripts/deploy` hands on from
+//! account to account is handed on here in the same way.
+//!
+//! The stacks have the names that `samconfig.toml` gives them: `sluice-network` and so on. Every function takes further
+//! parameters, which win over what is handed on.
+
+use serde_json::json;
+
+use crate::{Cloud, Error, Profile, TARGET, deploy, sql::Database, stacks::Outputs};
+
+/// The bucket that [`source`] creates in an account, as `scripts/deploy` names it.
+pub fn bucket(cloud: &Cloud, profile: Profile) -> String {
+    format!("sluice-{}-{}", profile.account, cloud.region())
+}
+
+/// Parameters of a job over files like those in `local/sample`.
+pub const SAMPLE_JOB: [(&str, &str); 6] = [
+    ("JobName", "load_measurements"),
+    ("TableName", "measurements"),
+    ("CreateTable", "true"),
+    ("TableColumns", "id integer not null; name varchar(64); value decimal(10,2); timestamp timestamp"),
+    ("Format", "CSV"),
+    ("IgnoreHeader", "1"),
+];
+
+/// Network and warehouse in the target account.
+///
+/// # Errors
+/// A stack failed.
+pub fn warehouse(cloud: &Cloud, further: &[(&str, &str)]) -> Result<Outputs, Error> {
+    let account = cloud.account(TARGET);
+    let network = account.deploy("sluice-network", "network", &[("NatGateways", "none")])?;
+    let handed = [
+        ("VpcId", output(&network, "VpcId")),
+        ("SubnetIds", output(&network, "PrivateSubnetIds")),
+        ("Architecture", deploy::architecture()),
+    ];
+    account.deploy("sluice-warehouse", "warehouse", &merged(&handed, further))
+}
+
+/// The target stack, open to the buckets of `sources`.
+///
+/// # Errors
+/// The stack failed.
+pub fn target(
+    cloud: &Cloud,
+    warehouse: &Outputs,
+    sources: &[Profile],
+    further: &[(&str, &str)],
+) -> Result<Outputs, Error> {
+    let accounts = sources.iter().map(|source| source.account).collect::<Vec<_>>().join(",");
+    let buckets = sources.iter().map(|source| bucket(cloud, *source)).collect::<Vec<_>>().join(",");
+    let handed = [
+        ("ClusterIdentifier", output(warehouse, "ClusterIdentifier")),
+        ("WorkgroupName", output(warehouse, "WorkgroupName")),
+        ("WorkgroupArn", output(warehouse, "WorkgroupArn")),
+        ("NamespaceArn", output(warehouse, "NamespaceArn")),
+        ("SourceAccounts", &accounts),
+        ("SourceBuckets", &buckets),
+        ("Architecture", deploy::architecture()),
+    ];
+    cloud.account(TARGET).deploy("sluice-target", "copy-target", &merged(&handed, further))
+}
+
+/// The source stack of one account.
+///
+/// # Errors
+/// The stack failed.
+pub fn source(
+    cloud: &Cloud,
+    profile: Profile,
+    target: &Outputs,
+    further: &[(&str, &str)],
+) -> Result<Outputs, Error> {
+    let bucket = bucket(cloud, profile);
+    let handed = [
+        ("BucketName", bucket.as_str()),
+        ("TargetNamespaceArn", output(target, "NamespaceArn")),
+        ("CopyRoleArn", output(target, "CopyRoleArn")),
+        ("Architecture", deploy::architecture()),
+    ];
+    cloud.account(profile).deploy("sluice-source", "copy-source", &merged(&handed, further))
+}
+
+/// A job's stack, called `stack`, over the bucket of a source stack.
+///
+/// # Errors
+/// The stack failed.
+pub fn job(
+    cloud: &Cloud,
+    stack: &str,
+    (warehouse, target, source): (&Outputs, &Outputs, &Outputs),
+    further: &[(&str, &str)],
+) -> Result<Outputs, Error> {
+    let in_workgroup = warehouse.contains_key("WorkgroupName");
+    let handed = [
+        ("ClusterIdentifier", output(warehouse, "ClusterIdentifier")),
+        ("WorkgroupName", output(warehouse, "WorkgroupName")),
+        ("WorkgroupArn", output(warehouse, "WorkgroupArn")),
+        ("NamespaceArn", if in_workgroup { output(warehouse, "NamespaceArn") } else { "" }),
+        ("Database", output(warehouse, "Database")),
+        ("WarehouseSecretArn", output(warehouse, "SecretArn")),
+        ("CopyRoleArn", output(target, "CopyRoleArn")),
+        ("SourceBucket", output(source, "BucketName")),
+        ("SourcePrefix", output(source, "Prefix")),
+        ("Architecture", deploy::architecture()),
+    ];
+    cloud.account(TARGET).deploy(stack, "copy-job", &merged(&handed, further))
+}
+
+/// The warehouse's database as its admin.
+pub fn database(cloud: &Cloud, warehouse: &Outputs) -> Database {
+    let mut target = json!({
+        "Database": output(warehouse, "Database"),
+        "SecretArn": output(warehouse, "SecretArn"),
+    });
+    for name in ["ClusterIdentifier", "WorkgroupName"] {
+        if let Some(value) = warehouse.get(name) {
+            target[name] = value.as_str().into();
+        }
+    }
+    Database::new(cloud.account(TARGET), target)
+}
+
+/// An output, or nothing if the stack has it only in another kind.
+fn output<'a>(outputs: &'a Outputs, name: &str) -> &'a str {
+    outputs.get(name).map(String::as_str).unwrap_or_default()
+}
+
+/// Parameters without empty values, which are the templates' defaults for what is optional.
+fn merged<'a>(handed: &[(&'a str, &'a str)], further: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let given = |name: &str| further.iter().any(|(other, _)| *other == name);
+    let handed = handed.iter().filter(|(name, value)| !value.is_empty() && !given(name));
+    handed.chain(further).copied().collect()
+}

@@ -1,0 +1,48 @@
+//! The main job on real input, by the way users take and by the quick way that the other tests take.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{process::Command, time::Duration};
+
+use cloud::{
+    Cloud, Options, SOURCE, TARGET, kit,
+    wait::{self, Seen},
+    workspace,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_demo_deploys_both_accounts_with_sam_and_shows_ten_rows_and_the_malformed_one() {
+    let demo = workspace::binary("sluice-cloud", "SLUICE_CLOUD_BIN").unwrap();
+    let output = Command::new(demo).arg("demo").output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}{shown}");
+    for expected in ["juliett", "active", "load_measurements_", "first.csv", "second.csv", "thirteen"] {
+        assert!(shown.contains(expected), "the demo does not show `{expected}`:\n{shown}");
+    }
+    assert!(!shown.contains("kilo"), "a row of the malformed file was loaded:\n{shown}");
+}
+
+#[test]
+fn a_file_put_into_the_source_bucket_becomes_rows_in_the_other_accounts_warehouse() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let warehouse = kit::warehouse(&cloud, &[]).unwrap();
+    let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
+    let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
+    kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB).unwrap();
+
+    let file = b"id,name,value,timestamp\n1,\"one, two\",10.50,2026-01-05 08:00:00\n";
+    cloud.account(SOURCE).put_object(&source["BucketName"], "first.csv", file).unwrap();
+
+    let database = kit::database(&cloud, &warehouse);
+    let found = wait::until("one row", PATIENCE, || {
+        let found = database.query("SELECT id, name, value FROM public.measurements")?;
+        Ok(if found.rows.is_empty() { Seen::NotYet("no row".into()) } else { Seen::Yes(found) })
+    })
+    .unwrap();
+    let expected = ["1", "one, two", "10.50"].map(|value| Some(value.to_owned())).to_vec();
+    assert_eq!(found.rows, [expected]);
+    assert_eq!(cloud.account(TARGET).list_keys(&source["BucketName"], "").unwrap_err().status, 403);
+}
