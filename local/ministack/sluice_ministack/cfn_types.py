@@ -82,8 +82,12 @@ def physical_name(stack_name: str, logical_id: str, max_len: int) -> str:
 
 
 def tags_of(properties: Properties) -> dict[str, str]:
-    """The tags of a property list."""
-    return {str(tag["Key"]): str(tag.get("Value", "")) for tag in properties.get("Tags") or []}
+    """The tags of a property list.
+
+    Without CloudFormation's own (``aws:cloudformation:…``), which the services take from CloudFormation alone.
+    """
+    return {str(tag["Key"]): str(tag.get("Value", "")) for tag in properties.get("Tags") or []
+            if not str(tag["Key"]).startswith("aws:")}
 
 
 def text(value: Any) -> str:
