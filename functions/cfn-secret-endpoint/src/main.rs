@@ -1,6 +1,8 @@
 //! `Custom::SecretEndpoint`: writes where the warehouse is reached into a secret that others own and rotate.
 
 mod backfill;
+#[cfg(test)]
+mod interleavings;
 mod provider;
 mod secret;
 
