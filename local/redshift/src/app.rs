@@ -1,0 +1,100 @@
+//! The process: its settings, its connections, its state.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::answer::ApiError;
+use crate::caller::Caller;
+use crate::gateway::{Gateway, GatewayError, Question};
+use crate::postgres::{PostgresError, PostgresKit, Server};
+use crate::world::World;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The gateway's address, for example `http://127.0.0.1:4566`.
+    pub gateway: String,
+    /// Where data goes; nothing in it is read again by a later run.
+    pub data_dir: PathBuf,
+    /// How long an integration stays `creating` (and `deleting`).
+    pub integration_delay: Duration,
+    /// How long a role stays `adding` or `removing`.
+    pub role_delay: Duration,
+    /// How long a new administrator's password stays pending.
+    pub password_delay: Duration,
+}
+
+/// The process.
+#[derive(Debug)]
+pub struct App {
+    /// Settings.
+    pub settings: Settings,
+    /// Calls to the gateway.
+    pub gateway: Gateway,
+    /// Makes servers.
+    pub postgres: PostgresKit,
+    world: Mutex<World>,
+}
+
+impl App {
+    /// Prepares PostgreSQL's template; blocks for about two seconds.
+    ///
+    /// # Errors
+    /// PostgreSQL is missing or refuses.
+    pub fn prepare(settings: Settings) -> Result<Arc<Self>, PostgresError> {
+        let postgres = PostgresKit::prepare(&settings.data_dir, include_str!("postgres/catalog.sql"))?;
+        let gateway = Gateway::new(&settings.gateway);
+        Ok(Arc::new(Self { settings, gateway, postgres, world: Mutex::default() }))
+    }
+
+    /// The state. Never held across an await.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops every server.
+    pub fn stop(&self) {
+        let servers: Vec<Arc<Server>> =
+            self.world().warehouses.values().filter_map(|warehouse| warehouse.server.clone()).collect();
+        std::thread::scope(|scope| {
+            for server in &servers {
+                scope.spawn(|| server.stop());
+            }
+        });
+    }
+
+    /// Asks the gateway whether the caller may, with AWS's own sentence as the error.
+    ///
+    /// # Errors
+    /// `AccessDenied`, or the gateway cannot answer.
+    pub async fn demand(&self, question: &Question<'_>) -> Result<(), ApiError> {
+        let decision = self.gateway.authorize(question).await.map_err(gateway_failed)?;
+        if decision.allowed { Ok(()) } else { Err(ApiError::access_denied(decision.message)) }
+    }
+
+    /// `iam:PassRole` on a role that the caller hands to Redshift.
+    ///
+    /// # Errors
+    /// `AccessDenied`, or the gateway cannot answer.
+    pub async fn demand_pass_role(&self, caller: &Caller, role: &str) -> Result<(), ApiError> {
+        let context = serde_json::json!({"iam:PassedToService": "redshift.amazonaws.com"});
+        let account = crate::arn::parse(role).map_or(caller.account.as_str(), |arn| arn.account);
+        self.demand(&Question {
+            access_key: &caller.access_key,
+            action: "iam:PassRole",
+            resource: role,
+            region: &caller.region,
+            context: &context,
+            resource_policy: None,
+            resource_account: account,
+        })
+        .await
+    }
+}
+
+/// A failed call to the gateway as an answer to the client: a fault of the local cloud, never of the caller.
+#[must_use]
+pub fn gateway_failed(error: GatewayError) -> ApiError {
+    ApiError::new("InternalFailure", format!("sluice-redshift: {error}")).with_status(500)
+}

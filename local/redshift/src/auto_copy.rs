@@ -1,0 +1,138 @@
+//! Auto-copy: S3 events become pending files, pending files become rows.
+//!
+//! One worker per warehouse. It has exactly the holes that Redshift documents: only files created after the job, each name
+//! once, a failed file never again, nothing while paused, nothing without an active integration.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_postgres::Client;
+
+use crate::app::App;
+use crate::gateway::GatewayError;
+use crate::jobs::{self, Place};
+use crate::postgres::{Login, PostgresError, Server};
+use crate::world::{IntegrationStatus, S3Event};
+
+/// Takes an event of S3: it reaches every warehouse that has an active integration with the bucket.
+///
+/// # Errors
+/// The gateway does not answer.
+pub async fn deliver(app: &Arc<App>, event: S3Event) -> Result<(), GatewayError> {
+    let name = event.event_name.trim_start_matches("s3:");
+    if !name.starts_with("ObjectCreated") {
+        return Ok(());
+    }
+    let active: Vec<(String, String)> = app
+        .world()
+        .integrations
+        .iter()
+        .filter(|known| known.bucket == event.bucket && known.status == IntegrationStatus::Active)
+        .map(|known| (known.arn.clone(), known.namespace_id.clone()))
+        .collect();
+    if active.is_empty() {
+        return Ok(());
+    }
+    // A later writer may have replaced the bucket's configuration, and Redshift's entry with it.
+    let Some(bucket) = app.gateway.bucket(&event.bucket).await? else { return Ok(()) };
+    let mut world = app.world();
+    for (arn, namespace_id) in active {
+        if crate::control::is_wired(&arn, &bucket)
+            && let Some(warehouse) = world.warehouses.get_mut(&namespace_id)
+        {
+            warehouse.events.push_back(event.clone());
+            warehouse.wake.notify_one();
+        }
+    }
+    Ok(())
+}
+
+/// Starts the worker of a warehouse; it ends with the warehouse.
+pub fn start(app: &Arc<App>, namespace_id: &str, wake: Arc<Notify>) {
+    let (app, namespace_id) = (Arc::downgrade(app), namespace_id.to_owned());
+    tokio::spawn(async move {
+        loop {
+            wake.notified().await;
+            let Some(app) = app.upgrade() else { return };
+            let (server, name) = match app.world().warehouses.get(&namespace_id) {
+                None => return,
+                Some(warehouse) => match warehouse.server.clone().filter(|_| warehouse.available) {
+                    // Paused: whoever resumes it wakes this worker.
+                    None => continue,
+                    Some(server) => (server, warehouse.name.clone()),
+                },
+            };
+            if let Err(error) = work(&app, &namespace_id, &name, &server).await {
+                let still_there =
+                    app.world().warehouses.get(&namespace_id).is_some_and(|known| known.available);
+                if still_there {
+                    crate::report(&format!("auto-copy of {name}: {error}"));
+                }
+            }
+        }
+    });
+}
+
+async fn work(
+    app: &Arc<App>,
+    namespace_id: &str,
+    name: &str,
+    server: &Arc<Server>,
+) -> Result<(), PostgresError> {
+    let databases = jobs::databases(server).await?;
+    let mut clients = Vec::new();
+    for database in databases {
+        let client = server.connect(&database, &Login::system()).await?;
+        mirror(app, namespace_id, &client).await?;
+        clients.push((database, client));
+    }
+    loop {
+        let event =
+            app.world().warehouses.get(namespace_id).and_then(|warehouse| warehouse.events.front().cloned());
+        let Some(event) = event else { break };
+        let created = event.event_time.parse::<Timestamp>().unwrap_or_else(|_| Timestamp::now());
+        for (_, client) in &clients {
+            jobs::note(client, &event, created).await?;
+        }
+        if let Some(warehouse) = app.world().warehouses.get_mut(namespace_id) {
+            warehouse.events.pop_front();
+        }
+    }
+    for (database, client) in &clients {
+        let place = Place { app, namespace_id, target_name: name, server, database };
+        for pending in jobs::pending(client, None).await? {
+            let world_allows = app.world().integrations.iter().any(|known| {
+                known.namespace_id == namespace_id
+                    && known.bucket == pending.bucket
+                    && known.status == IntegrationStatus::Active
+            });
+            if world_allows {
+                // What went wrong with the file stands in the system views.
+                let _recorded = jobs::run_file(&place, client, &pending).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the state of the warehouse's integrations where `SVV_COPY_JOB_INTEGRATIONS` reads it.
+///
+/// # Errors
+/// As PostgreSQL reports it.
+pub async fn mirror(app: &App, namespace_id: &str, client: &Client) -> Result<(), tokio_postgres::Error> {
+    let known: Vec<(String, String, &'static str)> = app
+        .world()
+        .integrations
+        .iter()
+        .filter(|known| known.namespace_id == namespace_id)
+        .map(|known| (known.arn.clone(), known.bucket.clone(), known.status.channel_state()))
+        .collect();
+    let mut text = "BEGIN; DELETE FROM sluice_sys.integration;".to_owned();
+    for (arn, bucket, state) in known {
+        let values = [arn.as_str(), &bucket, state].map(crate::sql::literal).join(", ");
+        text.push_str(&format!("INSERT INTO sluice_sys.integration VALUES ({values});"));
+    }
+    text.push_str("COMMIT");
+    client.batch_execute(&text).await
+}

@@ -1,0 +1,77 @@
+//! A session of the database in which one statement or one batch runs.
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+
+use super::access::Target;
+use super::fields::{Outcome, run};
+use crate::app::App;
+use crate::load;
+use crate::postgres::{Login, describe_error};
+use crate::sql::{self, SqlError, Statement};
+
+/// A session with what our own statements need to know of it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) app: Arc<App>,
+    pub(crate) target_name: String,
+    pub(crate) namespace_id: String,
+    pub(crate) server: Arc<crate::postgres::Server>,
+    pub(crate) database: String,
+    pub(crate) user: String,
+    pub(crate) client: Client,
+    /// Inside a transaction block that the batch has opened.
+    pub(crate) in_block: bool,
+}
+
+impl Session {
+    pub(super) async fn open(
+        app: &Arc<App>,
+        target: &Target,
+        database: &str,
+        login: &Login,
+    ) -> Result<Self, SqlError> {
+        let client = target.server.connect(database, login).await.map_err(|error| postgres(&error))?;
+        Ok(Self {
+            app: Arc::clone(app),
+            target_name: target.name.clone(),
+            namespace_id: target.namespace_id.clone(),
+            server: Arc::clone(&target.server),
+            database: database.to_owned(),
+            user: login.user().to_owned(),
+            client,
+            in_block: false,
+        })
+    }
+
+    /// Runs one statement.
+    pub(super) async fn run(&self, text: &str, parameters: &[(String, String)]) -> Result<Outcome, SqlError> {
+        match sql::read(text)? {
+            Statement::Copy(copy) => load::copy(self, &copy).await,
+            Statement::CreateJob(job) => crate::jobs::create(self, &job).await,
+            Statement::Job(command) => crate::jobs::command(self, &command).await,
+            Statement::JobGrant(grant) => crate::jobs::grant(self, &grant).await,
+            Statement::Other => {
+                let (text, values) = sql::bind(&sql::for_postgres(text)?, parameters)?;
+                run(&self.client, &text, &values).await.map_err(|error| postgres(&error))
+            }
+        }
+    }
+}
+
+/// An error of PostgreSQL in the words of the Data API.
+pub(crate) fn postgres(error: &tokio_postgres::Error) -> SqlError {
+    let text = describe_error(error);
+    SqlError::new(text.strip_prefix("ERROR: ").unwrap_or(&text))
+}
+
+/// The text of `DescribeStatement.Error`.
+pub(super) fn error_text(error: &SqlError) -> String {
+    // A refused login is FATAL, and PostgreSQL says so itself.
+    let text = error.to_string();
+    match text.strip_prefix("ERROR: ") {
+        Some(rest) if rest.starts_with("FATAL: ") => rest.to_owned(),
+        _ => text,
+    }
+}

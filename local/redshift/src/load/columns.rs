@@ -1,0 +1,89 @@
+//! The columns that a COPY fills.
+
+use tokio_postgres::types::Type;
+
+use crate::data_api::{Session, sql_error};
+use crate::sql::{self, CopyStatement, SqlError};
+
+/// A column of the target.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) ty: Type,
+    /// Length of char and varchar.
+    pub(super) length: Option<usize>,
+    pub(super) not_null: bool,
+}
+
+impl Column {
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.ty, Type::VARCHAR | Type::BPCHAR | Type::TEXT)
+    }
+
+    /// Type as `SYS_LOAD_ERROR_DETAIL.column_type` shows it.
+    pub(super) fn type_name(&self) -> &str {
+        match self.ty {
+            Type::BPCHAR => "char",
+            Type::TEXT => "varchar",
+            _ => self.ty.name(),
+        }
+    }
+}
+
+/// The target of a COPY.
+#[derive(Debug, Clone)]
+pub(super) struct TableColumns {
+    /// Quoted, with its schema.
+    pub(super) relation: String,
+    pub(super) oid: u32,
+    pub(super) columns: Vec<Column>,
+}
+
+impl TableColumns {
+    /// Reads them as the user of the session.
+    pub(super) async fn read(session: &Session, copy: &CopyStatement) -> Result<Self, SqlError> {
+        let relation = match &copy.schema {
+            Some(schema) => format!("{}.{}", sql::identifier(schema), sql::identifier(&copy.table)),
+            None => sql::identifier(&copy.table),
+        };
+        let rows = session
+            .client
+            .query(
+                "SELECT attrelid::oid, attname::text, atttypid::oid, atttypmod, attnotnull FROM pg_catalog.pg_attribute \
+                 WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                &[&relation],
+            )
+            .await
+            .map_err(|error| sql_error(&error))?;
+        let mut all = Vec::new();
+        let mut oid = 0;
+        for row in rows {
+            oid = row.get::<_, u32>(0);
+            let ty = Type::from_oid(row.get(2)).unwrap_or(Type::UNKNOWN);
+            let modifier: i32 = row.get(3);
+            let length = matches!(ty, Type::VARCHAR | Type::BPCHAR)
+                .then(|| usize::try_from(modifier - 4).ok())
+                .flatten();
+            all.push(Column { name: row.get(1), ty, length, not_null: row.get(4) });
+        }
+        let columns = if copy.columns.is_empty() {
+            all
+        } else {
+            let mut chosen = Vec::new();
+            for name in &copy.columns {
+                let found = all.iter().find(|column| column.name == *name).ok_or_else(|| {
+                    SqlError::new(format!("column \"{name}\" of relation \"{}\" does not exist", copy.table))
+                })?;
+                chosen.push(found.clone());
+            }
+            chosen
+        };
+        Ok(Self { relation, oid, columns })
+    }
+
+    /// The statement that takes the rows.
+    pub(super) fn copy_in(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|column| sql::identifier(&column.name)).collect();
+        format!("COPY {} ({}) FROM STDIN", self.relation, names.join(", "))
+    }
+}

@@ -1,0 +1,176 @@
+//! What the system views keep of a load. Written in a session of its own, so that it outlives a rolled-back COPY.
+
+use tokio_postgres::Client;
+
+use crate::data_api::{Session, sql_error};
+use crate::postgres::Login;
+use crate::sql::{CopyStatement, SqlError};
+
+use super::columns::TableColumns;
+use super::{Object, RowError, now};
+
+/// The record of one load.
+pub(super) struct Record<'a> {
+    client: Client,
+    copy: &'a CopyStatement,
+    job_id: i64,
+    query_id: i64,
+    transaction_id: i64,
+    session_id: i32,
+    user_id: i32,
+    table_oid: u32,
+    start: String,
+}
+
+/// A file that was loaded.
+pub(super) struct FileLoaded {
+    pub(super) name: String,
+    pub(super) lines: usize,
+    pub(super) errors: usize,
+}
+
+impl<'a> Record<'a> {
+    pub(super) async fn begin(
+        session: &Session,
+        copy: &'a CopyStatement,
+        job_id: i64,
+        table: &TableColumns,
+    ) -> Result<Self, SqlError> {
+        let row = session
+            .client
+            .query_one(
+                "SELECT pg_backend_pid(), txid_current(), usesysid::int FROM pg_catalog.pg_user WHERE usename = current_user",
+                &[],
+            )
+            .await
+            .map_err(|error| sql_error(&error))?;
+        let client = session
+            .server
+            .connect(&session.database, &Login::system())
+            .await
+            .map_err(|error| sql_error(&error))?;
+        let query_id: i64 = client
+            .query_one("SELECT nextval('sluice_sys.query_id')", &[])
+            .await
+            .map_err(|error| sql_error(&error))?
+            .get(0);
+        Ok(Self {
+            client,
+            copy,
+            job_id,
+            query_id,
+            session_id: row.get(0),
+            transaction_id: row.get(1),
+            user_id: row.get(2),
+            table_oid: table.oid,
+            start: now(),
+        })
+    }
+
+    pub(super) fn query_id(&self) -> i64 {
+        self.query_id
+    }
+
+    /// A row that was not loaded.
+    pub(super) async fn error(
+        &self,
+        file: &str,
+        error: &RowError,
+        table: &TableColumns,
+    ) -> Result<(), SqlError> {
+        let column = error.column.and_then(|number| table.columns.get(number));
+        let name = column.map_or("", |column| column.name.as_str());
+        let ty = column.map_or("", |column| column.type_name());
+        let length = column.and_then(|column| column.length).unwrap_or(0).to_string();
+        let raw = error.raw.replace('\0', "");
+        let value = error.value.replace('\0', "");
+        self.client
+            .execute(
+                "INSERT INTO sluice_sys.load_error VALUES ($1,$2,$3,$4,$5,$6::text::timestamptz,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)",
+                &[
+                    &self.user_id,
+                    &self.query_id,
+                    &self.transaction_id,
+                    &self.session_id,
+                    &i32::try_from(self.table_oid).unwrap_or(0),
+                    &self.start,
+                    &file,
+                    &i64::try_from(error.line).unwrap_or(0),
+                    &name,
+                    &ty,
+                    &length,
+                    &error.position,
+                    &error.code,
+                    &error.message,
+                    &raw,
+                    &value,
+                    &self.job_id,
+                ],
+            )
+            .await
+            .map(|_| ())
+            .map_err(|error| sql_error(&error))
+    }
+
+    /// The end of the load.
+    pub(super) async fn finish(
+        &mut self,
+        status: &str,
+        objects: &[Object],
+        rows: usize,
+        errors: usize,
+        files: &[FileLoaded],
+    ) -> Result<(), SqlError> {
+        let count = i32::try_from(objects.len()).unwrap_or(i32::MAX);
+        let bytes: i64 = objects.iter().map(|object| object.size).sum();
+        let loaded = if status == "completed" { bytes } else { 0 };
+        let source = format!("s3://{}/{}", self.copy.bucket, self.copy.prefix);
+        let format = self.copy.format.name();
+        let transaction = self.client.transaction().await.map_err(|error| sql_error(&error))?;
+        let history = transaction
+            .execute(
+                "INSERT INTO sluice_sys.load_history VALUES \
+                 ($1,$2,$3,$4,$5,$6,$7::text::timestamptz,clock_timestamp(),$8,$9,$10,$11,$12,$13,$12,$13,$14,$15)",
+                &[
+                    &self.user_id,
+                    &self.query_id,
+                    &self.transaction_id,
+                    &self.session_id,
+                    &status,
+                    &self.copy.table,
+                    &self.start,
+                    &source,
+                    &format,
+                    &i64::try_from(rows).unwrap_or(0),
+                    &loaded,
+                    &count,
+                    &bytes,
+                    &i64::try_from(errors).unwrap_or(0),
+                    &self.job_id,
+                ],
+            )
+            .await;
+        history.map_err(|error| sql_error(&error))?;
+        for file in files {
+            transaction
+                .execute(
+                    "INSERT INTO sluice_sys.load_commit \
+                     (user_id, query_id, name, file_name, lines_scanned, errors, file_format, copy_job_id) \
+                     VALUES ($1,$2,$3,$4,$5,$6,$7,$8)",
+                    &[
+                        &self.user_id,
+                        &self.query_id,
+                        &file.name,
+                        &file.name,
+                        &i32::try_from(file.lines).unwrap_or(i32::MAX),
+                        &i32::try_from(file.errors).unwrap_or(i32::MAX),
+                        &format,
+                        &self.job_id,
+                    ],
+                )
+                .await
+                .map_err(|error| sql_error(&error))?;
+        }
+        transaction.commit().await.map_err(|error| sql_error(&error))
+    }
+}

@@ -1,0 +1,336 @@
+//! One template made at start, one server copied from it per warehouse.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio_postgres::Client;
+
+use super::connect::{Address, Login, SYSTEM_USER, connect};
+use super::spawn::Spawner;
+use super::tls::{self, ServerCertificate};
+use super::{Binaries, PostgresError};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is needed to make servers.
+#[derive(Debug)]
+pub struct PostgresKit {
+    binaries: Binaries,
+    spawner: Spawner,
+    folder: PathBuf,
+    // Holds `folder` when it could not be below the data folder; removed with this value.
+    _temporary: Option<tempfile::TempDir>,
+    certificate: ServerCertificate,
+    ca_file: PathBuf,
+    counter: AtomicU32,
+}
+
+impl PostgresKit {
+    /// Runs `initdb` once, with the system views in `template1`, so that every database of every copy has them.
+    ///
+    /// Blocks for about two seconds.
+    ///
+    /// # Errors
+    /// PostgreSQL is missing or refuses.
+    pub fn prepare(data_dir: &Path, catalog: &str) -> Result<Self, PostgresError> {
+        let binaries = Binaries::find()?;
+        // The other user must be able to pass through the data folder itself.
+        let metadata = std::fs::metadata(data_dir)
+            .map_err(|source| PostgresError::file("cannot read the data folder", data_dir, source))?;
+        set_mode(data_dir, metadata.permissions().mode() | 0o111)?;
+        let (folder, temporary) = engine_folder(data_dir, &binaries)?;
+        binaries.hand_over(&folder)?;
+        set_mode(&folder, 0o700)?;
+        let ca_file = data_dir.join("redshift-ca.pem");
+        let certificate = tls::make(&ca_file)?;
+        let kit = Self {
+            binaries,
+            spawner: Spawner::new(),
+            folder,
+            _temporary: temporary,
+            certificate,
+            ca_file,
+            counter: AtomicU32::new(0),
+        };
+        kit.make_template(catalog)?;
+        Ok(kit)
+    }
+
+    /// The file with the certificate of the CA that signed every server's certificate.
+    #[must_use]
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    fn make_template(&self, catalog: &str) -> Result<(), PostgresError> {
+        let template = self.folder.join("template");
+        let mut initdb = self.binaries.command("initdb", false);
+        initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust"]);
+        initdb.arg(format!("--username={SYSTEM_USER}")).arg("--pgdata").arg(&template);
+        run(initdb, "initdb")?;
+        // In single-user mode no server has to be started: one statement a line unless `-j` joins them up to an empty line.
+        let mut single = self.binaries.command("postgres", false);
+        single
+            .args(["--single", "-j", "-F", "-c", "allow_system_table_mods=on", "-D"])
+            .arg(&template)
+            .arg("template1");
+        let text = catalog
+            .split("\n\n")
+            .map(|statement| statement.trim())
+            .filter(|statement| !statement.is_empty())
+            .map(|statement| format!("{statement}\n\n"))
+            .collect::<String>();
+        let output = run_with_input(single, "postgres --single", &text)?;
+        // Single-user mode reports errors on its output and goes on.
+        if let Some(error) = output.lines().find(|line| line.contains("ERROR:") || line.contains("FATAL:")) {
+            return Err(PostgresError::Program {
+                program: "the system catalog".to_owned(),
+                output: error.to_owned(),
+            });
+        }
+        let hba = format!(
+            "local all all trust\nhostssl all all 127.0.0.1/32 md5\nhost all all 127.0.0.1/32 md5\nhostssl all {SYSTEM_USER} ::1/128 reject\n"
+        );
+        self.write(&template.join("pg_hba.conf"), &hba)?;
+        self.write(&template.join("server.crt"), &self.certificate.certificate)?;
+        self.write(&template.join("server.key"), &self.certificate.key)
+    }
+
+    fn write(&self, path: &Path, text: &str) -> Result<(), PostgresError> {
+        std::fs::write(path, text).map_err(|source| PostgresError::file("cannot write", path, source))?;
+        set_mode(path, 0o600)?;
+        self.binaries.hand_over(path)
+    }
+
+    /// A new, stopped server.
+    ///
+    /// # Errors
+    /// The template cannot be copied.
+    pub fn create(&self) -> Result<Server, PostgresError> {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
+        let data = self.folder.join(format!("server-{number}"));
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.folder.join("template")).arg(&data);
+        run(copy, "cp")?;
+        let sockets = self.folder.join(format!("s{number}"));
+        std::fs::create_dir_all(&sockets)
+            .map_err(|source| PostgresError::file("cannot create the socket folder", &sockets, source))?;
+        set_mode(&sockets, 0o700)?;
+        self.binaries.hand_over(&sockets)?;
+        let log = self.folder.join(format!("server-{number}.log"));
+        let port = free_port(&self.folder)?;
+        Ok(Server {
+            data,
+            log,
+            address: Address { socket_folder: sockets, port },
+            binaries: self.binaries.clone(),
+            spawner: self.spawner.clone(),
+            process: Mutex::new(None),
+        })
+    }
+}
+
+/// A server of PostgreSQL: its data, its port, and its process while it runs.
+#[derive(Debug)]
+pub struct Server {
+    data: PathBuf,
+    log: PathBuf,
+    address: Address,
+    binaries: Binaries,
+    spawner: Spawner,
+    process: Mutex<Option<Child>>,
+}
+
+impl Server {
+    /// The port on 127.0.0.1; it stays the same through pause and resume.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port
+    }
+
+    /// Starts the server and waits until it takes connections.
+    ///
+    /// # Errors
+    /// It ends or is not ready in time; the end of its log is in the error.
+    pub async fn start(&self) -> Result<(), PostgresError> {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .map_err(|source| PostgresError::file("cannot open the log", &self.log, source))?;
+        let errors = log
+            .try_clone()
+            .map_err(|source| PostgresError::file("cannot open the log", &self.log, source))?;
+        let mut command = self.binaries.command("postgres", true);
+        command.arg("-D").arg(&self.data).args(["-F", "-c", "listen_addresses=127.0.0.1"]);
+        let settings = [
+            format!("port={}", self.address.port),
+            format!("unix_socket_directories={}", self.address.socket_folder.display()),
+            "ssl=on".to_owned(),
+            // Redshift stores md5 unless the sha256 form is given [D: CREATE USER].
+            "password_encryption=md5".to_owned(),
+            "synchronous_commit=off".to_owned(),
+            "full_page_writes=off".to_owned(),
+            "max_connections=100".to_owned(),
+            "shared_buffers=16MB".to_owned(),
+            "timezone=UTC".to_owned(),
+            "log_min_messages=fatal".to_owned(),
+            "log_min_error_statement=panic".to_owned(),
+        ];
+        for setting in settings {
+            command.arg("-c").arg(setting);
+        }
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = self.spawner.spawn(command).map_err(|error| PostgresError::Program {
+            program: "postgres".to_owned(),
+            output: error.to_string(),
+        })?;
+        *self.lock() = Some(child);
+        self.wait_ready().await
+    }
+
+    async fn wait_ready(&self) -> Result<(), PostgresError> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            if self.connect("template1", &Login::system()).await.is_ok() {
+                return Ok(());
+            }
+            let ended = match self.lock().as_mut() {
+                Some(child) => child.try_wait().ok().flatten().is_some(),
+                None => true,
+            };
+            if ended || Instant::now() > deadline {
+                return Err(PostgresError::NotReady {
+                    seconds: READY_WITHIN.as_secs(),
+                    log: tail(&self.log),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stops the server with a fast shutdown and waits for its end.
+    pub fn stop(&self) {
+        let Some(mut child) = self.lock().take() else { return };
+        if let Ok(pid) = i32::try_from(child.id()) {
+            // It may have ended by itself.
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGINT);
+        }
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < deadline {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _gone = child.kill();
+        let _reaped = child.wait();
+    }
+
+    /// Whether the process has been started and not stopped.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// As PostgreSQL reports it.
+    pub async fn connect(&self, database: &str, login: &Login) -> Result<Client, tokio_postgres::Error> {
+        connect(&self.address, database, login).await
+    }
+
+    /// Removes the data; the server must have been stopped.
+    pub fn remove(&self) {
+        // What is left goes with the data folder.
+        let _left = std::fs::remove_dir_all(&self.data);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Whether a database of this name exists on the server.
+///
+/// # Errors
+/// As PostgreSQL reports it.
+pub async fn database_exists(server: &Server, database: &str) -> Result<bool, tokio_postgres::Error> {
+    let client = server.connect("template1", &Login::system()).await?;
+    Ok(client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_some())
+}
+
+/// Below the data folder, unless a socket's path would get too long there (107 bytes at most, the name takes about 30) or
+/// the user that PostgreSQL runs as cannot get there.
+fn engine_folder(
+    data_dir: &Path,
+    binaries: &Binaries,
+) -> Result<(PathBuf, Option<tempfile::TempDir>), PostgresError> {
+    let wanted = data_dir.join("postgres");
+    if wanted.as_os_str().len() < 70 && binaries.can_pass(data_dir) {
+        std::fs::create_dir_all(&wanted)
+            .map_err(|source| PostgresError::file("cannot create the data folder", &wanted, source))?;
+        return Ok((wanted, None));
+    }
+    let temporary = tempfile::Builder::new()
+        .prefix("sluice-pg-")
+        .tempdir_in("/tmp")
+        .map_err(|source| PostgresError::file("cannot create a data folder in", Path::new("/tmp"), source))?;
+    Ok((temporary.path().to_path_buf(), Some(temporary)))
+}
+
+fn free_port(folder: &Path) -> Result<u16, PostgresError> {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|source| PostgresError::file("no free port for the server of", folder, source))
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), PostgresError> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(|source| PostgresError::file("cannot set the mode", path, source))
+}
+
+fn tail(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join(" | ")
+}
+
+fn run(command: Command, program: &str) -> Result<String, PostgresError> {
+    run_with_input(command, program, "")
+}
+
+fn run_with_input(mut command: Command, program: &str, input: &str) -> Result<String, PostgresError> {
+    use std::io::Write;
+    let failed = |output: String| PostgresError::Program { program: program.to_owned(), output };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let mut stdin = child.stdin.take();
+    let text = input.to_owned();
+    let writer = std::thread::spawn(move || {
+        if let Some(stdin) = stdin.as_mut() {
+            // A program that ends early says why on its output.
+            let _closed = stdin.write_all(text.as_bytes());
+        }
+    });
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let _joined = writer.join();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(text) } else { Err(failed(text)) }
+}

@@ -1,0 +1,480 @@
+//! The grammar of `COPY … FROM 's3://…'` [D: COPY, COPY parameter reference, COPY JOB].
+
+use super::lexer::Kind;
+use super::{Cursor, SqlError, Statement, job};
+
+/// How COPY authorises itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// `IAM_ROLE 'arn'`.
+    Arn(String),
+    /// `IAM_ROLE default`.
+    Default,
+}
+
+/// Format of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// `CSV`.
+    Csv,
+    /// Text with a delimiter, the default.
+    Delimited,
+    /// `JSON …`.
+    Json(JsonSource),
+    /// A format of COPY that the stand-in parses but does not load.
+    NotLoaded(&'static str),
+}
+
+impl Format {
+    /// As `SYS_LOAD_HISTORY.file_format` shows it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Csv | Self::Delimited => "text",
+            Self::Json(_) => "json",
+            Self::NotLoaded(name) => name,
+        }
+    }
+}
+
+/// The argument of `JSON`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonSource {
+    /// `'auto'`.
+    Auto,
+    /// `'auto ignorecase'`.
+    AutoIgnoreCase,
+    /// `'noshred'`.
+    NoShred,
+    /// `'s3://bucket/jsonpaths.json'`.
+    Paths(String),
+}
+
+/// Compression of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// None.
+    None,
+    /// `GZIP`.
+    Gzip,
+    /// `BZIP2`.
+    Bzip2,
+    /// `ZSTD`.
+    Zstd,
+    /// `LZOP`.
+    Lzop,
+}
+
+/// `DATEFORMAT` or `TIMEFORMAT`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TimeStyle {
+    /// Left out: `YYYY-MM-DD` and `YYYY-MM-DD HH:MI:SS`.
+    #[default]
+    Standard,
+    /// `'auto'`.
+    Auto,
+    /// `'epochsecs'`.
+    EpochSeconds,
+    /// `'epochmillisecs'`.
+    EpochMilliseconds,
+    /// A format string.
+    Pattern(String),
+}
+
+/// The options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// `DELIMITER`.
+    pub delimiter: Option<char>,
+    /// `QUOTE`.
+    pub quote: Option<char>,
+    /// `IGNOREHEADER`.
+    pub ignore_header: u64,
+    /// `NULL AS`.
+    pub null_as: String,
+    /// `DATEFORMAT`.
+    pub date_format: TimeStyle,
+    /// `TIMEFORMAT`.
+    pub time_format: TimeStyle,
+    /// Compression.
+    pub compression: Compression,
+    /// `ENCODING`, in lower case.
+    pub encoding: String,
+    /// `ACCEPTINVCHARS`, with its replacement.
+    pub accept_inv_chars: Option<char>,
+    /// `REGION`.
+    pub region: Option<String>,
+    /// `MAXERROR`.
+    pub max_error: u64,
+    /// Options without a value, in upper case.
+    pub flags: std::collections::BTreeSet<&'static str>,
+}
+
+impl CopyOptions {
+    /// Whether an option without a value is set.
+    #[must_use]
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.contains(flag)
+    }
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self {
+            delimiter: None,
+            quote: None,
+            ignore_header: 0,
+            null_as: "\\N".to_owned(),
+            date_format: TimeStyle::Standard,
+            time_format: TimeStyle::Standard,
+            compression: Compression::None,
+            encoding: "utf8".to_owned(),
+            accept_inv_chars: None,
+            region: None,
+            max_error: 0,
+            flags: std::collections::BTreeSet::new(),
+        }
+    }
+}
+
+/// `COPY table [(columns)] FROM 's3://bucket/prefix' …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyStatement {
+    /// Schema, if given.
+    pub schema: Option<String>,
+    /// Table.
+    pub table: String,
+    /// Columns, in their order; all of the table if empty.
+    pub columns: Vec<String>,
+    /// Bucket.
+    pub bucket: String,
+    /// Key prefix; matches every key that begins with it.
+    pub prefix: String,
+    /// Authorisation.
+    pub role: Role,
+    /// Format.
+    pub format: Format,
+    /// Options.
+    pub options: CopyOptions,
+}
+
+/// Options without a value that are imitated, or have no effect on what is loaded.
+const FLAGS: &[&str] = &[
+    "ACCEPTANYDATE",
+    "BLANKSASNULL",
+    "EMPTYASNULL",
+    "ESCAPE",
+    "EXPLICIT_IDS",
+    "FILLRECORD",
+    "IGNOREALLERRORS",
+    "IGNOREBLANKLINES",
+    "MANIFEST",
+    "NOLOAD",
+    "REMOVEQUOTES",
+    "ROUNDEC",
+    "TRIMBLANKS",
+    "TRUNCATECOLUMNS",
+];
+
+/// What follows `COPY`.
+pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    let mut table = cursor.identifier()?;
+    let mut schema = None;
+    if cursor.accept_symbol('.') {
+        schema = Some(table);
+        table = cursor.identifier()?;
+    }
+    let mut columns = Vec::new();
+    if cursor.accept_symbol('(') {
+        loop {
+            columns.push(cursor.identifier()?);
+            if !cursor.accept_symbol(',') {
+                break;
+            }
+        }
+        if !cursor.accept_symbol(')') {
+            return Err(cursor.error());
+        }
+    }
+    cursor.expect("from")?;
+    let (bucket, prefix) = location(cursor)?;
+    let mut copy = CopyStatement {
+        schema,
+        table,
+        columns,
+        bucket,
+        prefix,
+        role: Role::Default,
+        format: Format::Delimited,
+        options: CopyOptions::default(),
+    };
+    let mut role = None;
+    while let Some(token) = cursor.peek() {
+        if token.is("job") {
+            copy.role = role.ok_or_else(no_role)?;
+            return job_clause(cursor, copy);
+        }
+        option(cursor, &mut copy, &mut role)?;
+    }
+    copy.role = role.ok_or_else(no_role)?;
+    Ok(Statement::Copy(Box::new(copy)))
+}
+
+fn no_role() -> SqlError {
+    SqlError::new("no credentials: COPY needs IAM_ROLE here")
+}
+
+fn location(cursor: &mut Cursor<'_>) -> Result<(String, String), SqlError> {
+    let source = cursor.text()?;
+    let Some(path) = source.strip_prefix("s3://") else {
+        return Err(SqlError::not_imitated(format!("COPY from {source:?}, only from s3://bucket/prefix")));
+    };
+    let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
+    if bucket.is_empty() {
+        return Err(SqlError::new(format!("the S3 location {source:?} names no bucket")));
+    }
+    Ok((bucket.to_owned(), prefix.to_owned()))
+}
+
+fn job_clause(cursor: &mut Cursor<'_>, copy: CopyStatement) -> Result<Statement, SqlError> {
+    let start = cursor.peek().map_or(cursor.sql.len(), |token| token.span.start);
+    cursor.expect("job")?;
+    cursor.expect("create")?;
+    let name = job::name(cursor)?;
+    let auto = job::auto(cursor)?.unwrap_or(true);
+    cursor.end()?;
+    // [D: COPY JOB] not supported in a job.
+    let refused = if copy.role == Role::Default {
+        Some("the default IAM role")
+    } else if copy.options.has("MANIFEST") {
+        Some("manifest files")
+    } else if copy.options.max_error > 0 {
+        Some("MAXERROR")
+    } else if copy.options.has("IGNOREALLERRORS") {
+        Some("IGNOREALLERRORS")
+    } else {
+        None
+    };
+    if let Some(what) = refused {
+        return Err(SqlError::new(format!("COPY JOB does not support {what}")));
+    }
+    Ok(Statement::CreateJob(Box::new(super::JobCreate {
+        name,
+        auto,
+        copy,
+        copy_text: cursor.sql[..start].trim().to_owned(),
+        job_text: cursor.sql.trim().trim_end_matches(';').trim().to_owned(),
+    })))
+}
+
+fn option(
+    cursor: &mut Cursor<'_>,
+    copy: &mut CopyStatement,
+    role: &mut Option<Role>,
+) -> Result<(), SqlError> {
+    let Some(Kind::Word(word)) = cursor.peek().map(|token| token.kind.clone()) else {
+        return Err(cursor.error());
+    };
+    cursor.at += 1;
+    let options = &mut copy.options;
+    match word.as_str() {
+        "with" => {}
+        "iam_role" => {
+            *role = Some(match cursor.accept_text() {
+                Some(arn) => Role::Arn(arn),
+                None => {
+                    cursor.expect("default")?;
+                    Role::Default
+                }
+            });
+        }
+        "credentials" | "access_key_id" | "secret_access_key" | "session_token" => {
+            return Err(SqlError::not_imitated("COPY with access keys; use IAM_ROLE"));
+        }
+        "format" => {
+            cursor.accept("as");
+        }
+        "csv" => copy.format = Format::Csv,
+        "delimiter" => options.delimiter = Some(character(cursor, "DELIMITER")?),
+        "quote" => options.quote = Some(character(cursor, "QUOTE")?),
+        "json" => {
+            cursor.accept("as");
+            copy.format =
+                Format::Json(json_source(&cursor.accept_text().unwrap_or_else(|| "auto".to_owned()))?);
+        }
+        "avro" => {
+            cursor.accept("as");
+            cursor.accept_text();
+            copy.format = Format::NotLoaded("avro");
+        }
+        "parquet" => copy.format = Format::NotLoaded("parquet"),
+        "orc" => copy.format = Format::NotLoaded("orc"),
+        "shapefile" => copy.format = Format::NotLoaded("shapefile"),
+        "fixedwidth" => {
+            cursor.accept("as");
+            cursor.text()?;
+            copy.format = Format::NotLoaded("fixedwidth");
+        }
+        "ignoreheader" => {
+            cursor.accept("as");
+            options.ignore_header = cursor.accept_number().ok_or_else(|| cursor.error())?;
+        }
+        "maxerror" => {
+            cursor.accept("as");
+            options.max_error = cursor.accept_number().ok_or_else(|| cursor.error())?;
+        }
+        "null" => {
+            cursor.accept("as");
+            options.null_as = cursor.text()?;
+        }
+        "dateformat" => options.date_format = style(cursor)?,
+        "timeformat" => options.time_format = style(cursor)?,
+        "encoding" => {
+            cursor.accept("as");
+            options.encoding = match cursor.accept_text() {
+                Some(name) => name.to_lowercase(),
+                None => cursor.identifier()?,
+            };
+        }
+        "acceptinvchars" => {
+            cursor.accept("as");
+            let replacement = cursor.accept_text().unwrap_or_else(|| "?".to_owned());
+            options.accept_inv_chars = replacement.chars().next();
+        }
+        "region" => {
+            cursor.accept("as");
+            options.region = Some(cursor.text()?);
+        }
+        "gzip" => options.compression = Compression::Gzip,
+        "bzip2" => options.compression = Compression::Bzip2,
+        "zstd" => options.compression = Compression::Zstd,
+        "lzop" => options.compression = Compression::Lzop,
+        // They steer statistics and storage, which PostgreSQL does by itself.
+        "compupdate" | "statupdate" => {
+            let _value = cursor.accept("on")
+                || cursor.accept("off")
+                || cursor.accept("true")
+                || cursor.accept("false");
+            cursor.accept("preset");
+        }
+        "comprows" => {
+            cursor.accept_number();
+        }
+        other => {
+            let upper = other.to_ascii_uppercase();
+            let Some(flag) = FLAGS.iter().find(|flag| **flag == upper) else {
+                cursor.at -= 1;
+                return Err(cursor.error());
+            };
+            options.flags.insert(flag);
+        }
+    }
+    Ok(())
+}
+
+fn character(cursor: &mut Cursor<'_>, option: &str) -> Result<char, SqlError> {
+    cursor.accept("as");
+    let text = cursor.text()?;
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) => Ok(one),
+        _ => Err(SqlError::new(format!("{option} must be a single character; found {text:?}"))),
+    }
+}
+
+fn style(cursor: &mut Cursor<'_>) -> Result<TimeStyle, SqlError> {
+    cursor.accept("as");
+    let text = cursor.text()?;
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "auto" => TimeStyle::Auto,
+        "epochsecs" => TimeStyle::EpochSeconds,
+        "epochmillisecs" => TimeStyle::EpochMilliseconds,
+        _ => TimeStyle::Pattern(text),
+    })
+}
+
+fn json_source(text: &str) -> Result<JsonSource, SqlError> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(JsonSource::Auto),
+        "auto ignorecase" => Ok(JsonSource::AutoIgnoreCase),
+        "noshred" => Ok(JsonSource::NoShred),
+        _ if text.starts_with("s3://") => Ok(JsonSource::Paths(text.to_owned())),
+        _ => Err(SqlError::new(format!(
+            "JSON takes 'auto', 'auto ignorecase', 'noshred' or the s3:// path of a JSONPaths file; found {text:?}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{JobCommand, read};
+    use super::*;
+
+    fn copy(sql: &str) -> CopyStatement {
+        match read(sql) {
+            Ok(Statement::Copy(copy)) => *copy,
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_copy_with_its_options_is_understood() {
+        let sql = "COPY \"public\".\"sales\" (id, \"name\") FROM 's3://b/in/' IAM_ROLE 'arn:aws:iam::222222222222:role/r' \
+                   FORMAT AS CSV DELIMITER AS ';' QUOTE '%' IGNOREHEADER 1 NULL AS 'NULL' TIMEFORMAT 'auto' GZIP \
+                   EMPTYASNULL BLANKSASNULL REGION 'us-east-1' ENCODING UTF8 COMPUPDATE OFF;";
+        let copy = copy(sql);
+        assert_eq!((copy.schema.as_deref(), copy.table.as_str()), (Some("public"), "sales"));
+        assert_eq!(copy.columns, ["id", "name"]);
+        assert_eq!((copy.bucket.as_str(), copy.prefix.as_str()), ("b", "in/"));
+        assert_eq!(copy.format, Format::Csv);
+        assert_eq!((copy.options.delimiter, copy.options.quote), (Some(';'), Some('%')));
+        assert_eq!(copy.options.time_format, TimeStyle::Auto);
+        assert!(copy.options.has("EMPTYASNULL"));
+    }
+
+    #[test]
+    fn a_job_is_created_with_auto_on_unless_said_otherwise() {
+        let base = "COPY t FROM 's3://b/in/' IAM_ROLE 'arn:aws:iam::222222222222:role/r' CSV";
+        for (clause, auto) in [("", true), (" AUTO ON", true), (" AUTO OFF", false)] {
+            match read(&format!("{base} JOB CREATE j{clause}")) {
+                Ok(Statement::CreateJob(job)) => {
+                    assert_eq!((job.name.as_str(), job.auto, job.copy_text.as_str()), ("j", auto, base));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_copy_job_does_not_support_is_refused_when_it_is_created() {
+        for (options, word) in [
+            ("IAM_ROLE default CSV", "default IAM role"),
+            ("IAM_ROLE 'r' CSV MAXERROR 5", "MAXERROR"),
+            ("IAM_ROLE 'r' CSV IGNOREALLERRORS", "IGNOREALLERRORS"),
+            ("IAM_ROLE 'r' CSV MANIFEST", "manifest"),
+        ] {
+            let error = read(&format!("COPY t FROM 's3://b/' {options} JOB CREATE j")).expect_err(options);
+            assert!(error.message.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_job_name_with_a_hyphen_is_refused() {
+        for name in ["a-b", "\"a-b\""] {
+            let error = read(&format!("COPY JOB DROP {name}")).expect_err(name);
+            assert!(error.message.contains("hyphen"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_table_may_be_called_job() {
+        assert_eq!(copy("COPY job FROM 's3://b/' IAM_ROLE 'r' CSV").table, "job");
+        assert_eq!(read("COPY JOB RUN x").expect("a command"), Statement::Job(JobCommand::Run("x".into())));
+    }
+
+    #[test]
+    fn a_syntax_error_names_the_word_and_its_position() {
+        let error = read("COPY t FROM 's3://b/' IAM_ROLE 'r' CSV BOGUS").expect_err("BOGUS");
+        assert_eq!(error.to_string(), "ERROR: syntax error at or near \"BOGUS\"\n  Position: 40");
+    }
+}

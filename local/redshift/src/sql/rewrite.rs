@@ -1,0 +1,206 @@
+//! What a statement needs before PostgreSQL can run it as Redshift would.
+
+use super::SqlError;
+use super::lexer::{Kind, Token, tokens};
+
+/// Longest identifier here: PostgreSQL's. Redshift takes 127 bytes [D: Names and identifiers]; refused rather than cut.
+const MAX_IDENTIFIER: usize = 63;
+
+/// Refuses an identifier that PostgreSQL would cut.
+pub(super) fn check_length(name: &str) -> Result<(), SqlError> {
+    if name.len() <= MAX_IDENTIFIER {
+        return Ok(());
+    }
+    if name.len() > 127 {
+        return Err(SqlError::new(format!("identifier \"{name}\" is longer than 127 bytes")));
+    }
+    Err(SqlError::not_imitated(format!(
+        "identifiers longer than {MAX_IDENTIFIER} bytes (a limit of PostgreSQL; Redshift takes 127): \"{name}\" has {}",
+        name.len()
+    )))
+}
+
+/// The statement for PostgreSQL: quoted identifiers in lower case, as Redshift folds them; in CREATE TABLE, what only
+/// Redshift's storage knows is dropped and its types are spelled PostgreSQL's way.
+///
+/// # Errors
+/// It cannot be split into tokens, or an identifier is too long.
+pub fn for_postgres(sql: &str) -> Result<String, SqlError> {
+    let tokens = tokens(sql)?;
+    for token in &tokens {
+        if let Kind::Word(name) | Kind::Quoted(name) = &token.kind {
+            check_length(name)?;
+        }
+    }
+    let mut edits: Vec<(std::ops::Range<usize>, String)> = Vec::new();
+    for token in &tokens {
+        if let Kind::Quoted(name) = &token.kind {
+            edits.push((token.span.clone(), super::identifier(name)));
+        }
+    }
+    if is_create_table(&tokens) {
+        table_edits(sql, &tokens, &mut edits)?;
+    }
+    Ok(apply(sql, edits))
+}
+
+fn apply(sql: &str, mut edits: Vec<(std::ops::Range<usize>, String)>) -> String {
+    edits.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
+    let mut text = String::new();
+    let mut at = 0;
+    for (span, replacement) in edits {
+        // An edit inside one that has been applied has nothing left to change.
+        if span.start < at {
+            continue;
+        }
+        text.push_str(&sql[at..span.start]);
+        text.push_str(&replacement);
+        at = span.end;
+    }
+    text.push_str(&sql[at..]);
+    text
+}
+
+fn is_create_table(tokens: &[Token]) -> bool {
+    let mut words = tokens.iter();
+    words.next().is_some_and(|token| token.is("create"))
+        && words
+            .find(|token| !(token.is("local") || token.is("temporary") || token.is("temp")))
+            .is_some_and(|token| token.is("table"))
+}
+
+/// Redshift's types and attributes in CREATE TABLE [D: CREATE TABLE, Character types].
+fn table_edits(
+    sql: &str,
+    tokens: &[Token],
+    edits: &mut Vec<(std::ops::Range<usize>, String)>,
+) -> Result<(), SqlError> {
+    let symbol = |n: usize, c: char| tokens.get(n).is_some_and(|token| token.kind == Kind::Symbol(c));
+    let word = |n: usize, w: &str| tokens.get(n).is_some_and(|token| token.is(w));
+    let mut n = 0;
+    while n < tokens.len() {
+        let span = tokens[n].span.clone();
+        // The name of a column comes first; only what follows one can be a type or an attribute.
+        let named = n > 0 && !symbol(n - 1, '(') && !symbol(n - 1, ',') && !symbol(n - 1, '.');
+        let Kind::Word(keyword) = &tokens[n].kind else {
+            n += 1;
+            continue;
+        };
+        match keyword.as_str() {
+            "varchar" | "nvarchar" | "text" | "bpchar" if named && !symbol(n + 1, '(') => {
+                // Without a length: VARCHAR and TEXT are varchar(256), BPCHAR is char(256).
+                let ty = if keyword == "bpchar" { "char(256)" } else { "varchar(256)" };
+                edits.push((span, ty.to_owned()));
+            }
+            "varchar" | "nvarchar" if named && word(n + 2, "max") && symbol(n + 3, ')') => {
+                edits.push((span.start..tokens[n + 3].span.end, "varchar(65535)".to_owned()));
+                n += 3;
+            }
+            "encode" if named => {
+                let end = tokens.get(n + 1).map_or(span.end, |token| token.span.end);
+                edits.push((span.start..end, String::new()));
+                n += 1;
+            }
+            "diststyle" if named => {
+                let end = tokens.get(n + 1).map_or(span.end, |token| token.span.end);
+                edits.push((span.start..end, String::new()));
+                n += 1;
+            }
+            "distkey" | "sortkey" | "compound" if named => {
+                let mut last = n;
+                if keyword == "compound" && word(n + 1, "sortkey") {
+                    last += 1;
+                }
+                if symbol(last + 1, '(') {
+                    while last < tokens.len() - 1 && !symbol(last, ')') {
+                        last += 1;
+                    }
+                } else if keyword == "sortkey" && word(n + 1, "auto") {
+                    last += 1;
+                }
+                edits.push((span.start..tokens[last].span.end, String::new()));
+                n = last;
+            }
+            "super" | "geometry" | "geography" | "hllsketch" | "varbyte" if named => {
+                return Err(SqlError::not_imitated(format!("the type {}", &sql[span])));
+            }
+            "identity" if named && symbol(n + 1, '(') => {
+                return Err(SqlError::not_imitated("IDENTITY columns"));
+            }
+            _ => {}
+        }
+        n += 1;
+    }
+    Ok(())
+}
+
+/// Replaces the named parameters of the Data API by `$1`, `$2`, …; gives the values in that order.
+///
+/// # Errors
+/// A name without a value, or a value that is not used.
+pub fn bind(sql: &str, parameters: &[(String, String)]) -> Result<(String, Vec<String>), SqlError> {
+    let mut order: Vec<&str> = Vec::new();
+    let mut edits = Vec::new();
+    let tokens = tokens(sql)?;
+    for token in &tokens {
+        let Kind::Parameter(name) = &token.kind else { continue };
+        let Some((known, _)) = parameters.iter().find(|(known, _)| known == name) else { continue };
+        let number = order.iter().position(|used| used == known).unwrap_or_else(|| {
+            order.push(known);
+            order.len() - 1
+        });
+        edits.push((token.span.clone(), format!("${}", number + 1)));
+    }
+    let value =
+        |name: &&str| parameters.iter().find(|(known, _)| known == *name).map(|(_, value)| value.clone());
+    let values = order.iter().filter_map(value).collect();
+    Ok((apply(sql, edits), values))
+}
+
+/// The names of the parameters that a statement uses.
+pub(crate) fn used_parameters(sql: &str) -> Vec<String> {
+    let names = |token: Token| match token.kind {
+        Kind::Parameter(name) => Some(name),
+        _ => None,
+    };
+    tokens(sql).map(|tokens| tokens.into_iter().filter_map(names).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_identifiers_are_folded_to_lower_case_and_literals_stay() {
+        assert_eq!(
+            for_postgres("SELECT \"Name\" FROM \"T\" WHERE x = 'A \"B\"'").expect("valid"),
+            "SELECT \"name\" FROM \"t\" WHERE x = 'A \"B\"'"
+        );
+    }
+
+    #[test]
+    fn storage_attributes_of_create_table_are_dropped_and_its_types_get_their_lengths() {
+        let sql = "CREATE TABLE IF NOT EXISTS t (id int ENCODE az64 DISTKEY, text text, v VARCHAR(MAX) NOT NULL, w varchar(3)) \
+                   DISTSTYLE KEY COMPOUND SORTKEY (id, w)";
+        let text = for_postgres(sql).expect("valid");
+        assert_eq!(
+            text.split_whitespace().collect::<Vec<_>>().join(" "),
+            "CREATE TABLE IF NOT EXISTS t (id int , text varchar(256), v varchar(65535) NOT NULL, w varchar(3))"
+        );
+    }
+
+    #[test]
+    fn an_identifier_that_postgresql_would_cut_is_refused() {
+        let error = for_postgres(&format!("SELECT {}", "a".repeat(64))).expect_err("64 bytes");
+        assert!(error.message.contains("does not imitate identifiers longer than 63 bytes"), "{error}");
+        assert!(for_postgres(&format!("SELECT {}", "a".repeat(63))).is_ok());
+    }
+
+    #[test]
+    fn parameters_are_bound_outside_literals_only() {
+        let parameters = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "x".to_owned())];
+        let (sql, values) = bind("SELECT :b, ':a', :a::int, :b", &parameters).expect("valid");
+        assert_eq!(sql, "SELECT $1, ':a', $2::int, $1");
+        assert_eq!(values, ["x", "1"]);
+    }
+}
