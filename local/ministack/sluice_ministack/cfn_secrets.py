@@ -2,7 +2,7 @@
 
 - ``Ref`` of a Secret is its ARN [page: AWS::SecretsManager::Secret, return values]; MiniStack gives its name.
 - GenerateSecretString follows the rules of GetRandomPassword (excluded characters and kinds, each kind required).
-- ResourcePolicy, and RotationSchedule: the latter is recorded on the secret only, nothing rotates yet.
+- ResourcePolicy, and RotationSchedule, which rotates at once unless RotateImmediatelyOnUpdate is false [schema].
 - SecretTargetAttachment knows AWS::Redshift::Cluster and AWS::RedshiftServerless::Namespace.
 """
 
@@ -16,7 +16,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import secretsmanager
 from ministack.services.cloudformation import provisioners
 
-from . import cfn_types
+from . import cfn_types, rotation
 from .cfn_types import Made, Properties, ResourceType, is_true
 from .patching import Target, wrap
 from .stand_in import Caller, call_json, call_query
@@ -121,9 +121,17 @@ def _schedule_put(secret_id: str, props: Properties) -> Made:
     _, secret = secretsmanager._resolve(secret_id)
     if secret is None:
         raise ValueError("AWS::SecretsManager::RotationSchedule: Secrets Manager can't find the specified secret.")
-    secret["RotationEnabled"] = True
-    secret["RotationLambdaARN"] = props.get("RotationLambdaARN")
+    if props.get("HostedRotationLambda"):
+        raise ValueError("AWS::SecretsManager::RotationSchedule: HostedRotationLambda is not supported by the local cloud; give "
+                         "RotationLambdaARN")
     secret["RotationRules"] = props.get("RotationRules")
+    if props.get("RotationLambdaARN"):
+        _ok(rotation.rotate({
+            "SecretId": secret["ARN"], "RotationLambdaARN": props["RotationLambdaARN"], "RotationRules": props.get("RotationRules"),
+            "RotateImmediately": is_true(props.get("RotateImmediatelyOnUpdate", True))}), "AWS::SecretsManager::RotationSchedule")
+    else:
+        # Only a secret that a service manages rotates without a function.
+        secret["RotationEnabled"] = True
     return str(secret["ARN"]), {"Id": str(secret["ARN"])}
 
 

@@ -18,6 +18,7 @@ from . import (
     identity,
     recorder,
     request_context,
+    rotation,
     s3_events,
     s3_policies,
     secrets,
@@ -26,7 +27,7 @@ from . import (
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
-    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, state_machines, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
+    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
     holds, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, events)
