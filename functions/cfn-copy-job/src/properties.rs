@@ -53,6 +53,9 @@ pub(crate) struct Properties {
     /// Whether new files are loaded by themselves.
     #[serde(default = "yes")]
     pub(crate) auto: bool,
+    /// Use the job that exists under exactly this name, as it is, and never drop it.
+    #[serde(default)]
+    pub(crate) adopt_existing: bool,
     /// Whether there must be an active integration for the bucket.
     #[serde(default = "yes")]
     pub(crate) require_integration: bool,
@@ -94,17 +97,18 @@ impl<'de> Deserialize<'de> for ColumnProperty {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ColumnProperty, E> {
-                let (name, rest) = text.trim().split_once(char::is_whitespace).ok_or_else(|| {
-                    E::custom(format!(
+                let (name, rest) = leading_name(text);
+                if name.is_empty() || rest.is_empty() {
+                    return Err(E::custom(format!(
                         "expected a name, a space and a type, such as `id integer`, found \"{text}\""
-                    ))
-                })?;
-                let upper = rest.trim().to_ascii_uppercase();
+                    )));
+                }
+                let upper = rest.to_ascii_uppercase();
                 let (data_type, nullable) = match upper.strip_suffix("NOT NULL") {
                     Some(data_type) => (data_type.trim().to_owned(), false),
                     None => (upper, true),
                 };
-                Ok(ColumnProperty { name: name.to_owned(), data_type, nullable })
+                Ok(ColumnProperty { name, data_type, nullable })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ColumnProperty, A::Error> {
@@ -123,6 +127,31 @@ impl<'de> Deserialize<'de> for ColumnProperty {
         }
         deserializer.deserialize_any(Either)
     }
+}
+
+/// A name at the start of a text and the rest, both trimmed. A name in double quotes may hold anything, a quote doubled.
+fn leading_name(text: &str) -> (String, &str) {
+    let text = text.trim();
+    let Some(quoted) = text.strip_prefix('"') else {
+        return match text.split_once(char::is_whitespace) {
+            Some((name, rest)) => (name.to_owned(), rest.trim()),
+            None => (text.to_owned(), ""),
+        };
+    };
+    let mut name = String::new();
+    let mut characters = quoted.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        match (character, characters.peek()) {
+            ('"', Some((_, '"'))) => {
+                characters.next();
+                name.push('"');
+            }
+            ('"', _) => return (name, quoted[at + 1..].trim()),
+            _ => name.push(character),
+        }
+    }
+    // Never closed: no name, so that the caller refuses it.
+    (String::new(), text)
 }
 
 /// What the properties stand for, checked.
@@ -184,7 +213,16 @@ impl Properties {
             .columns
             .iter()
             .enumerate()
-            .map(|(index, name)| Identifier::new(&format!("Columns[{index}]"), name));
+            .map(|(index, name)| {
+            let property = format!("Columns[{index}]");
+            match leading_name(name) {
+                (name, "") => Identifier::new(&property, &name),
+                (_, rest) => Err(InvalidValue::new(
+                    &property,
+                    format!("expected one name, found \"{rest}\" after it; put a name with spaces in double quotes"),
+                )),
+            }
+        });
         let copy = Copy::new(
             table,
             columns.collect::<Result<_, _>>()?,
@@ -244,6 +282,23 @@ mod tests {
         let printed = text.unwrap().table.unwrap().to_string();
         assert_eq!(printed, r#"CREATE TABLE "public"."data" ("id" INTEGER NOT NULL, "value" DECIMAL(10,2))"#);
         assert_eq!(printed, maps.unwrap().table.unwrap().to_string());
+    }
+
+    #[test]
+    fn a_column_in_double_quotes_may_hold_anything() {
+        let wanted = with(
+            json!({"CreateTable": true, "TableColumns": [" \"a \"\"b\"\" c\" date", "\"timestamp\" timestamp"],
+            "Columns": ["\"a \"\"b\"\" c\"", " timestamp "]}),
+        );
+        let wanted = wanted.unwrap();
+        assert!(wanted.table.unwrap().to_string().ends_with(r#"("a ""b"" c" DATE, "timestamp" TIMESTAMP)"#));
+        assert!(wanted.job.create(true).contains(r#""data" ("a ""b"" c", "timestamp") FROM"#));
+        assert!(with(json!({"CreateTable": true, "TableColumns": ["\"never closed int"]})).is_err());
+        assert!(
+            with(json!({"Columns": ["two words"]}))
+                .unwrap_err()
+                .starts_with("property `Columns[0]`: expected one name")
+        );
     }
 
     #[test]

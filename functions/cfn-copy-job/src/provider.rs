@@ -11,6 +11,9 @@ use warehouse::target::Target;
 use crate::preflight;
 use crate::properties::{Properties, Wanted};
 
+/// First part of the identity of a job that is used as it is.
+const ADOPTED: &str = "adopted/";
+
 /// The provider.
 pub(crate) struct CopyJobs {
     control: ControlPlane,
@@ -20,6 +23,18 @@ pub(crate) struct CopyJobs {
 impl CopyJobs {
     pub(crate) fn new(control: ControlPlane, data: aws_sdk_redshiftdata::Client) -> Self {
         Self { control, data }
+    }
+
+    async fn bring_about(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        new: &Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        if new.adopt_existing {
+            return self.adopt(context, new).await;
+        }
+        self.make(context, new, &new.wanted(id.tag())?).await
     }
 
     fn database(&self, target: &Target, database: &str, login: Login) -> Database {
@@ -34,6 +49,23 @@ impl CopyJobs {
         }
         let remedy = warehouse.remedy(target);
         Err(Failure::new(format!("{target} is {}, and no statement runs there; {remedy}", warehouse.status)))
+    }
+
+    /// A job that exists under exactly this name, used as it is.
+    async fn adopt(&self, context: &Context, new: &Properties) -> Result<Outcome<()>, Failure> {
+        let target = new.target()?;
+        self.available(&target).await?;
+        let name =
+            JobName::existing(&new.job_name).map_err(|error| Failure::new(format!("property {error}")))?;
+        let database = self.database(&target, &new.database, new.login()?);
+        match database.job(&name, context.deadline).await.map_err(cannot_ask)? {
+            Some(existing) => Ok(ready(&name, &existing)),
+            None => Err(Failure::new(format!(
+                "property `JobName`: there is no job \"{name}\" in database \"{}\" that this user may see; with `AdoptExisting: true` give the full \
+                 name of a job that exists (SELECT job_name FROM sys_copy_job), or leave it out to make one",
+                new.database
+            ))),
+        }
     }
 
     /// Makes the job, or brings an existing one of this name to the wanted AUTO.
@@ -144,6 +176,14 @@ impl Provider for CopyJobs {
 
     /// The job's full name holds a hash of its definition, so every change but AUTO is a change of identity.
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
+        if properties.adopt_existing {
+            return Ok(format!(
+                "{ADOPTED}{}/{}/{}",
+                properties.target()?,
+                properties.database,
+                properties.job_name
+            ));
+        }
         // The owner is part of the physical id already.
         let wanted = properties.wanted("")?;
         Ok(format!("{}/{}/{}", wanted.target, properties.database, wanted.job.name))
@@ -155,7 +195,7 @@ impl Provider for CopyJobs {
         id: &PhysicalId,
         new: Properties,
     ) -> Result<Outcome<()>, Failure> {
-        self.make(context, &new, &new.wanted(id.tag())?).await
+        self.bring_about(context, id, &new).await
     }
 
     async fn update(
@@ -165,7 +205,7 @@ impl Provider for CopyJobs {
         _: Option<Properties>,
         new: Properties,
     ) -> Result<Outcome<()>, Failure> {
-        self.make(context, &new, &new.wanted(id.tag())?).await
+        self.bring_about(context, id, &new).await
     }
 
     async fn replace(
