@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -22,6 +23,8 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 2
     concerns.install()
+    # It warns about its own telemetry at every transform.
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
     import ministack.app
 

@@ -129,6 +129,30 @@ def test_a_failed_create_kept_without_rollback_is_deleted_with_its_stack(gateway
     assert kinds(gateway, "gw-cr-keep") == [("Create", None), ("Delete", "half")]
 
 
+def test_a_resource_an_update_adds_and_that_fails_is_deleted_and_the_others_stay(gateway: Gateway, provider: str) -> None:
+    before = template(provider, Id="one")
+    after = template(provider, Id="one")
+    after["Resources"]["Added"] = {"Type": "Custom::Thing", "DependsOn": "Thing", "Properties": {
+        "ServiceToken": provider, "ServiceTimeout": 20, "Id": "added", "Create": "fail"}}
+    with Stack(gateway, "gw-cr-added") as stack:
+        stack.create(before)
+        assert stack.update(after)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+        assert kinds(gateway, "gw-cr-added") == [("Create", None), ("Create", None), ("Delete", "added")]
+        left = stack.client.describe_stack_resources(StackName=stack.name)["StackResources"]
+        assert [one["LogicalResourceId"] for one in left] == ["Thing"]
+    assert kinds(gateway, "gw-cr-added")[3:] == [("Delete", "one")]
+
+
+def test_a_delete_that_fails_leaves_the_stack_in_delete_failed_and_is_sent_again(gateway: Gateway, provider: str) -> None:
+    with Stack(gateway, "gw-cr-stuck") as stack:
+        stack.create(template(provider, Id="one", Delete="fail"))
+        assert stack.delete() == "DELETE_FAILED"
+        assert stack.delete() == "DELETE_FAILED"
+        assert kinds(gateway, "gw-cr-stuck") == [("Create", None), ("Delete", "one"), ("Delete", "one")]
+        stack.client.delete_stack(StackName=stack.name, RetainResources=["Thing"])
+        assert stack.settled()["StackStatus"] == "DELETE_COMPLETE"
+
+
 def test_a_function_that_crashes_is_tried_again(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-crash") as stack:
         assert stack.create(template(provider, Create="crash-once"))["StackStatus"] == "CREATE_COMPLETE"
