@@ -10,42 +10,34 @@ use tokio::sync::Notify;
 use tokio_postgres::Client;
 
 use crate::app::App;
-use crate::gateway::GatewayError;
 use crate::jobs::{self, Place};
 use crate::postgres::{Login, PostgresError, Server};
 use crate::world::{IntegrationStatus, S3Event};
 
 /// Takes an event of S3: it reaches every warehouse that has an active integration with the bucket.
-///
-/// # Errors
-/// The gateway does not answer.
-pub async fn deliver(app: &Arc<App>, event: S3Event) -> Result<(), GatewayError> {
+pub fn deliver(app: &App, event: &S3Event) {
     let name = event.event_name.trim_start_matches("s3:");
     if !name.starts_with("ObjectCreated") {
-        return Ok(());
+        return;
     }
-    let active: Vec<(String, String)> = app
-        .world()
+    let mut world = app.world();
+    // Redshift's entry may have been narrowed or wiped by a later writer of the bucket's configuration: the gateway says so.
+    let namespaces: Vec<String> = world
         .integrations
         .iter()
-        .filter(|known| known.bucket == event.bucket && known.status == IntegrationStatus::Active)
-        .map(|known| (known.arn.clone(), known.namespace_id.clone()))
+        .filter(|known| {
+            known.bucket == event.bucket
+                && known.status == IntegrationStatus::Active
+                && event.integrations.contains(&known.arn)
+        })
+        .map(|known| known.namespace_id.clone())
         .collect();
-    if active.is_empty() {
-        return Ok(());
-    }
-    // A later writer may have replaced the bucket's configuration, and Redshift's entry with it.
-    let Some(bucket) = app.gateway.bucket(&event.bucket).await? else { return Ok(()) };
-    let mut world = app.world();
-    for (arn, namespace_id) in active {
-        if crate::control::is_wired(&arn, &bucket)
-            && let Some(warehouse) = world.warehouses.get_mut(&namespace_id)
-        {
+    for namespace_id in namespaces {
+        if let Some(warehouse) = world.warehouses.get_mut(&namespace_id) {
             warehouse.events.push_back(event.clone());
             warehouse.wake.notify_one();
         }
     }
-    Ok(())
 }
 
 /// Starts the worker of a warehouse; it ends with the warehouse.

@@ -51,10 +51,8 @@ async fn s3_event(State(app): State<Arc<App>>, body: Bytes) -> Response {
         Ok(event) => event,
         Err(error) => return ApiError::validation(format!("not an S3 event: {error}")).into_json(),
     };
-    match auto_copy::deliver(&app, event).await {
-        Ok(()) => respond(204, "text/plain", String::new()),
-        Err(error) => crate::app::gateway_failed(error).into_json(),
-    }
+    auto_copy::deliver(&app, &event);
+    respond(204, "text/plain", String::new())
 }
 
 async fn switches(State(app): State<Arc<App>>, body: Bytes) -> Response {

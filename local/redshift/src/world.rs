@@ -314,6 +314,9 @@ pub struct S3Event {
     pub event_name: String,
     /// When it happened, RFC 3339.
     pub event_time: String,
+    /// ARNs of the integrations whose entry in the bucket's notification configuration matches this event.
+    #[serde(default)]
+    pub integrations: Vec<String>,
 }
 
 impl World {

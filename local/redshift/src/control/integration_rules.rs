@@ -111,11 +111,6 @@ fn has_created_notification(configuration: &Value) -> bool {
     }
 }
 
-/// Whether Redshift's own entry is still in the bucket's configuration: a later writer replaces the whole of it.
-pub(crate) fn is_wired(integration_arn: &str, bucket: &Bucket) -> bool {
-    bucket.notifications.to_string().contains(integration_arn)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

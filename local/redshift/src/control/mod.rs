@@ -21,7 +21,6 @@ use crate::caller::Caller;
 use crate::query::Params;
 
 pub(crate) use clusters::{check_database, make_server, set_admin_password};
-pub(crate) use integration_rules::is_wired;
 pub use integrations::review as review_integrations;
 pub use passwords::{check as check_password, check_admin_name};
 

@@ -176,6 +176,10 @@ impl Server {
             "ssl=on".to_owned(),
             // Redshift stores md5 unless the sha256 form is given [D: CREATE USER].
             "password_encryption=md5".to_owned(),
+            // Backslashes escape in literals, as sql::lexer says.
+            "standard_conforming_strings=off".to_owned(),
+            "escape_string_warning=off".to_owned(),
+            "backslash_quote=on".to_owned(),
             "synchronous_commit=off".to_owned(),
             "full_page_writes=off".to_owned(),
             "max_connections=100".to_owned(),

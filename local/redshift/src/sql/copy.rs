@@ -372,14 +372,35 @@ fn option(
     Ok(())
 }
 
+/// One character, perhaps written as an escape: `\t`, `\n`, `\001` [D: COPY, DELIMITER].
 fn character(cursor: &mut Cursor<'_>, option: &str) -> Result<char, SqlError> {
     cursor.accept("as");
     let text = cursor.text()?;
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
-        (Some(one), None) => Ok(one),
-        _ => Err(SqlError::new(format!("{option} must be a single character; found {text:?}"))),
+        (Some(one), None) => return Ok(one),
+        (Some('\\'), Some(escape)) => {
+            let rest = characters.as_str();
+            let named = match escape {
+                't' => Some('\t'),
+                'n' => Some('\n'),
+                'r' => Some('\r'),
+                'b' => Some('\u{8}'),
+                'f' => Some('\u{c}'),
+                'v' => Some('\u{b}'),
+                '\\' => Some('\\'),
+                _ => None,
+            };
+            if let (Some(named), true) = (named, rest.is_empty()) {
+                return Ok(named);
+            }
+            if let Some(octal) = u8::from_str_radix(&text[1..], 8).ok().filter(|_| text.len() <= 4) {
+                return Ok(char::from(octal));
+            }
+        }
+        _ => {}
     }
+    Err(SqlError::new(format!("{option} must be a single character; found {text:?}")))
 }
 
 fn style(cursor: &mut Cursor<'_>) -> Result<TimeStyle, SqlError> {
@@ -464,6 +485,17 @@ mod tests {
             let error = read(&format!("COPY JOB DROP {name}")).expect_err(name);
             assert!(error.message.contains("hyphen"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_delimiter_may_be_an_escape() {
+        for (written, delimiter) in
+            [("'\\t'", '\t'), ("'\\\\t'", '\t'), ("'\\\\001'", '\u{1}'), ("'|'", '|'), ("'\\\\'", '\\')]
+        {
+            let sql = format!("COPY t FROM 's3://b/' IAM_ROLE 'r' DELIMITER AS {written}");
+            assert_eq!(copy(&sql).options.delimiter, Some(delimiter), "{written}");
+        }
+        assert!(read("COPY t FROM 's3://b/' IAM_ROLE 'r' DELIMITER '||'").is_err());
     }
 
     #[test]

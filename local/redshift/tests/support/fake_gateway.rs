@@ -92,6 +92,18 @@ impl FakeGateway {
         bucket.objects.insert(key.into(), body);
     }
 
+    /// Integrations whose entry stands in the bucket's notification configuration.
+    pub fn entries(&self, bucket: &str) -> Vec<Value> {
+        let state = self.state();
+        state
+            .buckets
+            .get(bucket)
+            .into_iter()
+            .flat_map(|bucket| &bucket.notifications)
+            .map(|entry| entry["Id"].clone())
+            .collect()
+    }
+
     pub fn secret(&self, arn: &str, value: &Value) {
         self.state().secrets.insert(arn.into(), value.to_string());
     }

@@ -304,7 +304,8 @@ impl Local {
         let size = body.len();
         self.gateway.object(bucket, key, body);
         let event = json!({"account": SOURCE, "region": REGION, "bucket": bucket, "key": key, "size": size, "etag": "\"e\"",
-            "event_name": "ObjectCreated:Put", "event_time": at.to_string(), "sequencer": "1"});
+            "event_name": "ObjectCreated:Put", "event_time": at.to_string(), "sequencer": "1",
+            "integrations": self.gateway.entries(bucket)});
         let answer = self.post("/internal/s3-event", &[], event.to_string()).await;
         assert_eq!(answer.status, 204, "{}", answer.body);
     }
