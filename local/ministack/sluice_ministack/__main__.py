@@ -13,7 +13,9 @@ def main() -> int:
     """Check, patch, serve. Exit status 2 and one sentence when something does not fit."""
     try:
         config.set_ministack_defaults(os.environ)
-        config.read()
+        config.current()
+        # Functions inherit this environment; what only the gateway needs is not for them.
+        os.environ.pop("SLUICE_REDSHIFT_URL", None)
         patching.check_version()
         # Only now: MiniStack reads its environment at import.
         from . import concerns
