@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,5 +69,8 @@ def set_ministack_defaults(environ: MutableMapping[str, str]) -> None:
     environ.setdefault("IOT_MTLS_ENABLED", "0")
     environ.setdefault("SFTP_ENABLED", "0")
     environ.setdefault("LAMBDA_EXECUTOR", "local")
+    # MiniStack's defaults for these are fixed paths that instances and users would share.
+    environ.setdefault("STATE_DIR", os.path.join(tempfile.gettempdir(), "ministack-state"))
+    environ.setdefault("S3_DATA_DIR", os.path.join(tempfile.gettempdir(), "ministack-data"))
     environ.setdefault("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.5")
     environ.setdefault("LOG_LEVEL", "WARNING")

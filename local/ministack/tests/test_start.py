@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from conftest import PACKAGE, Gateway
+from sluice_ministack import config
 from sluice_ministack.patching import Mismatch, Target
 
 
@@ -44,3 +46,11 @@ def test_only_loopback_is_served_and_policies_are_enforced(gateway: Gateway) -> 
     assert gateway.url.startswith("http://127.0.0.1:")
     health = gateway.raw("GET", f"{gateway.url}/_ministack/health").json()
     assert health["auth"] == "enabled"
+
+
+def test_ministacks_files_go_below_tmpdir() -> None:
+    environment = {"GATEWAY_PORT": "4566"}
+    config.set_ministack_defaults(environment)
+    assert environment["STATE_DIR"].startswith(tempfile.gettempdir())
+    assert environment["S3_DATA_DIR"].startswith(tempfile.gettempdir())
+    assert environment["BIND_HOST"] == "127.0.0.1" and environment["AUTH"] == "true"
