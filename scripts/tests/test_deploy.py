@@ -1,0 +1,236 @@
+"""scripts/deploy with stand-ins for `aws` and `sam`: what it reads, what it hands on, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Both write down what they were called with; `aws` answers from stacks.json, as `--output text` would.
+AWS = '''#!{python}
+import json, os, sys
+words = sys.argv[1:]
+here = os.environ["STAND_IN"]
+with open(here + "/aws.log", "a") as log:
+    log.write(json.dumps(words) + "\\n")
+profile = words[words.index("--profile") + 1] if "--profile" in words else "default"
+with open(here + "/stacks.json") as file:
+    world = json.load(file)
+if words[:3] == ["configure", "get", "region"]:
+    region = world["regions"].get(profile)
+    if not region:
+        sys.exit(1)
+    print(region)
+elif "get-caller-identity" in words:
+    print(world["accounts"][profile])
+elif "describe-stacks" in words:
+    name = words[words.index("--stack-name") + 1]
+    stack = world["stacks"].get(profile + "/" + name)
+    if stack is None:
+        print("An error occurred (ValidationError) when calling the DescribeStacks operation: "
+              f"Stack with id {{name}} does not exist", file=sys.stderr)
+        sys.exit(254)
+    if "StackStatus" in words[words.index("--query") + 1]:
+        print(stack["status"])
+    else:
+        for key, value in stack["outputs"].items():
+            print(key + "\\t" + value)
+elif "delete-stack" in words:
+    del world["stacks"][profile + "/" + words[words.index("--stack-name") + 1]]
+    with open(here + "/stacks.json", "w") as file:
+        json.dump(world, file)
+'''
+SAM = '''#!{python}
+import json, os, sys
+words = sys.argv[1:]
+parameters = None
+if "--parameter-overrides" in words:
+    with open(words[words.index("--parameter-overrides") + 1].removeprefix("file://")) as file:
+        parameters = file.read()
+with open(os.environ["STAND_IN"] + "/sam.log", "a") as log:
+    log.write(json.dumps({{"words": words, "parameters": parameters}}) + "\\n")
+'''
+
+NETWORK = {"VpcId": "vpc-1", "PublicSubnetIds": "subnet-9", "PrivateSubnetIds": "subnet-1,subnet-2"}
+CLUSTER = {"ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret", "Port": "5439"}
+WORKGROUP = {"WorkgroupName": "wg", "WorkgroupArn": "arn:wg", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret"}
+TARGET = {"NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "ClusterIdentifier": "main"}
+SOURCE = {"BucketName": "files", "Prefix": "in/", "IntegrationArn": "arn:integration"}
+
+
+class Deployment:
+    """A checkout with the script, the two stand-ins and the stacks that are there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.world: dict[str, Any] = {
+            "regions": {"source": "eu-central-1", "target": "eu-central-1", "second": "eu-central-1"},
+            "accounts": {"source": "111111111111", "target": "222222222222", "second": "333333333333"},
+            "stacks": {},
+        }
+        (folder / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts" / "deploy")
+        for stack in ("network", "warehouse", "target", "source", "job"):
+            built = folder / ".aws-sam" / stack
+            built.mkdir(parents=True)
+            (built / "template.yaml").write_text("Resources: {}\n")
+        for name, text in (("aws", AWS), ("sam", SAM)):
+            (folder / name).write_text(text.format(python=sys.executable))
+            (folder / name).chmod(0o755)
+
+    def stack(self, place: str, outputs: dict[str, str], status: str = "CREATE_COMPLETE") -> None:
+        self.world["stacks"][place] = {"status": status, "outputs": outputs}
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        (self.folder / "stacks.json").write_text(json.dumps(self.world))
+        inherited = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        own = {"STAND_IN": str(self.folder), "AWS": str(self.folder / "aws"), "SAM": str(self.folder / "sam")}
+        return subprocess.run(["bash", str(self.folder / "scripts" / "deploy"), *words], capture_output=True, text=True,
+                              check=False, timeout=60, env={**inherited, **own, **environment})
+
+    def calls(self, program: str) -> list[Any]:
+        log = self.folder / f"{program}.log"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def deployed(self) -> tuple[list[str], dict[str, str]]:
+        """Words and parameters of the one `sam deploy`. The script writes each parameter as a line of JSON strings."""
+        [call] = [call for call in self.calls("sam") if call["words"][0] == "deploy"]
+        lines = [line.split(": ", 1) for line in (call["parameters"] or "").splitlines()]
+        return call["words"], {key: json.loads(value) for key, value in lines}
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return Deployment(tmp_path)
+
+
+def succeed(result: subprocess.CompletedProcess[str]) -> None:
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_warehouse_gets_the_private_subnets_of_the_network(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-network", NETWORK)
+    succeed(deployment.run("warehouse"))
+    words, parameters = deployment.deployed()
+    assert parameters == {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
+    assert words[:8] == ["deploy", "--config-env", "warehouse", "--stack-name", "sluice-warehouse", "--profile", "target", "--region"]
+
+
+def test_the_target_learns_of_every_source_accounts_id_and_bucket(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    succeed(deployment.run("target", SOURCE_PROFILES="source second"))
+    assert deployment.deployed()[1] == {
+        "ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "SourceAccounts": "111111111111,333333333333",
+        "SourceBuckets": "sluice-111111111111-eu-central-1,sluice-333333333333-eu-central-1",
+    }
+
+
+def test_a_serverless_warehouse_hands_on_its_workgroup(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", WORKGROUP)
+    deployment.stack("target/sluice-target", {"WorkgroupName": "wg", "NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role"})
+    deployment.stack("source/sluice-source", SOURCE)
+    succeed(deployment.run("job", "JobName=j", "TableName=t"))
+    parameters = deployment.deployed()[1]
+    assert (parameters["WorkgroupName"], parameters["WorkgroupArn"], parameters["NamespaceArn"]) == ("wg", "arn:wg", "arn:ns")
+    assert "ClusterIdentifier" not in parameters
+
+
+def test_the_source_goes_to_its_own_account_with_the_outputs_of_the_targets(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-target", TARGET)
+    succeed(deployment.run("source"))
+    words, parameters = deployment.deployed()
+    assert words[words.index("--profile") + 1] == "source"
+    assert parameters == {"TargetNamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "BucketName": "sluice-111111111111-eu-central-1"}
+    assert ["--profile", "target"] == next(call for call in deployment.calls("aws") if "describe-stacks" in call)[:2]
+
+
+def test_the_job_gets_what_all_three_stacks_put_out(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    deployment.stack("target/sluice-target", TARGET)
+    deployment.stack("source/sluice-source", SOURCE)
+    succeed(deployment.run("job", "JobName=j", "TableName=t"))
+    assert deployment.deployed()[1] == {
+        "ClusterIdentifier": "main", "CopyRoleArn": "arn:role", "Database": "dev", "WarehouseSecretArn": "arn:secret",
+        "SourceBucket": "files", "SourcePrefix": "in/", "JobName": "j", "TableName": "t",
+    }
+
+
+def test_what_the_user_says_wins(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    deployment.stack("target/sluice-target", TARGET)
+    deployment.stack("source/sluice-source", SOURCE)
+    succeed(deployment.run("job", "ClusterIdentifier=other", "DbUser=loader", "SourcePrefix=", "JobName=j", "TableName=t"))
+    parameters = deployment.deployed()[1]
+    assert (parameters["ClusterIdentifier"], parameters["DbUser"], parameters["SourcePrefix"]) == ("other", "loader", "")
+    assert "WarehouseSecretArn" not in parameters
+
+
+def test_existing_resources_need_no_other_stack(deployment: Deployment) -> None:
+    succeed(deployment.run("source", "BucketName=mine", "TargetNamespaceArn=arn:x", "CopyRoleArn=arn:y"))
+    assert deployment.deployed()[1] == {"BucketName": "mine", "TargetNamespaceArn": "arn:x", "CopyRoleArn": "arn:y"}
+
+
+@pytest.mark.parametrize("value", ["id integer; name varchar(255)", 'a "quoted" one', "back\\slash", "tab\there", "$(touch x) `y`", "ü", ""])
+def test_a_value_arrives_as_it_was_given(deployment: Deployment, value: str) -> None:
+    succeed(deployment.run("network", f"Anything={value}"))
+    assert deployment.deployed()[1] == {"Anything": value}
+
+
+def test_without_parameters_none_are_passed(deployment: Deployment) -> None:
+    succeed(deployment.run("network"))
+    assert "--parameter-overrides" not in deployment.deployed()[0]
+
+
+def test_a_stack_whose_creation_was_rolled_back_is_removed_first(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-network", {}, "ROLLBACK_COMPLETE")
+    succeed(deployment.run("network"))
+    asked = [call[-3] for call in deployment.calls("aws") if "cloudformation" in call and "--query" not in call]
+    assert asked == ["delete-stack", "stack-delete-complete"]
+    deployment.deployed()
+
+
+def test_a_stack_that_was_rolled_back_after_an_update_is_left_alone(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-network", NETWORK, "UPDATE_ROLLBACK_COMPLETE")
+    succeed(deployment.run("network"))
+    assert not [call for call in deployment.calls("aws") if "delete-stack" in call]
+
+
+Refusal = tuple[Callable[[Deployment], None], tuple[str, ...], dict[str, str], str]
+REFUSALS: dict[str, Refusal] = {
+    "no stack named": (lambda _: None, (), {}, "say which stack: network, warehouse, target, source or job"),
+    "an unknown stack": (lambda _: None, ("bucket",), {}, "there is no stack 'bucket'; say one of network, warehouse"),
+    "not a parameter": (lambda _: None, ("network", "--guided"), {}, "'--guided' is not of the form Parameter=Value"),
+    "the earlier stack is missing": (
+        lambda _: None, ("source",), {},
+        "stack 'sluice-target' is not there (profile 'target'); run 'make deploy-target' first"),
+    "the earlier stack is being made": (
+        lambda d: d.stack("target/sluice-target", TARGET, "CREATE_IN_PROGRESS"), ("source",), {},
+        "stack 'sluice-target' is in CREATE_IN_PROGRESS; wait until it is done"),
+    "the earlier stack failed": (
+        lambda d: d.stack("target/sluice-target", {}, "ROLLBACK_COMPLETE"), ("source",), {},
+        "stack 'sluice-target' is in ROLLBACK_COMPLETE and has nothing to hand on"),
+    "no Region": (
+        lambda d: d.world["regions"].clear(), ("network",), {}, "profile 'target' has no Region; set AWS_REGION or run:"),
+    "not built": (
+        lambda d: shutil.rmtree(d.folder / ".aws-sam" / "network"), ("network",), {},
+        "stack 'network' is not built; run: sam build --config-env network"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_cannot_be_deployed_is_refused_with_a_sentence(deployment: Deployment, case: str) -> None:
+    prepare, words, environment, sentence = REFUSALS[case]
+    prepare(deployment)
+    result = deployment.run(*words, **environment)
+    assert result.returncode != 0
+    assert result.stderr.startswith(f"deploy: {sentence}"), result.stderr
+    assert not [call for call in deployment.calls("sam") if call["words"][0] == "deploy"]
