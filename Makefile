@@ -29,6 +29,10 @@ test: local ## All tests: Python extension, then Rust, unit to end-to-end
 	$(CLOUD) exec gateway-tests python -m pytest --quiet $(PYTHON_TESTS)
 	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
 
+.PHONY: bench
+bench: build ## Start, first call, memory and zip of each function beside an empty one
+	@$(CLOUD) bench
+
 ##@ Local cloud
 
 .PHONY: cloud

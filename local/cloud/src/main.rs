@@ -3,7 +3,9 @@
 // A command line talks on its outputs.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod demo;
+mod table;
 
 use std::{
     env,
@@ -39,6 +41,8 @@ enum Action {
     },
     /// Deploy both accounts to a local cloud, load files and show what arrived
     Demo,
+    /// Measure start, first call, memory and zip of each function beside an empty one
+    Bench,
     /// Run a command with an environment's programs in front of PATH
     Exec {
         /// Which environment
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Action::Setup => prepare(),
         Action::Up { region } => up(region),
         Action::Demo => demo::run(),
+        Action::Bench => bench::run(),
         Action::Exec { environment, command } => exec(environment, &command),
     };
     match done {

@@ -1,7 +1,6 @@
 //! `make demo`: both accounts deployed by the real `sam deploy`, files uploaded, and what became of them.
 
 mod progress;
-mod table;
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +18,7 @@ use cloud::{
 };
 use progress::step;
 
-use crate::stop_on_signals;
+use crate::{stop_on_signals, table};
 
 /// The local cloud loads a file within a second or so; more than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
