@@ -1,15 +1,20 @@
 //! Auto-copy, with exactly the holes that Redshift documents.
 
+#![allow(clippy::expect_used, reason = "tests")]
+
 mod support;
 
-use support::{Local, ROLE};
+use serde_json::json;
+use support::{Local, PASSWORD, ROLE, SOURCE, TARGET};
 
 const GOOD: &str = "id,name,value,timestamp\n1,a,1.5,2026-01-02 03:04:05\n2,b,2.5,2026-01-02 03:04:06\n";
 
+/// A cluster with the COPY role and the table `sales`; gives the namespace.
 async fn ready(local: &Local) -> String {
     let namespace = local.cluster().await;
     local.role().await;
-    local.sql("CREATE TABLE sales (id int NOT NULL, name varchar(10), value decimal(10,2), \"timestamp\" timestamp)").await;
+    let table = "CREATE TABLE sales (id int NOT NULL, name varchar(10), value decimal(10,2), \"timestamp\" timestamp)";
+    local.sql(table).await;
     namespace
 }
 
@@ -26,12 +31,17 @@ async fn a_file_that_arrives_after_the_job_becomes_rows_and_shows_in_the_views()
     local.integration(&namespace, "files-a").await;
     local.sql(&job("load_sales", "")).await;
     local.put("files-a", "in/one.csv", GOOD).await;
+    local.put("files-a", "elsewhere/two.csv", GOOD).await;
     local.file_status("in/one.csv", "I").await;
     assert_eq!(
         local.rows("SELECT id, name, value FROM sales ORDER BY id").await,
         [["1", "a", "1.50"], ["2", "b", "2.50"]]
     );
     assert_eq!(local.rows("SELECT job_name, is_auto FROM sys_copy_job").await, [["load_sales", "1"]]);
+    assert_eq!(
+        local.rows("SELECT file_location, file_size, file_etag FROM sys_copy_job_detail").await,
+        [["files-a", &GOOD.len().to_string(), "e"]]
+    );
     assert_eq!(
         local
             .rows("SELECT status, loaded_rows, copy_job_id > 0, source_file_count FROM sys_load_history")
@@ -45,5 +55,331 @@ async fn a_file_that_arrives_after_the_job_becomes_rows_and_shows_in_the_views()
     assert_eq!(
         local.rows("SELECT bucket, channel_state FROM svv_copy_job_integrations").await,
         [["files-a", "Established"]]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_columns_of_the_system_views_are_padded_as_char_columns_are() {
+    let local = Local::start().await;
+    ready(&local).await;
+    local.sql(&job("j", "")).await;
+    let described = local.sql("SELECT job_name, job_text, iam_role FROM sys_copy_job").await;
+    let result =
+        local.json("redshift-data", "GetStatementResult", json!({"Id": described["Id"]})).await.json();
+    let length = |column: usize| result["Records"][0][column]["stringValue"].as_str().map(str::len);
+    assert_eq!((length(0), length(1), length(2)), (Some(128), Some(256), Some(128)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_bad_row_is_in_error_with_line_column_and_cause_and_is_never_tried_again() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.sql(&job("j", "")).await;
+    local
+        .put(
+            "files-a",
+            "in/bad.csv",
+            "id,name,value,timestamp\n1,a,1.5,2026-01-02 03:04:05\n2,b,x5,2026-01-02 03:04:05\n",
+        )
+        .await;
+    local.file_status("in/bad.csv", "E").await;
+    assert_eq!(local.rows("SELECT count(*) FROM sales").await, [["0"]], "one bad row fails the run");
+    let detail = "SELECT file_name, line_number, column_name, column_type, error_code, error_message FROM sys_load_error_detail";
+    let expected = [
+        "s3://files-a/in/bad.csv",
+        "3",
+        "value",
+        "numeric",
+        "1207",
+        "Invalid digit, Value 'x', Pos 0, Type: Decimal",
+    ];
+    assert_eq!(local.rows(detail).await, [expected]);
+    let old =
+        "SELECT filename, line_number, colname, raw_line, raw_field_value, err_code FROM stl_load_errors";
+    let expected = ["s3://files-a/in/bad.csv", "3", "value", "2,b,x5,2026-01-02 03:04:05", "x5", "1207"];
+    assert_eq!(local.rows(old).await, [expected]);
+    let joined = "SELECT h.status, h.copy_job_id = j.job_id FROM sys_load_error_detail e JOIN sys_load_history h USING (query_id) \
+                  CROSS JOIN sys_copy_job j";
+    assert_eq!(local.rows(joined).await, [["aborted", "true"]]);
+    let info = local.rows("SELECT message FROM sys_copy_job_info").await;
+    assert!(info[0][0].contains("in/bad.csv") && info[0][0].contains("sys_load_error_detail"), "{info:?}");
+    // The file is mended under the same name, and the next one loads: the first stays in error.
+    local.put("files-a", "in/bad.csv", GOOD).await;
+    local.put("files-a", "in/good.csv", GOOD).await;
+    local.file_status("in/good.csv", "I").await;
+    local.file_status("in/bad.csv", "E").await;
+    assert_eq!(local.rows("SELECT count(*) FROM sales").await, [["2"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_older_than_the_job_and_a_name_that_was_loaded_are_ignored() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    let before = jiff::Timestamp::now();
+    local.sql(&job("j", "")).await;
+    local.put_at("files-a", "in/old.csv", GOOD, before).await;
+    local.put("files-a", "in/new.csv", GOOD).await;
+    local.file_status("in/new.csv", "I").await;
+    local.put("files-a", "in/new.csv", GOOD).await;
+    local.put("files-a", "in/last.csv", GOOD).await;
+    local.file_status("in/last.csv", "I").await;
+    let files = local.rows("SELECT TRIM(file_name) FROM sys_copy_job_detail ORDER BY 1").await;
+    assert_eq!(files, [["in/last.csv"], ["in/new.csv"]]);
+    assert_eq!(local.rows("SELECT count(*) FROM sales").await, [["4"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_dropped_and_made_again_has_forgotten_its_files() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.sql(&job("j", "")).await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.file_status("in/one.csv", "I").await;
+    local.sql("COPY JOB DROP j").await;
+    assert_eq!(local.rows("SELECT count(*) FROM sys_copy_job").await, [["0"]]);
+    local.sql(&job("j", "")).await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.file_status("in/one.csv", "I").await;
+    assert_eq!(local.rows("SELECT count(*) FROM sales").await, [["4"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_cluster_runs_no_job_and_loads_after_it_was_resumed() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.sql(&job("j", "")).await;
+    local.redshift(TARGET, "PauseCluster", &[("ClusterIdentifier", "c1")]).await.ok();
+    local.cluster_status("paused").await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.redshift(TARGET, "ResumeCluster", &[("ClusterIdentifier", "c1")]).await.ok();
+    local.cluster_status("available").await;
+    local.file_status("in/one.csv", "I").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_without_an_integration_stays_pending_and_sees_no_file() {
+    let local = Local::start().await;
+    ready(&local).await;
+    local.gateway.bucket("files-a", SOURCE);
+    local.sql(&job("j", "")).await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    assert_eq!(
+        local.rows("SELECT channel_state, job_state FROM svv_copy_job_integrations").await,
+        [["Pending", "1"]]
+    );
+    assert_eq!(local.rows("SELECT count(*) FROM sys_copy_job_detail").await, [["0"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_integration_leaves_the_job_behind_with_its_name_taken() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    let arn = local.integration(&namespace, "files-a").await;
+    local.sql(&job("j", "")).await;
+    local.redshift(SOURCE, "DeleteIntegration", &[("IntegrationArn", &arn)]).await.ok();
+    local
+        .until("the end of the integration", || async {
+            let answer = local.redshift(SOURCE, "DescribeIntegrations", &[("IntegrationArn", &arn)]).await;
+            (answer.code() == "IntegrationNotFoundFault").then_some(())
+        })
+        .await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    assert_eq!(local.rows("SELECT count(*) FROM sys_copy_job_detail").await, [["0"]]);
+    assert!(local.sql_error(&job("j", "")).await.contains("already exists"));
+    assert!(local.gateway.entries("files-a").is_empty(), "Redshift's notification has gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_with_auto_off_loads_when_it_is_run_or_set_to_auto() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.sql(&job("j", "AUTO OFF")).await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.file_status("in/one.csv", "P").await;
+    local.sql("COPY JOB RUN j").await;
+    local.file_status("in/one.csv", "I").await;
+    local.put("files-a", "in/two.csv", GOOD).await;
+    local.file_status("in/two.csv", "P").await;
+    local.sql("COPY JOB ALTER j AUTO ON").await;
+    local.file_status("in/two.csv", "I").await;
+    assert_eq!(local.rows("COPY JOB LIST").await.len(), 1);
+    assert!(local.rows("COPY JOB SHOW j").await[0][1].contains("JOB CREATE j"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_role_shows_when_the_job_runs_and_not_when_it_is_created() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.sql("COPY sales FROM 's3://files-a/in/' IAM_ROLE 'arn:aws:iam::222222222222:role/other' CSV JOB CREATE j").await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.file_status("in/one.csv", "E").await;
+    let info = local.rows("SELECT message FROM sys_copy_job_info").await;
+    assert!(
+        info[0][0].contains("is not authorized to assume IAM Role arn:aws:iam::222222222222:role/other"),
+        "{info:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_neither_created_nor_dropped_inside_a_transaction_block() {
+    let local = Local::start().await;
+    ready(&local).await;
+    let batch = |sql: String, mode: &str| json!({"Sqls": [sql, "SELECT 1"], "ExecutionMode": mode, "ClusterIdentifier": "c1", "Database": "dev", "DbUser": "admin"});
+    let refused = local.describe_request(batch(job("j", ""), "TRANSACTION")).await;
+    assert_eq!(refused["Status"], "FAILED");
+    assert!(refused["Error"].as_str().expect("an error").contains("cannot run inside a transaction block"));
+    let done = local.describe_request(batch(job("j", ""), "AUTO_COMMIT")).await;
+    assert_eq!(done["Status"], "FINISHED");
+    let refused = local.describe_request(batch("COPY JOB DROP j".into(), "TRANSACTION")).await;
+    assert!(refused["Error"].as_str().expect("an error").contains("cannot run inside a transaction block"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_does_not_support_and_a_missing_table_are_refused_at_creation() {
+    let local = Local::start().await;
+    ready(&local).await;
+    let base = "COPY sales FROM 's3://files-a/in/'";
+    for (sql, words) in [
+        (format!("{base} IAM_ROLE '{ROLE}' CSV MAXERROR 1 JOB CREATE j"), "MAXERROR"),
+        (format!("{base} IAM_ROLE '{ROLE}' CSV MANIFEST JOB CREATE j"), "manifest"),
+        (format!("{base} IAM_ROLE default CSV JOB CREATE j"), "default IAM role"),
+        (format!("{base} IAM_ROLE '{ROLE}' CSV JOB CREATE a-b"), "hyphen"),
+        (
+            format!("COPY nowhere FROM 's3://files-a/in/' IAM_ROLE '{ROLE}' CSV JOB CREATE j"),
+            "\"nowhere\" does not exist",
+        ),
+    ] {
+        let error = local.sql_error(&sql).await;
+        assert!(error.contains(words), "{sql}: {error}");
+    }
+    local.sql(&job("j", "")).await;
+    assert!(local.sql_error(&job("j", "")).await.contains("already exists"));
+    assert!(local.sql_error("COPY JOB DROP other").await.contains("does not exist"));
+    local.sql(&job(&"n".repeat(127), "")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_user_needs_grants_to_create_a_job_and_sees_only_its_own_rows() {
+    let local = Local::start().await;
+    ready(&local).await;
+    local.user("loader").await;
+    local.sql(&job("of_admin", "")).await;
+    let refused = local.describe_as("loader", &job("of_loader", "")).await;
+    assert!(
+        refused["Error"].as_str().expect("an error").contains("permission denied to create copy jobs"),
+        "{refused}"
+    );
+    local.sql("GRANT CREATE FOR COPY JOBS IN DATABASE dev TO loader").await;
+    let refused = local.describe_as("loader", &job("of_loader", "")).await;
+    assert!(refused["Error"].as_str().expect("an error").contains("permission denied"), "{refused}");
+    local.sql("GRANT INSERT ON sales TO loader").await;
+    assert_eq!(local.describe_as("loader", &job("of_loader", "")).await["Status"], "FINISHED");
+    assert_eq!(local.rows_as("loader", "SELECT job_name FROM sys_copy_job").await, [["of_loader"]]);
+    let refused = local.describe_as("loader", "COPY JOB DROP of_admin").await;
+    assert!(
+        refused["Error"].as_str().expect("an error").contains("permission denied to drop copy jobs"),
+        "{refused}"
+    );
+    assert_eq!(local.rows("SELECT count(*) FROM sys_copy_job").await, [["2"]], "a superuser sees all");
+    local.sql("ALTER USER loader SYSLOG ACCESS UNRESTRICTED").await;
+    assert_eq!(local.rows_as("loader", "SELECT count(*) FROM sys_copy_job").await, [["2"]]);
+    local.sql("ALTER USER loader SYSLOG ACCESS RESTRICTED").await;
+    assert_eq!(local.rows_as("loader", "SELECT count(*) FROM sys_copy_job").await, [["1"]]);
+    let refused = local.describe_as("loader", "ALTER USER loader SYSLOG ACCESS UNRESTRICTED").await;
+    assert_eq!(refused["Status"], "FAILED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_two_hundred_and_first_job_is_refused() {
+    let local = Local::start().await;
+    ready(&local).await;
+    for part in 0..5 {
+        let jobs: Vec<String> = (0..40).map(|number| job(&format!("j_{part}_{number}"), "")).collect();
+        let request = json!({"Sqls": jobs, "ExecutionMode": "AUTO_COMMIT", "ClusterIdentifier": "c1", "Database": "dev", "DbUser": "admin"});
+        assert_eq!(local.describe_request(request).await["Status"], "FINISHED");
+    }
+    assert!(local.sql_error(&job("one_more", "")).await.contains("limit of 200 copy jobs"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_stops_when_the_source_loses_its_authorisation_or_the_notification_is_wiped() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    let arn = local.integration(&namespace, "files-a").await;
+    local.sql(&job("j", "")).await;
+    local.redshift(TARGET, "DeleteResourcePolicy", &[("ResourceArn", &namespace)]).await.ok();
+    let answer = local.integration_status(&arn, "needs_attention").await;
+    assert!(answer.text("ErrorMessage").expect("a reason").contains("AuthorizeInboundIntegration"));
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local
+        .until("Inactive", || async {
+            let rows = local.rows("SELECT channel_state FROM svv_copy_job_integrations").await;
+            (rows == [["Inactive"]]).then_some(())
+        })
+        .await;
+    local.authorize_source(&namespace, "files-a").await;
+    let described = local.redshift(SOURCE, "DescribeIntegrations", &[("IntegrationArn", &arn)]).await;
+    assert_eq!(described.text("Status").as_deref(), Some("active"));
+    let entries = std::mem::take(
+        &mut local.gateway.state().buckets.get_mut("files-a").expect("the bucket").notifications,
+    );
+    local.put("files-a", "in/two.csv", GOOD).await;
+    local.gateway.state().buckets.get_mut("files-a").expect("the bucket").notifications = entries;
+    local.put("files-a", "in/three.csv", GOOD).await;
+    local.file_status("in/three.csv", "I").await;
+    assert_eq!(local.rows("SELECT TRIM(file_name) FROM sys_copy_job_detail").await, [["in/three.csv"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serverless_warehouse_loads_too_and_has_no_stl_views() {
+    let local = Local::start().await;
+    local.gateway.role("copy", "redshift.amazonaws.com");
+    let request = json!({"namespaceName": "ns-1", "adminUsername": "admin", "adminUserPassword": PASSWORD, "iamRoles": [ROLE]});
+    let namespace = local.json("redshift-serverless", "CreateNamespace", request).await.json();
+    let arn = namespace["namespace"]["namespaceArn"].as_str().expect("an ARN").to_owned();
+    local
+        .json(
+            "redshift-serverless",
+            "CreateWorkgroup",
+            json!({"workgroupName": "wg-1", "namespaceName": "ns-1"}),
+        )
+        .await
+        .ok();
+    local
+        .until("the workgroup", || async {
+            let found = local
+                .json("redshift-serverless", "GetWorkgroup", json!({"workgroupName": "wg-1"}))
+                .await
+                .json();
+            (found["workgroup"]["status"] == "AVAILABLE").then_some(())
+        })
+        .await;
+    let secret = "arn:aws:secretsmanager:us-east-1:222222222222:secret:wh";
+    local.gateway.secret(secret, &json!({"username": "admin", "password": PASSWORD}));
+    let run = async |sql: &str| {
+        let request = json!({"Sql": sql, "WorkgroupName": "wg-1", "Database": "dev", "SecretArn": secret});
+        local.describe_request(request).await
+    };
+    assert_eq!(
+        run("CREATE TABLE sales (id int, name varchar, value decimal(10,2), t timestamp)").await["Status"],
+        "FINISHED"
+    );
+    assert_eq!(run(&job("j", "")).await["Status"], "FINISHED");
+    local.integration(&arn, "files-a").await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local
+        .until("two rows", || async { (run("SELECT * FROM sales").await["ResultRows"] == 2).then_some(()) })
+        .await;
+    assert_eq!(run("SELECT * FROM sys_load_history").await["ResultRows"], 1);
+    let refused = run("SELECT * FROM stl_load_commits").await;
+    assert!(
+        refused["Error"].as_str().expect("an error").contains("\"stl_load_commits\" does not exist"),
+        "{refused}"
     );
 }

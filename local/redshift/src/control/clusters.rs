@@ -12,7 +12,7 @@ use crate::answer::ApiError;
 use crate::app::App;
 use crate::arn;
 use crate::caller::Caller;
-use crate::postgres::{Login, PostgresError};
+use crate::postgres::{Login, PostgresError, Server};
 use crate::query::{Params, answer};
 use crate::sql;
 use crate::world::{AttachedRole, Cluster, ClusterStatus, Place, Warehouse, World};
@@ -226,21 +226,22 @@ pub(crate) async fn make_server(
     password: &str,
     database: &str,
 ) -> Result<(), PostgresError> {
-    let maker = Arc::clone(app);
-    let server = tokio::task::spawn_blocking(move || maker.postgres.create())
-        .await
-        .map_err(|error| PostgresError::Program { program: "cp".to_owned(), output: error.to_string() })??;
-    let server = Arc::new(server);
-    server.start().await?;
+    let server = start_server(app).await?;
     let client = server.connect("template1", &Login::system()).await?;
+    let serverless = app.world().warehouses.get(namespace_id).is_some_and(|known| known.serverless);
+    if serverless {
+        // [D: STL views] only provisioned clusters have them.
+        let drop = "SET allow_system_table_mods = on; DROP VIEW pg_catalog.stl_load_errors, pg_catalog.stl_load_commits";
+        client.batch_execute(drop).await?;
+    }
     let (admin, password) = (sql::identifier(admin), sql::literal(password));
     client
         .batch_execute(&format!(
             "CREATE ROLE {admin} LOGIN SUPERUSER CREATEDB CREATEROLE PASSWORD {password}"
         ))
         .await?;
-    // CREATE DATABASE copies template1, which must have no other session: ours is there, so use another one.
-    drop(client);
+    // CREATE DATABASE copies template1, where no other session may be, and ours may take a moment to end there.
+    crate::postgres::kill_sessions(&server.connect("postgres", &Login::system()).await?, "template1").await?;
     let client = server.connect("postgres", &Login::system()).await?;
     client.batch_execute(&format!("CREATE DATABASE {} OWNER {admin}", sql::identifier(database))).await?;
     let mut world = app.world();
@@ -250,6 +251,24 @@ pub(crate) async fn make_server(
         crate::auto_copy::start(app, namespace_id, Arc::clone(&warehouse.wake));
     }
     Ok(())
+}
+
+/// A server that runs. Between choosing a port and listening on it somebody else may take it; then another is tried.
+async fn start_server(app: &Arc<App>) -> Result<Arc<Server>, PostgresError> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let maker = Arc::clone(app);
+        let server =
+            tokio::task::spawn_blocking(move || maker.postgres.create()).await.map_err(|error| {
+                PostgresError::Program { program: "cp".to_owned(), output: error.to_string() }
+            })??;
+        match server.start().await {
+            Ok(()) => return Ok(Arc::new(server)),
+            Err(error) if attempts == 3 => return Err(error),
+            Err(_) => server.remove(),
+        }
+    }
 }
 
 fn kept(params: &Params) -> BTreeMap<String, String> {

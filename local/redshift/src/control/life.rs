@@ -95,18 +95,25 @@ pub(super) fn delete(app: &Arc<App>, caller: &Caller, params: &Params) -> Result
     let server = turn(app, &key, &from, ClusterStatus::Deleting)?;
     let response = render(app, &app.world(), &key, "DeleteCluster");
     let app = Arc::clone(app);
-    tokio::task::spawn_blocking(move || {
+    tokio::spawn(async move {
         if let Some(server) = server {
-            server.stop();
-            server.remove();
+            let stopping = tokio::task::spawn_blocking(move || {
+                server.stop();
+                server.remove();
+            });
+            // A task that panicked has left the server to the end of the process.
+            let _ended = stopping.await;
         }
-        let mut world = app.world();
-        if let Some(cluster) = world.clusters.remove(&key)
-            && let Some(warehouse) = world.warehouses.remove(&cluster.namespace_id)
-        {
+        let namespace = {
+            let mut world = app.world();
+            let Some(cluster) = world.clusters.remove(&key) else { return };
             world.tags.remove(&cluster_arn(&key.0, &key.1));
-            warehouse.wake.notify_one();
-        }
+            if let Some(warehouse) = world.warehouses.remove(&cluster.namespace_id) {
+                warehouse.wake.notify_one();
+            }
+            cluster.namespace_id
+        };
+        super::review_integrations(&app, &namespace).await;
     });
     response
 }

@@ -45,12 +45,11 @@ pub(super) async fn wait(app: &App, id: &str, input: &Value) -> Result<(), ApiEr
     }
 }
 
+/// A statement, and the number and part of a batch that was asked for.
+type Found<'a> = (&'a Statement, Option<(usize, &'a Part)>);
+
 /// A statement of the caller's role, or the part of a batch that `ID:n` names.
-fn find<'a>(
-    app_statements: &'a super::Statements,
-    caller: &Caller,
-    id: &str,
-) -> Result<(&'a Statement, Option<(usize, &'a Part)>), ApiError> {
+fn find<'a>(app_statements: &'a super::Statements, caller: &Caller, id: &str) -> Result<Found<'a>, ApiError> {
     let (whole, number) = match id.split_once(':') {
         Some((whole, number)) => (whole, Some(number)),
         None => (id, None),

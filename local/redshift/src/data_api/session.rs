@@ -53,10 +53,37 @@ impl Session {
             Statement::Job(command) => crate::jobs::command(self, &command).await,
             Statement::JobGrant(grant) => crate::jobs::grant(self, &grant).await,
             Statement::Other => {
-                let (text, values) = sql::bind(&sql::for_postgres(text)?, parameters)?;
-                run(&self.client, &text, &values).await.map_err(|error| postgres(&error))
+                let (postgres_text, values) = sql::bind(&sql::for_postgres(text)?, parameters)?;
+                let syslog = sql::syslog_access(text);
+                if syslog.is_some() && self.in_block {
+                    return Err(SqlError::not_imitated("SYSLOG ACCESS inside a transaction block"));
+                }
+                let outcome =
+                    run(&self.client, &postgres_text, &values).await.map_err(|error| postgres(&error))?;
+                if let Some((user, unrestricted)) = syslog {
+                    self.syslog_access(&user, unrestricted).await?;
+                }
+                Ok(outcome)
             }
         }
+    }
+
+    /// `SYSLOG ACCESS` of a user, which only a superuser may set.
+    async fn syslog_access(&self, user: &str, unrestricted: bool) -> Result<(), SqlError> {
+        let system =
+            self.server.connect(&self.database, &Login::system()).await.map_err(|error| postgres(&error))?;
+        let superuser = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1 AND rolsuper";
+        let row = system.query_opt(superuser, &[&self.user]).await.map_err(|error| postgres(&error))?;
+        if row.is_none() {
+            return Err(SqlError::new("must be superuser to change SYSLOG ACCESS"));
+        }
+        let user = sql::identifier(user);
+        let change = if unrestricted {
+            format!("GRANT sluice_syslog TO {user}")
+        } else {
+            format!("REVOKE sluice_syslog FROM {user}")
+        };
+        system.batch_execute(&change).await.map_err(|error| postgres(&error))
     }
 }
 

@@ -1,7 +1,8 @@
-//! JSON files: one object after the other [D: COPY from JSON format].
+//! JSON files: one value after the other [D: COPY from JSON format].
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::sql::{JsonSource, SqlError};
@@ -9,46 +10,52 @@ use crate::sql::{JsonSource, SqlError};
 use super::columns::TableColumns;
 use super::{Row, RowError};
 
-/// Reads the objects; the first that is not well formed ends the file.
+/// A value as it was written, so that numbers keep their digits.
+type Raw = Box<RawValue>;
+
+/// How columns find their values.
+enum Mapping {
+    /// By the name of the column; with `true` whatever the case of the field.
+    Names(bool),
+    /// By one path a column.
+    Paths(Vec<Vec<Step>>),
+}
+
+enum Step {
+    Field(String),
+    Element(usize),
+}
+
+/// Reads the values; the first that is not well formed ends the file.
 pub(super) fn rows(
     text: &str,
     source: &JsonSource,
     paths: Option<&[u8]>,
     table: &TableColumns,
 ) -> Result<Vec<Result<Row, RowError>>, SqlError> {
-    let fold = match source {
-        JsonSource::Auto => false,
-        JsonSource::AutoIgnoreCase => true,
+    let mapping = match source {
+        JsonSource::Auto => Mapping::Names(false),
+        JsonSource::AutoIgnoreCase => Mapping::Names(true),
         JsonSource::NoShred => return Err(SqlError::not_imitated("JSON 'noshred'")),
-        JsonSource::Paths(_) => {
-            let _file = paths;
-            return Err(SqlError::not_imitated("JSONPaths files; use JSON 'auto'"));
-        }
+        JsonSource::Paths(file) => Mapping::Paths(read_paths(file, paths.unwrap_or_default(), table)?),
     };
     let mut found = Vec::new();
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<BTreeMap<String, Box<RawValue>>>();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Raw>();
     let mut start = 0;
-    while let Some(object) = stream.next() {
+    while let Some(value) = stream.next() {
         let blank = text[start..].len() - text[start..].trim_start().len();
         let line = 1 + text[..start + blank].matches('\n').count() as u64;
-        match object {
-            Ok(object) => {
-                let raw = text[start..stream.byte_offset()].trim().to_owned();
-                let fields = table.columns.iter().map(|column| field(&object, &column.name, fold)).collect();
-                found.push(Ok(Row { line, raw, fields }));
-            }
+        let raw = text[start..].trim().lines().next().unwrap_or_default().to_owned();
+        let broken = |raw: String, message: String| {
+            Err(RowError { line, raw, column: None, value: String::new(), position: 0, code: 1216, message })
+        };
+        match value {
+            Ok(value) => match fields(&value, &mapping, table) {
+                Some(fields) => found.push(Ok(Row { line, raw: value.get().to_owned(), fields })),
+                None => found.push(broken(raw, "Invalid JSON: an object is expected".to_owned())),
+            },
             Err(error) => {
-                let raw = text[start..].trim().lines().next().unwrap_or_default().to_owned();
-                let message = format!("Invalid JSON: {error}");
-                found.push(Err(RowError {
-                    line,
-                    raw,
-                    column: None,
-                    value: String::new(),
-                    position: 0,
-                    code: 1216,
-                    message,
-                }));
+                found.push(broken(raw, format!("Invalid JSON: {error}")));
                 break;
             }
         }
@@ -57,16 +64,160 @@ pub(super) fn rows(
     Ok(found)
 }
 
-/// The value of a column: strings without their quotes, numbers as written, nested values as JSON text.
-fn field(object: &BTreeMap<String, Box<RawValue>>, column: &str, fold: bool) -> Option<String> {
-    let value = object.get(column).or_else(|| {
-        let same = |(name, _): &(&String, &Box<RawValue>)| fold && name.to_lowercase() == column;
-        object.iter().find(same).map(|(_, value)| value)
-    })?;
+fn fields(value: &RawValue, mapping: &Mapping, table: &TableColumns) -> Option<Vec<Option<String>>> {
+    match mapping {
+        Mapping::Names(fold) => {
+            let object = object(value)?;
+            let of = |name: &str| {
+                object.get(name).or_else(|| {
+                    object
+                        .iter()
+                        .find(|(known, _)| *fold && known.to_lowercase() == name)
+                        .map(|(_, value)| value)
+                })
+            };
+            Some(
+                table
+                    .columns
+                    .iter()
+                    .map(|column| of(&column.name).and_then(|value| text_of(value)))
+                    .collect(),
+            )
+        }
+        Mapping::Paths(paths) => Some(paths.iter().map(|path| follow(value, path)).collect()),
+    }
+}
+
+fn object(value: &RawValue) -> Option<BTreeMap<String, Raw>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// The value at a path; a path that leads nowhere loads NULL.
+fn follow(value: &RawValue, path: &[Step]) -> Option<String> {
+    let Some((step, rest)) = path.split_first() else { return text_of(value) };
+    let next = match step {
+        Step::Field(name) => object(value)?.remove(name)?,
+        Step::Element(index) => {
+            let mut list: Vec<Raw> = serde_json::from_str(value.get()).ok()?;
+            (*index < list.len()).then(|| list.swap_remove(*index))?
+        }
+    };
+    follow(&next, rest)
+}
+
+/// Strings without their quotes, numbers as written, nested values as JSON text.
+fn text_of(value: &RawValue) -> Option<String> {
     let text = value.get();
     match text.chars().next() {
         Some('n') => None,
         Some('"') => serde_json::from_str(text).ok(),
         _ => Some(text.to_owned()),
+    }
+}
+
+#[derive(Deserialize)]
+struct PathsFile {
+    jsonpaths: Vec<String>,
+}
+
+/// A JSONPaths file: `{"jsonpaths": ["$.a", "$['b'][0]"]}`, one path a column, no wildcards or filters.
+fn read_paths(file: &str, bytes: &[u8], table: &TableColumns) -> Result<Vec<Vec<Step>>, SqlError> {
+    let invalid = |why: String| SqlError::new(format!("Invalid JSONPath format in {file}: {why}"));
+    let parsed: PathsFile = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+    if parsed.jsonpaths.len() != table.columns.len() {
+        return Err(SqlError::new(format!(
+            "Number of jsonpaths and the number of columns should match. JSONPath size: {}, Number of columns in table or \
+             column list: {}",
+            parsed.jsonpaths.len(),
+            table.columns.len()
+        )));
+    }
+    parsed
+        .jsonpaths
+        .iter()
+        .map(|path| steps(path).ok_or_else(|| invalid(format!("the path {path:?} is not understood"))))
+        .collect()
+}
+
+fn steps(path: &str) -> Option<Vec<Step>> {
+    let mut rest = path.trim().strip_prefix('$')?;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('.') {
+            let end = after.find(['.', '[']).unwrap_or(after.len());
+            let name = &after[..end];
+            if name.is_empty() || name == "*" {
+                return None;
+            }
+            found.push(Step::Field(name.to_owned()));
+            rest = &after[end..];
+        } else {
+            let (inside, after) = rest.strip_prefix('[')?.split_once(']')?;
+            let quoted = |quote: char| inside.strip_prefix(quote)?.strip_suffix(quote);
+            found.push(match quoted('\'').or_else(|| quoted('"')) {
+                Some(name) => Step::Field(name.to_owned()),
+                None => Step::Element(inside.parse().ok()?),
+            });
+            rest = after;
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::columns::Column;
+    use super::*;
+    use tokio_postgres::types::Type;
+
+    fn table(names: &[&str]) -> TableColumns {
+        let column = |name: &&str| Column {
+            name: (*name).to_owned(),
+            ty: Type::VARCHAR,
+            length: None,
+            not_null: false,
+        };
+        TableColumns { relation: "t".into(), oid: 1, columns: names.iter().map(column).collect() }
+    }
+
+    fn parse(text: &str, source: &JsonSource, paths: Option<&str>) -> Vec<Result<Vec<Option<String>>, u64>> {
+        rows(text, source, paths.map(str::as_bytes), &table(&["id", "name"]))
+            .expect("valid")
+            .into_iter()
+            .map(|row| row.map(|row| row.fields).map_err(|error| error.line))
+            .collect()
+    }
+
+    fn pair(id: &str, name: Option<&str>) -> Result<Vec<Option<String>>, u64> {
+        Ok(vec![Some(id.to_owned()), name.map(str::to_owned)])
+    }
+
+    #[test]
+    fn objects_fill_the_columns_of_their_names_and_keep_the_digits_of_numbers() {
+        let text = "{\"id\": 12345678901234567.8901, \"other\": 1}\n{\"name\": \"a\\n\", \"id\": [1]}";
+        assert_eq!(
+            parse(text, &JsonSource::Auto, None),
+            [pair("12345678901234567.8901", None), pair("[1]", Some("a\n"))]
+        );
+        assert_eq!(parse("{\"ID\": 1}", &JsonSource::AutoIgnoreCase, None), [pair("1", None)]);
+    }
+
+    #[test]
+    fn json_that_is_not_well_formed_is_an_error_of_its_line() {
+        assert_eq!(
+            parse("{\"id\": 1}\n\n[1]\n{oops", &JsonSource::Auto, None),
+            [pair("1", None), Err(3), Err(4)]
+        );
+    }
+
+    #[test]
+    fn a_jsonpaths_file_maps_one_path_to_each_column() {
+        let source = JsonSource::Paths("s3://b/p.json".into());
+        let paths = "{\"jsonpaths\": [\"$.a['x y'][1]\", \"$.b.c\"]}";
+        let text = "{\"a\": {\"x y\": [1, 2]}, \"b\": {\"c\": \"n\"}} {\"b\": 1}";
+        assert_eq!(parse(text, &source, Some(paths)), [pair("2", Some("n")), Ok(vec![None, None])]);
+        for bad in ["{}", "{\"jsonpaths\": [\"$.a\"]}", "{\"jsonpaths\": [\"a\", \"$.*\"]}"] {
+            assert!(rows("", &source, Some(bad.as_bytes()), &table(&["id", "name"])).is_err(), "{bad}");
+        }
     }
 }

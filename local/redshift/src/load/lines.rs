@@ -189,7 +189,10 @@ mod tests {
     use super::super::super::sql::{Statement, read};
     use super::*;
 
-    fn parse(options: &str, text: &str, columns: usize) -> Vec<Result<(u64, Vec<String>), (u64, i32)>> {
+    /// Line and fields, or line and number of the error.
+    type Parsed = Result<(u64, Vec<String>), (u64, i32)>;
+
+    fn parse(options: &str, text: &str, columns: usize) -> Vec<Parsed> {
         let Ok(Statement::Copy(copy)) = read(&format!("COPY t FROM 's3://b/' IAM_ROLE 'r' {options}")) else {
             panic!("{options}")
         };
@@ -202,7 +205,7 @@ mod tests {
             .collect()
     }
 
-    fn row(line: u64, fields: &[&str]) -> Result<(u64, Vec<String>), (u64, i32)> {
+    fn row(line: u64, fields: &[&str]) -> Parsed {
         Ok((line, fields.iter().map(|field| (*field).to_owned()).collect()))
     }
 

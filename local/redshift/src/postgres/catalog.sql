@@ -34,8 +34,10 @@ CREATE TABLE sluice_sys.load_commit (
   user_id int NOT NULL, query_id bigint NOT NULL, name text NOT NULL, file_name text NOT NULL, lines_scanned int NOT NULL, errors int NOT NULL,
   curtime timestamptz NOT NULL DEFAULT clock_timestamp(), file_format text NOT NULL, copy_job_id bigint NOT NULL);
 
+CREATE ROLE sluice_syslog NOLOGIN;
+
 CREATE FUNCTION sluice_sys.sees(owner_id int, viewer text) RETURNS boolean STABLE LANGUAGE sql AS
-$$ SELECT usesuper OR usesysid::int = owner_id FROM pg_catalog.pg_user WHERE usename = viewer $$;
+$$ SELECT usesuper OR usesysid::int = owner_id OR pg_catalog.pg_has_role(viewer, 'sluice_syslog', 'MEMBER') FROM pg_catalog.pg_user WHERE usename = viewer $$;
 
 CREATE VIEW pg_catalog.sys_copy_job AS
 SELECT job_id, job_name::char(128) AS job_name, iam_role::char(128) AS iam_role, left(job_text, 256)::char(256) AS job_text,

@@ -182,7 +182,7 @@ impl Server {
             "backslash_quote=on".to_owned(),
             "synchronous_commit=off".to_owned(),
             "full_page_writes=off".to_owned(),
-            "max_connections=100".to_owned(),
+            "max_connections=250".to_owned(),
             "shared_buffers=16MB".to_owned(),
             "timezone=UTC".to_owned(),
             "log_min_messages=fatal".to_owned(),
@@ -297,11 +297,18 @@ fn engine_folder(
     Ok((temporary.path().to_path_buf(), Some(temporary)))
 }
 
+/// A port that nothing listens on, outside of the range from which systems take the local ports of connections: a paused
+/// server must find it free again.
 fn free_port(folder: &Path) -> Result<u16, PostgresError> {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|source| PostgresError::file("no free port for the server of", folder, source))
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    for _ in 0..100 {
+        let port = fastrand::u16(20_000..32_000);
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(PostgresError::file("no free port for the server of", folder, last))
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), PostgresError> {

@@ -54,7 +54,10 @@ pub struct JobGrant {
 
 /// A job's name: no hyphen, at most 127 bytes [D: COPY JOB].
 pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<String, SqlError> {
-    let name = cursor.identifier()?;
+    let name = cursor.name()?;
+    if name.len() > 127 {
+        return Err(SqlError::new(format!("copy job name \"{name}\" is longer than 127 bytes")));
+    }
     let hyphen = cursor.peek().is_some_and(|token| token.kind == Kind::Symbol('-'));
     if hyphen || name.contains('-') {
         return Err(SqlError::new(format!(

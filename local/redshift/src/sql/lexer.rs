@@ -9,8 +9,8 @@ use super::SqlError;
 pub(crate) enum Kind {
     /// An identifier or keyword without quotes, in lower case.
     Word(String),
-    /// An identifier in double quotes, in lower case: Redshift folds those too unless `enable_case_sensitive_identifier`
-    /// is set [D: Names and identifiers].
+    /// An identifier in double quotes, its ASCII letters in lower case: Redshift folds those too unless
+    /// `enable_case_sensitive_identifier` is set [D: Names and identifiers].
     Quoted(String),
     /// A string literal, its escapes resolved.
     Text(String),
@@ -74,7 +74,7 @@ impl Lexer<'_> {
             self.dollar_text(start)?
         } else if first.is_alphabetic() || first == '_' {
             let word = self.take_while(|c| c.is_alphanumeric() || c == '_' || c == '$');
-            Kind::Word(word.to_lowercase())
+            Kind::Word(word.to_ascii_lowercase())
         } else if first.is_ascii_digit() {
             Kind::Number(self.take_while(|c| c.is_ascii_alphanumeric() || c == '.'))
         } else if first == ':' && self.rest()[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -193,7 +193,7 @@ impl Lexer<'_> {
                     start,
                 ));
             } else {
-                return Ok(value.to_lowercase());
+                return Ok(value.to_ascii_lowercase());
             }
         }
         Err(SqlError::unterminated("quoted identifier", self.sql, start))

@@ -9,8 +9,8 @@ mod rewrite;
 pub use copy::{Compression, CopyOptions, CopyStatement, Format, JsonSource, Role, TimeStyle};
 pub use job::{JobCommand, JobCreate, JobGrant};
 pub use quote::{identifier, literal};
-pub(crate) use rewrite::used_parameters;
 pub use rewrite::{bind, for_postgres};
+pub(crate) use rewrite::{syslog_access, used_parameters};
 
 use lexer::{Token, tokens};
 
@@ -132,11 +132,17 @@ impl Cursor<'_> {
     }
 
     fn identifier(&mut self) -> Result<String, SqlError> {
+        let name = self.name()?;
+        rewrite::check_length(&name)?;
+        Ok(name)
+    }
+
+    /// An identifier of any length.
+    fn name(&mut self) -> Result<String, SqlError> {
         let name = match self.peek().map(|token| &token.kind) {
             Some(lexer::Kind::Word(name) | lexer::Kind::Quoted(name)) => name.clone(),
             _ => return Err(self.error()),
         };
-        rewrite::check_length(&name)?;
         self.at += 1;
         Ok(name)
     }

@@ -40,6 +40,8 @@ pub fn for_postgres(sql: &str) -> Result<String, SqlError> {
     }
     if is_create_table(&tokens) {
         table_edits(sql, &tokens, &mut edits)?;
+    } else if is_user_statement(&tokens) {
+        user_edits(&tokens, &mut edits)?;
     }
     Ok(apply(sql, edits))
 }
@@ -134,6 +136,54 @@ fn table_edits(
     Ok(())
 }
 
+/// `CREATE USER` or `ALTER USER`.
+fn is_user_statement(tokens: &[Token]) -> bool {
+    tokens.first().is_some_and(|token| token.is("create") || token.is("alter"))
+        && tokens.get(1).is_some_and(|token| token.is("user"))
+}
+
+/// Redshift's words in CREATE USER and ALTER USER [D: CREATE USER, ALTER USER].
+fn user_edits(tokens: &[Token], edits: &mut Vec<(std::ops::Range<usize>, String)>) -> Result<(), SqlError> {
+    for (n, token) in tokens.iter().enumerate().skip(2) {
+        let next = tokens.get(n + 1);
+        match &token.kind {
+            Kind::Word(word) if word == "createuser" => {
+                edits.push((token.span.clone(), "SUPERUSER".to_owned()))
+            }
+            Kind::Word(word) if word == "nocreateuser" => {
+                edits.push((token.span.clone(), "NOSUPERUSER".to_owned()))
+            }
+            Kind::Word(word) if word == "password" => {
+                if let Some(disable) = next.filter(|token| token.is("disable")) {
+                    edits.push((disable.span.clone(), "NULL".to_owned()));
+                }
+            }
+            // [P: mtxr/vscode-sqltools#1415] clients of PostgreSQL cannot log in with it either.
+            Kind::Text(text) if text.starts_with("sha256|") => {
+                return Err(SqlError::not_imitated("PASSWORD 'sha256|…'; use the md5 form or clear text"));
+            }
+            // Taken out here; `syslog_access` has it carried out.
+            Kind::Word(word) if word == "syslog" && next.is_some_and(|token| token.is("access")) => {
+                let end = tokens.get(n + 2).map_or(token.span.end, |level| level.span.end);
+                edits.push((token.span.start..end, String::new()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The user and whether all rows of the system views are to be seen: `CREATE|ALTER USER name … SYSLOG ACCESS
+/// RESTRICTED|UNRESTRICTED` [D: ALTER USER].
+pub(crate) fn syslog_access(sql: &str) -> Option<(String, bool)> {
+    let tokens = tokens(sql).ok().filter(|tokens| is_user_statement(tokens))?;
+    let (Kind::Word(user) | Kind::Quoted(user)) = &tokens.get(2)?.kind else { return None };
+    let at = tokens.windows(2).position(|pair| pair[0].is("syslog") && pair[1].is("access"))?;
+    let level = tokens.get(at + 2)?;
+    let unrestricted = level.is("unrestricted");
+    (unrestricted || level.is("restricted")).then(|| (user.clone(), unrestricted))
+}
+
 /// Replaces the named parameters of the Data API by `$1`, `$2`, …; gives the values in that order.
 ///
 /// # Errors
@@ -187,6 +237,20 @@ mod tests {
             text.split_whitespace().collect::<Vec<_>>().join(" "),
             "CREATE TABLE IF NOT EXISTS t (id int , text varchar(256), v varchar(65535) NOT NULL, w varchar(3))"
         );
+    }
+
+    #[test]
+    fn users_are_made_and_changed_in_redshifts_words() {
+        let text =
+            |sql: &str| for_postgres(sql).map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert_eq!(
+            text("CREATE USER a CREATEUSER PASSWORD DISABLE").expect("valid"),
+            "CREATE USER a SUPERUSER PASSWORD NULL"
+        );
+        let sql = "ALTER USER \"B\" SYSLOG ACCESS UNRESTRICTED PASSWORD 'md5x'";
+        assert_eq!(text(sql).expect("valid"), "ALTER USER \"b\" PASSWORD 'md5x'");
+        assert_eq!(syslog_access(sql), Some(("b".to_owned(), true)));
+        assert!(text("ALTER USER a PASSWORD 'sha256|1|2'").is_err());
     }
 
     #[test]

@@ -213,6 +213,18 @@ impl Local {
         .await
     }
 
+    /// A user of the database who may do nothing special; statements as this user through `rows_as`.
+    pub async fn user(&self, name: &str) {
+        self.sql(&format!("CREATE USER {name} PASSWORD 'Secret-123'")).await;
+    }
+
+    pub async fn describe_as(&self, user: &str, sql: &str) -> Value {
+        self.describe_request(
+            json!({"Sql": sql, "ClusterIdentifier": "c1", "Database": "dev", "DbUser": user}),
+        )
+        .await
+    }
+
     /// Runs SQL that must work.
     #[track_caller]
     pub fn sql<'a>(&'a self, sql: &'a str) -> impl Future<Output = Value> + 'a {
@@ -233,7 +245,12 @@ impl Local {
 
     /// The rows of a query, every value as text, blanks at the end cut.
     pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
-        let described = self.sql(sql).await;
+        self.rows_as("admin", sql).await
+    }
+
+    pub async fn rows_as(&self, user: &str, sql: &str) -> Vec<Vec<String>> {
+        let described = self.describe_as(user, sql).await;
+        assert_eq!(described["Status"], "FINISHED", "{sql}: {}", described["Error"]);
         let result =
             self.json("redshift-data", "GetStatementResult", json!({"Id": described["Id"]})).await.json();
         let text = |field: &Value| match field.as_object().and_then(|field| field.iter().next()) {
