@@ -106,19 +106,14 @@ impl<P: Provider> Handler<P> {
             let call: Call = serde_json::from_value(event).map_err(|_| HandlerError::NotARequest)?;
             return self.handle_call(call, work_until, end).await;
         }
-        match serde_json::from_value::<Request>(event.clone()) {
+        match serde_path_to_error::deserialize::<_, Request>(&event) {
             Ok(request) => self.handle_request(request, work_until, end).await,
-            Err(error) => self.refuse_event(&event, &error, end).await,
+            Err(error) => self.refuse_event(&event, &why_not_a_request(&error), end).await,
         }
     }
 
     /// An event that names an addressee is answered even if the rest makes no sense.
-    async fn refuse_event(
-        &self,
-        event: &Value,
-        error: &serde_json::Error,
-        end: Instant,
-    ) -> Result<Value, HandlerError> {
+    async fn refuse_event(&self, event: &Value, why: &str, end: Instant) -> Result<Value, HandlerError> {
         let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
         let (Some(url), Some(request_id), Some(stack_id), Some(logical_resource_id)) =
             (text("ResponseURL"), text("RequestId"), text("StackId"), text("LogicalResourceId"))
@@ -134,7 +129,7 @@ impl<P: Provider> Handler<P> {
             id_on_failure: id.clone(),
             id_of_leftovers: id,
         };
-        let failure = Failure::new(format!("the request of CloudFormation was not understood: {error}"));
+        let failure = Failure::new(format!("the request of CloudFormation was not understood: {why}"));
         self.answer(&answering, Err(failure), end).await?;
         Ok(Value::Null)
     }
@@ -257,7 +252,7 @@ impl<P: Provider> Handler<P> {
         work_until: Instant,
     ) -> Result<(), Failure> {
         let Some(waits) = &self.waits else {
-            return Err(Failure::new("this function has no state machine to wait with").leaving_something());
+            return Err(no_state_machine().leaving_something());
         };
         let started = async {
             let sealed_url = waits.seal(request.response_url.expose(), &request.request_id).await?;
@@ -301,7 +296,8 @@ impl<P: Provider> Handler<P> {
     ) -> Result<Value, HandlerError> {
         let (ticket, result) = match call {
             Call::GiveUp { ticket, error, cause } => {
-                let why = [error, cause].into_iter().flatten().collect::<Vec<_>>().join(": ");
+                let told = [error, cause].into_iter().flatten().filter(|text| !text.is_empty());
+                let why = told.collect::<Vec<_>>().join(": ");
                 (
                     ticket,
                     Err(Failure::new(format!(
@@ -332,7 +328,11 @@ impl<P: Provider> Handler<P> {
             Ok(Outcome::Ready(attributes)) => Ok(attributes),
             Err(failure) => Err(failure),
         };
-        let waits = self.waits.as_ref().ok_or(HandlerError::NotARequest)?;
+        let Some(waits) = &self.waits else {
+            // Nothing here opens the URL. Another instance of the function may be able to.
+            let why = self.provider().err().unwrap_or_else(no_state_machine);
+            return Err(HandlerError::NotDelivered(why.into()));
+        };
         let url =
             waits.open(&ticket.sealed_url, &ticket.request_id).await.map_err(HandlerError::NotDelivered)?;
         let answering = Answering {
@@ -381,7 +381,8 @@ impl<P: Provider> Handler<P> {
                     RequestType::Delete => Default::default(),
                     RequestType::Create | RequestType::Update => attributes.data,
                 };
-                (Verdict::Success { data, no_echo: attributes.no_echo }, &answering.id_on_success)
+                let no_echo = attributes.no_echo && answering.request_type != RequestType::Delete;
+                (Verdict::Success { data, no_echo }, &answering.id_on_success)
             }
             Err(failure) => {
                 let id = if failure.left_something() {
@@ -415,6 +416,20 @@ impl<P: Provider> Handler<P> {
             Err(PutError::Refused(_) | PutError::NotAUrl | PutError::Exhausted { .. }) | Ok(()) => Ok(()),
         }
     }
+}
+
+/// Names the field at fault. Only the request type is repeated: any other value may be a secret of the template.
+fn why_not_a_request(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    match error.path().to_string().as_str() {
+        // The event as a whole: a field is missing, and the text holds its name only.
+        "." => error.inner().to_string(),
+        "RequestType" => format!("`RequestType`: {}", error.inner()),
+        field => format!("`{field}` is not of the form that CloudFormation documents"),
+    }
+}
+
+fn no_state_machine() -> Failure {
+    Failure::new("this function has no state machine to wait with")
 }
 
 /// Runs the provider until the deadline, and turns a panic into a failure.

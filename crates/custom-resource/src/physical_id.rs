@@ -1,6 +1,7 @@
 //! Physical resource ids: deterministic, ours, and recognisable.
 
 use crate::request::Owner;
+use crate::response::json_len;
 
 /// The id of a resource whose Create failed before it made anything.
 ///
@@ -23,9 +24,11 @@ pub struct PhysicalId {
 
 impl PhysicalId {
     /// The id of `owner`'s resource of the given kind. An identity that would not fit in 1 KB is replaced by its hash.
+    ///
+    /// It is measured as it stands in the answer, where JSON may need six bytes for one: an answer has to fit in 4096.
     pub fn new(kind: &str, owner: &Owner, identity: &str) -> Self {
         let room = LONGEST.saturating_sub(kind.len() + owner.tag().len() + 2);
-        let identity = if identity.len() <= room {
+        let identity = if json_len(identity) <= room {
             identity.to_owned()
         } else {
             use sha2::{Digest, Sha256};
@@ -85,5 +88,7 @@ mod tests {
         let long = PhysicalId::new("kind", &owner, &"x".repeat(5000));
         assert!(long.to_string().len() <= 1024);
         assert_ne!(long, PhysicalId::new("kind", &owner, &"x".repeat(5001)));
+        let escaped = PhysicalId::new("kind", &owner, &"\u{1}".repeat(500));
+        assert!(escaped.identity().starts_with("sha256-"), "{escaped}");
     }
 }

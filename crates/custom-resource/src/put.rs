@@ -89,9 +89,11 @@ impl ResponseClient {
                 Ok(Err(error)) => last = error,
                 Err(_) => last = format!("no answer within {} ms", limit.as_millis()),
             }
-            tracing::warn!(attempt = attempts, problem = %last, "the answer was not taken, trying again");
-            tokio::time::sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
-            pause *= 2;
+            tracing::warn!(attempt = attempts, problem = %last, "the answer was not taken");
+            if attempts < self.policy.attempts {
+                tokio::time::sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
+                pause = pause.saturating_mul(2);
+            }
         }
         Err(PutError::Exhausted { attempts, last })
     }
@@ -112,10 +114,14 @@ impl ResponseClient {
     }
 }
 
+/// Whether sending it again cannot help.
+///
+/// 400 is not final: S3 answers it with the code `RequestTimeout` to a body that came too slowly. Source: "Error responses"
+/// of the S3 API reference. An answer that is lost costs the stack an hour, one that is sent in vain a moment.
 fn is_final(status: StatusCode) -> bool {
-    status.is_client_error()
-        && status != StatusCode::REQUEST_TIMEOUT
-        && status != StatusCode::TOO_MANY_REQUESTS
+    const AGAIN: [StatusCode; 3] =
+        [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    status.is_client_error() && !AGAIN.contains(&status)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -93,7 +93,7 @@ fn render_failed(to: &Addressee, physical_id: &str, reason: &str) -> String {
 }
 
 /// Length of a text inside JSON quotes, in bytes.
-fn json_len(text: &str) -> usize {
+pub(crate) fn json_len(text: &str) -> usize {
     // A string always serialises.
     serde_json::to_string(text).map_or(0, |quoted| quoted.len() - 2)
 }

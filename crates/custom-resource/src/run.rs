@@ -34,10 +34,14 @@ impl<P> Started<P> {
     }
 }
 
+/// How long `start` may take. Lambda ends a start that takes longer than 10 seconds and begins again, without a word to CloudFormation.
+/// Source: "Understanding the Lambda execution environment lifecycle" of the Lambda developer guide.
+const LONGEST_START: Duration = Duration::from_secs(8);
+
 /// Serves a provider until Lambda ends the process.
 ///
-/// `start` reads configuration and builds clients. If it fails or panics, the function polls all the same and answers
-/// every request with the reason: a stack must not wait an hour for a function that never came up.
+/// `start` reads configuration and builds clients. If it fails, panics or takes longer than 8 seconds, the function polls all the
+/// same and answers every request with the reason: a stack must not wait an hour for a function that never came up.
 ///
 /// # Errors
 /// Only if the Runtime API itself cannot be reached.
@@ -51,11 +55,7 @@ where
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panic");
     }));
-    let started = AssertUnwindSafe(start)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(Failure::new("it panicked while starting; its log says where")));
-    let handler = match started {
+    let handler = match started(start).await {
         Ok(Started { provider, waits }) => {
             let handler = Handler::new(provider);
             match waits {
@@ -74,4 +74,27 @@ where
         handler.handle(event.payload, deadline).await.map_err(Error::from)
     }))
     .await
+}
+
+/// What came of the start, whatever happened in it.
+async fn started<T>(start: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match tokio::time::timeout(LONGEST_START, AssertUnwindSafe(start).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Failure::new("it panicked while starting; its log says where")),
+        Err(_) => {
+            let limit = LONGEST_START.as_secs();
+            Err(Failure::new(format!("it did not start within {limit} seconds")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_hangs_is_given_up() {
+        let hangs = std::future::pending::<Result<(), Failure>>();
+        assert_eq!(started(hangs).await.unwrap_err().chain(), "it did not start within 8 seconds");
+    }
 }

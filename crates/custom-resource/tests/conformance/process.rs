@@ -1,0 +1,175 @@
+//! The main loop, through a real process: `examples/conformance.rs` between a Runtime API and a response server.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use custom_resource::CREATE_FAILED;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use crate::support::events::{ID_A, SECRETS, create, delete, done, failed, success, without};
+use crate::support::response_server::{Reply, ResponseServer, URL_SECRETS};
+use crate::support::runtime_api::{RuntimeApi, Told};
+
+const TIME: Duration = Duration::from_secs(60);
+
+/// A running function.
+struct Function {
+    server: ResponseServer,
+    api: RuntimeApi,
+    child: Child,
+    logs: [JoinHandle<String>; 2],
+}
+
+impl Function {
+    async fn start(how: &str, replies: &[Reply]) -> Self {
+        let server = ResponseServer::start(replies.to_vec()).await;
+        let api = RuntimeApi::start().await;
+        let mut child = Command::new(example())
+            .env_clear()
+            .env("CONFORMANCE_START", how)
+            .env("AWS_LAMBDA_RUNTIME_API", api.address())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "thing")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let logs = [read_all(child.stdout.take().unwrap()), read_all(child.stderr.take().unwrap())];
+        Self { server, api, child, logs }
+    }
+
+    fn invoke(&self, mut event: Value, left: Duration) {
+        if event.get("ResponseURL").is_some() {
+            event["ResponseURL"] = Value::from(self.server.url());
+        }
+        self.api.invoke(event, left);
+    }
+
+    /// Ends the process and returns everything it printed, in which no secret may stand.
+    async fn end(mut self) -> String {
+        assert!(self.child.try_wait().unwrap().is_none(), "the function ended by itself");
+        self.child.kill().await.unwrap();
+        let mut text = String::new();
+        for log in self.logs {
+            text.push_str(&log.await.unwrap());
+        }
+        for secret in URL_SECRETS.iter().chain(SECRETS) {
+            assert!(!text.contains(secret), "{secret:?} stands in the log:\n{text}");
+        }
+        text
+    }
+}
+
+/// Cargo puts examples beside the folder of the test binaries.
+fn example() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.parent().unwrap().parent().unwrap().join("examples/conformance");
+    assert!(built.is_file(), "the example is not built: cargo build -p custom-resource --examples");
+    built
+}
+
+fn read_all(mut stream: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    })
+}
+
+fn ended_well(number: usize) -> Told {
+    Told::Response(number, Value::Null)
+}
+
+#[tokio::test]
+async fn the_main_loop_answers_one_event_after_the_other_and_every_invocation_succeeds() {
+    let function = Function::start("good", &[]).await;
+    function.invoke(create(json!({"Name": "a"})), TIME);
+    function.invoke(create(json!({"Name": "a"})), TIME);
+    function.invoke(delete(ID_A, json!({"Name": "a"})), TIME);
+    assert_eq!(function.api.told(3).await, [ended_well(0), ended_well(1), ended_well(2)]);
+    let made = success(ID_A, json!({"Name": "a"}));
+    assert_eq!(function.server.bodies(), [made.clone(), made, done(ID_A)]);
+    let log = function.end().await;
+    assert!(log.contains("request received") && log.contains("answered"), "{log}");
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_logged_by_its_place_but_not_by_its_words_and_the_loop_goes_on() {
+    let function = Function::start("good", &[]).await;
+    function.invoke(create(json!({"Name": "a", "Behaviour": "Panic"})), TIME);
+    function.invoke(create(json!({"Name": "a"})), TIME);
+    assert_eq!(function.api.told(2).await, [ended_well(0), ended_well(1)]);
+    let reason = "the function of this custom resource panicked; this is a defect in it. Its log says where.";
+    assert_eq!(function.server.bodies(), [failed(ID_A, reason), success(ID_A, json!({"Name": "a"}))]);
+    let log = function.end().await;
+    assert!(log.contains("examples/conformance.rs:"), "{log}");
+}
+
+#[tokio::test]
+async fn a_function_that_could_not_start_polls_and_answers_and_the_rollback_succeeds() {
+    for (how, why) in [
+        ("failure", "the environment variable SHELF is required and missing"),
+        ("panic", "it panicked while starting; its log says where"),
+    ] {
+        let function = Function::start(how, &[]).await;
+        function.invoke(create(json!({"Name": "a"})), TIME);
+        function.invoke(delete(CREATE_FAILED, json!({"Name": "a"})), TIME);
+        assert_eq!(
+            function.api.told(2).await,
+            [ended_well(0), ended_well(1)],
+            "no init error, no failed invocation"
+        );
+        let reason = format!("the function of this custom resource could not start: {why}");
+        assert_eq!(function.server.bodies(), [failed(CREATE_FAILED, &reason), done(CREATE_FAILED)]);
+        function.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_of_the_invocation_is_kept() {
+    let function = Function::start("good", &[]).await;
+    // Up and polling, so that the start does not count.
+    function.invoke(delete(CREATE_FAILED, json!({"Name": "a"})), TIME);
+    function.api.told(1).await;
+    let began = Instant::now();
+    function.invoke(create(json!({"Name": "a", "Behaviour": "Hang"})), Duration::from_secs(1));
+    assert_eq!(function.api.told(2).await[1], ended_well(1));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let reason = "the function's time ran out before the work was done. What it did so far may be there; \
+                  give the function a longer timeout, or repeat the operation.";
+    assert_eq!(function.server.bodies()[1..], [failed(ID_A, reason)]);
+    function.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_delivered_fails_the_invocation_so_that_lambda_runs_it_again() {
+    let function = Function::start("good", &[Reply::Status(503); 20]).await;
+    function.invoke(create(json!({"Name": "a"})), Duration::from_secs(1));
+    let told = function.api.told(1).await;
+    let Told::Error(0, error) = &told[0] else { panic!("{told:?}") };
+    assert_eq!(error["errorMessage"], "the answer was not delivered");
+    let bodies = function.server.bodies();
+    assert!(bodies.len() > 1, "it was tried more than once");
+    assert!(bodies.iter().all(|body| *body == success(ID_A, json!({"Name": "a"}))), "{bodies:?}");
+    function.end().await;
+}
+
+#[tokio::test]
+async fn an_event_that_names_nobody_fails_the_invocation_and_the_loop_goes_on() {
+    let function = Function::start("good", &[]).await;
+    function.invoke(without(create(json!({"Name": "a"})), "ResponseURL"), TIME);
+    function.invoke(create(json!({"Name": "a"})), TIME);
+    let told = function.api.told(2).await;
+    assert!(matches!(told[0], Told::Error(0, _)), "{told:?}");
+    assert_eq!(told[1], ended_well(1));
+    assert_eq!(function.server.bodies(), [success(ID_A, json!({"Name": "a"}))]);
+    assert!(function.api.polls() >= 2);
+    function.end().await;
+}

@@ -1,0 +1,168 @@
+//! One row of a table: what is delivered, how everything around behaves, and what must have happened.
+
+use std::time::{Duration, Instant};
+
+use custom_resource::{Failure, HandlerError, PutPolicy};
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::response_server::Reply;
+use super::thing::Does;
+use super::{Bench, Setup};
+
+/// How an invocation ends for Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Lambda does not run it again.
+    Succeeds,
+    /// Lambda runs it again, and the answer may arrive then.
+    NotDelivered,
+    /// There is nobody to answer.
+    NotARequest,
+}
+
+/// One row.
+pub(crate) struct Case {
+    events: Vec<Value>,
+    at_once: bool,
+    setup: Setup,
+    left: Duration,
+    answers: Vec<Value>,
+    calls: Vec<&'static str>,
+    ends: Vec<Ends>,
+    within: Option<Duration>,
+}
+
+/// A row that delivers this event.
+pub(crate) fn case(event: Value) -> Case {
+    Case {
+        events: vec![event],
+        at_once: false,
+        setup: Setup::default(),
+        left: Duration::from_secs(60),
+        answers: Vec::new(),
+        calls: Vec::new(),
+        ends: vec![Ends::Succeeds],
+        within: None,
+    }
+}
+
+impl Case {
+    /// Delivers another event after the one before is answered.
+    pub(crate) fn then(mut self, event: Value) -> Self {
+        self.events.push(event);
+        self
+    }
+
+    /// Delivers all events at once.
+    pub(crate) fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self
+    }
+
+    /// The provider does this for the name of its method.
+    pub(crate) fn does(mut self, does: impl Fn(&str) -> Does + Send + Sync + 'static) -> Self {
+        self.setup.does = Box::new(does);
+        self
+    }
+
+    /// The function could not start.
+    pub(crate) fn start_failed(mut self, failure: Failure) -> Self {
+        self.setup.start = Err(failure);
+        self
+    }
+
+    /// The response server does these in order before it answers 200.
+    pub(crate) fn server(mut self, replies: &[Reply]) -> Self {
+        self.setup.replies = replies.to_vec();
+        self
+    }
+
+    pub(crate) fn policy(mut self, policy: PutPolicy) -> Self {
+        self.setup.policy = policy;
+        self
+    }
+
+    /// The deadline of the invocation is this far away.
+    pub(crate) fn deadline_in(mut self, left: Duration) -> Self {
+        self.left = left;
+        self
+    }
+
+    /// Everything is over within this time.
+    pub(crate) fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
+    }
+
+    /// One PUT with this body, whole, comes after those before.
+    pub(crate) fn answers(self, body: Value) -> Self {
+        self.answers_times(1, body)
+    }
+
+    /// This many PUTs with this body.
+    pub(crate) fn answers_times(mut self, times: usize, body: Value) -> Self {
+        self.answers.extend(std::iter::repeat_n(body, times));
+        self
+    }
+
+    /// The provider is called so, in this order. A row without this line: it is not called.
+    pub(crate) fn calls(mut self, calls: &[&'static str]) -> Self {
+        self.calls = calls.to_vec();
+        self
+    }
+
+    /// How every invocation ends.
+    pub(crate) fn ends(self, ends: Ends) -> Self {
+        self.ends_in(&[ends])
+    }
+
+    /// How the invocations end, one by one; the last word holds for all that follow.
+    pub(crate) fn ends_in(mut self, ends: &[Ends]) -> Self {
+        self.ends = ends.to_vec();
+        self
+    }
+
+    /// Runs the row.
+    pub(crate) async fn holds(self) {
+        let bench = Bench::new(self.setup).await;
+        let began = Instant::now();
+        let results = if self.at_once {
+            join_all(self.events.iter().map(|event| bench.deliver(event, self.left))).await
+        } else {
+            let mut results = Vec::new();
+            for event in &self.events {
+                results.push(bench.deliver(event, self.left).await);
+            }
+            results
+        };
+        let took = began.elapsed();
+        assert_eq!(bench.server.bodies(), self.answers, "the bodies of all PUTs");
+        assert_eq!(bench.thing.calls(), self.calls, "the calls of the provider");
+        for (index, result) in results.iter().enumerate() {
+            let ended = match result {
+                Ok(Value::Null) => Ends::Succeeds,
+                Ok(other) => panic!("an invocation by CloudFormation returned {other}"),
+                Err(HandlerError::NotDelivered(_)) => Ends::NotDelivered,
+                Err(HandlerError::NotARequest) => Ends::NotARequest,
+            };
+            assert_eq!(ended, self.ends[index.min(self.ends.len() - 1)], "{result:?}");
+        }
+        if let Some(within) = self.within {
+            assert!(took < within, "it took {took:?}");
+        }
+        bench.kept_secrets();
+    }
+}
+
+/// A table: each row is a test, and its name is the sentence it proves.
+#[macro_export]
+macro_rules! cases {
+    ($($(#[$attribute:meta])* $name:ident: $case:expr;)*) => {$(
+        $(#[$attribute])*
+        #[tokio::test]
+        async fn $name() {
+            $case.holds().await;
+        }
+    )*};
+}

@@ -1,0 +1,80 @@
+//! A state machine and a key, in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use custom_resource::{BoxError, BoxFuture, Waits};
+use serde_json::Value;
+
+/// What does not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Nothing,
+    Seal,
+    Start,
+    Open,
+}
+
+/// Seals by keeping the secret and giving out a number for it.
+pub(crate) struct MemoryWaits {
+    broken: Broken,
+    sealed: Mutex<Vec<(String, String)>>,
+    started: Mutex<BTreeMap<String, Value>>,
+    attempts: Mutex<u32>,
+}
+
+impl MemoryWaits {
+    pub(crate) fn new(broken: Broken) -> Self {
+        Self { broken, sealed: Mutex::default(), started: Mutex::default(), attempts: Mutex::default() }
+    }
+
+    /// The executions: name and input.
+    pub(crate) fn started(&self) -> Vec<(String, Value)> {
+        self.started.lock().unwrap().clone().into_iter().collect()
+    }
+
+    /// How often a start was asked for.
+    pub(crate) fn attempts(&self) -> u32 {
+        *self.attempts.lock().unwrap()
+    }
+}
+
+impl Waits for MemoryWaits {
+    fn seal<'a>(&'a self, secret: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
+        Box::pin(async move {
+            if self.broken == Broken::Seal {
+                return Err("AccessDeniedException: kms:Encrypt".into());
+            }
+            let mut sealed = self.sealed.lock().unwrap();
+            sealed.push((secret.to_owned(), request_id.to_owned()));
+            Ok(format!("sealed-{}", sealed.len() - 1))
+        })
+    }
+
+    fn open<'a>(&'a self, sealed: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
+        Box::pin(async move {
+            if self.broken == Broken::Open {
+                return Err("AccessDeniedException: kms:Decrypt".into());
+            }
+            let at: usize = sealed.strip_prefix("sealed-").ok_or("not sealed here")?.parse()?;
+            let (secret, owner) = self.sealed.lock().unwrap().get(at).cloned().ok_or("not sealed here")?;
+            if owner == request_id { Ok(secret) } else { Err("InvalidCiphertextException".into()) }
+        })
+    }
+
+    fn start<'a>(&'a self, name: &'a str, input: &'a Value) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async move {
+            *self.attempts.lock().unwrap() += 1;
+            if self.broken == Broken::Start {
+                return Err("AccessDeniedException: states:StartExecution".into());
+            }
+            assert!(
+                name.len() <= 80 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+                "{name}"
+            );
+            // One that runs already stays as it is.
+            self.started.lock().unwrap().entry(name.to_owned()).or_insert_with(|| input.clone());
+            Ok(())
+        })
+    }
+}
