@@ -236,12 +236,10 @@ async fn a_reason_of_100_kilobytes_is_cut_between_characters_where_the_body_is_f
         .await;
         bench.deliver(&create(json!({"Name": "a"})), std::time::Duration::from_secs(60)).await.unwrap();
         // The longest beginning of the reason that fits, found by trying.
-        let expected = (0..reason.len())
-            .filter(|at| reason.is_char_boundary(*at))
-            .map(|at| failed(CREATE_FAILED, &format!("{} … (cut)", &reason[..at])))
-            .take_while(|body| body.to_string().len() <= 4096)
-            .last()
-            .unwrap();
+        let ends: Vec<usize> = (0..reason.len()).filter(|at| reason.is_char_boundary(*at)).collect();
+        let cut = |at: usize| failed(CREATE_FAILED, &format!("{} … (cut)", &reason[..at]));
+        let fitting = ends.partition_point(|at| cut(*at).to_string().len() <= 4096);
+        let expected = cut(ends[fitting - 1]);
         assert_eq!(bench.server.bodies(), [expected], "{unit:?}");
     }
 }

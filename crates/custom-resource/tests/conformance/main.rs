@@ -19,3 +19,25 @@ mod properties;
 mod start;
 mod support;
 mod waiting;
+
+#[test]
+fn every_test_that_the_readme_names_is_there() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let table = readme.lines().filter(|line| line.starts_with("| "));
+    let named: Vec<&str> = table
+        .flat_map(|line| line.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .filter(|name| name.contains("::") && !name.ends_with("::*") && !name.starts_with("support::"))
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        let (module, test) = name.split_once("::").unwrap();
+        let (file, test) = match test.strip_prefix("tests::") {
+            Some(test) => (format!("src/{module}.rs"), test),
+            None => (format!("tests/conformance/{module}.rs"), test),
+        };
+        let source = std::fs::read_to_string(folder.join(&file)).unwrap();
+        let there = source.contains(&format!("fn {test}(")) || source.contains(&format!("    {test}:"));
+        assert!(there, "{file} has no test {test}");
+    }
+}
