@@ -53,7 +53,7 @@ pub(crate) async fn create(session: &Session, job: &JobCreate) -> Result<Outcome
     refuse_in_block(session, "COPY JOB CREATE")?;
     let system = system(session).await?;
     demand_privilege(session, &system, "create").await?;
-    demand_table(session, job).await?;
+    load::demand_insert(session, &job.copy).await?;
     let mut count = 0_i64;
     for database in databases(&session.server).await.map_err(|error| sql_error(&error))? {
         let client =
@@ -92,24 +92,6 @@ pub(crate) async fn create(session: &Session, job: &JobCreate) -> Result<Outcome
         .await
         .map_err(|error| sql_error(&error))?;
     Ok(DONE)
-}
-
-/// The table exists and the user may insert into it [D: COPY JOB, required privileges].
-async fn demand_table(session: &Session, job: &JobCreate) -> Result<(), SqlError> {
-    let relation = match &job.copy.schema {
-        Some(schema) => format!("{}.{}", sql::identifier(schema), sql::identifier(&job.copy.table)),
-        None => sql::identifier(&job.copy.table),
-    };
-    let row = session
-        .client
-        .query_one("SELECT has_table_privilege(current_user, $1::text::regclass, 'INSERT')", &[&relation])
-        .await
-        .map_err(|error| sql_error(&error))?;
-    if row.get(0) {
-        Ok(())
-    } else {
-        Err(SqlError::new(format!("permission denied for relation {}", job.copy.table)))
-    }
 }
 
 /// A job as its runs need it.

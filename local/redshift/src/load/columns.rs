@@ -30,6 +30,30 @@ impl Column {
     }
 }
 
+fn relation(copy: &CopyStatement) -> String {
+    match &copy.schema {
+        Some(schema) => format!("{}.{}", sql::identifier(schema), sql::identifier(&copy.table)),
+        None => sql::identifier(&copy.table),
+    }
+}
+
+/// The table exists and the user may insert into it [D: COPY, COPY JOB, required privileges].
+pub(crate) async fn demand_insert(session: &Session, copy: &CopyStatement) -> Result<(), SqlError> {
+    let row = session
+        .client
+        .query_one(
+            "SELECT has_table_privilege(current_user, $1::text::regclass, 'INSERT')",
+            &[&relation(copy)],
+        )
+        .await
+        .map_err(|error| sql_error(&error))?;
+    if row.get(0) {
+        Ok(())
+    } else {
+        Err(SqlError::new(format!("permission denied for relation {}", copy.table)))
+    }
+}
+
 /// The target of a COPY.
 #[derive(Debug, Clone)]
 pub(super) struct TableColumns {
@@ -42,10 +66,7 @@ pub(super) struct TableColumns {
 impl TableColumns {
     /// Reads them as the user of the session.
     pub(super) async fn read(session: &Session, copy: &CopyStatement) -> Result<Self, SqlError> {
-        let relation = match &copy.schema {
-            Some(schema) => format!("{}.{}", sql::identifier(schema), sql::identifier(&copy.table)),
-            None => sql::identifier(&copy.table),
-        };
+        let relation = relation(copy);
         let rows = session
             .client
             .query(

@@ -15,6 +15,7 @@ use crate::data_api::{Outcome, Session, sql_error};
 use crate::sql::{CopyStatement, Format, JsonSource, SqlError};
 
 use columns::TableColumns;
+pub(crate) use columns::demand_insert;
 use record::{FileLoaded, Record};
 pub(crate) use s3::Object;
 
@@ -84,6 +85,7 @@ async fn load(
     if let Format::NotLoaded(format) = copy.format {
         return Err(SqlError::not_imitated(format!("COPY of files in the format {}", format.to_uppercase())));
     }
+    demand_insert(session, copy).await?;
     let table = TableColumns::read(session, copy).await?;
     let mut record = Record::begin(session, copy, job_id, &table).await?;
     let paths = match &copy.format {
