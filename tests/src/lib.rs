@@ -1,1 +1,173 @@
-//! End-to-end tests against the local cloud.
+//! What the end-to-end tests share: playing CloudFormation towards one deployed function.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use cloud::Cloud;
+use cloud::aws::Account;
+use serde_json::{Value, json};
+
+/// How long a test waits for what it expects.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+type Bodies = HashMap<String, Vec<Value>>;
+
+/// A server that takes answers to custom-resource requests, in place of the pre-signed URL.
+pub struct Answers {
+    port: u16,
+    bodies: Arc<(Mutex<Bodies>, Condvar)>,
+}
+
+impl Answers {
+    /// A server on a free port; it ends with the process.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let bodies: Arc<(Mutex<Bodies>, Condvar)> = Arc::default();
+        let taken = Arc::clone(&bodies);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let taken = Arc::clone(&taken);
+                std::thread::spawn(move || {
+                    if let Some((path, body)) = take(stream) {
+                        let (all, arrived) = &*taken;
+                        all.lock().unwrap().entry(path).or_default().push(body);
+                        arrived.notify_all();
+                    }
+                });
+            }
+        });
+        Self { port, bodies }
+    }
+
+    /// The URL that the request with this id is answered to.
+    pub fn url(&self, request_id: &str) -> String {
+        format!("http://127.0.0.1:{}/{request_id}?signature=not-to-be-logged", self.port)
+    }
+
+    /// The one answer to a request, as soon as it is there.
+    ///
+    /// # Panics
+    /// No answer came in time, or more than one.
+    pub fn of(&self, request_id: &str) -> Value {
+        self.within(request_id, PATIENCE)
+            .unwrap_or_else(|| panic!("no answer to {request_id} within {PATIENCE:?}"))
+    }
+
+    /// The same, or `None` if none came within `patience`.
+    pub fn within(&self, request_id: &str, patience: Duration) -> Option<Value> {
+        let path = format!("/{request_id}?signature=not-to-be-logged");
+        let (all, arrived) = &*self.bodies;
+        let until = Instant::now() + patience;
+        let mut bodies = all.lock().unwrap();
+        loop {
+            if let Some(found) = bodies.get(&path) {
+                assert_eq!(found.len(), 1, "{request_id} was answered more than once: {found:?}");
+                return Some(found[0].clone());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            bodies = arrived.wait_timeout(bodies, left).unwrap().0;
+        }
+    }
+}
+
+fn take(stream: TcpStream) -> Option<(String, Value)> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        let header = header.trim().to_ascii_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    reader.into_inner().write_all(ok).ok()?;
+    Some((path, serde_json::from_slice(&body).ok()?))
+}
+
+/// One deployed function, called as CloudFormation would call it, without a stack around it.
+pub struct Function<'a> {
+    /// The account and its credentials.
+    pub account: Account,
+    /// Its name.
+    pub name: String,
+    /// Where it answers.
+    pub answers: &'a Answers,
+    stack_id: String,
+}
+
+impl<'a> Function<'a> {
+    /// The function with a logical id in a stack.
+    pub fn of(
+        cloud: &Cloud,
+        profile: cloud::Profile,
+        stack: &str,
+        resource: &str,
+        answers: &'a Answers,
+    ) -> Self {
+        let account = cloud.account(profile);
+        let name = account.physical_id(stack, resource).unwrap();
+        let (region, id) = (cloud.region(), fastrand::u64(..));
+        let stack_id =
+            format!("arn:aws:cloudformation:{region}:{}:stack/direct-{id:016x}/{id:016x}", profile.account);
+        Self { account, name, answers, stack_id }
+    }
+
+    /// Sends a request and waits for its one answer.
+    pub fn call(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> Value {
+        let id = self.send(kind, properties, physical_id);
+        self.answers.of(&id)
+    }
+
+    /// Sends a request, returns its id.
+    pub fn send(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> String {
+        let id = format!("{:032x}", fastrand::u128(..));
+        let mut event = json!({
+            "RequestType": kind, "RequestId": id, "ResponseURL": self.answers.url(&id), "StackId": self.stack_id,
+            "LogicalResourceId": "Direct", "ResourceType": "Custom::Direct", "ResourceProperties": properties,
+        });
+        if let Some(physical_id) = physical_id {
+            event["PhysicalResourceId"] = physical_id.into();
+        }
+        self.account.invoke(&self.name, &event).unwrap();
+        id
+    }
+
+    /// Creates, and returns the physical id.
+    ///
+    /// # Panics
+    /// It was not created.
+    pub fn create(&self, properties: &Value) -> String {
+        let answer = self.call("Create", properties, None);
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+        answer["PhysicalResourceId"].as_str().unwrap().to_owned()
+    }
+
+    /// The reason of a request that must fail.
+    ///
+    /// # Panics
+    /// It did not fail.
+    pub fn refusal(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> String {
+        let answer = self.call(kind, properties, physical_id);
+        assert_eq!(answer["Status"], "FAILED", "{answer}");
+        answer["Reason"].as_str().unwrap().to_owned()
+    }
+}

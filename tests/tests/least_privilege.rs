@@ -1,0 +1,312 @@
+//! Every action that a function calls is granted, and taking any single one away fails with AccessDenied naming it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cloud::aws::Account;
+use cloud::wait::{self, Seen};
+use cloud::{Cloud, Options, Profile, SOURCE, TARGET, kit};
+use end_to_end::{Answers, Function, PATIENCE};
+use serde_json::{Value, json};
+
+/// Granted, but not called by the function itself: why it is there all the same.
+const PLATFORM: [(&str, &str); 2] = [
+    ("logs:CreateLogStream", "Lambda writes the function's log"),
+    ("logs:PutLogEvents", "Lambda writes the function's log"),
+];
+
+/// Called only when a statement takes longer than the function may: `data_api.rs` proves the call.
+const ON_DEADLINE_ONLY: &str = "redshift-data:CancelStatement";
+
+/// One function, its role, and requests that make it call everything it may call.
+struct Case<'a> {
+    function: Function<'a>,
+    role: String,
+    /// Each is created, updated where there is a second form, and deleted.
+    properties: Vec<(Value, Option<Value>)>,
+}
+
+/// The one inline policy of a role.
+struct Grants<'a> {
+    account: &'a Account,
+    role: &'a str,
+    name: String,
+    document: Value,
+}
+
+impl<'a> Grants<'a> {
+    fn of(account: &'a Account, role: &'a str) -> Self {
+        let names = account.query("iam", "ListRolePolicies", &[("RoleName", role)]).unwrap();
+        let names: Vec<String> =
+            names.find("PolicyNames").unwrap().children.iter().map(|name| name.value.clone()).collect();
+        let [name] = names.as_slice() else { panic!("{role} has the policies {names:?}, expected one") };
+        let words = [("RoleName", role), ("PolicyName", name)];
+        let text = account.query("iam", "GetRolePolicy", &words).unwrap().text("PolicyDocument").unwrap();
+        let decoded = if text.starts_with('%') { percent_decoded(&text) } else { text };
+        Self { account, role, name: name.clone(), document: serde_json::from_str(&decoded).unwrap() }
+    }
+
+    fn put(&self, document: &Value) {
+        let words =
+            [("RoleName", self.role), ("PolicyName", &self.name), ("PolicyDocument", &document.to_string())];
+        self.account.query("iam", "PutRolePolicy", &words).unwrap();
+    }
+
+    fn actions(&self) -> BTreeSet<String> {
+        let statements = self.document["Statement"].as_array().unwrap();
+        let of = |statement: &Value| match &statement["Action"] {
+            Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
+            one => vec![one.as_str().unwrap().to_owned()],
+        };
+        statements.iter().flat_map(of).collect()
+    }
+
+    fn without(&self, action: &str) -> Value {
+        let mut document = self.document.clone();
+        for statement in document["Statement"].as_array_mut().unwrap() {
+            let kept: Vec<Value> = match &statement["Action"] {
+                Value::Array(items) => items.clone(),
+                one => vec![one.clone()],
+            };
+            let kept: Vec<Value> = kept.into_iter().filter(|item| item != action).collect();
+            // A statement without actions is not a statement; this one allows what nothing calls.
+            statement["Action"] =
+                if kept.is_empty() { json!(["sts:GetCallerIdentity"]) } else { kept.into() };
+        }
+        document
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next().unwrap(), rest.next().unwrap()];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Runs the whole scenario and returns everything that anybody said about a failure: reasons, logs, histories.
+fn replay(case: &Case<'_>, account: &Account) -> Vec<String> {
+    let mut said = Vec::new();
+    for (first, second) in &case.properties {
+        let mut id = None;
+        let mut requests = vec![("Create", first)];
+        requests.extend(second.as_ref().map(|second| ("Update", second)));
+        requests.push(("Delete", second.as_ref().unwrap_or(first)));
+        for (kind, properties) in requests {
+            let request = case.function.send(kind, properties, id.as_deref());
+            match answer(case, account, &request) {
+                Ok(answer) => {
+                    let given = answer["PhysicalResourceId"].as_str().unwrap().to_owned();
+                    id.get_or_insert(given);
+                    if answer["Status"] == "FAILED" {
+                        said.push(answer["Reason"].as_str().unwrap().to_owned());
+                    }
+                }
+                Err(silence) => said.push(silence),
+            }
+        }
+    }
+    said
+}
+
+/// The answer, or the reason why a state machine could not give one.
+fn answer(case: &Case<'_>, account: &Account, request: &str) -> Result<Value, String> {
+    wait::until(&format!("an answer to {request}"), PATIENCE, || {
+        if let Some(answer) = case.function.answers.within(request, Duration::from_millis(50)) {
+            return Ok(Seen::Yes(Ok(answer)));
+        }
+        let failed = failed_executions(account, request);
+        Ok(if failed.is_empty() { Seen::NotYet("nothing".into()) } else { Seen::Yes(Err(failed.join("\n"))) })
+    })
+    .unwrap()
+}
+
+/// Causes of executions of this request that ended without an answer.
+fn failed_executions(account: &Account, request: &str) -> Vec<String> {
+    let machines = account.json("states", "ListStateMachines", json!({})).unwrap();
+    let mut causes = Vec::new();
+    for machine in machines["stateMachines"].as_array().into_iter().flatten() {
+        let words = json!({"stateMachineArn": machine["stateMachineArn"], "statusFilter": "FAILED"});
+        let executions = account.json("states", "ListExecutions", words).unwrap();
+        for execution in executions["executions"].as_array().into_iter().flatten() {
+            let words = json!({"executionArn": execution["executionArn"]});
+            let found = account.json("states", "DescribeExecution", words.clone()).unwrap();
+            if found["input"].as_str().unwrap_or_default().contains(request) {
+                let history = account.json("states", "GetExecutionHistory", words).unwrap();
+                causes.push(format!("{} {} {history}", found["error"], found["cause"]));
+            }
+        }
+    }
+    causes
+}
+
+fn check(case: &Case<'_>, profile: Profile, cloud: &Cloud) {
+    let account = cloud.account(profile);
+    let grants = Grants::of(&account, &case.role);
+    assert_eq!(
+        replay(case, &account),
+        Vec::<String>::new(),
+        "{}: the scenario must work with all grants",
+        case.role
+    );
+    let mut checked = 0;
+    for action in grants.actions() {
+        if PLATFORM.iter().any(|(platform, _)| *platform == action) || action == ON_DEADLINE_ONLY {
+            continue;
+        }
+        grants.put(&grants.without(&action));
+        let said = replay(case, &account);
+        grants.put(&grants.document);
+        let named = said.iter().any(|text| text.contains("AccessDenied") && text.contains(action.as_str()));
+        assert!(named, "{}: without {action} nothing named it: {said:#?}", case.role);
+        // What the crippled runs left behind is cleaned up by a whole one.
+        assert_eq!(
+            replay(case, &account),
+            Vec::<String>::new(),
+            "{}: after {action} was given back",
+            case.role
+        );
+        checked += 1;
+    }
+    assert!(checked >= 3, "{}: only {checked} actions were checked", case.role);
+}
+
+fn deployed(cloud: &Cloud) -> [cloud::stacks::Outputs; 3] {
+    let no_wait = [("AccessGrantWaitSeconds", "0")];
+    let warehouse = kit::warehouse(cloud, &no_wait).unwrap();
+    let target = kit::target(cloud, &warehouse, &[SOURCE], &no_wait).unwrap();
+    let source = kit::source(cloud, SOURCE, &target, &no_wait).unwrap();
+    [warehouse, target, source]
+}
+
+#[test]
+fn in_the_source_account_every_grant_is_needed() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let [_, target, source] = deployed(&cloud);
+    let answers = Answers::start();
+    let account = cloud.account(SOURCE);
+    let bucket = source["BucketName"].as_str();
+    let role = |name: &str| account.physical_id("sluice-source", name).unwrap();
+    // The stack's own integration makes room for one of the test's.
+    let own = account.query("redshift", "DescribeIntegrations", &[]).unwrap().text("IntegrationArn").unwrap();
+    account.query("redshift", "DeleteIntegration", &[("IntegrationArn", &own)]).unwrap();
+    wait::until("the integration gone", PATIENCE, || {
+        let left = account.query("redshift", "DescribeIntegrations", &[])?;
+        Ok(if left.all("IntegrationArn").is_empty() { Seen::Yes(()) } else { Seen::NotYet("there".into()) })
+    })
+    .unwrap();
+    let integration = |description: &str| json!({"IntegrationName": "direct", "BucketName": bucket, "TargetArn": target["NamespaceArn"], "Description": description});
+    check(
+        &Case {
+            function: Function::of(&cloud, SOURCE, "sluice-source", "EventIntegrationFunction", &answers),
+            role: role("EventIntegrationRole"),
+            properties: vec![(integration("one"), Some(integration("two")))],
+        },
+        SOURCE,
+        &cloud,
+    );
+    // An empty policy, so that the last statement's removal removes the policy.
+    account.rest("s3", "DELETE", &format!("/{bucket}?policy"), &[], &[]).unwrap();
+    let statement = |action: &str| {
+        json!({"Sid": "Direct", "Effect": "Allow", "Principal": {"AWS": "222222222222"}, "Action": action,
+            "Resource": format!("arn:aws:s3:::{bucket}")})
+    };
+    check(
+        &Case {
+            function: Function::of(&cloud, SOURCE, "sluice-source", "BucketPolicyFunction", &answers),
+            role: role("BucketPolicyRole"),
+            properties: vec![(
+                json!({"BucketName": bucket, "Statements": [statement("s3:ListBucket")]}),
+                Some(json!({"BucketName": bucket, "Statements": [statement("s3:GetBucketLocation")]})),
+            )],
+        },
+        SOURCE,
+        &cloud,
+    );
+}
+
+#[test]
+fn in_the_target_account_every_grant_is_needed() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let [warehouse, target, source] = deployed(&cloud);
+    let mut parameters = kit::SAMPLE_JOB.to_vec();
+    parameters.push(("AccessGrantWaitSeconds", "0"));
+    kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &parameters).unwrap();
+    let answers = Answers::start();
+    let account = cloud.account(TARGET);
+    let cluster = warehouse["ClusterIdentifier"].as_str();
+    let role = |stack: &str, name: &str| account.physical_id(stack, name).unwrap();
+
+    let job = |auto: &str| {
+        json!({"ClusterIdentifier": cluster, "Database": warehouse["Database"], "WarehouseSecretArn": warehouse["SecretArn"],
+            "JobName": "direct", "TableName": "measurements", "Format": "CSV", "SourceBucket": source["BucketName"],
+            "SourcePrefix": "direct/", "CopyRoleArn": target["CopyRoleArn"], "Auto": auto})
+    };
+    check(
+        &Case {
+            function: Function::of(&cloud, TARGET, "sluice-job", "CopyJobFunction", &answers),
+            role: role("sluice-job", "CopyJobRole"),
+            properties: vec![(job("true"), Some(job("false")))],
+        },
+        TARGET,
+        &cloud,
+    );
+    let endpoint = json!({"SecretArn": warehouse["SecretArn"], "ClusterIdentifier": cluster, "Database": warehouse["Database"]});
+    check(
+        &Case {
+            function: Function::of(&cloud, TARGET, "sluice-warehouse", "SecretEndpointFunction", &answers),
+            role: role("sluice-warehouse", "SecretEndpointRole"),
+            properties: vec![(endpoint, None)],
+        },
+        TARGET,
+        &cloud,
+    );
+    account
+        .query("redshift", "DeleteResourcePolicy", &[("ResourceArn", &warehouse["NamespaceArn"])])
+        .unwrap();
+    let sources = |buckets: Value| json!({"ClusterIdentifier": cluster, "SourceAccounts": ["333333333333"], "SourceBuckets": buckets});
+    check(
+        &Case {
+            function: Function::of(&cloud, TARGET, "sluice-target", "ResourcePolicyFunction", &answers),
+            role: role("sluice-target", "ResourcePolicyRole"),
+            properties: vec![(sources(json!(["bucket-a"])), Some(sources(json!(["bucket-a", "bucket-b"]))))],
+        },
+        TARGET,
+        &cloud,
+    );
+    // The role of the stack makes room for the test's own claim on it.
+    account.delete_stack("sluice-job").unwrap();
+    let properties = json!({"ClusterIdentifier": cluster, "RoleArn": target["CopyRoleArn"]});
+    let id = account.physical_id("sluice-target", "CopyRoleAttachment").unwrap_or_default();
+    assert!(id.starts_with("sluice-warehouse-role:"), "{id}");
+    let words = [("ClusterIdentifier", cluster), ("RemoveIamRoles.IamRoleArn.1", &target["CopyRoleArn"])];
+    account.query("redshift", "ModifyClusterIamRoles", &words).unwrap();
+    let tag = id.split(':').nth(1).unwrap();
+    let arn =
+        warehouse["NamespaceArn"].split(":namespace").next().unwrap().to_owned() + ":cluster:" + cluster;
+    let words = [("ResourceName", arn.as_str()), ("TagKeys.TagKey.1", &format!("sluice:copy-role:{tag}"))];
+    account.query("redshift", "DeleteTags", &words).unwrap();
+    wait::until("the role gone", PATIENCE, || {
+        let left = account.query("redshift", "DescribeClusters", &[])?;
+        Ok(if left.all("IamRoleArn").is_empty() { Seen::Yes(()) } else { Seen::NotYet("attached".into()) })
+    })
+    .unwrap();
+    check(
+        &Case {
+            function: Function::of(&cloud, TARGET, "sluice-target", "WarehouseRoleFunction", &answers),
+            role: role("sluice-target", "WarehouseRoleRole"),
+            properties: vec![(properties, None)],
+        },
+        TARGET,
+        &cloud,
+    );
+}

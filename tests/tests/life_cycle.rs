@@ -1,0 +1,139 @@
+//! Stacks through their whole life: created, changed, failed, deleted in either order, deployed again.
+
+#![allow(clippy::unwrap_used)]
+
+use cloud::{Cloud, Error, Options, SOURCE, TARGET, kit};
+
+/// What is left of the kit in both accounts, by name; empty when everything is gone.
+fn leftovers(cloud: &Cloud, namespace: &str, bucket: &str) -> Vec<String> {
+    let (target, source) = (cloud.account(TARGET), cloud.account(SOURCE));
+    let mut left = Vec::new();
+    let integrations = source.query("redshift", "DescribeIntegrations", &[]).unwrap();
+    left.extend(integrations.all("IntegrationArn").iter().map(|one| format!("integration {}", one.value)));
+    let clusters = target.query("redshift", "DescribeClusters", &[]).unwrap();
+    left.extend(clusters.all("IamRoleArn").iter().map(|one| format!("role {}", one.value)));
+    left.extend(
+        clusters
+            .all("Key")
+            .iter()
+            .filter(|key| key.value.starts_with("sluice:"))
+            .map(|key| key.value.clone()),
+    );
+    if let Ok(policy) = target.query("redshift", "GetResourcePolicy", &[("ResourceArn", namespace)]) {
+        left.extend(
+            policy.text("Policy").filter(|text| text.contains("Sluice")).map(|text| format!("policy {text}")),
+        );
+    }
+    left.extend(source.bucket_policy(bucket).unwrap().map(|policy| format!("bucket policy {policy}")));
+    left
+}
+
+#[test]
+fn stacks_are_created_changed_and_deleted_and_nothing_is_left() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let warehouse = kit::warehouse(&cloud, &[]).unwrap();
+    let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
+    let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
+    let stacks = (&warehouse, &target, &source);
+    kit::job(&cloud, "sluice-job", stacks, &kit::SAMPLE_JOB).unwrap();
+    let database = kit::database(&cloud, &warehouse);
+    let jobs = |sql: &str| database.query(sql).unwrap().rows;
+    let auto = "SELECT is_auto FROM sys_copy_job";
+    assert_eq!(jobs(auto), [[Some("1".to_owned())]]);
+
+    // AUTO changes in place.
+    let before = cloud.account(TARGET).physical_id("sluice-job", "CopyJob").unwrap();
+    let mut parameters = kit::SAMPLE_JOB.to_vec();
+    parameters.push(("Auto", "false"));
+    kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap();
+    assert_eq!(jobs(auto), [[Some("0".to_owned())]]);
+    assert_eq!(cloud.account(TARGET).physical_id("sluice-job", "CopyJob").unwrap(), before);
+
+    // Anything else is refused with a way to go about it, and rolled back to what was.
+    parameters.push(("SourcePrefix", "elsewhere/"));
+    let refused = kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap_err();
+    let Error::Stack { status, reason, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(status, "UPDATE_ROLLBACK_COMPLETE");
+    assert!(reason.contains("only `Auto` can be changed"), "{reason}");
+    assert_eq!(jobs(auto), [[Some("0".to_owned())]]);
+
+    // The target's account first: the source can still be deleted.
+    cloud.account(TARGET).delete_stack("sluice-job").unwrap();
+    assert_eq!(jobs("SELECT job_name FROM sys_copy_job"), Vec::<Vec<Option<String>>>::new());
+    cloud.account(TARGET).delete_stack("sluice-target").unwrap();
+    // Deployed again while the source stays: the integration's stack needs no hand.
+    let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
+    let again = kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB);
+    assert!(again.is_ok(), "{again:?}");
+    cloud.account(TARGET).delete_stack("sluice-job").unwrap();
+    cloud.account(TARGET).delete_stack("sluice-target").unwrap();
+    cloud.account(SOURCE).delete_stack("sluice-source").unwrap();
+    let left = leftovers(&cloud, &warehouse["NamespaceArn"], &source["BucketName"]);
+    assert_eq!(left, Vec::<String>::new());
+
+    // The warehouse's secret was ours to make; it goes with its stack.
+    cloud.account(TARGET).delete_stack("sluice-warehouse").unwrap();
+    cloud.account(TARGET).delete_stack("sluice-network").unwrap();
+}
+
+#[test]
+fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let warehouse = kit::warehouse(&cloud, &[]).unwrap();
+    let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
+    let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
+    let stacks = (&warehouse, &target, &source);
+
+    // A role that is attached but may not read: the table that this very request made is dropped again.
+    let account = cloud.account(TARGET);
+    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"redshift.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    let words = [("RoleName", "cannot-read"), ("AssumeRolePolicyDocument", trust)];
+    let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
+    let cluster = warehouse["ClusterIdentifier"].as_str();
+    let words = [("ClusterIdentifier", cluster), ("AddIamRoles.IamRoleArn.1", &role)];
+    account.query("redshift", "ModifyClusterIamRoles", &words).unwrap();
+    cloud::wait::until("the role in sync", end_to_end::PATIENCE, || {
+        let found = account.query("redshift", "DescribeClusters", &[])?;
+        let in_sync = found.all("ApplyStatus").iter().all(|status| status.value == "in-sync");
+        Ok(if in_sync { cloud::wait::Seen::Yes(()) } else { cloud::wait::Seen::NotYet("adding".into()) })
+    })
+    .unwrap();
+    let mut parameters = kit::SAMPLE_JOB.to_vec();
+    parameters.push(("CopyRoleArn", &role));
+    let refused = kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap_err();
+    let Error::Stack { reason, .. } = &refused else { panic!("{refused}") };
+    assert!(reason.contains("property `CopyRoleArn`") && reason.contains("cannot read bucket"), "{reason}");
+    let database = kit::database(&cloud, &warehouse);
+    let tables =
+        database.query("SELECT table_name FROM information_schema.tables WHERE table_name = 'measurements'");
+    assert_eq!(tables.unwrap().rows, Vec::<Vec<Option<String>>>::new());
+    account.delete_stack("sluice-job").unwrap();
+
+    // A job on a paused cluster cannot be dropped; the stack says how to go on, and then it goes.
+    kit::job(&cloud, "sluice-job", stacks, &kit::SAMPLE_JOB).unwrap();
+    let words = [("ClusterIdentifier", cluster)];
+    account.query("redshift", "PauseCluster", &words).unwrap();
+    let status = |wanted: &str| {
+        cloud::wait::until(&format!("the cluster {wanted}"), end_to_end::PATIENCE, || {
+            let found = account.query("redshift", "DescribeClusters", &words)?;
+            let status = found.text("ClusterStatus").unwrap_or_default();
+            Ok(if status == wanted { cloud::wait::Seen::Yes(()) } else { cloud::wait::Seen::NotYet(status) })
+        })
+        .unwrap();
+    };
+    status("paused");
+    let refused = account.delete_stack("sluice-job").unwrap_err();
+    let Error::Stack { status: end, reason, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(end, "DELETE_FAILED");
+    assert!(
+        reason.contains(&format!("aws redshift resume-cluster --cluster-identifier {cluster}")),
+        "{reason}"
+    );
+    account.query("redshift", "ResumeCluster", &words).unwrap();
+    status("available");
+    account.delete_stack("sluice-job").unwrap();
+    assert_eq!(
+        database.query("SELECT job_name FROM sys_copy_job").unwrap().rows,
+        Vec::<Vec<Option<String>>>::new()
+    );
+}
