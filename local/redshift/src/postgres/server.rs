@@ -72,7 +72,7 @@ impl PostgresKit {
     fn make_template(&self, catalog: &str) -> Result<(), PostgresError> {
         let template = self.folder.join("template");
         let mut initdb = self.binaries.command("initdb", false);
-        initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust"]);
+        initdb.args(["--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--auth=trust"]);
         initdb.arg(format!("--username={SYSTEM_USER}")).arg("--pgdata").arg(&template);
         run(initdb, "initdb")?;
         // In single-user mode no server has to be started: one statement a line unless `-j` joins them up to an empty line.

@@ -153,8 +153,8 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         control::check_password("adminUserPassword", password).map_err(as_validation)?;
     }
     let roles = strings(input, "iamRoles");
-    for role in roles.iter().flatten() {
-        app.demand_pass_role(caller, role).await?;
+    for role in new_roles(app, &key, roles.as_deref().unwrap_or_default())? {
+        app.demand_pass_role(caller, &role).await?;
     }
     let (answer, id) = {
         let mut world = app.world();
@@ -183,6 +183,18 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         });
     }
     Ok(answer)
+}
+
+/// The roles of a list that the namespace does not have yet. Whether AWS asks for `iam:PassRole` on those that stay is not
+/// documented.
+fn new_roles(app: &App, key: &(Place, String), wanted: &[String]) -> Result<Vec<String>, ApiError> {
+    let world = app.world();
+    let namespace = world.namespaces.get(key).ok_or_else(|| not_found("namespace", &key.1))?;
+    let has = |arn: &String| {
+        let warehouse = world.warehouses.get(&namespace.namespace_id);
+        warehouse.is_some_and(|known| known.roles.iter().any(|role| role.arn == *arn && !role.removing))
+    };
+    Ok(wanted.iter().filter(|arn| !has(arn)).cloned().collect())
 }
 
 /// UpdateNamespace gives the whole list.
