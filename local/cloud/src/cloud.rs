@@ -237,6 +237,8 @@ impl Starting {
             .env("IOT_MTLS_ENABLED", "0")
             .env("LAMBDA_EXECUTOR", "local")
             .env("AWS_ENDPOINT_URL", &endpoint)
+            // A wait of a state machine is there for AWS's pace: fifteen seconds become less than one.
+            .env("SFN_WAIT_SCALE", "0.05")
             .env("MINISTACK_REGION", &options.region)
             .env("SLUICE_REDSHIFT_URL", &redshift_endpoint)
             .env("HOME", &self.directory);

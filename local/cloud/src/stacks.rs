@@ -129,7 +129,13 @@ impl Account {
         };
         // By id, a deleted stack can still be described.
         let id = found.text("StackId").unwrap_or_else(|| stack.to_owned());
+        let before = self.stack_events(&id)?.len();
         self.query("cloudformation", "DeleteStack", &[("StackName", stack)])?;
+        // The call returns before the deletion begins: until then the status is that of the last operation.
+        wait::until(&format!("the deletion of stack {stack} to begin"), DEADLINE, || {
+            let begun = self.stack_events(&id)?.len() > before;
+            Ok(if begun { Seen::Yes(()) } else { Seen::NotYet("no new event".into()) })
+        })?;
         self.wait_for_stack(&id, "DELETE_COMPLETE")
     }
 

@@ -16,7 +16,7 @@ use cloud::{
     wait::{self, Seen},
     workspace,
 };
-use progress::step;
+use progress::{step, write};
 
 use crate::{stop_on_signals, table};
 
@@ -32,11 +32,11 @@ pub(crate) fn run() -> Result<(), Error> {
     match demo.run() {
         Ok(()) => {
             fs::remove_dir_all(&demo.folder).map_err(io(format!("remove {}", demo.folder.display())))?;
-            println!("\nEverything above ran on this machine in {} s.", started.elapsed().as_secs());
+            write(&format!("\nEverything above ran on this machine in {} s.\n", started.elapsed().as_secs()));
             Ok(())
         }
         Err(error) => {
-            println!("\nThe logs are in {}", demo.folder.display());
+            write(&format!("\nThe logs are in {}\n", demo.folder.display()));
             Err(error)
         }
     }
@@ -49,7 +49,10 @@ struct Demo {
 
 impl Demo {
     fn run(&self) -> Result<(), Error> {
-        println!("\nSluice: files flow from account {} into account {}\n", SOURCE.account, TARGET.account);
+        write(&format!(
+            "\nSluice: files flow from account {} into account {}\n\n",
+            SOURCE.account, TARGET.account
+        ));
         let options = Options { logs: Some(self.folder.clone()), ..Options::default() };
         let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
         stop_on_signals(cloud.stopper())?;
@@ -78,15 +81,15 @@ impl Demo {
             let rows: Vec<_> =
                 outputs[stack].iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
             let title = format!("Outputs of sluice-{stack} in account {}", profile.account);
-            print!("{}", table::render(&title, &["output", "value"], &rows));
+            write(&table::render(&title, &["output", "value"], &rows));
         }
         loading.print_integration()?;
-        loading.print("Copy job (SYS_COPY_JOB)", JOB)?;
+        loading.print("Copy job (SYS_COPY_JOB, SVV_COPY_JOB_INTEGRATIONS)", JOB)?;
         loading.print("Files (SYS_COPY_JOB_DETAIL)", FILES)?;
         let rows = loading.print("Rows of public.measurements", ROWS)?;
         loading.expect_rows(&rows, 10)?;
 
-        println!("\nA file with a malformed row\n");
+        write("\nA file with a malformed row\n\n");
         step("upload malformed.csv", || self.upload(&cloud, &loading.bucket, "malformed.csv"))?;
         step("wait for Redshift to refuse it", || loading.wait_for_state("malformed.csv", "E"))?;
         loading.print("Files (SYS_COPY_JOB_DETAIL)", FILES)?;
@@ -95,7 +98,7 @@ impl Demo {
             return Err(loading.unexpected("an error for malformed.csv in SYS_LOAD_ERROR_DETAIL", "none"));
         }
         loading.wait_for_rows(10)?;
-        println!("\nThe table still has its ten rows: a file is loaded whole or not at all.");
+        write("\nThe table still has its ten rows: a file is loaded whole or not at all.\n");
         cloud.check()
     }
 
@@ -106,7 +109,8 @@ impl Demo {
     }
 }
 
-const JOB: &str = "SELECT job_id, job_name, is_auto FROM sys_copy_job";
+const JOB: &str = "SELECT j.job_id, j.job_name, j.is_auto, i.bucket, i.channel_state FROM sys_copy_job j \
+                   LEFT JOIN svv_copy_job_integrations i ON i.job_name = j.job_name";
 const FILES: &str = "SELECT file_name, file_size, status, CASE status WHEN 'I' THEN 'loaded' WHEN 'E' THEN 'error' \
                      WHEN 'P' THEN 'pending' ELSE 'unknown' END AS meaning FROM sys_copy_job_detail ORDER BY enqueue_time, file_name";
 const ROWS: &str = "SELECT id, name, value, \"timestamp\" FROM public.measurements ORDER BY id";
@@ -173,14 +177,15 @@ impl<'a> Loading<'a> {
         )?;
         let field = |name| answer.text(name).unwrap_or_default();
         let status = field("Status");
-        let row = vec![field("IntegrationName"), status.clone(), field("SourceArn"), field("TargetArn")];
-        print!("{}", table::render("Integration", &["name", "status", "source", "target"], &[row]));
+        let rows = ["IntegrationName", "Status", "SourceArn", "TargetArn", "CreateTime"]
+            .map(|name| vec![name.to_owned(), field(name)]);
+        write(&table::render("Integration (DescribeIntegrations)", &["member", "value"], &rows));
         if status == "active" { Ok(()) } else { Err(self.unexpected("an active integration", &status)) }
     }
 
     fn print(&self, title: &str, sql: &str) -> Result<Rows, Error> {
         let found = self.database.query(sql)?;
-        print!("{}", table::of_query(title, &found));
+        write(&table::of_query(title, &found));
         Ok(found)
     }
 

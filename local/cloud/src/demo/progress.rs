@@ -42,8 +42,8 @@ pub(crate) fn step<T, E>(what: &str, work: impl FnOnce() -> Result<T, E>) -> Res
     outcome
 }
 
-/// Progress is worth nothing to a reader that has gone away, so a failure to write it is not one of the demo.
-fn write(text: &str) {
+/// Prints. A reader that has gone away is no failure of the demo.
+pub(crate) fn write(text: &str) {
     let mut output = io::stdout().lock();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
