@@ -96,7 +96,7 @@ async fn work(
         for pending in jobs::pending(client, None).await? {
             let world_allows = app.world().integrations.iter().any(|known| {
                 known.namespace_id == namespace_id
-                    && known.bucket == pending.bucket
+                    && known.bucket == pending.object.bucket
                     && known.status == IntegrationStatus::Active
             });
             if world_allows {

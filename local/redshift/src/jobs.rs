@@ -251,9 +251,8 @@ pub(crate) struct Place<'a> {
 /// A file that waits for its job.
 pub(crate) struct Pending {
     job: Job,
-    object: Object,
-    /// The bucket of the job.
-    pub(crate) bucket: String,
+    /// The file.
+    pub(crate) object: Object,
 }
 
 /// The files that wait, oldest first: of one job, or of every job with AUTO ON.
@@ -277,8 +276,7 @@ pub(crate) async fn pending(
             owner: row.get(3),
             copy_text: row.get(4),
         },
-        object: Object { key: row.get(5), size: row.get(6) },
-        bucket: row.get(7),
+        object: Object { key: row.get(5), size: row.get(6), bucket: row.get(7) },
     };
     Ok(rows.iter().map(one).collect())
 }
@@ -290,13 +288,13 @@ pub(crate) async fn run_file(place: &Place<'_>, system: &Client, pending: &Pendi
     system
         .execute(
             "UPDATE sluice_sys.copy_job_detail SET status = $4 WHERE job_id = $1 AND bucket = $2 AND key = $3",
-            &[&pending.job.id, &pending.bucket, &pending.object.key, &status],
+            &[&pending.job.id, &pending.object.bucket, &pending.object.key, &status],
         )
         .await
         .map_err(|error| sql_error(&error))?;
     if let Err(error) = &result {
         let Job { id, name, owner_id, .. } = &pending.job;
-        let message = format!("s3://{}/{}: {error}", pending.bucket, pending.object.key);
+        let message = format!("s3://{}/{}: {error}", pending.object.bucket, pending.object.key);
         system
             .execute(
                 "INSERT INTO sluice_sys.copy_job_info (job_id, job_name, owner_id, message) VALUES ($1, $2, $3, $4)",

@@ -165,6 +165,21 @@ pub struct Cluster {
     pub settings: BTreeMap<String, String>,
     /// Security groups of the VPC.
     pub security_groups: Vec<String>,
+    /// Audit logging, if it is on.
+    pub logging: Option<Logging>,
+}
+
+/// Where audit logs would go.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    /// `s3` or `cloudwatch`.
+    pub destination: String,
+    /// Bucket.
+    pub bucket: Option<String>,
+    /// Key prefix.
+    pub prefix: Option<String>,
+    /// Kinds of logs.
+    pub exports: Vec<String>,
 }
 
 /// A Serverless namespace.

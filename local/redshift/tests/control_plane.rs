@@ -195,6 +195,35 @@ async fn tags_of_a_cluster_and_of_a_namespace_are_set_listed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn audit_logging_needs_a_bucket_whose_policy_lets_redshift_write() {
+    let local = Local::start().await;
+    local.cluster().await;
+    let name = ("ClusterIdentifier", "c1");
+    let enable =
+        async |parameters: &[(&str, &str)]| local.redshift(TARGET, "EnableLogging", parameters).await;
+    let s3 = [name, ("BucketName", "logs"), ("S3KeyPrefix", "redshift/")];
+    assert_eq!(enable(&s3).await.code(), "BucketNotFoundFault");
+    local.gateway.bucket("logs", TARGET);
+    let refused = enable(&s3).await;
+    assert_eq!(refused.code(), "InsufficientS3BucketPolicyFault");
+    assert!(refused.body.contains("s3:GetBucketAcl"), "{}", refused.body);
+    let policy = json!({"Statement": [{"Effect": "Allow", "Principal": {"Service": "redshift.amazonaws.com"},
+        "Action": ["s3:GetBucketAcl", "s3:PutObject"], "Resource": "*"}]});
+    local.gateway.state().buckets.get_mut("logs").expect("the bucket").policy = Some(policy.to_string());
+    enable(&s3).await.ok();
+    let status = local.redshift(TARGET, "DescribeLoggingStatus", &[name]).await.ok();
+    assert_eq!(
+        (status.text("LoggingEnabled").as_deref(), status.text("BucketName").as_deref()),
+        (Some("true"), Some("logs"))
+    );
+    assert_eq!(enable(&[name, ("LogDestinationType", "cloudwatch")]).await.code(), "InvalidParameterValue");
+    enable(&[name, ("LogDestinationType", "cloudwatch"), ("LogExports.member.1", "userlog")]).await.ok();
+    local.redshift(TARGET, "DisableLogging", &[name]).await.ok();
+    let status = local.redshift(TARGET, "DescribeLoggingStatus", &[name]).await.ok();
+    assert_eq!(status.text("LoggingEnabled").as_deref(), Some("false"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn subnet_groups_and_parameter_groups_are_kept_and_not_deleted_while_in_use() {
     let local = Local::start().await;
     let subnets = [

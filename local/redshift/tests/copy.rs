@@ -131,6 +131,24 @@ async fn one_bad_row_refuses_the_load_unless_maxerror_allows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_names_the_files_and_a_mandatory_one_must_be_there() {
+    let local = Local::start().await;
+    ready(&local).await;
+    local.gateway.object("files-a", "in/1", b"1,a,1\n".to_vec());
+    local.gateway.object("files-a", "in/10", b"10,a,1\n".to_vec());
+    let manifest = |mandatory: bool| {
+        let entries = json!([{"url": "s3://files-a/in/1", "mandatory": true}, {"url": "s3://files-a/in/2", "mandatory": mandatory}]);
+        json!({"entries": entries}).to_string().into_bytes()
+    };
+    local.gateway.object("files-a", "manifest", manifest(true));
+    let error = local.sql_error(&copy("manifest", "CSV MANIFEST")).await;
+    assert!(error.contains("mandatory entry s3://files-a/in/2 not found"), "{error}");
+    local.gateway.object("files-a", "manifest", manifest(false));
+    local.sql(&copy("manifest", "CSV MANIFEST")).await;
+    assert_eq!(local.rows("SELECT id FROM sales").await, [["1"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn noload_checks_the_files_and_loads_nothing() {
     let local = Local::start().await;
     ready(&local).await;

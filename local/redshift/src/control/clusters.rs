@@ -143,6 +143,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, params: &Params) -> 
         pending_password: false,
         settings: kept(params),
         security_groups: params.list("VpcSecurityGroupIds", "VpcSecurityGroupId"),
+        logging: None,
     };
     let response = {
         let mut world = app.world();

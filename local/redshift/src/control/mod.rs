@@ -6,6 +6,7 @@ mod groups;
 mod integration_rules;
 mod integrations;
 mod life;
+mod logging;
 mod passwords;
 mod policy;
 mod roles;
@@ -51,6 +52,9 @@ async fn dispatch(app: &Arc<App>, caller: &Caller, params: &Params) -> Result<Re
         "DescribeClusterParameterGroups" => groups::describe_parameter_groups(app, caller, params),
         "DescribeClusterParameters" => groups::describe_parameters(app, caller, params),
         "DeleteClusterParameterGroup" => groups::delete_parameter_group(app, caller, params),
+        "EnableLogging" => logging::enable(app, caller, params).await,
+        "DisableLogging" => logging::disable(app, caller, params),
+        "DescribeLoggingStatus" => logging::describe(app, caller, params),
         "PutResourcePolicy" => policy::put(app, caller, params).await,
         "GetResourcePolicy" => policy::get(app, caller, params),
         "DeleteResourcePolicy" => policy::delete(app, caller, params).await,

@@ -49,7 +49,8 @@ pub(crate) struct RowError {
 pub(crate) async fn copy(session: &Session, copy: &CopyStatement) -> Result<Outcome, SqlError> {
     let reader = s3::Reader::new(session, copy).await?;
     if copy.options.has("MANIFEST") {
-        return Err(SqlError::not_imitated("MANIFEST"));
+        let objects = reader.manifest().await?;
+        return load(session, copy, &reader, &objects, 0).await;
     }
     let objects = reader.list().await?;
     if objects.is_empty() {
@@ -94,7 +95,7 @@ async fn load(
     };
     let mut sources = Vec::new();
     for object in objects {
-        let bytes = match reader.get(&object.key).await {
+        let bytes = match reader.get(object).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 record.finish("aborted", objects, 0, 0, &[]).await?;
@@ -138,7 +139,7 @@ async fn load(
         }
     }
     for (number, error) in &errors {
-        record.error(&sources[*number].object.name(&copy.bucket), error, &table).await?;
+        record.error(&sources[*number].object.name(), error, &table).await?;
     }
     if too_many(&errors) {
         record.finish("aborted", objects, 0, errors.len(), &[]).await?;
@@ -156,7 +157,7 @@ async fn load(
         .iter()
         .enumerate()
         .map(|(number, source)| FileLoaded {
-            name: source.object.name(&copy.bucket),
+            name: source.object.name(),
             lines: source.rows.len(),
             errors: errors.iter().filter(|(of, _)| *of == number).count(),
         })

@@ -1,6 +1,7 @@
 //! Reading from S3 with the role of the COPY.
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::arn;
@@ -12,6 +13,8 @@ use crate::sql::{CopyStatement, Role, SqlError};
 /// An object to load.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
+    /// Bucket.
+    pub(crate) bucket: String,
     /// Key.
     pub(crate) key: String,
     /// Bytes.
@@ -20,9 +23,21 @@ pub(crate) struct Object {
 
 impl Object {
     /// As the system views name it.
-    pub(super) fn name(&self, bucket: &str) -> String {
-        format!("s3://{bucket}/{}", self.key)
+    pub(super) fn name(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
     }
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    url: String,
+    #[serde(default)]
+    mandatory: bool,
 }
 
 /// Reads objects as the role.
@@ -76,10 +91,14 @@ impl<'a> Reader<'a> {
 
     /// Every object below the prefix.
     pub(super) async fn list(&self) -> Result<Vec<Object>, SqlError> {
+        self.list_below(&self.copy.bucket, &self.copy.prefix).await
+    }
+
+    async fn list_below(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, SqlError> {
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {
-            let mut query = vec![("list-type", "2"), ("prefix", self.copy.prefix.as_str())];
+            let mut query = vec![("list-type", "2"), ("prefix", prefix)];
             if let Some(token) = &token {
                 query.push(("continuation-token", token));
             }
@@ -87,13 +106,13 @@ impl<'a> Reader<'a> {
                 .session
                 .app
                 .gateway
-                .s3_get(&self.region, &self.credentials, &self.copy.bucket, "", &query)
+                .s3_get(&self.region, &self.credentials, bucket, "", &query)
                 .await
                 .map_err(s3_error)?;
             let xml = String::from_utf8_lossy(&answer);
             let sizes = xml_texts(&xml, "Size");
             for (key, size) in xml_texts(&xml, "Key").into_iter().zip(sizes) {
-                found.push(Object { key, size: size.parse().unwrap_or(0) });
+                found.push(Object { bucket: bucket.to_owned(), key, size: size.parse().unwrap_or(0) });
             }
             token = xml_text(&xml, "NextContinuationToken");
             if token.is_none() {
@@ -102,9 +121,36 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One object of the bucket.
-    pub(super) async fn get(&self, key: &str) -> Result<Bytes, SqlError> {
-        self.read(&self.copy.bucket, key).await
+    /// The objects that a manifest lists [D: Using a manifest to specify data files]. One that is not there is an error if it
+    /// is `mandatory`, and left out otherwise.
+    pub(super) async fn manifest(&self) -> Result<Vec<Object>, SqlError> {
+        let bytes = self.read(&self.copy.bucket, &self.copy.prefix).await?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
+            SqlError::new(format!("the manifest {} is not valid: {error}", self.copy.prefix))
+        })?;
+        let mut found = Vec::new();
+        for Entry { url, mandatory } in manifest.entries {
+            let (bucket, key) =
+                url.strip_prefix("s3://").and_then(|path| path.split_once('/')).ok_or_else(|| {
+                    SqlError::new(format!("the manifest names {url:?}, which is not s3://bucket/key"))
+                })?;
+            let listed = self.list_below(bucket, key).await?;
+            match listed.into_iter().find(|object| object.key == key) {
+                Some(object) => found.push(object),
+                None if mandatory => {
+                    return Err(SqlError::new(format!(
+                        "Problem reading manifest file - mandatory entry {url} not found"
+                    )));
+                }
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// One object.
+    pub(super) async fn get(&self, object: &Object) -> Result<Bytes, SqlError> {
+        self.read(&object.bucket, &object.key).await
     }
 
     /// An object by its `s3://` path.
