@@ -112,9 +112,12 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
             "CreateInboundIntegration",
         ],
     );
-    let queue = account.json("sqs", "CreateQueue", json!({"QueueName": "taken"})).unwrap();
     let arn = format!("arn:aws:sqs:{}:{}:taken", cloud.region(), SOURCE.account);
-    assert!(queue["QueueUrl"].is_string());
+    let open = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage", "Resource": arn}]});
+    account
+        .json("sqs", "CreateQueue", json!({"QueueName": "taken", "Attributes": {"Policy": open.to_string()}}))
+        .unwrap();
     let taken = format!(
         "<NotificationConfiguration><QueueConfiguration><Id>mine</Id><Queue>{arn}</Queue><Event>s3:ObjectCreated:*</Event></QueueConfiguration></NotificationConfiguration>"
     );

@@ -131,7 +131,8 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
     );
     account.query("redshift", "ResumeCluster", &words).unwrap();
     status("available");
-    account.delete_stack("sluice-job").unwrap();
+    let gone = account.delete_stack("sluice-job");
+    assert!(gone.is_ok(), "{gone:?}: {:#?}", account.stack_events("sluice-job"));
     assert_eq!(
         database.query("SELECT job_name FROM sys_copy_job").unwrap().rows,
         Vec::<Vec<Option<String>>>::new()

@@ -47,19 +47,24 @@ impl Failure {
 
     /// The sentence and its causes, outermost first, each separated by a colon.
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = self.source.as_deref().map(|e| e as &dyn Error);
-        while let Some(error) = cause {
-            let layer = error.to_string();
-            // Some libraries repeat their cause's text in their own; a reader needs it once.
-            if !layer.is_empty() && !text.ends_with(&layer) {
-                text.push_str(": ");
-                text.push_str(&layer);
-            }
-            cause = error.source();
-        }
-        text
+        chain(self)
     }
+}
+
+/// An error and its causes, outermost first, separated by colons. Some libraries repeat their cause's text in their own;
+/// a reader needs it once.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let layer = inner.to_string();
+        if !layer.is_empty() && !text.ends_with(&layer) {
+            text.push_str(": ");
+            text.push_str(&layer);
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 impl fmt::Display for Failure {

@@ -11,6 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
+use crate::failure::chain;
 use crate::secret::ResponseUrl;
 
 /// Why an answer did not arrive. Never holds the URL.
@@ -122,14 +123,4 @@ fn is_final(status: StatusCode) -> bool {
     const AGAIN: [StatusCode; 3] =
         [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
     status.is_client_error() && !AGAIN.contains(&status)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

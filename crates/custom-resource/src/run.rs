@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::FutureExt;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
-use crate::failure::Failure;
-use crate::handler::Handler;
+use crate::failure::{Failure, chain};
+use crate::handler::{Handler, HandlerError};
 use crate::provider::Provider;
 use crate::wait::Waits;
 
@@ -71,9 +71,18 @@ where
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);
-        handler.handle(event.payload, deadline).await.map_err(Error::from)
+        handler.handle(event.payload, deadline).await.map_err(|error| diagnostic(&error))
     }))
     .await
+}
+
+/// What Lambda and a state machine see of a failed invocation: a name that stays, and the whole chain of causes.
+fn diagnostic(error: &HandlerError) -> Diagnostic {
+    let name = match error {
+        HandlerError::NotARequest => "NotARequest",
+        HandlerError::NotDelivered(_) => "AnswerNotDelivered",
+    };
+    Diagnostic { error_type: name.to_owned(), error_message: chain(error) }
 }
 
 /// What came of the start, whatever happened in it.
