@@ -16,7 +16,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLOUD := $(TARGET_DIR)/debug/sluice-cloud
 # What is not a function.
 NOT_DEPLOYED := --exclude cloud --exclude sluice-redshift --exclude end-to-end
-PYTHON_TESTS := local/ministack/tests
+PYTHON_TESTS := local/ministack/tests scripts/tests
 
 ##@ Two commands to start with
 
@@ -25,7 +25,7 @@ demo: local ## Deploy both accounts to a local cloud, load files, show what arri
 	@$(CLOUD) demo
 
 .PHONY: test
-test: local ## All tests: Python extension, then Rust, unit to end-to-end
+test: setup build ## All tests: Python extension, then Rust, unit to end-to-end
 	$(CLOUD) exec gateway-tests python -m pytest --quiet $(PYTHON_TESTS)
 	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
 
@@ -52,11 +52,15 @@ build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_6
 	  $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --workspace $(NOT_DEPLOYED) $(CARGOFLAGS)
 
 .PHONY: lint
-lint: launcher ## Formatting, clippy, template checks
+lint: validate ## Formatting, clippy, and what validate checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked $(CARGOFLAGS) -- --deny warnings
+
+.PHONY: validate
+validate: launcher ## Templates against cfn-lint and our rules, shell scripts
 	$(CLOUD) exec sam cfn-lint --non-zero-exit-code warning templates/*.yaml
-	$(if $(shell command -v shellcheck),shellcheck scripts/deploy .ci/run,@echo "shellcheck is not installed: skipped")
+	policies/check
+	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy policies/check .ci/run
 
 .PHONY: deny
 deny: launcher ## Advisories, licences and sources of the dependencies (installs cargo-deny, minutes)
