@@ -258,10 +258,10 @@ fn zip_function(bootstrap: &[u8]) -> std::io::Result<Vec<u8>> {
 
 /// Why the last operation failed: the first resource that failed of its own.
 pub(crate) fn first_failure(events: &[Event]) -> Option<String> {
-    let started = |event: &Event| {
-        event.status.ends_with("_IN_PROGRESS")
-            && (event.reason.contains("User Initiated") || event.reason.contains("User initiated"))
-    };
+    // The first event of all is the stack's own.
+    let stack = events.first().map(|event| event.resource.as_str());
+    let begins = ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"];
+    let started = |event: &Event| Some(event.resource.as_str()) == stack && begins.contains(&event.status.as_str());
     let start = events.iter().rposition(started).unwrap_or(0);
     let own = |event: &&Event| event.status.ends_with("_FAILED") && !event.reason.contains("cancelled");
     let event = events.get(start..)?.iter().find(own)?;

@@ -12,6 +12,7 @@ from . import (
     cfn_secrets,
     control,
     custom_resources,
+    deletion,
     events,
     forwarding,
     holds,
@@ -27,7 +28,7 @@ from . import (
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
-    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources, cfn_redshift, cfn_network, cfn_secrets,
+    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources, deletion, cfn_redshift, cfn_network, cfn_secrets,
     holds, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, events)

@@ -153,6 +153,23 @@ def test_a_delete_that_fails_leaves_the_stack_in_delete_failed_and_is_sent_again
         assert stack.settled()["StackStatus"] == "DELETE_COMPLETE"
 
 
+def test_a_failed_delete_keeps_what_the_resource_depends_on_and_nothing_else(gateway: Gateway, provider: str) -> None:
+    found = template(provider, Id="one", Delete="fail")
+    found["Resources"] |= {"Needed": {"Type": "AWS::SNS::Topic"}, "Needing": {"Type": "AWS::SNS::Topic", "DependsOn": "Thing"}}
+    found["Resources"]["Thing"]["DependsOn"] = "Needed"
+    with Stack(gateway, "gw-cr-kept") as stack:
+        stack.create(found)
+        assert stack.delete() == "DELETE_FAILED"
+        left = stack.client.describe_stack_resources(StackName=stack.name)["StackResources"]
+        assert sorted(one["LogicalResourceId"] for one in left) == ["Needed", "Thing"]
+        failed = [one for one in stack.client.describe_stack_events(StackName=stack.name)["StackEvents"]
+                  if one["ResourceStatus"] == "DELETE_FAILED"]
+        assert {one["LogicalResourceId"] for one in failed} == {"Thing", stack.name}
+        assert any("failed to delete: [Thing]." in one.get("ResourceStatusReason", "") for one in failed)
+        stack.client.delete_stack(StackName=stack.name, RetainResources=["Thing"])
+        assert stack.settled()["StackStatus"] == "DELETE_COMPLETE"
+
+
 def test_a_function_that_crashes_is_tried_again(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-crash") as stack:
         assert stack.create(template(provider, Create="crash-once"))["StackStatus"] == "CREATE_COMPLETE"
