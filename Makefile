@@ -26,7 +26,7 @@ demo: local ## Deploy both accounts to a local cloud, load files, show what arri
 
 .PHONY: test
 test: setup build ## All tests: Python extension, then Rust, unit to end-to-end
-	$(CLOUD) exec gateway-tests python -m pytest --quiet $(PYTHON_TESTS)
+	$(CLOUD) exec gateway-tests env PYTHONPATH=local/ministack python -m pytest --quiet -p no:cacheprovider $(PYTHON_TESTS)
 	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
 
 .PHONY: bench
