@@ -233,7 +233,7 @@ fn wake(app: &App, namespace_id: &str) {
 
 /// The databases of users.
 pub(crate) async fn databases(server: &Server) -> Result<Vec<String>, tokio_postgres::Error> {
-    let client = server.connect("template1", &Login::system()).await?;
+    let client = server.connect("postgres", &Login::system()).await?;
     let names =
         "SELECT datname::text FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY 1";
     Ok(client.query(names, &[]).await?.iter().map(|row| row.get(0)).collect())
@@ -283,6 +283,21 @@ pub(crate) async fn pending(
 
 /// Loads one file as the job's owner. Whatever the outcome, the file is not tried again.
 pub(crate) async fn run_file(place: &Place<'_>, system: &Client, pending: &Pending) -> Result<(), SqlError> {
+    // The worker and COPY JOB RUN may both have seen the file: one at a time, and only while it waits.
+    let turn =
+        place.app.world().warehouses.get(place.namespace_id).map(|warehouse| Arc::clone(&warehouse.loading));
+    let Some(turn) = turn else { return Ok(()) };
+    let _turn = turn.lock().await;
+    let waiting = system
+        .query_opt(
+            "SELECT 1 FROM sluice_sys.copy_job_detail WHERE job_id = $1 AND bucket = $2 AND key = $3 AND status = 'P'",
+            &[&pending.job.id, &pending.object.bucket, &pending.object.key],
+        )
+        .await
+        .map_err(|error| sql_error(&error))?;
+    if waiting.is_none() {
+        return Ok(());
+    }
     let result = load_file(place, pending).await;
     let status = if result.is_ok() { "I" } else { "E" };
     system

@@ -81,6 +81,8 @@ pub struct Warehouse {
     pub events: VecDeque<S3Event>,
     /// Wakes the worker that loads files.
     pub wake: Arc<tokio::sync::Notify>,
+    /// Held while a job loads a file.
+    pub loading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// An IAM role on its way to, on, or off a warehouse.

@@ -337,6 +337,32 @@ async fn data_stops_when_the_source_loses_its_authorisation_or_the_notification_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_database_has_its_own_tables_views_and_jobs() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.sql("CREATE DATABASE other").await;
+    let run = async |sql: &str| {
+        let request = json!({"Sql": sql, "ClusterIdentifier": "c1", "Database": "other", "DbUser": "admin"});
+        let described = local.describe_request(request).await;
+        assert_eq!(described["Status"], "FINISHED", "{sql}: {}", described["Error"]);
+        described
+    };
+    run("CREATE TABLE sales (id int PRIMARY KEY, name varchar(10), value decimal(10,2), t timestamp)").await;
+    run(&job("j", "")).await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.put("files-a", "in/again.csv", GOOD).await;
+    local
+        .until("both files", || async {
+            let loaded = "SELECT 1 FROM sys_copy_job_detail WHERE status = 'I'";
+            (run(loaded).await["ResultRows"] == 2).then_some(())
+        })
+        .await;
+    assert_eq!(run("SELECT * FROM sales").await["ResultRows"], 4, "a primary key refuses no row");
+    assert_eq!(local.rows("SELECT count(*) FROM sys_copy_job").await, [["0"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_serverless_warehouse_loads_too_and_has_no_stl_views() {
     let local = Local::start().await;
     local.gateway.role("copy", "redshift.amazonaws.com");

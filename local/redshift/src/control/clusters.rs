@@ -192,6 +192,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, params: &Params) -> 
                 available: false,
                 events: VecDeque::new(),
                 wake: Arc::default(),
+                loading: Arc::default(),
             },
         );
         world.clusters.insert(key.clone(), cluster);
@@ -228,12 +229,14 @@ pub(crate) async fn make_server(
     database: &str,
 ) -> Result<(), PostgresError> {
     let server = start_server(app).await?;
-    let client = server.connect("template1", &Login::system()).await?;
+    let client = server.connect("postgres", &Login::system()).await?;
     let serverless = app.world().warehouses.get(namespace_id).is_some_and(|known| known.serverless);
     if serverless {
         // [D: STL views] only provisioned clusters have them.
         let drop = "SET allow_system_table_mods = on; DROP VIEW pg_catalog.stl_load_errors, pg_catalog.stl_load_commits";
-        client.batch_execute(drop).await?;
+        server.connect("template1", &Login::system()).await?.batch_execute(drop).await?;
+        // CREATE DATABASE copies template1, where no other session may be, and ours may take a moment to end there.
+        crate::postgres::kill_sessions(&client, "template1").await?;
     }
     let (admin, password) = (sql::identifier(admin), sql::literal(password));
     client
@@ -241,9 +244,6 @@ pub(crate) async fn make_server(
             "CREATE ROLE {admin} LOGIN SUPERUSER CREATEDB CREATEROLE PASSWORD {password}"
         ))
         .await?;
-    // CREATE DATABASE copies template1, where no other session may be, and ours may take a moment to end there.
-    crate::postgres::kill_sessions(&server.connect("postgres", &Login::system()).await?, "template1").await?;
-    let client = server.connect("postgres", &Login::system()).await?;
     client.batch_execute(&format!("CREATE DATABASE {} OWNER {admin}", sql::identifier(database))).await?;
     let mut world = app.world();
     if let Some(warehouse) = world.warehouses.get_mut(namespace_id) {

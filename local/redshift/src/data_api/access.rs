@@ -147,7 +147,7 @@ async fn ensure_user(target: &Target, user: &str) -> Result<(), ApiError> {
     let failed = |error: tokio_postgres::Error| {
         ApiError::new("InternalServerException", crate::postgres::describe_error(&error)).with_status(500)
     };
-    let client = target.server.connect("template1", &Login::system()).await.map_err(failed)?;
+    let client = target.server.connect("postgres", &Login::system()).await.map_err(failed)?;
     let known =
         client.query_opt("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&user]).await.map_err(failed)?;
     if known.is_none() {

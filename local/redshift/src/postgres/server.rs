@@ -203,7 +203,7 @@ impl Server {
     async fn wait_ready(&self) -> Result<(), PostgresError> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            if self.connect("template1", &Login::system()).await.is_ok() {
+            if self.connect("postgres", &Login::system()).await.is_ok() {
                 return Ok(());
             }
             let ended = match self.lock().as_mut() {
@@ -274,7 +274,7 @@ impl Drop for Server {
 /// # Errors
 /// As PostgreSQL reports it.
 pub async fn database_exists(server: &Server, database: &str) -> Result<bool, tokio_postgres::Error> {
-    let client = server.connect("template1", &Login::system()).await?;
+    let client = server.connect("postgres", &Login::system()).await?;
     Ok(client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_some())
 }
 

@@ -87,6 +87,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
                 available: false,
                 events: VecDeque::new(),
                 wake: Arc::default(),
+                loading: Arc::default(),
             },
         );
         world.namespaces.insert(key.clone(), namespace);

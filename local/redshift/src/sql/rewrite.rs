@@ -123,6 +123,9 @@ fn table_edits(
                 edits.push((span.start..tokens[last].span.end, String::new()));
                 n = last;
             }
+            "constraint" | "primary" | "unique" | "foreign" | "references" => {
+                n = constraint(sql, tokens, n, edits);
+            }
             "super" | "geometry" | "geography" | "hllsketch" | "varbyte" if named => {
                 return Err(SqlError::not_imitated(format!("the type {}", &sql[span])));
             }
@@ -134,6 +137,59 @@ fn table_edits(
         n += 1;
     }
     Ok(())
+}
+
+/// UNIQUE, PRIMARY KEY, FOREIGN KEY and REFERENCES inform the planner and are not enforced [D: CREATE TABLE, Defining
+/// constraints]; what a primary key leaves is NOT NULL. Gives the index of the constraint's last token.
+fn constraint(
+    sql: &str,
+    tokens: &[Token],
+    first: usize,
+    edits: &mut Vec<(std::ops::Range<usize>, String)>,
+) -> usize {
+    let symbol = |n: usize, c: char| tokens.get(n).is_some_and(|token| token.kind == Kind::Symbol(c));
+    let word = |n: usize, w: &str| tokens.get(n).is_some_and(|token| token.is(w));
+    // After `(` or `,` it is either a constraint of the table or a column of that name, which a type follows.
+    let of_table = first > 0 && (symbol(first - 1, '(') || symbol(first - 1, ','));
+    let mut n = first;
+    if word(n, "constraint") {
+        n += 2;
+    }
+    let list_end = |from: usize| (from..tokens.len()).find(|n| symbol(*n, ')')).unwrap_or(from);
+    let mut keys = None;
+    let last = if word(n, "primary") && word(n + 1, "key") {
+        if of_table && symbol(n + 2, '(') {
+            let end = list_end(n + 2);
+            keys = Some(n + 3..end);
+            end
+        } else {
+            edits.push((tokens[first].span.start..tokens[n + 1].span.end, "NOT NULL".to_owned()));
+            return n + 1;
+        }
+    } else if word(n, "unique") && of_table == symbol(n + 1, '(') {
+        if of_table { list_end(n + 1) } else { n }
+    } else if word(n, "foreign") && word(n + 1, "key") || word(n, "references") && !of_table {
+        let Some(at) = (n..tokens.len()).find(|n| word(*n, "references")) else { return first };
+        let named = if symbol(at + 2, '.') { at + 3 } else { at + 1 };
+        if symbol(named + 1, '(') { list_end(named + 1) } else { named }
+    } else {
+        return first;
+    };
+    let span = tokens[first].span.start..tokens[last].span.end;
+    match keys {
+        Some(keys) => {
+            let names: Vec<String> = tokens[keys]
+                .iter()
+                .filter(|token| token.kind != Kind::Symbol(','))
+                .map(|token| format!("{} IS NOT NULL", &sql[token.span.clone()].to_ascii_lowercase()))
+                .collect();
+            edits.push((span, format!("CHECK ({})", names.join(" AND "))));
+        }
+        // A list of columns may not end in a comma, so something harmless takes the place.
+        None if of_table => edits.push((span, "CHECK (true)".to_owned())),
+        None => edits.push((span, String::new())),
+    }
+    last
 }
 
 /// `CREATE USER` or `ALTER USER`.
@@ -236,6 +292,26 @@ mod tests {
         assert_eq!(
             text.split_whitespace().collect::<Vec<_>>().join(" "),
             "CREATE TABLE IF NOT EXISTS t (id int , text varchar(256), v varchar(65535) NOT NULL, w varchar(3))"
+        );
+    }
+
+    #[test]
+    fn constraints_that_only_inform_are_not_enforced() {
+        let text = |sql: &str| {
+            let text = for_postgres(sql).expect("valid");
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            text(
+                "CREATE TABLE t (id int PRIMARY KEY, a int UNIQUE NOT NULL, b int REFERENCES o (id), \"unique\" int)"
+            ),
+            "CREATE TABLE t (id int NOT NULL, a int NOT NULL, b int , \"unique\" int)"
+        );
+        assert_eq!(
+            text(
+                "CREATE TABLE t (id int, \"B\" int, CONSTRAINT k PRIMARY KEY (ID, \"B\"), UNIQUE (b), FOREIGN KEY (b) REFERENCES s.o (x))"
+            ),
+            "CREATE TABLE t (id int, \"b\" int, CHECK (id IS NOT NULL AND \"b\" IS NOT NULL), CHECK (true), CHECK (true))"
         );
     }
 
