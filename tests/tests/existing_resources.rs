@@ -1,0 +1,118 @@
+//! The appendix of the seed: a cluster, a bucket and a role that no stack of ours made are used, and not harmed.
+
+#![allow(clippy::unwrap_used)]
+
+use cloud::wait::{self, Seen};
+use cloud::{Cloud, Options, SOURCE, TARGET, sql::Database};
+use end_to_end::PATIENCE;
+use serde_json::{Value, json};
+
+#[test]
+fn a_cluster_a_bucket_and_a_role_that_exist_are_used_and_left_as_they_were() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let (target, source) = (cloud.account(TARGET), cloud.account(SOURCE));
+
+    // By hand: cluster and secret, role with its policy, attached; bucket with a policy and a table with a row.
+    let words = [
+        ("ClusterIdentifier", "by-hand"),
+        ("NodeType", "ra3.large"),
+        ("ClusterType", "single-node"),
+        ("MasterUsername", "admin"),
+        ("MasterUserPassword", "By-hand-1"),
+        ("DBName", "dev"),
+    ];
+    target.query("redshift", "CreateCluster", &words).unwrap();
+    let cluster = [("ClusterIdentifier", "by-hand")];
+    wait::until("the cluster", PATIENCE, || {
+        let status =
+            target.query("redshift", "DescribeClusters", &cluster)?.text("ClusterStatus").unwrap_or_default();
+        Ok(if status == "available" { Seen::Yes(()) } else { Seen::NotYet(status) })
+    })
+    .unwrap();
+    let secret = json!({"Name": "by-hand", "SecretString": json!({"username": "admin", "password": "By-hand-1"}).to_string()});
+    let secret =
+        target.json("secretsmanager", "CreateSecret", secret).unwrap()["ARN"].as_str().unwrap().to_owned();
+    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"redshift.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    let words = [("RoleName", "by-hand"), ("AssumeRolePolicyDocument", trust)];
+    let role = target.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
+    let may_read = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": ["arn:aws:s3:::by-hand", "arn:aws:s3:::by-hand/*"]}]});
+    let words = [("RoleName", "by-hand"), ("PolicyName", "read"), ("PolicyDocument", &may_read.to_string())];
+    target.query("iam", "PutRolePolicy", &words).unwrap();
+    let words = [("ClusterIdentifier", "by-hand"), ("AddIamRoles.IamRoleArn.1", &role)];
+    target.query("redshift", "ModifyClusterIamRoles", &words).unwrap();
+    source.create_bucket("by-hand").unwrap();
+    let foreign = json!({"Version": "2012-10-17", "Id": "mine", "Statement": [{"Sid": "Mine", "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::444444444444:root"}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::by-hand/shared/*"}]});
+    source.put_bucket_policy("by-hand", &foreign).unwrap();
+    let database = Database::new(
+        cloud.account(TARGET),
+        json!({"ClusterIdentifier": "by-hand", "Database": "dev", "SecretArn": secret}),
+    );
+    database.query("CREATE TABLE kept (id integer, name varchar(20))").unwrap();
+    database.query("INSERT INTO kept VALUES (0, 'by hand')").unwrap();
+    wait::until("the role in sync", PATIENCE, || {
+        let status =
+            target.query("redshift", "DescribeClusters", &cluster)?.text("ApplyStatus").unwrap_or_default();
+        Ok(if status == "in-sync" { Seen::Yes(()) } else { Seen::NotYet(status) })
+    })
+    .unwrap();
+
+    // Not adopted without being asked to.
+    let mut parameters = vec![
+        ("ClusterIdentifier", "by-hand"),
+        ("SourceAccounts", SOURCE.account),
+        ("SourceBuckets", "by-hand"),
+        ("CopyRoleArn", role.as_str()),
+    ];
+    let refused = target.deploy("sluice-target", "copy-target", &parameters).unwrap_err().to_string();
+    assert!(refused.contains("AdoptExisting: true"), "{refused}");
+    target.delete_stack("sluice-target").unwrap();
+
+    parameters.push(("AdoptExistingRole", "true"));
+    let made = target.deploy("sluice-target", "copy-target", &parameters).unwrap();
+    let parameters = [
+        ("BucketName", "by-hand"),
+        ("CreateBucket", "false"),
+        ("TargetNamespaceArn", made["NamespaceArn"].as_str()),
+        ("CopyRoleArn", &role),
+    ];
+    source.deploy("sluice-source", "copy-source", &parameters).unwrap();
+    let parameters = [
+        ("ClusterIdentifier", "by-hand"),
+        ("Database", "dev"),
+        ("WarehouseSecretArn", secret.as_str()),
+        ("CopyRoleArn", &role),
+        ("SourceBucket", "by-hand"),
+        ("JobName", "load_kept"),
+        ("TableName", "kept"),
+        ("Format", "CSV"),
+    ];
+    target.deploy("sluice-job", "copy-job", &parameters).unwrap();
+
+    source.put_object("by-hand", "a.csv", b"1,one\n2,two\n").unwrap();
+    wait::until("three rows", PATIENCE, || {
+        let rows = database.query("SELECT id FROM kept")?.rows;
+        Ok(if rows.len() == 3 { Seen::Yes(()) } else { Seen::NotYet(format!("{rows:?}")) })
+    })
+    .unwrap();
+
+    for (account, stack) in [(&target, "sluice-job"), (&source, "sluice-source"), (&target, "sluice-target")]
+    {
+        account.delete_stack(stack).unwrap();
+    }
+    assert_eq!(database.query("SELECT id FROM kept ORDER BY id").unwrap().rows.len(), 3);
+    assert_eq!(
+        database.query("SELECT job_name FROM sys_copy_job").unwrap().rows,
+        Vec::<Vec<Option<String>>>::new()
+    );
+    assert_eq!(source.bucket_policy("by-hand").unwrap(), Some(foreign));
+    assert_eq!(source.get_object("by-hand", "a.csv").unwrap(), b"1,one\n2,two\n");
+    let described = target.query("redshift", "DescribeClusters", &cluster).unwrap();
+    assert_eq!(described.text("IamRoleArn"), Some(role));
+    assert_eq!(described.text("ApplyStatus").as_deref(), Some("in-sync"));
+    assert!(described.all("Key").iter().all(|key| !key.value.starts_with("sluice:")));
+    let value = target.json("secretsmanager", "GetSecretValue", json!({"SecretId": secret})).unwrap();
+    let value: Value = serde_json::from_str(value["SecretString"].as_str().unwrap()).unwrap();
+    assert_eq!(value, json!({"username": "admin", "password": "By-hand-1"}));
+}
