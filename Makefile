@@ -52,9 +52,12 @@ build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_6
 	  $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --workspace $(NOT_DEPLOYED) $(CARGOFLAGS)
 
 .PHONY: lint
-lint: validate ## Formatting, clippy, and what validate checks
-	cargo fmt --all --check
+lint: format validate ## Formatting, clippy, and what validate checks
 	cargo clippy --workspace --all-targets --locked $(CARGOFLAGS) -- --deny warnings
+
+.PHONY: format
+format:
+	cargo fmt --all --check
 
 .PHONY: validate
 validate: launcher ## Templates against cfn-lint and our rules, shell scripts

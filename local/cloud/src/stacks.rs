@@ -261,7 +261,8 @@ pub(crate) fn first_failure(events: &[Event]) -> Option<String> {
     // The first event of all is the stack's own.
     let stack = events.first().map(|event| event.resource.as_str());
     let begins = ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"];
-    let started = |event: &Event| Some(event.resource.as_str()) == stack && begins.contains(&event.status.as_str());
+    let started =
+        |event: &Event| Some(event.resource.as_str()) == stack && begins.contains(&event.status.as_str());
     let start = events.iter().rposition(started).unwrap_or(0);
     let own = |event: &&Event| event.status.ends_with("_FAILED") && !event.reason.contains("cancelled");
     let event = events.get(start..)?.iter().find(own)?;
