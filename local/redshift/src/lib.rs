@@ -12,6 +12,7 @@ pub mod arn;
 pub mod auto_copy;
 pub mod caller;
 pub mod control;
+pub(crate) mod credentials;
 pub mod data_api;
 pub mod gateway;
 pub mod http;

@@ -13,18 +13,17 @@ const NEW: [(&str, &str); 4] = [
     ("MasterUserPassword", PASSWORD),
 ];
 
-/// Logs in over the wire port.
-async fn log_in(port: &str, password: &str) -> Result<(), tokio_postgres::Error> {
+/// Logs in over the wire port; gives the database user of the session.
+async fn log_in_as(port: &str, user: &str, password: &str) -> Result<String, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
-    config
-        .host("127.0.0.1")
-        .port(port.parse().expect("a port"))
-        .user("admin")
-        .password(password)
-        .dbname("dev");
+    config.host("127.0.0.1").port(port.parse().expect("a port")).user(user).password(password).dbname("dev");
     let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
-    client.simple_query("SELECT 1").await.map(|_| ())
+    Ok(client.query_one("SELECT current_user::text", &[]).await?.get(0))
+}
+
+async fn log_in(port: &str, password: &str) -> Result<String, tokio_postgres::Error> {
+    log_in_as(port, "admin", password).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,6 +194,32 @@ async fn tags_of_a_cluster_and_of_a_namespace_are_set_listed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn temporary_credentials_log_in_as_the_database_user_or_as_the_caller() {
+    let local = Local::start().await;
+    local.cluster().await;
+    let port = local.cluster_status("available").await.text("Port").expect("a port");
+    let get = async |action: &str, parameters: &[(&str, &str)]| {
+        let mut all = vec![("ClusterIdentifier", "c1"), ("DbName", "dev")];
+        all.extend(parameters);
+        let answer = local.redshift(TARGET, action, &all).await.ok();
+        (answer.text("DbUser").expect("a user"), answer.text("DbPassword").expect("a password"))
+    };
+    let (user, password) = get("GetClusterCredentials", &[("DbUser", "admin")]).await;
+    assert_eq!(user, "IAM:admin");
+    assert_eq!(log_in_as(&port, &user, &password).await.expect("it logs in"), "admin");
+    let (user, password) = get("GetClusterCredentials", &[("DbUser", "nobody_yet")]).await;
+    assert!(log_in_as(&port, &user, &password).await.is_err(), "a user that is not there");
+    let (user, password) =
+        get("GetClusterCredentials", &[("DbUser", "nobody_yet"), ("AutoCreate", "true")]).await;
+    assert_eq!(user, "IAMA:nobody_yet");
+    assert_eq!(log_in_as(&port, &user, &password).await.expect("it logs in"), "nobody_yet");
+    let (user, password) = get("GetClusterCredentialsWithIAM", &[]).await;
+    assert_eq!(log_in_as(&port, &user, &password).await.expect("it logs in"), "IAM:root");
+    let short = [("ClusterIdentifier", "c1"), ("DbUser", "admin"), ("DurationSeconds", "60")];
+    assert_eq!(local.redshift(TARGET, "GetClusterCredentials", &short).await.code(), "InvalidParameterValue");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn audit_logging_needs_a_bucket_whose_policy_lets_redshift_write() {
     let local = Local::start().await;
     local.cluster().await;
@@ -336,6 +361,10 @@ async fn a_serverless_namespace_lives_with_its_workgroup_and_takes_a_policy_over
         })
         .await;
     log_in(&port, PASSWORD).await.expect("the password logs in");
+    let own = call("GetCredentials", json!({"workgroupName": "wg-1", "dbName": "dev"})).await.json();
+    let (user, password) =
+        (own["dbUser"].as_str().expect("a user"), own["dbPassword"].as_str().expect("a password"));
+    assert_eq!(log_in_as(&port, user, password).await.expect("it logs in"), "IAM:root");
     let removed = call("UpdateNamespace", json!({"namespaceName": "ns-1", "iamRoles": []})).await.json();
     assert_eq!(
         removed["namespace"]["iamRoles"],

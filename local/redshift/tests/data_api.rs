@@ -66,6 +66,10 @@ async fn a_database_user_needs_get_cluster_credentials_and_a_caller_alone_become
     assert_eq!((refused.status, refused.code().as_str()), (403, "AccessDeniedException"));
     let question = local.gateway.state().asked.last().expect("asked").clone();
     assert_eq!(question["resource"], "arn:aws:redshift:us-east-1:222222222222:dbuser:c1/admin");
+    local.gateway.state().denied.clear();
+    local.json("redshift-data", "ExecuteStatement", as_admin("SELECT 1")).await.ok();
+    let question = local.gateway.state().asked.last().expect("asked").clone();
+    assert_eq!(question["resource"], "arn:aws:redshift:us-east-1:222222222222:dbname:c1/dev");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 mod cluster_xml;
 mod clusters;
+mod credentials;
 mod groups;
 mod integration_rules;
 mod integrations;
@@ -55,6 +56,8 @@ async fn dispatch(app: &Arc<App>, caller: &Caller, params: &Params) -> Result<Re
         "EnableLogging" => logging::enable(app, caller, params).await,
         "DisableLogging" => logging::disable(app, caller, params),
         "DescribeLoggingStatus" => logging::describe(app, caller, params),
+        "GetClusterCredentials" => credentials::for_user(app, caller, params).await,
+        "GetClusterCredentialsWithIAM" => credentials::for_caller(app, caller, params).await,
         "PutResourcePolicy" => policy::put(app, caller, params).await,
         "GetResourcePolicy" => policy::get(app, caller, params),
         "DeleteResourcePolicy" => policy::delete(app, caller, params).await,

@@ -107,7 +107,9 @@ pub(super) async fn login(
         }
         (None, Some(user)) => {
             let resource = format!("{}/{user}", target.resource.replace(":cluster:", ":dbuser:"));
+            // The user and the database are resources of the action [D: GetClusterCredentials].
             demand(app, caller, "redshift:GetClusterCredentials", &resource).await?;
+            demand(app, caller, "redshift:GetClusterCredentials", &database(target, input)).await?;
             Ok(Login::Trusted(user.to_owned()))
         }
         (None, None) => {
@@ -116,17 +118,19 @@ pub(super) async fn login(
             } else {
                 "redshift:GetClusterCredentialsWithIAM"
             };
-            let resource = if target.serverless {
-                target.resource.clone()
-            } else {
-                target.resource.replace(":cluster:", ":dbname:") + "/*"
-            };
+            let resource = if target.serverless { target.resource.clone() } else { database(target, input) };
             demand(app, caller, action, &resource).await?;
             let user = caller.database_user();
             ensure_user(target, &user).await?;
             Ok(Login::Trusted(user))
         }
     }
+}
+
+/// ARN of the database that a request names.
+fn database(target: &Target, input: &Value) -> String {
+    let name = string(input, "Database").unwrap_or("*");
+    format!("{}/{name}", target.resource.replace(":cluster:", ":dbname:"))
 }
 
 async fn demand(app: &App, caller: &Caller, action: &str, resource: &str) -> Result<(), ApiError> {

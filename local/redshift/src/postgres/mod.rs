@@ -8,7 +8,7 @@ mod tls;
 
 pub use binaries::Binaries;
 pub use connect::{Login, connect, describe_error, kill_sessions};
-pub use server::{PostgresKit, Server, database_exists};
+pub use server::{PostgresKit, Server};
 
 /// Why PostgreSQL could not be set up, started or reached.
 #[derive(Debug, thiserror::Error)]

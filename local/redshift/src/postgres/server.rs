@@ -269,15 +269,6 @@ impl Drop for Server {
     }
 }
 
-/// Whether a database of this name exists on the server.
-///
-/// # Errors
-/// As PostgreSQL reports it.
-pub async fn database_exists(server: &Server, database: &str) -> Result<bool, tokio_postgres::Error> {
-    let client = server.connect("postgres", &Login::system()).await?;
-    Ok(client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_some())
-}
-
 /// Below the data folder, unless a socket's path would get too long there (107 bytes at most, the name takes about 30) or
 /// the user that PostgreSQL runs as cannot get there.
 fn engine_folder(

@@ -38,6 +38,7 @@ async fn dispatch(app: &Arc<App>, caller: &Caller, operation: &str, body: &[u8])
         "ListWorkgroups" => workgroups::list(app, caller),
         "UpdateWorkgroup" => workgroups::update(app, caller, &input),
         "DeleteWorkgroup" => workgroups::delete(app, caller, &input),
+        "GetCredentials" => workgroups::credentials(app, caller, &input).await,
         "TagResource" => tags::tag(app, caller, &input),
         "UntagResource" => tags::untag(app, caller, &input),
         "ListTagsForResource" => tags::list(app, caller, &input),

@@ -9,6 +9,7 @@ use super::{check_name, not_found, place, required, tags, workgroup_arn};
 use crate::answer::ApiError;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::credentials::{Becomes, duration, make};
 use crate::world::{Place, Workgroup, World};
 
 /// Settings that are only kept and shown again.
@@ -152,6 +153,24 @@ pub(super) fn update(app: &App, caller: &Caller, input: &Value) -> Result<Value,
     let workgroup = world.workgroups.get_mut(&key).ok_or_else(|| not_found("workgroup", &key.1))?;
     workgroup.settings.extend(kept(input));
     render(&world, &key)
+}
+
+/// GetCredentials: the caller's own database user. The gateway has checked the caller's policies.
+pub(super) async fn credentials(app: &App, caller: &Caller, input: &Value) -> Result<Value, ApiError> {
+    let key = (place(caller), required(input, "workgroupName")?.to_owned());
+    let lasts =
+        duration(input["durationSeconds"].as_i64()).map_err(|error| ApiError::validation(error.message))?;
+    let namespace_id = {
+        let world = app.world();
+        let workgroup = world.workgroups.get(&key).ok_or_else(|| not_found("workgroup", &key.1))?;
+        let namespace = world.namespaces.get(&(key.0.clone(), workgroup.namespace.clone()));
+        namespace.ok_or_else(|| not_found("namespace", &workgroup.namespace))?.namespace_id.clone()
+    };
+    let temporary = make(app, &namespace_id, &caller.database_user(), Becomes::Itself, lasts).await?;
+    Ok(json!({
+        "dbUser": temporary.user, "dbPassword": temporary.password, "expiration": temporary.expiration.as_second(),
+        "nextRefreshTime": temporary.expiration.as_second(),
+    }))
 }
 
 pub(super) fn delete(app: &Arc<App>, caller: &Caller, input: &Value) -> Result<Value, ApiError> {
