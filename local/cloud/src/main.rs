@@ -109,8 +109,9 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
     Err(Error::Io { action: format!("start {}", program.display()), source })
 }
 
-/// Stops the instance and ends the process when the user or the system asks for it.
-pub(crate) fn stop_on_signals(stopper: Stopper) -> Result<(), Error> {
+/// Stops the instance and ends the process when the user or the system asks for it; `interrupted` is the exit status
+/// after Ctrl-C.
+pub(crate) fn stop_on_signals(stopper: Stopper, interrupted: i32) -> Result<(), Error> {
     let mut signals = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP])
         .map_err(|source| Error::Io { action: "wait for signals".into(), source })?;
     thread::spawn(move || {
@@ -118,7 +119,7 @@ pub(crate) fn stop_on_signals(stopper: Stopper) -> Result<(), Error> {
             eprintln!("\nstopping");
             stopper.stop();
             // Only now may the process end: the shell's prompt comes back when everything is gone.
-            std::process::exit(if signal == consts::SIGINT { 0 } else { 128 + signal });
+            std::process::exit(if signal == consts::SIGINT { interrupted } else { 128 + signal });
         }
     });
     Ok(())
@@ -127,7 +128,8 @@ pub(crate) fn stop_on_signals(stopper: Stopper) -> Result<(), Error> {
 fn up(region: String) -> Result<(), Error> {
     let options = Options { region, ..Options::default() };
     let cloud = Cloud::start(&options, &say)?;
-    stop_on_signals(cloud.stopper())?;
+    // Ctrl-C is how this is meant to end.
+    stop_on_signals(cloud.stopper(), 0)?;
     let script = cloud.directory().join("env");
     write_script(&cloud, &script)?;
     print!(

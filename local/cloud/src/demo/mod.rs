@@ -55,7 +55,7 @@ impl Demo {
         ));
         let options = Options { logs: Some(self.folder.clone()), ..Options::default() };
         let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
-        stop_on_signals(cloud.stopper())?;
+        stop_on_signals(cloud.stopper(), 130)?;
 
         for (stack, profile) in deploy::STACKS {
             step(&format!("deploy the {stack} stack (account {})", profile.account), || {
