@@ -157,3 +157,22 @@ impl Provider for BucketPolicies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use custom_resource::Request;
+    use custom_resource::properties::{Unknown, parse};
+
+    fn sample(text: &str) -> Properties {
+        let request: Request = serde_json::from_str(text).unwrap();
+        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+    }
+
+    #[test]
+    fn the_sample_event_holds_one_statement() {
+        let properties = sample(include_str!("../../../events/cloudformation/bucket-policy-create.json"));
+        assert_eq!(properties.bucket_name, "sluice-111111111111-us-east-1");
+        assert_eq!(properties.ours().unwrap().len(), 1);
+    }
+}

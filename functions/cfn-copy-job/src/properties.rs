@@ -272,6 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_events_make_one_job_that_differs_in_auto_only() {
+        let read = |text: &str| -> Properties {
+            let request: custom_resource::Request = serde_json::from_str(text).unwrap();
+            parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+        };
+        let create = read(include_str!("../../../events/cloudformation/copy-job-create.json"));
+        let update = read(include_str!("../../../events/cloudformation/copy-job-update-auto.json"));
+        let [first, second] = [&create, &update].map(|one| one.wanted("0a1b2c3d").unwrap());
+        assert_eq!(first.job, second.job);
+        assert_eq!((create.auto, update.auto), (true, false));
+        assert_eq!(
+            first.table.unwrap().to_string(),
+            "CREATE TABLE \"public\".\"measurements\" (\"id\" INTEGER NOT NULL, \"name\" VARCHAR(64), \"value\" DECIMAL(10,2), \"timestamp\" TIMESTAMP)"
+        );
+    }
+
+    #[test]
     fn columns_are_given_as_text_or_as_maps() {
         let text = with(
             json!({"CreateTable": "true", "TableColumns": ["id integer not null", "value decimal(10,2)"]}),

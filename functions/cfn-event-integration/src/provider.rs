@@ -311,3 +311,33 @@ impl Provider for EventIntegrations {
         self.look(&progress.arn, progress.goal).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use custom_resource::Request;
+    use custom_resource::properties::{Unknown, parse};
+
+    fn sample(text: &str) -> Properties {
+        let request: Request = serde_json::from_str(text).unwrap();
+        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+    }
+
+    #[test]
+    fn the_sample_event_passes_the_checks_of_its_names() {
+        let properties = sample(include_str!("../../../events/cloudformation/event-integration-create.json"));
+        assert_eq!(properties.check().unwrap().as_str(), "sluice-111111111111-us-east-1");
+        assert_eq!(properties.integration_name, "sluice-copy");
+    }
+
+    #[test]
+    fn names_that_no_integration_can_have_are_refused() {
+        for name in ["", "1a", "-a", "a-", "a--b", "a_b", &"a".repeat(64)] {
+            let mut properties =
+                sample(include_str!("../../../events/cloudformation/event-integration-create.json"));
+            properties.integration_name = name.to_owned();
+            let error = properties.check().unwrap_err().chain();
+            assert!(error.starts_with("property `IntegrationName`: "), "{name}: {error}");
+        }
+    }
+}

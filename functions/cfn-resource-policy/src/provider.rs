@@ -135,7 +135,8 @@ impl ResourcePolicies {
         new: &Properties,
     ) -> Result<Outcome<()>, Failure> {
         let target = new.target()?;
-        let warehouse = self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let warehouse =
+            self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
         let ours = new.statements(&warehouse.namespace_arn)?;
         self.settle(context, id, &warehouse.namespace_arn, &ours).await?;
         Ok(Outcome::Ready(Attributes::none().with("NamespaceArn", warehouse.namespace_arn)))
@@ -206,5 +207,68 @@ impl Provider for ResourcePolicies {
         };
         self.settle(context, id, &warehouse.namespace_arn, &[]).await?;
         Ok(Outcome::done())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use custom_resource::Request;
+    use custom_resource::properties::{Unknown, parse};
+
+    fn sample(text: &str) -> Properties {
+        let request: Request = serde_json::from_str(text).unwrap();
+        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+    }
+
+    #[test]
+    fn the_sample_event_makes_two_statements_for_its_accounts_and_buckets() {
+        let properties = sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
+        assert_eq!(properties.target().unwrap(), Target::Cluster("main".into()));
+        let arn = "arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1";
+        let document = warehouse::policy::Document::parse(None).unwrap();
+        let ours = properties.statements(arn).unwrap();
+        let text = document.with_statements_of("0a1b2c3d", &ours).to_string();
+        for part in [
+            "\"SluiceAuthorize0a1b2c3d\"",
+            "\"SluiceCreate0a1b2c3d\"",
+            "\"arn:aws-cn:iam::111111111111:root\"",
+            "\"aws:SourceArn\":[\"arn:aws-cn:s3:::sluice-111111111111-us-east-1\"]",
+            "\"aws:SourceAccount\":[\"111111111111\"]",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn without_conditions_the_statements_have_none() {
+        let mut properties =
+            sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
+        properties.conditions = false;
+        let document = warehouse::policy::Document::parse(None).unwrap();
+        let text =
+            document.with_statements_of("0a1b2c3d", &properties.statements("arn:aws:x").unwrap()).to_string();
+        assert!(!text.contains("Condition"), "{text}");
+    }
+
+    #[test]
+    fn sources_that_are_none_are_refused_with_the_property() {
+        let with = |accounts: &[&str], buckets: &[&str]| {
+            let mut properties =
+                sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
+            properties.source_accounts = accounts.iter().map(|&text| text.to_owned()).collect();
+            properties.source_buckets = buckets.iter().map(|&text| text.to_owned()).collect();
+            properties.statements("arn:aws:x").unwrap_err().chain()
+        };
+        assert!(with(&[], &["bucket"]).starts_with("property `SourceAccounts`: expected at least one"));
+        assert!(
+            with(&["12"], &["bucket"])
+                .starts_with("property `SourceAccounts[0]`: expected an account id of 12 digits")
+        );
+        assert!(with(&["111111111111"], &[]).starts_with("property `SourceBuckets`: expected at least one"));
+        assert!(
+            with(&["111111111111"], &["ok-bucket", "a.b"])
+                .starts_with("property `SourceBuckets[1]`: \"a.b\" holds a period")
+        );
     }
 }

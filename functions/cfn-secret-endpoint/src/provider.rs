@@ -162,3 +162,43 @@ impl Provider for SecretEndpoints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use custom_resource::Request;
+    use custom_resource::properties::{Unknown, parse};
+
+    fn sample(text: &str) -> Properties {
+        let request: Request = serde_json::from_str(text).unwrap();
+        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+    }
+
+    fn keys(target: Target) -> Map<String, Value> {
+        let connection = Connection { target, host: "h".into(), port: 5439, database: "d".into() };
+        connection.keys("0a1b2c3d")
+    }
+
+    #[test]
+    fn the_keys_of_the_sample_events_cluster_come_and_go_and_the_others_stay() {
+        let properties = sample(include_str!("../../../events/cloudformation/secret-endpoint-create.json"));
+        let keys = keys(properties.target().unwrap());
+        let Value::Object(before) = serde_json::json!({"username": "u", "password": "p", "note": 1}) else {
+            panic!("a map")
+        };
+        let with = with_keys(&before, &keys).unwrap();
+        assert_eq!(with["jdbcUrl"], "jdbc:redshift://h:5439/d");
+        assert_eq!((&with["dbClusterIdentifier"], &with["password"]), (&"main".into(), &"p".into()));
+        assert_eq!(with_keys(&with, &keys), None);
+        assert_eq!(without_keys(&with, "ffffffff"), None, "another owner's keys stay");
+        assert_eq!(without_keys(&with, "0a1b2c3d"), Some(before));
+    }
+
+    #[test]
+    fn a_clusters_key_goes_when_a_workgroups_comes() {
+        let cluster = with_keys(&Map::new(), &keys(Target::Cluster("c".into()))).unwrap();
+        let workgroup = with_keys(&cluster, &keys(Target::Workgroup("w".into()))).unwrap();
+        assert!(!workgroup.contains_key("dbClusterIdentifier"));
+        assert_eq!(workgroup["workgroupName"], "w");
+    }
+}

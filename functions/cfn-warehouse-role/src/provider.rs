@@ -71,12 +71,17 @@ impl WarehouseRoles {
         Self { control }
     }
 
+    fn identity_of(properties: &Properties) -> Result<String, Failure> {
+        Ok(format!("{}/{}", properties.target()?, properties.role_arn))
+    }
+
     async fn attach(&self, id: &PhysicalId, new: &Properties) -> Result<Outcome<Progress>, Failure> {
         let role = RoleArn::new("RoleArn", &new.role_arn)
             .map_err(|error| Failure::new(format!("property {error}")))?;
         let role = role.as_str();
         let target = new.target()?;
-        let warehouse = self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let warehouse =
+            self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
         let claims = self.control.claims(&target, &warehouse).await.map_err(no_claims)?;
         let claim = Claim { owner: id.tag().to_owned(), role: role.to_owned() };
         let claimed = claims.contains(&claim);
@@ -110,7 +115,8 @@ impl WarehouseRoles {
 
     /// Whether the role is where it should be.
     async fn look(&self, target: &Target, role: &str, attached: bool) -> Result<Outcome<Progress>, Failure> {
-        let warehouse = self.control.describe(target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let warehouse =
+            self.control.describe(target).await.map_err(|error| Failure::new(error.to_string()))?;
         let have = warehouse.roles.iter().find(|have| have.arn == role);
         match (have, attached) {
             (Some(have), true) if have.is_in_sync() => Ok(ready(role)),
@@ -149,7 +155,7 @@ impl Provider for WarehouseRoles {
     const KIND: &'static str = "sluice-warehouse-role";
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
-        Ok(format!("{}/{}", properties.target()?, properties.role_arn))
+        Self::identity_of(properties)
     }
 
     async fn create(
@@ -211,5 +217,26 @@ impl Provider for WarehouseRoles {
         progress: Progress,
     ) -> Result<Outcome<Progress>, Failure> {
         self.look(&progress.target()?, &progress.role_arn, progress.attached).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use custom_resource::Request;
+    use custom_resource::properties::{Unknown, parse};
+
+    fn sample(text: &str) -> Properties {
+        let request: Request = serde_json::from_str(text).unwrap();
+        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+    }
+
+    #[test]
+    fn the_sample_event_names_cluster_and_role() {
+        let properties = sample(include_str!("../../../events/cloudformation/warehouse-role-create.json"));
+        assert_eq!(properties.target().unwrap(), Target::Cluster("main".into()));
+        assert!(!properties.adopt_existing);
+        let id = WarehouseRoles::identity_of(&properties).unwrap();
+        assert_eq!(id, "cluster main/arn:aws:iam::222222222222:role/sluice-target-CopyRole");
     }
 }
