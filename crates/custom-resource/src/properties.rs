@@ -62,7 +62,7 @@ pub fn parse<T: DeserializeOwned>(
         } else {
             error.into_inner().to_string()
         };
-        let path = if path == "." { "(the properties as a whole)".to_owned() } else { path };
+        let path = if path == "." { "(the properties as a whole)".to_owned() } else { readable(&path, 120) };
         PropertyError { path, problem }
     })
 }
@@ -84,8 +84,24 @@ impl de::Error for Problem {
         Self(format!("`{field}` is required and missing"))
     }
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self(format!("expected one of {}, found \"{variant}\"", expected.join(", ")))
+        Self(format!("expected one of {}, found \"{}\"", expected.join(", "), readable(variant, 60)))
     }
+}
+
+/// A text of the template for an error: shortened, and what cannot be seen escaped.
+fn readable(text: &str, longest: usize) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(longest) {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(longest).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// A value read as whatever the target type asks for.
@@ -263,6 +279,7 @@ impl<'de> de::Deserializer<'de> for Lenient<'de> {
         if self.unknown == Unknown::Refuse
             && let Some(stranger) = map.keys().find(|name| !fields.contains(&name.as_str()))
         {
+            let stranger = readable(stranger, 60);
             return Err(Problem(format!("`{stranger}` is not known here; known are {}", fields.join(", "))));
         }
         visitor.visit_map(Entries::new(map, Some(fields), self.unknown))

@@ -50,9 +50,9 @@ impl JobName {
             return Err(InvalidValue::new(
                 property,
                 format!(
-                    "{} holds a hyphen, which the name of a COPY JOB cannot; use an underscore: \"{}\"",
+                    "{} holds a hyphen, which the name of a COPY JOB cannot; use an underscore: {}",
                     shown(name),
-                    name.replace('-', "_")
+                    shown(&name.replace('-', "_"))
                 ),
             ));
         }

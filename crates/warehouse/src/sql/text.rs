@@ -121,7 +121,9 @@ impl RoleArn {
         }
         let mut parts = arn.splitn(6, ':');
         let is_role = parts.next() == Some("arn")
-            && parts.next().is_some_and(|partition| partition.starts_with("aws"))
+            && parts.next().is_some_and(|partition| {
+                partition.starts_with("aws") && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+            })
             && parts.next() == Some("iam")
             && parts.next() == Some("")
             && parts
@@ -152,7 +154,8 @@ impl RoleArn {
 
 impl fmt::Display for RoleArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.0)
+        // Nothing in a checked ARN needs it; quoting is in one place all the same.
+        Literal(self.0.clone()).fmt(f)
     }
 }
 
@@ -199,6 +202,7 @@ mod tests {
             "arn:aws:iam::222222222222:role/",
             "arn:aws:iam::222222222222:role/x'; DROP",
             "arn:aws:iam:us-east-1:222222222222:role/x",
+            "arn:aws' OR --:iam::222222222222:role/x",
         ] {
             assert!(RoleArn::new("P", wrong).is_err(), "{wrong}");
         }

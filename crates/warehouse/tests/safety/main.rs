@@ -1,0 +1,18 @@
+//! What a template says never becomes SQL, and what others wrote into a policy stays: for arbitrary input.
+//!
+//! The checks are those of the fuzz targets (fuzz/README.md); here they run on generated input and on the seeds.
+
+// Shared with the fuzz targets, which are crates of their own.
+#![allow(unreachable_pub, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod corpus;
+#[path = "../../../../fuzz/checks/policy.rs"]
+mod policy_merge;
+#[path = "../../../../fuzz/checks/sql_builder.rs"]
+mod sql_builder;
+mod statements;
+#[path = "../../../../fuzz/checks/tokenizer.rs"]
+mod tokenizer;
+
+use warehouse::{policy, sql, value};

@@ -1,0 +1,10 @@
+//! Arbitrary text as the policy that is there, and arbitrary statements to merge into it.
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../checks/policy.rs"]
+mod check;
+#[path = "../../crates/warehouse/src/policy/document.rs"]
+mod policy;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check::check_bytes(data));
