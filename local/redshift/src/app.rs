@@ -17,6 +17,8 @@ pub struct Settings {
     pub gateway: String,
     /// Where data goes; nothing in it is read again by a later run.
     pub data_dir: PathBuf,
+    /// A folder in which PostgreSQL's template is kept from one run to the next, to start quicker.
+    pub template_cache: Option<PathBuf>,
     /// How long an integration stays `creating` (and `deleting`).
     pub integration_delay: Duration,
     /// How long a role stays `adding` or `removing`.
@@ -43,7 +45,11 @@ impl App {
     /// # Errors
     /// PostgreSQL is missing or refuses.
     pub fn prepare(settings: Settings) -> Result<Arc<Self>, PostgresError> {
-        let postgres = PostgresKit::prepare(&settings.data_dir, include_str!("postgres/catalog.sql"))?;
+        let postgres = PostgresKit::prepare(
+            &settings.data_dir,
+            include_str!("postgres/catalog.sql"),
+            settings.template_cache.as_deref(),
+        )?;
         let gateway = Gateway::new(&settings.gateway);
         Ok(Arc::new(Self { settings, gateway, postgres, world: Mutex::default() }))
     }

@@ -29,6 +29,9 @@ struct Arguments {
     /// Folder for data; nothing in it is read again by a later run.
     #[arg(long)]
     data_dir: PathBuf,
+    /// Folder in which PostgreSQL's template is kept from one run to the next, to start quicker.
+    #[arg(long)]
+    template_cache: Option<PathBuf>,
     /// Milliseconds that an integration stays creating or deleting.
     #[arg(long, default_value_t = 1000)]
     integration_delay_ms: u64,
@@ -64,6 +67,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings {
         gateway: arguments.gateway,
         data_dir: arguments.data_dir.canonicalize()?,
+        template_cache: arguments.template_cache,
         integration_delay: Duration::from_millis(arguments.integration_delay_ms),
         role_delay: Duration::from_millis(arguments.role_delay_ms),
         password_delay: Duration::from_millis(arguments.password_delay_ms),

@@ -29,6 +29,7 @@ fn start() -> Running {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sluice-redshift"))
         .args(["--listen", "127.0.0.1:0", "--gateway", "http://127.0.0.1:1", "--data-dir"])
         .arg(data.path())
+        .args(["--template-cache", env!("CARGO_TARGET_TMPDIR")])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary starts");

@@ -72,6 +72,11 @@ impl Binaries {
         command
     }
 
+    /// Id of the user that PostgreSQL runs as.
+    pub(super) fn user_id(&self) -> u32 {
+        self.user.map_or_else(Uid::effective, |(uid, _)| uid).as_raw()
+    }
+
     /// Whether the user that PostgreSQL runs as can pass through every folder above and including this one.
     pub(super) fn can_pass(&self, folder: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;

@@ -4,6 +4,7 @@ mod binaries;
 mod connect;
 mod server;
 mod spawn;
+mod template;
 mod tls;
 
 pub use binaries::Binaries;

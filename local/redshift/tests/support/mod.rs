@@ -79,6 +79,7 @@ impl Local {
         let settings = Settings {
             gateway: gateway.url.clone(),
             data_dir: dir.path().to_owned(),
+            template_cache: Some(env!("CARGO_TARGET_TMPDIR").into()),
             integration_delay: Duration::from_millis(100),
             role_delay: Duration::from_millis(200),
             password_delay: Duration::from_millis(200),
