@@ -14,6 +14,7 @@ use std::{
     io::Write,
     os::unix::process::CommandExt,
     process::{Command, ExitCode},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Action::Bench => bench::run(),
         Action::Exec { environment, command } => exec(environment, &command),
     };
+    unless_interrupted();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -109,15 +111,31 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
     Err(Error::Io { action: format!("start {}", program.display()), source })
 }
 
+/// Whether a signal is ending this process; then no failure is worth a word, for everything is being killed.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Comes back only if no signal is ending this process.
+pub(crate) fn unless_interrupted() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        thread::park();
+    }
+}
+
 /// Stops the instance and ends the process when the user or the system asks for it; `interrupted` is the exit status
-/// after Ctrl-C.
-pub(crate) fn stop_on_signals(stopper: Stopper, interrupted: i32) -> Result<(), Error> {
+/// after Ctrl-C. `tidy` comes last.
+pub(crate) fn stop_on_signals(
+    stopper: Stopper,
+    interrupted: i32,
+    tidy: impl FnOnce() + Send + 'static,
+) -> Result<(), Error> {
     let mut signals = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP])
         .map_err(|source| Error::Io { action: "wait for signals".into(), source })?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            INTERRUPTED.store(true, Ordering::SeqCst);
             eprintln!("\nstopping");
             stopper.stop();
+            tidy();
             // Only now may the process end: the shell's prompt comes back when everything is gone.
             std::process::exit(if signal == consts::SIGINT { interrupted } else { 128 + signal });
         }
@@ -129,7 +147,7 @@ fn up(region: String) -> Result<(), Error> {
     let options = Options { region, ..Options::default() };
     let cloud = Cloud::start(&options, &say)?;
     // Ctrl-C is how this is meant to end.
-    stop_on_signals(cloud.stopper(), 0)?;
+    stop_on_signals(cloud.stopper(), 0, || {})?;
     let script = cloud.directory().join("env");
     write_script(&cloud, &script)?;
     print!(
@@ -144,7 +162,7 @@ The local cloud serves every AWS endpoint at {endpoint}
 
     aws --profile source s3 ls
     aws --profile target redshift describe-clusters
-    make deploy-target
+    make build deploy-network deploy-warehouse
 
   Accounts: source 111111111111, target 222222222222, second 333333333333; Region {region}.
   Logs: {logs}

@@ -18,7 +18,7 @@ use cloud::{
 };
 use progress::{step, write};
 
-use crate::{stop_on_signals, table};
+use crate::{stop_on_signals, table, unless_interrupted};
 
 /// The local cloud loads a file within a second or so; more than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +36,7 @@ pub(crate) fn run() -> Result<(), Error> {
             Ok(())
         }
         Err(error) => {
+            unless_interrupted();
             write(&format!("\nThe logs are in {}\n", demo.folder.display()));
             Err(error)
         }
@@ -55,7 +56,9 @@ impl Demo {
         ));
         let options = Options { logs: Some(self.folder.clone()), ..Options::default() };
         let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
-        stop_on_signals(cloud.stopper(), 130)?;
+        let folder = self.folder.clone();
+        // Nobody asks why a demo failed that was interrupted; what cannot be removed is below .cloud.
+        stop_on_signals(cloud.stopper(), 130, move || drop(fs::remove_dir_all(folder)))?;
 
         for (stack, profile) in deploy::STACKS {
             step(&format!("deploy the {stack} stack (account {})", profile.account), || {

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::unless_interrupted;
+
 /// How often a step that takes long says so where lines cannot be written over.
 const REMINDER: Duration = Duration::from_secs(20);
 
@@ -36,6 +38,9 @@ pub(crate) fn step<T, E>(what: &str, work: impl FnOnce() -> Result<T, E>) -> Res
         drop(done);
         outcome
     });
+    if outcome.is_err() {
+        unless_interrupted();
+    }
     let mark = if outcome.is_ok() { '✓' } else { '✗' };
     let start = if terminal { "\r" } else { "" };
     write(&format!("{start}  {mark} {what:<52}{:>6.1} s \n", started.elapsed().as_secs_f32()));
