@@ -154,7 +154,11 @@ async fn an_answer_that_was_not_delivered_fails_the_invocation_so_that_lambda_ru
     function.invoke(create(json!({"Name": "a"})), Duration::from_secs(1));
     let told = function.api.told(1).await;
     let Told::Error(0, error) = &told[0] else { panic!("{told:?}") };
-    assert_eq!(error["errorMessage"], "the answer was not delivered");
+    assert_eq!(error["errorType"], "AnswerNotDelivered");
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("the answer was not delivered: "), "{message}");
+    assert!(message.ends_with(" attempts: HTTP status 503 Service Unavailable"), "{message}");
+    assert!(!message.contains("http:"), "{message}");
     let bodies = function.server.bodies();
     assert!(bodies.len() > 1, "it was tried more than once");
     assert!(bodies.iter().all(|body| *body == success(ID_A, json!({"Name": "a"}))), "{bodies:?}");
@@ -167,7 +171,8 @@ async fn an_event_that_names_nobody_fails_the_invocation_and_the_loop_goes_on() 
     function.invoke(without(create(json!({"Name": "a"})), "ResponseURL"), TIME);
     function.invoke(create(json!({"Name": "a"})), TIME);
     let told = function.api.told(2).await;
-    assert!(matches!(told[0], Told::Error(0, _)), "{told:?}");
+    let Told::Error(0, error) = &told[0] else { panic!("{told:?}") };
+    assert_eq!(error["errorType"], "NotARequest");
     assert_eq!(told[1], ended_well(1));
     assert_eq!(function.server.bodies(), [success(ID_A, json!({"Name": "a"}))]);
     assert!(function.api.polls() >= 2);
