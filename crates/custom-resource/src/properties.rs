@@ -113,16 +113,18 @@ struct Lenient<'a> {
 
 /// A value as a person wrote it, shortened.
 fn shown(value: &Value) -> String {
-    let kind = match value {
-        Value::Null => return "nothing".to_owned(),
-        Value::Bool(_) | Value::Number(_) => return value.to_string(),
-        Value::String(_) => "the string ",
-        Value::Array(_) => return "a list".to_owned(),
-        Value::Object(_) => return "a map".to_owned(),
-    };
-    let text = value.to_string();
-    let short: String = text.chars().take(60).collect();
-    if short.len() < text.len() { format!("{kind}{short}…\"") } else { format!("{kind}{text}") }
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        // JSON's quotes and escapes; it leaves some control characters as they are.
+        Value::String(_) => {
+            let text = readable(&value.to_string(), 60);
+            let end = if text.ends_with('…') { "\"" } else { "" };
+            format!("the string {text}{end}")
+        }
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+    }
 }
 
 impl<'a> Lenient<'a> {
