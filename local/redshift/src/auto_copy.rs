@@ -4,6 +4,7 @@
 //! once, a failed file never again, nothing while paused, nothing without an active integration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -59,7 +60,10 @@ pub fn start(app: &Arc<App>, namespace_id: &str, wake: Arc<Notify>) {
                 let still_there =
                     app.world().warehouses.get(&namespace_id).is_some_and(|known| known.available);
                 if still_there {
-                    crate::report(&format!("auto-copy of {name}: {error}"));
+                    crate::report(&format!("auto-copy of {name}: {error}; it is tried again"));
+                    drop(app);
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    wake.notify_one();
                 }
             }
         }

@@ -131,6 +131,17 @@ async fn one_bad_row_refuses_the_load_unless_maxerror_allows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_of_another_region_needs_region() {
+    let local = Local::start().await;
+    ready(&local).await;
+    local.gateway.object("files-a", "in/1", b"1,a,1\n".to_vec());
+    local.gateway.state().buckets.get_mut("files-a").expect("the bucket").region = "eu-west-1".into();
+    let error = local.sql_error(&copy("in/", "CSV")).await;
+    assert!(error.contains("in a different region from this cluster"), "{error}");
+    local.sql(&copy("in/", "CSV REGION 'eu-west-1'")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_names_the_files_and_a_mandatory_one_must_be_there() {
     let local = Local::start().await;
     ready(&local).await;

@@ -5,6 +5,7 @@ mod clusters;
 mod credentials;
 mod groups;
 mod integration_rules;
+mod integration_views;
 mod integrations;
 mod life;
 mod logging;
@@ -62,8 +63,8 @@ async fn dispatch(app: &Arc<App>, caller: &Caller, params: &Params) -> Result<Re
         "GetResourcePolicy" => policy::get(app, caller, params),
         "DeleteResourcePolicy" => policy::delete(app, caller, params).await,
         "CreateIntegration" => integrations::create(app, caller, params).await,
-        "DescribeIntegrations" => integrations::describe(app, caller, params),
-        "DescribeInboundIntegrations" => integrations::describe_inbound(app, caller, params),
+        "DescribeIntegrations" => integration_views::describe(app, caller, params),
+        "DescribeInboundIntegrations" => integration_views::describe_inbound(app, caller, params),
         "ModifyIntegration" => integrations::modify(app, caller, params),
         "DeleteIntegration" => integrations::delete(app, caller, params),
         other => Err(ApiError::not_imitated(format!("the action redshift:{other}"))),

@@ -86,6 +86,19 @@ impl<'a> Reader<'a> {
         }
         let region = copy.options.region.clone().unwrap_or_else(|| place.region.clone());
         let credentials = assume(session, role, &place.region).await?.ok_or_else(not_authorized)?;
+        let bucket = session
+            .app
+            .gateway
+            .bucket(&copy.bucket)
+            .await
+            .map_err(|error| SqlError::new(error.to_string()))?;
+        if bucket.is_some_and(|bucket| bucket.region != region) {
+            // [D: COPY, REGION] a bucket of another Region needs REGION; the text is known from the field.
+            return Err(SqlError::new(
+                "S3ServiceException:The S3 bucket addressed by the query is in a different region from this cluster.,Status 301,\
+                 Error PermanentRedirect",
+            ));
+        }
         Ok(Self { session, copy, credentials, region })
     }
 

@@ -38,7 +38,7 @@ pub fn for_postgres(sql: &str) -> Result<String, SqlError> {
             edits.push((token.span.clone(), super::identifier(name)));
         }
     }
-    if is_create_table(&tokens) {
+    if is_about_table(&tokens) {
         table_edits(sql, &tokens, &mut edits)?;
     } else if is_user_statement(&tokens) {
         user_edits(&tokens, &mut edits)?;
@@ -63,20 +63,35 @@ fn apply(sql: &str, mut edits: Vec<(std::ops::Range<usize>, String)>) -> String 
     text
 }
 
-fn is_create_table(tokens: &[Token]) -> bool {
+fn is_about_table(tokens: &[Token]) -> bool {
     let mut words = tokens.iter();
-    words.next().is_some_and(|token| token.is("create"))
+    words.next().is_some_and(|token| token.is("create") || token.is("alter"))
         && words
             .find(|token| !(token.is("local") || token.is("temporary") || token.is("temp")))
             .is_some_and(|token| token.is("table"))
 }
 
-/// Redshift's types and attributes in CREATE TABLE [D: CREATE TABLE, Character types].
+/// The definition of a table without the query of CREATE TABLE AS.
+fn definition(tokens: &[Token]) -> &[Token] {
+    let mut depth = 0_i32;
+    let query = tokens.iter().position(|token| {
+        match token.kind {
+            Kind::Symbol('(') => depth += 1,
+            Kind::Symbol(')') => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && token.is("as")
+    });
+    &tokens[..query.unwrap_or(tokens.len())]
+}
+
+/// Redshift's types and attributes in CREATE TABLE and ALTER TABLE [D: CREATE TABLE, Character types].
 fn table_edits(
     sql: &str,
     tokens: &[Token],
     edits: &mut Vec<(std::ops::Range<usize>, String)>,
 ) -> Result<(), SqlError> {
+    let tokens = definition(tokens);
     let symbol = |n: usize, c: char| tokens.get(n).is_some_and(|token| token.kind == Kind::Symbol(c));
     let word = |n: usize, w: &str| tokens.get(n).is_some_and(|token| token.is(w));
     let mut n = 0;
@@ -98,7 +113,7 @@ fn table_edits(
                 edits.push((span.start..tokens[n + 3].span.end, "varchar(65535)".to_owned()));
                 n += 3;
             }
-            "encode" if named => {
+            "encode" | "backup" if named => {
                 let end = tokens.get(n + 1).map_or(span.end, |token| token.span.end);
                 edits.push((span.start..end, String::new()));
                 n += 1;
@@ -108,9 +123,9 @@ fn table_edits(
                 edits.push((span.start..end, String::new()));
                 n += 1;
             }
-            "distkey" | "sortkey" | "compound" if named => {
+            "distkey" | "sortkey" | "compound" | "interleaved" if named => {
                 let mut last = n;
-                if keyword == "compound" && word(n + 1, "sortkey") {
+                if word(n + 1, "sortkey") {
                     last += 1;
                 }
                 if symbol(last + 1, '(') {
@@ -149,8 +164,8 @@ fn constraint(
 ) -> usize {
     let symbol = |n: usize, c: char| tokens.get(n).is_some_and(|token| token.kind == Kind::Symbol(c));
     let word = |n: usize, w: &str| tokens.get(n).is_some_and(|token| token.is(w));
-    // After `(` or `,` it is either a constraint of the table or a column of that name, which a type follows.
-    let of_table = first > 0 && (symbol(first - 1, '(') || symbol(first - 1, ','));
+    // After `(`, `,` or ADD it is either a constraint of the table or a column of that name, which a type follows.
+    let of_table = first > 0 && (symbol(first - 1, '(') || symbol(first - 1, ',') || word(first - 1, "add"));
     let mut n = first;
     if word(n, "constraint") {
         n += 2;
@@ -293,6 +308,14 @@ mod tests {
             text.split_whitespace().collect::<Vec<_>>().join(" "),
             "CREATE TABLE IF NOT EXISTS t (id int , text varchar(256), v varchar(65535) NOT NULL, w varchar(3))"
         );
+        assert_eq!(
+            for_postgres("CREATE TABLE t BACKUP NO AS SELECT text FROM u").expect("valid"),
+            "CREATE TABLE t  AS SELECT text FROM u"
+        );
+        assert_eq!(
+            for_postgres("ALTER TABLE t ADD COLUMN c VARCHAR(MAX)").expect("valid"),
+            "ALTER TABLE t ADD COLUMN c varchar(65535)"
+        );
     }
 
     #[test]
@@ -313,6 +336,8 @@ mod tests {
             ),
             "CREATE TABLE t (id int, \"b\" int, CHECK (id IS NOT NULL AND \"b\" IS NOT NULL), CHECK (true), CHECK (true))"
         );
+        assert_eq!(text("ALTER TABLE t ADD CONSTRAINT u UNIQUE (a)"), "ALTER TABLE t ADD CHECK (true)");
+        assert_eq!(text("ALTER TABLE t DROP CONSTRAINT u"), "ALTER TABLE t DROP CONSTRAINT u");
     }
 
     #[test]
