@@ -88,18 +88,23 @@ impl de::Error for Problem {
     }
 }
 
-/// A text of the template for an error: shortened, and what cannot be seen escaped.
+/// A text of the template for an error: what cannot be seen escaped, and at most this many characters of it.
 fn readable(text: &str, longest: usize) -> String {
     let mut shown = String::new();
-    for character in text.chars().take(longest) {
+    let mut room = longest;
+    for character in text.chars() {
+        let escaped = character.escape_default();
+        let length = if character.is_control() { escaped.len() } else { 1 };
+        if length > room {
+            shown.push('…');
+            break;
+        }
+        room -= length;
         if character.is_control() {
-            shown.extend(character.escape_default());
+            shown.extend(escaped);
         } else {
             shown.push(character);
         }
-    }
-    if text.chars().nth(longest).is_some() {
-        shown.push('…');
     }
     shown
 }
