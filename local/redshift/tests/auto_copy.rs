@@ -337,6 +337,39 @@ async fn data_stops_when_the_source_loses_its_authorisation_or_the_notification_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_and_prefixes_with_quotes_backslashes_comments_and_emoji_are_loaded_into() {
+    let local = Local::start().await;
+    let namespace = local.cluster().await;
+    local.role().await;
+    local.integration(&namespace, "files-a").await;
+    for (number, odd) in
+        ["it''s", "a\\\\b", "x; DROP TABLE y", "-- c", "/* c */", "🦀 é", "$$"].into_iter().enumerate()
+    {
+        // As it stands in a literal and, with what a literal doubles undone, as it is.
+        let plain = odd.replace("''", "'").replace("\\\\", "\\");
+        let table = format!("\"t {plain}\"\"{number}\"");
+        let column = format!("\"c {plain}\"");
+        local.sql(&format!("CREATE TABLE {table} ({column} int, \"other\" varchar(9))")).await;
+        local
+            .sql(&format!(
+                "COPY \"public\".{table} ({column}) FROM 's3://files-a/{number} {odd}/' IAM_ROLE '{ROLE}' FORMAT AS CSV NULL AS '{odd}' \
+                 JOB CREATE odd_{number} AUTO ON"
+            ))
+            .await;
+        let key = format!("{number} {plain}/file.csv");
+        local.put("files-a", &key, format!("7\n{plain}\n")).await;
+        local
+            .until(&key, || async {
+                let rows = local.rows(&format!("SELECT {column} FROM {table} ORDER BY 1")).await;
+                let info = local.rows("SELECT message FROM sys_copy_job_info").await;
+                assert!(info.is_empty(), "{info:?}");
+                (rows == [["7"], ["NULL"]]).then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_database_has_its_own_tables_views_and_jobs() {
     let local = Local::start().await;
     let namespace = ready(&local).await;
