@@ -218,6 +218,8 @@ impl Starting {
         command
             .args(["--listen", "127.0.0.1:0", "--gateway", &endpoint, "--data-dir"])
             .arg(self.directory.join("redshift"))
+            .arg("--template-cache")
+            .arg(workspace::cache()?)
             .env("PATH", path_with(postgres))
             .stdout(Stdio::piped());
         let (redshift, output) = self.spawn("sluice-redshift", command, options)?;
