@@ -1,0 +1,160 @@
+//! The Data API driver against answers of the service, call by call.
+
+use std::time::Duration;
+
+use aws_sdk_redshiftdata::Client;
+use aws_sdk_redshiftdata::operation::cancel_statement::CancelStatementOutput;
+use aws_sdk_redshiftdata::operation::describe_statement::DescribeStatementOutput;
+use aws_sdk_redshiftdata::operation::execute_statement::{ExecuteStatementError, ExecuteStatementOutput};
+use aws_sdk_redshiftdata::operation::get_statement_result::GetStatementResultOutput;
+use aws_sdk_redshiftdata::types::error::ActiveStatementsExceededException;
+use aws_sdk_redshiftdata::types::{Field, StatusString};
+use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use tokio::time::Instant;
+use warehouse::data_api::{Cell, Database, Login, SqlRunError, Token};
+use warehouse::target::Target;
+
+fn database(rules: &[&Rule]) -> Database {
+    let client = mock_client!(aws_sdk_redshiftdata, RuleMode::MatchAny, rules);
+    let login = Login::Secret("arn:secret".into());
+    Database::new(client, Target::Cluster("main".into()), "dev".into(), login)
+}
+
+fn started() -> Rule {
+    mock!(Client::execute_statement)
+        .match_requests(|request| {
+            request.cluster_identifier() == Some("main")
+                && request.database() == Some("dev")
+                && request.secret_arn() == Some("arn:secret")
+                && request.db_user().is_none()
+        })
+        .then_output(|| ExecuteStatementOutput::builder().id("statement-1").build())
+}
+
+fn status(status: StatusString, error: Option<&'static str>, rows: bool) -> Rule {
+    mock!(Client::describe_statement)
+        .match_requests(|request| request.id() == Some("statement-1"))
+        .then_output(move || {
+            DescribeStatementOutput::builder()
+                .id("statement-1")
+                .status(status.clone())
+                .set_error(error.map(str::to_owned))
+                .has_result_set(rows)
+                .build()
+                .unwrap()
+        })
+}
+
+async fn run(database: &Database) -> Result<Vec<Vec<Cell>>, SqlRunError> {
+    database.run("SELECT 1", Token::Fresh, Instant::now() + Duration::from_secs(30)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rows_of_every_page_come_back_typed_and_without_padding() {
+    let first = mock!(Client::get_statement_result)
+        .match_requests(|request| request.next_token().is_none())
+        .then_output(|| {
+            let row = vec![
+                Field::LongValue(7),
+                Field::StringValue("padded   ".into()),
+                Field::BooleanValue(true),
+                Field::IsNull(true),
+                Field::DoubleValue(0.5),
+            ];
+            GetStatementResultOutput::builder().records(row).next_token("more").build().unwrap()
+        });
+    let second = mock!(Client::get_statement_result)
+        .match_requests(|request| request.next_token() == Some("more"))
+        .then_output(|| {
+            GetStatementResultOutput::builder().records(vec![Field::LongValue(8)]).build().unwrap()
+        });
+    let (execute, finished) = (started(), status(StatusString::Finished, None, true));
+    let rows = run(&database(&[&execute, &finished, &first, &second])).await.unwrap();
+    let expected = vec![
+        vec![
+            Cell::Integer(7),
+            Cell::Text("padded".into()),
+            Cell::Boolean(true),
+            Cell::Null,
+            Cell::Float(0.5),
+        ],
+        vec![Cell::Integer(8)],
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_statement_gives_redshifts_own_words() {
+    let (execute, failed) =
+        (started(), status(StatusString::Failed, Some("ERROR: relation does not exist"), false));
+    let error = run(&database(&[&execute, &failed])).await.unwrap_err();
+    assert_eq!(error.database_message(), Some("ERROR: relation does not exist"));
+    assert_eq!(error.to_string(), "Redshift refused the statement: ERROR: relation does not exist");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_takes_too_long_is_cancelled_before_the_deadline_passes_unnoticed() {
+    let (execute, running) = (started(), status(StatusString::Started, None, false));
+    let cancel = mock!(Client::cancel_statement)
+        .match_requests(|request| request.id() == Some("statement-1"))
+        .then_output(|| CancelStatementOutput::builder().status(true).build());
+    let began = Instant::now();
+    let error = run(&database(&[&execute, &running, &cancel])).await.unwrap_err();
+    assert!(matches!(error, SqlRunError::TooSlow(30)), "{error}");
+    assert_eq!(began.elapsed().as_secs(), 30);
+    assert_eq!(cancel.num_calls(), 1);
+    assert!(running.num_calls() < 30, "{} looks in 30 s", running.num_calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_nobody_knows_yet_is_not_taken_for_success() {
+    let (execute, odd) = (started(), status(StatusString::from("REHEATING"), None, false));
+    let cancel =
+        mock!(Client::cancel_statement).then_output(|| CancelStatementOutput::builder().status(true).build());
+    let error = run(&database(&[&execute, &odd, &cancel])).await.unwrap_err();
+    assert!(matches!(error, SqlRunError::TooSlow(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_names_the_action_and_the_services_code() {
+    let full = mock!(Client::execute_statement).then_error(|| {
+        let inner = ActiveStatementsExceededException::builder()
+            .message("500 statements are active")
+            .meta(
+                aws_sdk_redshiftdata::error::ErrorMetadata::builder()
+                    .code("ActiveStatementsExceededException")
+                    .message("500 statements are active")
+                    .build(),
+            )
+            .build();
+        ExecuteStatementError::ActiveStatementsExceededException(inner)
+    });
+    let error = run(&database(&[&full])).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "redshift-data:ExecuteStatement: ActiveStatementsExceededException: 500 statements are active"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_is_the_same_for_one_request_and_statement_and_another_for_every_other() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let taken = std::sync::Arc::clone(&seen);
+    let execute = mock!(Client::execute_statement)
+        .match_requests(move |request| {
+            taken.lock().unwrap().push(request.client_token().map(str::to_owned));
+            true
+        })
+        .then_output(|| ExecuteStatementOutput::builder().id("statement-1").build());
+    let finished = status(StatusString::Finished, None, false);
+    let database = database(&[&execute, &finished]);
+    let until = Instant::now() + Duration::from_secs(30);
+    for (sql, request) in [("CREATE", "r1"), ("CREATE", "r1"), ("DROP", "r1"), ("CREATE", "r2")] {
+        database.run(sql, Token::OncePer(request), until).await.unwrap();
+    }
+    let tokens: Vec<String> = seen.lock().unwrap().iter().flatten().cloned().collect();
+    assert_eq!(tokens.len(), 4);
+    assert_eq!(tokens[0], tokens[1]);
+    assert!(tokens[0] != tokens[2] && tokens[0] != tokens[3] && tokens[2] != tokens[3]);
+    assert!(tokens.iter().all(|token| (1..=64).contains(&token.len())));
+}
