@@ -1,5 +1,7 @@
 //! The Data API driver against answers of the service, call by call.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use aws_sdk_redshiftdata::Client;
