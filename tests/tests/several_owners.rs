@@ -123,7 +123,7 @@ fn bucket_policy(cloud: &Cloud, bucket: &str, answers: &Answers) {
     expected["Statement"].as_array_mut().unwrap().push(second);
     let sorted = |policy: &Value| {
         let mut all = statements(policy);
-        all.sort_by_key(Value::to_string);
+        all.sort_by_key(|statement| statement["Sid"].to_string());
         all
     };
     assert_eq!(sorted(&account.bucket_policy(bucket).unwrap().unwrap()), sorted(&expected));

@@ -97,7 +97,8 @@ impl Document {
         let mut here: Vec<Value> =
             self.statements.iter().filter(|statement| is_of(tag, statement)).map(normal).collect();
         let mut wanted: Vec<Value> = ours.iter().map(|statement| normal(&statement.marked(tag))).collect();
-        let key = Value::to_string;
+        // By id: the text of a whole statement depends on the order of its keys, which means nothing.
+        let key = |statement: &Value| statement["Sid"].to_string();
         here.sort_by_cached_key(key);
         wanted.sort_by_cached_key(key);
         here == wanted
