@@ -1,8 +1,8 @@
 //! Roles attached to a warehouse: who attached which, and taking only one's own away.
 //!
 //! Nothing on an attachment says whose it is, so each owner leaves a tag on the warehouse: `sluice:copy-role:<owner>` with the
-//! role's ARN. The tag is written before the role is attached and removed after it is detached, so that a run that dies
-//! in between leaves a claim without a role, never a role without a claim.
+//! role's ARN. The tag is written before the role is attached and removed once Redshift has accepted to detach it, so that a run
+//! that dies in between leaves a claim without a role, never a role without a claim.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 
