@@ -103,6 +103,35 @@ fn take(stream: TcpStream) -> Option<(String, Value)> {
     Some((path, serde_json::from_slice(&body).ok()?))
 }
 
+/// A call of AWS that the local cloud stops until the test lets it go on (`local/ministack/README.md`, holds).
+pub struct Hold<'a> {
+    account: &'a Account,
+    path: String,
+}
+
+impl<'a> Hold<'a> {
+    /// Orders the hold that `rule` describes.
+    pub fn order(account: &'a Account, rule: &Value) -> Self {
+        let answer = account.rest("s3", "POST", "/_sluice/hold", &[], rule.to_string().as_bytes()).unwrap();
+        Self { account, path: format!("/_sluice/hold/{}", answer.json()["hold"]) }
+    }
+
+    /// Waits until it has caught a call.
+    ///
+    /// # Panics
+    /// It caught none in time.
+    pub fn caught(&self) {
+        let path = format!("{}?wait=30", self.path);
+        let seen = self.account.rest("s3", "GET", &path, &[], &[]).unwrap().json();
+        assert_eq!(seen["state"], "caught", "nothing was caught");
+    }
+
+    /// Lets the call go on.
+    pub fn release(self) {
+        self.account.rest("s3", "POST", &format!("{}/release", self.path), &[], b"{}").unwrap();
+    }
+}
+
 /// One deployed function, called as CloudFormation would call it, without a stack around it.
 pub struct Function<'a> {
     /// The account and its credentials.
@@ -137,8 +166,23 @@ impl<'a> Function<'a> {
         self.answers.of(&id)
     }
 
-    /// Sends a request, returns its id.
+    /// Sends a request, waits for the end of the invocation, returns the request's id.
     pub fn send(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> String {
+        let (id, event) = self.request(kind, properties, physical_id);
+        self.account.invoke(&self.name, &event).unwrap();
+        id
+    }
+
+    /// Sends a request to create as CloudFormation does, without waiting for the function; returns the request's id.
+    pub fn start_creating(&self, properties: &Value) -> String {
+        let (id, event) = self.request("Create", properties, None);
+        let path = format!("/2015-03-31/functions/{}/invocations", self.name);
+        let headers = [("content-type", "application/json"), ("x-amz-invocation-type", "Event")];
+        self.account.rest("lambda", "POST", &path, &headers, event.to_string().as_bytes()).unwrap();
+        id
+    }
+
+    fn request(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> (String, Value) {
         let id = format!("{:032x}", fastrand::u128(..));
         let mut event = json!({
             "RequestType": kind, "RequestId": id, "ResponseURL": self.answers.url(&id), "StackId": self.stack_id,
@@ -147,8 +191,7 @@ impl<'a> Function<'a> {
         if let Some(physical_id) = physical_id {
             event["PhysicalResourceId"] = physical_id.into();
         }
-        self.account.invoke(&self.name, &event).unwrap();
-        id
+        (id, event)
     }
 
     /// Creates, and returns the physical id.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cloud::aws::Account;
+use cloud::stacks::Outputs;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Options, Profile, SOURCE, TARGET, kit};
 use end_to_end::{Answers, Function, PATIENCE};
@@ -180,9 +181,9 @@ fn check(case: &Case<'_>, profile: Profile, cloud: &Cloud) {
     assert!(checked >= 3, "{}: only {checked} actions were checked", case.role);
 }
 
-fn deployed(cloud: &Cloud) -> [cloud::stacks::Outputs; 3] {
+fn deployed(cloud: &Cloud, kind: &str) -> [Outputs; 3] {
     let no_wait = [("AccessGrantWaitSeconds", "0")];
-    let warehouse = kit::warehouse(cloud, &no_wait).unwrap();
+    let warehouse = kit::warehouse(cloud, &[no_wait[0], ("Kind", kind)]).unwrap();
     let target = kit::target(cloud, &warehouse, &[SOURCE], &no_wait).unwrap();
     let source = kit::source(cloud, SOURCE, &target, &no_wait).unwrap();
     [warehouse, target, source]
@@ -191,7 +192,7 @@ fn deployed(cloud: &Cloud) -> [cloud::stacks::Outputs; 3] {
 #[test]
 fn in_the_source_account_every_grant_is_needed() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
-    let [_, target, source] = deployed(&cloud);
+    let [_, target, source] = deployed(&cloud, "provisioned");
     let answers = Answers::start();
     let account = cloud.account(SOURCE);
     let bucket = source["BucketName"].as_str();
@@ -235,21 +236,36 @@ fn in_the_source_account_every_grant_is_needed() {
 }
 
 #[test]
-fn in_the_target_account_every_grant_is_needed() {
+fn in_the_target_account_every_grant_for_a_cluster_is_needed() {
+    target_account("provisioned");
+}
+
+#[test]
+fn in_the_target_account_every_grant_for_a_workgroup_is_needed() {
+    target_account("serverless");
+}
+
+fn target_account(kind: &str) {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
-    let [warehouse, target, source] = deployed(&cloud);
+    let [warehouse, target, source] = deployed(&cloud, kind);
     let mut parameters = kit::SAMPLE_JOB.to_vec();
     parameters.push(("AccessGrantWaitSeconds", "0"));
     kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &parameters).unwrap();
     let answers = Answers::start();
     let account = cloud.account(TARGET);
-    let cluster = warehouse["ClusterIdentifier"].as_str();
     let role = |stack: &str, name: &str| account.physical_id(stack, name).unwrap();
+    let name_of_warehouse = if kind == "serverless" { "WorkgroupName" } else { "ClusterIdentifier" };
+    let with_warehouse = |mut properties: Value| {
+        properties[name_of_warehouse] = warehouse[name_of_warehouse].as_str().into();
+        properties
+    };
 
     let job = |auto: &str| {
-        json!({"ClusterIdentifier": cluster, "Database": warehouse["Database"], "WarehouseSecretArn": warehouse["SecretArn"],
+        with_warehouse(
+            json!({"Database": warehouse["Database"], "WarehouseSecretArn": warehouse["SecretArn"],
             "JobName": "direct", "TableName": "measurements", "Format": "CSV", "SourceBucket": source["BucketName"],
-            "SourcePrefix": "direct/", "CopyRoleArn": target["CopyRoleArn"], "Auto": auto})
+            "SourcePrefix": "direct/", "CopyRoleArn": target["CopyRoleArn"], "Auto": auto}),
+        )
     };
     check(
         &Case {
@@ -260,7 +276,32 @@ fn in_the_target_account_every_grant_is_needed() {
         TARGET,
         &cloud,
     );
-    let endpoint = json!({"SecretArn": warehouse["SecretArn"], "ClusterIdentifier": cluster, "Database": warehouse["Database"]});
+    if kind == "provisioned" {
+        // The same with temporary credentials of a database user in place of the secret.
+        let by_user = [("JobName", "by_user"), ("WarehouseSecretArn", ""), ("DbUser", "sluice_admin")];
+        let given = |name: &str| by_user.iter().any(|(other, _)| *other == name);
+        parameters.retain(|(name, _)| !given(name));
+        parameters.extend(by_user);
+        kit::job(&cloud, "by-user", (&warehouse, &target, &source), &parameters).unwrap();
+        let job = |auto: &str| {
+            let mut job = job(auto);
+            job.as_object_mut().unwrap().remove("WarehouseSecretArn");
+            job["DbUser"] = "sluice_admin".into();
+            job
+        };
+        check(
+            &Case {
+                function: Function::of(&cloud, TARGET, "by-user", "CopyJobFunction", &answers),
+                role: role("by-user", "CopyJobRole"),
+                properties: vec![(job("true"), Some(job("false")))],
+            },
+            TARGET,
+            &cloud,
+        );
+        account.delete_stack("by-user").unwrap();
+    }
+    let endpoint =
+        with_warehouse(json!({"SecretArn": warehouse["SecretArn"], "Database": warehouse["Database"]}));
     check(
         &Case {
             function: Function::of(&cloud, TARGET, "sluice-warehouse", "SecretEndpointFunction", &answers),
@@ -273,7 +314,9 @@ fn in_the_target_account_every_grant_is_needed() {
     account
         .query("redshift", "DeleteResourcePolicy", &[("ResourceArn", &warehouse["NamespaceArn"])])
         .unwrap();
-    let sources = |buckets: Value| json!({"ClusterIdentifier": cluster, "SourceAccounts": ["333333333333"], "SourceBuckets": buckets});
+    let sources = |buckets: Value| {
+        with_warehouse(json!({"SourceAccounts": ["333333333333"], "SourceBuckets": buckets}))
+    };
     check(
         &Case {
             function: Function::of(&cloud, TARGET, "sluice-target", "ResourcePolicyFunction", &answers),
@@ -285,28 +328,50 @@ fn in_the_target_account_every_grant_is_needed() {
     );
     // The role of the stack makes room for the test's own claim on it.
     account.delete_stack("sluice-job").unwrap();
-    let properties = json!({"ClusterIdentifier": cluster, "RoleArn": target["CopyRoleArn"]});
     let id = account.physical_id("sluice-target", "CopyRoleAttachment").unwrap_or_default();
     assert!(id.starts_with("sluice-warehouse-role:"), "{id}");
-    let words = [("ClusterIdentifier", cluster), ("RemoveIamRoles.IamRoleArn.1", &target["CopyRoleArn"])];
+    let tag = format!("sluice:copy-role:{}", id.split(':').nth(1).unwrap());
+    if kind == "serverless" {
+        detach_from_namespace(&account, &warehouse, &tag);
+    } else {
+        detach_from_cluster(&account, &warehouse, &target["CopyRoleArn"], &tag);
+    }
+    check(
+        &Case {
+            function: Function::of(&cloud, TARGET, "sluice-target", "WarehouseRoleFunction", &answers),
+            role: role("sluice-target", "WarehouseRoleRole"),
+            properties: vec![(with_warehouse(json!({"RoleArn": target["CopyRoleArn"]})), None)],
+        },
+        TARGET,
+        &cloud,
+    );
+}
+
+fn detach_from_cluster(account: &Account, warehouse: &Outputs, role: &str, tag: &str) {
+    let cluster = warehouse["ClusterIdentifier"].as_str();
+    let words = [("ClusterIdentifier", cluster), ("RemoveIamRoles.IamRoleArn.1", role)];
     account.query("redshift", "ModifyClusterIamRoles", &words).unwrap();
-    let tag = id.split(':').nth(1).unwrap();
-    let arn =
-        warehouse["NamespaceArn"].split(":namespace").next().unwrap().to_owned() + ":cluster:" + cluster;
-    let words = [("ResourceName", arn.as_str()), ("TagKeys.TagKey.1", &format!("sluice:copy-role:{tag}"))];
-    account.query("redshift", "DeleteTags", &words).unwrap();
+    let prefix = warehouse["NamespaceArn"].split(":namespace").next().unwrap();
+    let arn = format!("{prefix}:cluster:{cluster}");
+    account.query("redshift", "DeleteTags", &[("ResourceName", &arn), ("TagKeys.TagKey.1", tag)]).unwrap();
     wait::until("the role gone", PATIENCE, || {
         let left = account.query("redshift", "DescribeClusters", &[])?;
         Ok(if left.all("IamRoleArn").is_empty() { Seen::Yes(()) } else { Seen::NotYet("attached".into()) })
     })
     .unwrap();
-    check(
-        &Case {
-            function: Function::of(&cloud, TARGET, "sluice-target", "WarehouseRoleFunction", &answers),
-            role: role("sluice-target", "WarehouseRoleRole"),
-            properties: vec![(properties, None)],
-        },
-        TARGET,
-        &cloud,
-    );
+}
+
+fn detach_from_namespace(account: &Account, warehouse: &Outputs, tag: &str) {
+    let call = |action: &str, words: Value| account.json("redshift-serverless", action, words);
+    let words = json!({"workgroupName": warehouse["WorkgroupName"]});
+    let name = call("GetWorkgroup", words).unwrap()["workgroup"]["namespaceName"].clone();
+    call("UpdateNamespace", json!({"namespaceName": name, "iamRoles": []})).unwrap();
+    call("UntagResource", json!({"resourceArn": warehouse["NamespaceArn"], "tagKeys": [tag]})).unwrap();
+    wait::until("the role gone", PATIENCE, || {
+        let found = call("GetNamespace", json!({"namespaceName": name}))?;
+        let roles = &found["namespace"]["iamRoles"];
+        let gone = roles.as_array().is_none_or(Vec::is_empty);
+        Ok(if gone { Seen::Yes(()) } else { Seen::NotYet(roles.to_string()) })
+    })
+    .unwrap();
 }

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use cloud::aws::Account;
+use cloud::wait::{self, Seen};
 use cloud::{Cloud, Error, Options, SOURCE, TARGET, kit};
+use end_to_end::{Hold, PATIENCE};
+use serde_json::json;
 
 /// What is left of the kit in both accounts, by name; empty when everything is gone.
 fn leftovers(cloud: &Cloud, namespace: &str, bucket: &str) -> Vec<String> {
@@ -76,6 +80,22 @@ fn stacks_are_created_changed_and_deleted_and_nothing_is_left() {
     cloud.account(TARGET).delete_stack("sluice-network").unwrap();
 }
 
+/// A role that is attached to the cluster and may read nothing: a job with it fails after its table is there.
+fn unreadable_role(account: &Account, cluster: &str) -> String {
+    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"redshift.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    let words = [("RoleName", "cannot-read"), ("AssumeRolePolicyDocument", trust)];
+    let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
+    let words = [("ClusterIdentifier", cluster), ("AddIamRoles.IamRoleArn.1", &role)];
+    account.query("redshift", "ModifyClusterIamRoles", &words).unwrap();
+    wait::until("the role in sync", PATIENCE, || {
+        let found = account.query("redshift", "DescribeClusters", &[])?;
+        let in_sync = found.all("ApplyStatus").iter().all(|status| status.value == "in-sync");
+        Ok(if in_sync { Seen::Yes(()) } else { Seen::NotYet("adding".into()) })
+    })
+    .unwrap();
+    role
+}
+
 #[test]
 fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
@@ -86,18 +106,8 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
 
     // A role that is attached but may not read: the table that this very request made is dropped again.
     let account = cloud.account(TARGET);
-    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"redshift.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-    let words = [("RoleName", "cannot-read"), ("AssumeRolePolicyDocument", trust)];
-    let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
     let cluster = warehouse["ClusterIdentifier"].as_str();
-    let words = [("ClusterIdentifier", cluster), ("AddIamRoles.IamRoleArn.1", &role)];
-    account.query("redshift", "ModifyClusterIamRoles", &words).unwrap();
-    cloud::wait::until("the role in sync", end_to_end::PATIENCE, || {
-        let found = account.query("redshift", "DescribeClusters", &[])?;
-        let in_sync = found.all("ApplyStatus").iter().all(|status| status.value == "in-sync");
-        Ok(if in_sync { cloud::wait::Seen::Yes(()) } else { cloud::wait::Seen::NotYet("adding".into()) })
-    })
-    .unwrap();
+    let role = unreadable_role(&account, cluster);
     let mut parameters = kit::SAMPLE_JOB.to_vec();
     parameters.push(("CopyRoleArn", &role));
     let refused = kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap_err();
@@ -114,10 +124,10 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
     let words = [("ClusterIdentifier", cluster)];
     account.query("redshift", "PauseCluster", &words).unwrap();
     let status = |wanted: &str| {
-        cloud::wait::until(&format!("the cluster {wanted}"), end_to_end::PATIENCE, || {
+        wait::until(&format!("the cluster {wanted}"), PATIENCE, || {
             let found = account.query("redshift", "DescribeClusters", &words)?;
             let status = found.text("ClusterStatus").unwrap_or_default();
-            Ok(if status == wanted { cloud::wait::Seen::Yes(()) } else { cloud::wait::Seen::NotYet(status) })
+            Ok(if status == wanted { wait::Seen::Yes(()) } else { wait::Seen::NotYet(status) })
         })
         .unwrap();
     };
@@ -137,4 +147,47 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
         database.query("SELECT job_name FROM sys_copy_job").unwrap().rows,
         Vec::<Vec<Option<String>>>::new()
     );
+}
+
+#[test]
+fn a_failing_job_never_takes_a_table_that_holds_rows() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let warehouse = kit::warehouse(&cloud, &[]).unwrap();
+    let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
+    let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
+    let account = cloud.account(TARGET);
+    let role = unreadable_role(&account, &warehouse["ClusterIdentifier"]);
+    let mut parameters = kit::SAMPLE_JOB.to_vec();
+    parameters.push(("CopyRoleArn", &role));
+    let fails = || {
+        let error = kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &parameters).unwrap_err();
+        let Error::Stack { status, reason, .. } = &error else { panic!("{error}") };
+        assert_eq!(status, "ROLLBACK_COMPLETE");
+        assert!(reason.contains("cannot read bucket"), "{reason}");
+        account.delete_stack("sluice-job").unwrap();
+    };
+    let database = kit::database(&cloud, &warehouse);
+    let insert = |name: &str| {
+        database.query(&format!("INSERT INTO measurements (id, name) VALUES (1, '{name}')")).unwrap();
+    };
+    let names = || database.query("SELECT name FROM measurements").unwrap().rows;
+
+    // The table was there before the stack.
+    database.query("CREATE TABLE measurements (id integer, name varchar(64))").unwrap();
+    insert("before");
+    fails();
+    assert_eq!(names(), [[Some("before".to_owned())]]);
+
+    // The stack made the table, and a row came before the stack failed.
+    database.query("DROP TABLE measurements").unwrap();
+    let rule = json!({"action": "redshift-data:ExecuteStatement", "principal": "*CopyJobRole*", "skip": 3});
+    let hold = Hold::order(&account, &rule);
+    std::thread::scope(|scope| {
+        let failing = scope.spawn(fails);
+        hold.caught();
+        insert("meanwhile");
+        hold.release();
+        failing.join().unwrap();
+    });
+    assert_eq!(names(), [[Some("meanwhile".to_owned())]]);
 }

@@ -4,7 +4,7 @@
 
 use cloud::aws::Account;
 use cloud::{Cloud, Options, SOURCE, TARGET, kit};
-use end_to_end::{Answers, Function};
+use end_to_end::{Answers, Function, Hold};
 use serde_json::{Value, json};
 
 fn foreign(sid: &str, resource: &str, action: &str) -> Value {
@@ -22,14 +22,10 @@ fn with_sid(policy: &Value, sid: &str) -> Option<Value> {
 
 /// Catches the next call of an action after it was served and before its caller has the answer; runs `meanwhile`.
 fn between(account: &Account, action: &str, meanwhile: impl FnOnce()) {
-    let body = json!({"action": action, "phase": "after"});
-    let post = |path: &str, body: &[u8]| account.rest("s3", "POST", path, &[], body).unwrap();
-    let hold = post("/_sluice/hold", body.to_string().as_bytes()).json()["hold"].clone();
-    let caught =
-        account.rest("s3", "GET", &format!("/_sluice/hold/{hold}?wait=30"), &[], &[]).unwrap().json();
-    assert_eq!(caught["state"], "caught", "no call of {action} was caught");
+    let hold = Hold::order(account, &json!({"action": action, "phase": "after"}));
+    hold.caught();
     meanwhile();
-    post(&format!("/_sluice/hold/{hold}/release"), b"{}");
+    hold.release();
 }
 
 /// Runs several calls at the same moment and fails if one of them does.

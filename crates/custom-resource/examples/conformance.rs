@@ -2,6 +2,9 @@
 
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider, Started};
 use serde::Deserialize;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 struct Misbehaving;
 
@@ -70,7 +73,8 @@ async fn start() -> Result<Started<Misbehaving>, Failure> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     // At TRACE, lambda_runtime prints every event it cannot read; everything else may say what it likes.
-    let filter = tracing_subscriber::EnvFilter::new("trace,lambda_runtime=debug");
-    tracing_subscriber::fmt().json().with_env_filter(filter).init();
+    let filter =
+        Targets::new().with_default(LevelFilter::TRACE).with_target("lambda_runtime", LevelFilter::DEBUG);
+    tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().json()).with(filter).init();
     custom_resource::run(start()).await
 }

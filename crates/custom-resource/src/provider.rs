@@ -120,7 +120,8 @@ pub trait Provider: Send + Sync {
         properties: Self::Properties,
     ) -> impl Future<Output = Result<Outcome<Self::Progress>, Failure>> + Send;
 
-    /// Brings the existing resource to the new properties.
+    /// Brings the existing resource to the new properties. By default as [`create`](Provider::create) does: right for a
+    /// provider whose create brings whatever is there to what the properties say.
     ///
     /// This is also how a failed update is rolled back: the previous properties arrive as the new ones while the
     /// resource may be in either state or between them. Go by what is there, not by `old`, which is `None` where the
@@ -134,7 +135,10 @@ pub trait Provider: Send + Sync {
         id: &PhysicalId,
         old: Option<Self::Properties>,
         new: Self::Properties,
-    ) -> impl Future<Output = Result<Outcome<Self::Progress>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Outcome<Self::Progress>, Failure>> + Send {
+        let _ = old;
+        self.create(context, id, new)
+    }
 
     /// Makes the resource anew because its identity changed. CloudFormation deletes the old one afterwards.
     ///

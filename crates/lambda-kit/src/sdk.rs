@@ -12,6 +12,11 @@ use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_http_client::Builder as HttpClientBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
@@ -64,6 +69,29 @@ impl Aws {
     }
 }
 
+/// An HTTP client that reads the system's certificates with the first request, once for all clients.
+///
+/// By itself it would read and parse them again for every client that is made, before the function's first poll: three
+/// quarters of its start. A start that only ever answers from what it was sent need not pay for them.
+#[derive(Debug)]
+struct OnFirstUse(SharedHttpClient);
+
+impl HttpClient for OnFirstUse {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    // Not passed on: validate_base_client_config, which makes a connector only to read the certificates.
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
+
 /// The configuration from Lambda's own variables: credentials, `AWS_REGION`, and `AWS_ENDPOINT_URL` where it is set.
 ///
 /// # Errors
@@ -81,7 +109,7 @@ fn config(env: Env<'_>, patience: Patience) -> Result<SdkConfig, EnvError> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(env.required("AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http)
+        .http_client(OnFirstUse(http))
         .sleep_impl(TokioSleep::new())
         .time_source(SystemTimeSource::new())
         .retry_config(patience.retries())

@@ -1,29 +1,69 @@
 //! Logs as Lambda wants them: one JSON object a line, level from the function's logging configuration.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::env::Env;
+
+/// Crates that would log headers and bodies at DEBUG, among them secrets. Each stands for all whose name begins so.
+const NEVER_VERBOSE: [&str; 7] = ["aws_", "hyper", "hyper_util", "h2", "rustls", "tower", "lambda_runtime"];
 
 /// Starts logging for the process. Call once, first of all.
 ///
 /// The level is `AWS_LAMBDA_LOG_LEVEL` (set by the function's `LoggingConfig`), INFO by default. The SDK and HTTP crates
-/// are kept at WARN whatever the level: at DEBUG they would log headers and bodies, among them secrets.
+/// are kept at WARN whatever the level.
 pub fn init(env: Env<'_>) {
-    let level = env.optional("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "INFO".to_owned());
-    let quiet = ["aws_", "hyper", "hyper_util", "h2", "rustls", "tower", "lambda_runtime"];
-    let mut filter = EnvFilter::try_new(&level).unwrap_or_else(|_| EnvFilter::new("INFO"));
-    for target in quiet {
-        // Every directive here is a crate name and a level, which always parses.
-        if let Ok(directive) = format!("{target}=warn").parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
-    let _ = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_target(false)
-        .with_env_filter(filter)
-        .try_init();
+        .with_target(false);
+    // Fails only if logging was started before, which is what was asked for.
+    let _ = tracing_subscriber::registry().with(lines).with(filter(env)).try_init();
+}
+
+/// What is logged.
+fn filter(env: Env<'_>) -> Targets {
+    let level = match env.optional("AWS_LAMBDA_LOG_LEVEL").as_deref() {
+        // Lambda knows one level more than tracing.
+        Some("FATAL") => LevelFilter::ERROR,
+        Some(level) => level.parse().unwrap_or(LevelFilter::INFO),
+        None => LevelFilter::INFO,
+    };
+    let theirs = level.min(LevelFilter::WARN);
+    Targets::new().with_default(level).with_targets(NEVER_VERBOSE.map(|target| (target, theirs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    fn logged(level: Option<&str>, target: &str, of: Level) -> bool {
+        let source = |name: &str| level.filter(|_| name == "AWS_LAMBDA_LOG_LEVEL").map(str::to_owned);
+        filter(Env::from(&source)).would_enable(target, &of)
+    }
+
+    #[test]
+    fn the_level_is_that_of_the_functions_logging_configuration() {
+        assert!(logged(None, "warehouse::roles", Level::INFO));
+        assert!(!logged(None, "warehouse::roles", Level::DEBUG));
+        assert!(logged(Some("DEBUG"), "warehouse::roles", Level::DEBUG));
+        assert!(!logged(Some("FATAL"), "warehouse::roles", Level::WARN));
+        assert!(logged(Some("FATAL"), "warehouse::roles", Level::ERROR));
+    }
+
+    #[test]
+    fn crates_that_log_bodies_stay_at_warn_or_below_whatever_the_level() {
+        for target in
+            ["aws_smithy_runtime::client", "hyper_util::client", "rustls::conn", "lambda_runtime::requests"]
+        {
+            assert!(!logged(Some("TRACE"), target, Level::INFO), "{target}");
+            assert!(logged(Some("TRACE"), target, Level::WARN), "{target}");
+            assert!(!logged(Some("ERROR"), target, Level::WARN), "{target}");
+        }
+    }
 }

@@ -133,16 +133,6 @@ impl Provider for BucketPolicies {
         self.put(context, id, &new).await
     }
 
-    async fn update(
-        &self,
-        context: &Context,
-        id: &PhysicalId,
-        _old: Option<Properties>,
-        new: Properties,
-    ) -> Result<Outcome<()>, Failure> {
-        self.put(context, id, &new).await
-    }
-
     async fn delete(
         &self,
         context: &Context,

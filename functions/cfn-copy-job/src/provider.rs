@@ -198,16 +198,6 @@ impl Provider for CopyJobs {
         self.bring_about(context, id, &new).await
     }
 
-    async fn update(
-        &self,
-        context: &Context,
-        id: &PhysicalId,
-        _: Option<Properties>,
-        new: Properties,
-    ) -> Result<Outcome<()>, Failure> {
-        self.bring_about(context, id, &new).await
-    }
-
     async fn replace(
         &self,
         _: &Context,

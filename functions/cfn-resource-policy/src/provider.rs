@@ -184,16 +184,6 @@ impl Provider for ResourcePolicies {
         self.put(context, id, &new).await
     }
 
-    async fn update(
-        &self,
-        context: &Context,
-        id: &PhysicalId,
-        _old: Option<Properties>,
-        new: Properties,
-    ) -> Result<Outcome<()>, Failure> {
-        self.put(context, id, &new).await
-    }
-
     async fn delete(
         &self,
         context: &Context,

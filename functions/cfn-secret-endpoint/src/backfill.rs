@@ -5,7 +5,14 @@
 //! it only from the version that it was made of. A rotation that finished in between makes the move fail, and the change
 //! starts over from the rotation's value. A rotation that is under way is waited out: its pending version was made of
 //! the old keys and would take ours away again.
+//!
+//! A version that is written during a rotation makes Secrets Manager abandon the rotation ("Log Secrets Manager events
+//! with AWS CloudTrail": RotationAbandoned). If the database has its new password by then, AWSCURRENT would never follow.
+//! So nothing is written without a look right before it, a write is never repeated without another look, and if a
+//! rotation began between look and write all the same, its version gets AWSPENDING back: the rotation is unfinished, as
+//! after any failed step, and goes on from there when it is started again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -23,6 +30,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
 
+/// Begins the ids of versions that a back-fill wrote, so that no back-fill takes another's for a rotation's.
+const OURS: &str = "sluice-";
+
 /// Why the secret was not changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackfillError {
@@ -31,8 +41,9 @@ pub(crate) enum BackfillError {
     #[error("the secret's value is not a JSON object, so it has no room for keys")]
     NotAnObject,
     #[error(
-        "a rotation of this secret has been under way for more than {0} s (version {1} carries AWSPENDING). Look at it with \
-         `aws secretsmanager describe-secret`; when it has ended, or after `aws secretsmanager cancel-rotate-secret`, repeat the operation"
+        "a rotation of this secret is not finished after {0} s (version {1} carries AWSPENDING). Let it end, or start it again with \
+         `aws secretsmanager rotate-secret`; it has ended when `aws secretsmanager describe-secret` shows AWSPENDING nowhere or \
+         beside AWSCURRENT. Then repeat the operation"
     )]
     Rotating(u64, String),
     #[error(
@@ -49,7 +60,7 @@ impl From<SecretError> for BackfillError {
             SecretError::Absent => Self::Absent,
             SecretError::NotAnObject => Self::NotAnObject,
             SecretError::Moved => Self::Busy(1),
-            SecretError::Call(error) => Self::Call(error),
+            SecretError::Call { error, .. } => Self::Call(error),
         }
     }
 }
@@ -63,6 +74,8 @@ pub(crate) struct Backfill<'a, V> {
     /// Tag of the owner; part of the label.
     pub(crate) owner: &'a str,
     pub(crate) deadline: Instant,
+    /// Times that a write is tried whose failure may pass.
+    pub(crate) write_attempts: u32,
 }
 
 impl<V: Versions> Backfill<'_, V> {
@@ -72,6 +85,7 @@ impl<V: Versions> Backfill<'_, V> {
         change: impl Fn(&Map<String, Value>) -> Option<Map<String, Value>>,
     ) -> Result<(), BackfillError> {
         const TRIES: u32 = 10;
+        let mut failed_writes = 0;
         for _ in 0..TRIES {
             self.wait_for_rotation().await?;
             let current = self.versions.current(self.secret).await?;
@@ -81,7 +95,19 @@ impl<V: Versions> Backfill<'_, V> {
             };
             let label = self.label();
             let id = self.version_id(&current.id);
-            self.versions.put(self.secret, &id, &label, &SecretValue(wanted)).await?;
+            let known = self.versions.all(self.secret).await?;
+            // The last look before the write.
+            if pending(&self.versions.labels(self.secret).await?).is_some() {
+                continue;
+            }
+            let written = self.versions.put(self.secret, &id, &label, &SecretValue(wanted)).await;
+            // Also after a write without an answer: it may have arrived.
+            self.resume_abandoned(&known).await?;
+            if let Err(error) = written {
+                failed_writes += 1;
+                self.pause_after(error, failed_writes).await?;
+                continue;
+            }
             // A rotation that began since the last look made its pending version of the old keys.
             if pending(&self.versions.labels(self.secret).await?).is_some() {
                 continue;
@@ -93,6 +119,39 @@ impl<V: Versions> Backfill<'_, V> {
             // Looked at again from the top: a rotation that began before the move and ends after it wins over ours.
         }
         Err(BackfillError::Busy(TRIES))
+    }
+
+    /// Gives AWSPENDING back to a version that lost it because ours was written. It came after `known` was read, no
+    /// back-fill wrote it, and nothing labels it.
+    async fn resume_abandoned(&self, known: &BTreeSet<String>) -> Result<(), BackfillError> {
+        let all = self.versions.all(self.secret).await?;
+        let labels = self.versions.labels(self.secret).await?;
+        let mut new = all.difference(known).filter(|id| !id.starts_with(OURS));
+        let Some(abandoned) = new.find(|id| labels.get(*id).is_none_or(Vec::is_empty)) else { return Ok(()) };
+        tracing::warn!(
+            secret = self.secret,
+            version = abandoned,
+            "a rotation began while the secret was written; it was abandoned and gets AWSPENDING back"
+        );
+        match self.versions.move_label(self.secret, PENDING, None, Some(abandoned)).await {
+            Ok(()) | Err(SecretError::Moved) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits before the next try if the failure of a write may pass, such as a throttled call or a grant that spreads.
+    async fn pause_after(&self, error: SecretError, failed_writes: u32) -> Result<(), BackfillError> {
+        match error {
+            SecretError::Call { error, passing: true } if failed_writes < self.write_attempts => {
+                let pause = Duration::from_secs(1 << (failed_writes - 1).min(4));
+                if Instant::now() + pause >= self.deadline {
+                    return Err(BackfillError::Call(error));
+                }
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            error => Err(error.into()),
+        }
     }
 
     /// Waits until no version but the current one is pending.
@@ -131,7 +190,7 @@ impl<V: Versions> Backfill<'_, V> {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        hex::encode(hash.finalize())[..36].to_owned()
+        format!("{OURS}{}", &hex::encode(hash.finalize())[..32])
     }
 }
 

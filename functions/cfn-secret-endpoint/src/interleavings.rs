@@ -1,5 +1,6 @@
 //! The back-fill against a rotation, interleaved at every call.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -7,29 +8,52 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::backfill::{Backfill, BackfillError};
-use crate::secret::{Labels, SecretError, SecretValue, Version, Versions};
+use crate::secret::{Labels, SecretError, SecretValue, Versions};
 
-/// What one step of a rotation does, at one moment. `finishSecret` is two: it looks, then it moves.
+/// What one step of a rotation does, at one moment. `createSecret` is two: Secrets Manager labels a version that has no
+/// value, the function gives it one. So is `finishSecret`: it looks, then it moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    Begin,
     Create,
     Set,
     LookForCurrent,
     Finish,
 }
 
-const STEPS: [Step; 4] = [Step::Create, Step::Set, Step::LookForCurrent, Step::Finish];
+const STEPS: [Step; 5] = [Step::Begin, Step::Create, Step::Set, Step::LookForCurrent, Step::Finish];
 
 /// A secret, the database it logs in to, and a rotation whose steps happen before given calls of the back-fill.
 struct World {
     state: Mutex<State>,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+struct Version {
+    id: String,
+    value: Option<Map<String, Value>>,
+    labels: Vec<String>,
+}
+
+impl Version {
+    fn new(id: &str, value: Option<Map<String, Value>>, label: &str) -> Self {
+        Self { id: id.to_owned(), value, labels: vec![label.to_owned()] }
+    }
+
+    fn has(&self, label: &str) -> bool {
+        self.labels.iter().any(|have| have == label)
+    }
+}
+
 struct State {
-    versions: Vec<(String, Map<String, Value>, Vec<String>)>,
+    versions: Vec<Version>,
     database_password: String,
     /// For each step the number of the call before which it happens.
     schedule: Vec<(usize, Step)>,
+    /// Whether the step that is next happens although the rotation is abandoned: its function is running already.
+    in_flight: bool,
+    /// Abandoned, and not started again.
+    abandoned: bool,
     calls: usize,
     seen_current: String,
 }
@@ -37,15 +61,16 @@ struct State {
 const PENDING_ID: &str = "rotation-version-0123456789abcdef0123";
 
 impl World {
-    fn new(schedule: Vec<(usize, Step)>) -> Self {
+    fn new(schedule: Vec<(usize, Step)>, in_flight: bool) -> Self {
         let value = json!({"username": "admin", "password": "old", "note": "keep me"});
         let Value::Object(value) = value else { unreachable!() };
-        let versions =
-            vec![("first-version-0123456789abcdef012345".to_owned(), value, vec!["AWSCURRENT".to_owned()])];
+        let first = Version::new("first-version-0123456789abcdef012345", Some(value), "AWSCURRENT");
         let state = State {
-            versions,
+            versions: vec![first],
             database_password: "old".to_owned(),
             schedule,
+            in_flight,
+            abandoned: false,
             calls: 0,
             seen_current: String::new(),
         };
@@ -72,26 +97,34 @@ impl World {
 
 impl State {
     fn rotate_until(&mut self, call: usize) {
+        self.start_again();
         while self.schedule.first().is_some_and(|(at, _)| *at <= call) {
             let (_, step) = self.schedule.remove(0);
             self.rotate(step);
             self.check();
+            self.start_again();
         }
     }
 
     fn rotate(&mut self, step: Step) {
         match step {
+            Step::Begin => self.versions.push(Version::new(PENDING_ID, None, "AWSPENDING")),
             Step::Create => {
-                let mut value = self.current().1.clone();
+                let mut value = self.current_value().clone();
                 value.insert("password".into(), "new".into());
-                self.versions.push((PENDING_ID.into(), value, vec!["AWSPENDING".into()]));
+                let pending = self.version(PENDING_ID);
+                // A function that is called again keeps the password that it made.
+                pending.value.get_or_insert(value);
+                if !pending.has("AWSPENDING") {
+                    pending.labels.push("AWSPENDING".into());
+                }
             }
             Step::Set => self.database_password = "new".into(),
-            Step::LookForCurrent => self.seen_current = self.current().0.clone(),
+            Step::LookForCurrent => self.seen_current = self.current().id.clone(),
             Step::Finish => {
                 let from = self.seen_current.clone();
                 if self.relabel("AWSCURRENT", Some(&from), Some(PENDING_ID)).is_ok() {
-                    self.unlabel(PENDING_ID, "AWSPENDING");
+                    self.version(PENDING_ID).labels.retain(|label| label != "AWSPENDING");
                 } else {
                     // Secrets Manager calls the step again.
                     self.schedule.insert(0, (self.calls, Step::LookForCurrent));
@@ -101,76 +134,100 @@ impl State {
         }
     }
 
-    fn current(&self) -> &(String, Map<String, Value>, Vec<String>) {
-        self.versions.iter().find(|(_, _, labels)| labels.iter().any(|l| l == "AWSCURRENT")).unwrap()
+    /// A version that is not the rotation's was written: Secrets Manager takes AWSPENDING away and calls no further step.
+    fn abandon(&mut self) {
+        let Some(pending) = self.versions.iter_mut().find(|version| version.has("AWSPENDING")) else {
+            return;
+        };
+        if !pending.has("AWSCURRENT") {
+            pending.labels.retain(|label| label != "AWSPENDING");
+            self.schedule.truncate(usize::from(self.in_flight));
+            self.abandoned = true;
+        }
     }
 
-    fn unlabel(&mut self, id: &str, label: &str) {
-        for (version, _, labels) in &mut self.versions {
-            if version == id {
-                labels.retain(|have| have != label);
-            }
+    /// What the remedy does: an unfinished rotation runs again from its first step.
+    fn start_again(&mut self) {
+        let unfinished = |version: &Version| version.has("AWSPENDING") && !version.has("AWSCURRENT");
+        if self.abandoned && self.schedule.is_empty() && self.versions.iter().any(unfinished) {
+            self.abandoned = false;
+            self.schedule = STEPS[1..].iter().enumerate().map(|(n, step)| (self.calls + n, *step)).collect();
         }
+    }
+
+    fn version(&mut self, id: &str) -> &mut Version {
+        self.versions.iter_mut().find(|version| version.id == id).unwrap()
+    }
+
+    fn current(&self) -> &Version {
+        self.versions.iter().find(|version| version.has("AWSCURRENT")).unwrap()
+    }
+
+    fn current_value(&self) -> &Map<String, Value> {
+        self.current().value.as_ref().unwrap()
     }
 
     /// UpdateSecretVersionStage: `from` must be the holder.
     fn relabel(&mut self, label: &str, from: Option<&str>, to: Option<&str>) -> Result<(), SecretError> {
-        let holder = self
-            .versions
-            .iter()
-            .find(|(_, _, labels)| labels.iter().any(|l| l == label))
-            .map(|v| v.0.clone());
+        let holder =
+            self.versions.iter().find(|version| version.has(label)).map(|version| version.id.clone());
         if holder.as_deref() != from {
             return Err(SecretError::Moved);
         }
         if let Some(from) = from {
-            self.unlabel(from, label);
+            self.version(from).labels.retain(|have| have != label);
         }
-        for (version, _, labels) in &mut self.versions {
-            if Some(version.as_str()) == to {
-                labels.push(label.to_owned());
-            }
+        if let Some(to) = to {
+            self.version(to).labels.push(label.to_owned());
         }
         Ok(())
     }
 
     /// Holds at every moment: AWSCURRENT logs in, but for the time between set and finish of a single-user rotation.
     fn check(&self) {
-        let between =
-            self.database_password == "new" && self.schedule.iter().any(|(_, step)| *step == Step::Finish);
-        let password = self.current().1["password"].as_str().unwrap();
+        let unfinished = self.abandoned || self.schedule.iter().any(|(_, step)| *step == Step::Finish);
+        let password = self.current_value()["password"].as_str().unwrap();
+        let between = self.database_password == "new" && password == "old" && unfinished;
         assert!(between || password == self.database_password, "AWSCURRENT holds {password}");
-        assert_eq!(self.current().1["note"], "keep me");
+        assert_eq!(self.current_value()["note"], "keep me");
     }
 }
 
 impl Versions for World {
     async fn labels(&self, _: &str) -> Result<Labels, SecretError> {
         self.call(|state| {
-            Ok(state.versions.iter().map(|(id, _, labels)| (id.clone(), labels.clone())).collect())
+            let labelled = state.versions.iter().filter(|version| !version.labels.is_empty());
+            Ok(labelled.map(|version| (version.id.clone(), version.labels.clone())).collect())
         })
     }
 
-    async fn current(&self, _: &str) -> Result<Version, SecretError> {
+    async fn current(&self, _: &str) -> Result<crate::secret::Version, SecretError> {
         self.call(|state| {
-            let (id, value, _) = state.current();
-            Ok(Version { id: id.clone(), value: SecretValue(value.clone()) })
+            let (id, value) = (state.current().id.clone(), state.current_value().clone());
+            Ok(crate::secret::Version { id, value: SecretValue(value) })
+        })
+    }
+
+    async fn all(&self, _: &str) -> Result<BTreeSet<String>, SecretError> {
+        self.call(|state| {
+            let valued = state.versions.iter().filter(|version| version.value.is_some());
+            Ok(valued.map(|version| version.id.clone()).collect())
         })
     }
 
     async fn put(&self, _: &str, id: &str, label: &str, value: &SecretValue) -> Result<(), SecretError> {
         self.call(|state| {
             assert!(id.len() >= 32 && id.len() <= 64, "{id}");
-            let holders: Vec<String> = state.versions.iter().map(|v| v.0.clone()).collect();
-            for holder in holders {
-                state.unlabel(&holder, label);
-            }
-            match state.versions.iter_mut().find(|(have, _, _)| have == id) {
-                Some((_, have, labels)) => {
-                    assert_eq!(*have, value.0, "a version's value never changes");
-                    labels.push(label.to_owned());
+            match state.versions.iter().find(|version| version.id == id) {
+                // What is there already is answered, and nothing changes: not the labels either.
+                Some(version) => assert_eq!(version.value.as_ref(), Some(&value.0), "it never changes"),
+                None => {
+                    for version in &mut state.versions {
+                        version.labels.retain(|have| have != label);
+                    }
+                    state.versions.push(Version::new(id, Some(value.0.clone()), label));
+                    state.abandon();
                 }
-                None => state.versions.push((id.to_owned(), value.0.clone(), vec![label.to_owned()])),
             }
             Ok(())
         })
@@ -195,8 +252,10 @@ fn add_host(value: &Map<String, Value>) -> Option<Map<String, Value>> {
 
 async fn run(world: &World) -> Result<(), BackfillError> {
     let deadline = Instant::now() + Duration::from_secs(300);
-    let backfill = Backfill { versions: world, secret: "s", request_id: "r", owner: "0a1b2c3d", deadline };
-    backfill.run(add_host).await
+    let owner = "0a1b2c3d";
+    Backfill { versions: world, secret: "s", request_id: "r", owner, deadline, write_attempts: 3 }
+        .run(add_host)
+        .await
 }
 
 /// All ways to place the steps, in order, before calls 0 to `last`.
@@ -220,27 +279,41 @@ fn schedules(last: usize) -> Vec<Vec<(usize, Step)>> {
 
 #[tokio::test(start_paused = true)]
 async fn a_backfill_interleaved_with_a_rotation_at_every_call_loses_neither() {
+    // Alone, the back-fill makes 13 calls: no step falls behind its end but those at the last number.
     let schedules = schedules(13);
-    let count = schedules.len();
+    let (mut runs, mut undone) = (0, 0);
     for schedule in schedules {
-        let world = World::new(schedule.clone());
-        run(&world).await.unwrap_or_else(|error| panic!("{schedule:?}: {error}"));
-        world.finish_rotation();
-        let state = world.state.lock().unwrap();
-        let (_, value, _) = state.current();
-        assert_eq!(value["password"], "new", "{schedule:?}");
-        assert_eq!(value["host"], "h", "{schedule:?}");
-        let leftover =
-            state.versions.iter().any(|(_, _, labels)| labels.iter().any(|l| l.starts_with("sluice-")));
-        assert!(!leftover, "{schedule:?}: our own label stays on a version");
+        for in_flight in [false, true] {
+            let case = format!("{schedule:?}, step in flight: {in_flight}");
+            let world = World::new(schedule.clone(), in_flight);
+            run(&world).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+            world.finish_rotation();
+            let mut state = world.state.lock().unwrap();
+            let value = state.current_value();
+            assert_eq!(value["password"], state.database_password.as_str(), "{case}");
+            assert_eq!(value["host"], "h", "{case}");
+            let leftover = state.versions.iter().any(|v| v.labels.iter().any(|l| l.starts_with("sluice-")));
+            assert!(!leftover, "{case}: our own label stays on a version");
+            if state.database_password == "old" {
+                assert_eq!(
+                    state.version(PENDING_ID).value,
+                    None,
+                    "{case}: only a rotation without a value is undone"
+                );
+                undone += 1;
+            }
+            runs += 1;
+        }
     }
-    assert_eq!(count, 2380);
+    assert_eq!(runs, 2 * 8568);
+    assert!(undone > 0, "no rotation was abandoned before it had a value");
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_rotation_a_second_backfill_changes_nothing() {
-    let world = World::new(vec![]);
+    let world = World::new(vec![], false);
     run(&world).await.unwrap();
+    assert_eq!(world.state.lock().unwrap().calls, 13);
     let versions = world.state.lock().unwrap().versions.clone();
     run(&world).await.unwrap();
     assert_eq!(world.state.lock().unwrap().versions, versions);
@@ -248,11 +321,12 @@ async fn without_a_rotation_a_second_backfill_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_that_lasts_beyond_a_minute_is_reported_with_the_remedy_and_changes_nothing() {
-    let world = World::new(vec![(0, Step::Create), (0, Step::Set), (usize::MAX, Step::Finish)]);
+    let steps = vec![(0, Step::Begin), (0, Step::Create), (0, Step::Set), (usize::MAX, Step::Finish)];
+    let world = World::new(steps, false);
     let before = Instant::now();
     let error = run(&world).await.unwrap_err();
     assert!(matches!(error, BackfillError::Rotating(60..=62, _)), "{error}");
-    assert!(error.to_string().contains("cancel-rotate-secret"), "{error}");
+    assert!(error.to_string().contains("aws secretsmanager rotate-secret"), "{error}");
     assert!(before.elapsed() <= Duration::from_secs(62));
     assert_eq!(world.state.lock().unwrap().versions.len(), 2);
 }

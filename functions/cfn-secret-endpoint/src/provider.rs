@@ -55,6 +55,7 @@ impl SecretEndpoints {
             request_id: &context.request_id,
             owner: id.tag(),
             deadline: context.deadline,
+            write_attempts: self.secrets.attempts(),
         }
     }
 
@@ -134,16 +135,6 @@ impl Provider for SecretEndpoints {
         &self,
         context: &Context,
         id: &PhysicalId,
-        new: Properties,
-    ) -> Result<Outcome<()>, Failure> {
-        self.write(context, id, new).await
-    }
-
-    async fn update(
-        &self,
-        context: &Context,
-        id: &PhysicalId,
-        _: Option<Properties>,
         new: Properties,
     ) -> Result<Outcome<()>, Failure> {
         self.write(context, id, new).await

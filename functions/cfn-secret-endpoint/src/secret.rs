@@ -1,11 +1,13 @@
-//! One secret and its versions: the four calls of the back-fill.
+//! One secret and its versions: the calls of the back-fill.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::future::Future;
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+use aws_sdk_secretsmanager::config::Builder;
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Map, Value};
 use warehouse::error::CallError;
 
@@ -39,7 +41,25 @@ pub(crate) enum SecretError {
     /// The value is not a JSON object. The text never repeats the value.
     NotAnObject,
     /// The call failed.
-    Call(CallError),
+    Call {
+        error: CallError,
+        /// Whether the same call may succeed in a while.
+        passing: bool,
+    },
+}
+
+impl SecretError {
+    fn call<E, R>(action: &str, error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: fmt::Debug,
+    {
+        let answered = matches!(error, SdkError::ServiceError(_));
+        let error = CallError::new(action, error);
+        let may_pass = ["InternalServiceError", "LimitExceededException", "ThrottlingException"];
+        let passing = !answered || error.is_refusal() || error.has_code(&may_pass);
+        Self::Call { error, passing }
+    }
 }
 
 /// The calls, so that the back-fill can be proved against every interleaving with a rotation.
@@ -47,7 +67,10 @@ pub(crate) trait Versions: Sync {
     fn labels(&self, secret: &str) -> impl Future<Output = Result<Labels, SecretError>> + Send;
     /// The version with AWSCURRENT.
     fn current(&self, secret: &str) -> impl Future<Output = Result<Version, SecretError>> + Send;
-    /// Writes a version under a label that nobody else uses. A version that exists with this id and value is success.
+    /// Ids of all versions that have a value, labelled or not.
+    fn all(&self, secret: &str) -> impl Future<Output = Result<BTreeSet<String>, SecretError>> + Send;
+    /// Writes a version under a label that nobody else uses, in one attempt: the caller looks again before another. A
+    /// version that exists with this id and value is success.
     fn put(
         &self,
         secret: &str,
@@ -74,6 +97,11 @@ impl SecretsManager {
     pub(crate) fn new(client: Client) -> Self {
         Self { client }
     }
+
+    /// How often the client tries a call.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.client.config().retry_config().map_or(1, RetryConfig::max_attempts)
+    }
 }
 
 impl Versions for SecretsManager {
@@ -81,7 +109,7 @@ impl Versions for SecretsManager {
         let answer = self.client.describe_secret().secret_id(secret).send().await;
         let answer = answer.map_err(|error| match error.code() {
             Some("ResourceNotFoundException") => SecretError::Absent,
-            _ => SecretError::Call(CallError::new("secretsmanager:DescribeSecret", &error)),
+            _ => SecretError::call("secretsmanager:DescribeSecret", &error),
         })?;
         if answer.deleted_date().is_some() {
             return Err(SecretError::Absent);
@@ -94,11 +122,23 @@ impl Versions for SecretsManager {
             self.client.get_secret_value().secret_id(secret).version_stage("AWSCURRENT").send().await;
         let answer = answer.map_err(|error| match error.code() {
             Some("ResourceNotFoundException") => SecretError::Absent,
-            _ => SecretError::Call(CallError::new("secretsmanager:GetSecretValue", &error)),
+            _ => SecretError::call("secretsmanager:GetSecretValue", &error),
         })?;
         let value = answer.secret_string().and_then(|text| serde_json::from_str(text).ok());
         let Some(Value::Object(map)) = value else { return Err(SecretError::NotAnObject) };
         Ok(Version { id: answer.version_id().unwrap_or_default().to_owned(), value: SecretValue(map) })
+    }
+
+    async fn all(&self, secret: &str) -> Result<BTreeSet<String>, SecretError> {
+        let request = self.client.list_secret_version_ids().secret_id(secret).include_deprecated(true);
+        let mut pages = request.into_paginator().send();
+        let mut ids = BTreeSet::new();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| SecretError::call("secretsmanager:ListSecretVersionIds", &error))?;
+            ids.extend(page.versions.into_iter().flatten().filter_map(|version| version.version_id));
+        }
+        Ok(ids)
     }
 
     async fn put(&self, secret: &str, id: &str, label: &str, value: &SecretValue) -> Result<(), SecretError> {
@@ -109,10 +149,12 @@ impl Versions for SecretsManager {
             .client_request_token(id)
             .version_stages(label)
             .secret_string(text)
+            .customize()
+            .config_override(Builder::new().retry_config(RetryConfig::disabled()))
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| SecretError::Call(CallError::new("secretsmanager:PutSecretValue", &error)))
+            .map_err(|error| SecretError::call("secretsmanager:PutSecretValue", &error))
     }
 
     async fn move_label(
@@ -139,9 +181,7 @@ impl Versions for SecretsManager {
             {
                 Err(SecretError::Moved)
             }
-            Err(error) => {
-                Err(SecretError::Call(CallError::new("secretsmanager:UpdateSecretVersionStage", &error)))
-            }
+            Err(error) => Err(SecretError::call("secretsmanager:UpdateSecretVersionStage", &error)),
         }
     }
 }

@@ -167,16 +167,6 @@ impl Provider for WarehouseRoles {
         self.attach(id, &new).await
     }
 
-    async fn update(
-        &self,
-        _: &Context,
-        id: &PhysicalId,
-        _: Option<Properties>,
-        new: Properties,
-    ) -> Result<Outcome<Progress>, Failure> {
-        self.attach(id, &new).await
-    }
-
     async fn delete(
         &self,
         _: &Context,

@@ -5,7 +5,8 @@ Log Secrets Manager events with AWS CloudTrail]:
 
 - a version with the request's token and AWSPENDING, but no value, then the steps createSecret, setSecret, testSecret, finishSecret, each an
   invocation of the function; a failed step repeats the whole rotation, and the events RotationStarted, RotationSucceeded, RotationFailed;
-- refused while AWSPENDING is on a version that is not current, without a function, or when the function's policy does not admit
+- refused while AWSPENDING is on a version that is not current, whose rotation is then reattempted from its first step unless it runs, as the
+  refusal's own words say; refused without a function, or when the function's policy does not admit
   ``secretsmanager.amazonaws.com``; the caller needs lambda:InvokeFunction on the function too;
 - a new version written by anyone else during a rotation abandons it (RotationAbandoned) and takes AWSPENDING away;
 - RotateImmediately=false only runs testSecret on a version that is removed again;
@@ -131,6 +132,21 @@ def _try_out(execution: dict[str, Any], secret: dict[str, Any], token: str) -> N
     _event(secret, "TestRotationSucceeded" if good else "TestRotationFailed")
 
 
+def _reattempt(secret: dict[str, Any], token: str, arn: str) -> None:
+    """Start an unfinished rotation again, unless it runs."""
+    execution, _ = _function(arn)
+    with _lock:
+        if execution is None or secret["ARN"] in _running:
+            return
+        _running[secret["ARN"]] = token
+    _begin(_run, execution, secret, token, arn)
+
+
+def _begin(work: Callable[..., None], *words: Any) -> None:
+    """In the background, for this account and Region."""
+    threading.Thread(target=contextvars.copy_context().run, args=(work, *words), name="sluice-rotation", daemon=True).start()
+
+
 def rotate(data: dict[str, Any]) -> Any:
     """RotateSecret: a good answer only means that the rotation has begun."""
     _, secret = secretsmanager._resolve(data.get("SecretId"))
@@ -144,6 +160,7 @@ def rotate(data: dict[str, Any]) -> Any:
     pending, _ = secretsmanager._find_stage_version(secret, "AWSPENDING")
     current, current_version = secretsmanager._find_stage_version(secret, "AWSCURRENT")
     if pending and pending != current:
+        _reattempt(secret, pending, arn)
         return _invalid("A previous rotation isn't complete. That rotation will be reattempted.")
     if current_version is None:
         return _invalid("You tried to rotate a secret that has no current version.")
@@ -163,10 +180,9 @@ def rotate(data: dict[str, Any]) -> Any:
     secret["Versions"][token] = {"SecretString": None, "SecretBinary": None, "CreatedDate": int(time.time()), "Stages": ["AWSPENDING"]}
     if data.get("RotateImmediately", True):
         _event(secret, "RotationStarted")
-        work: tuple[Any, ...] = (_run, execution, secret, token, arn)
+        _begin(_run, execution, secret, token, arn)
     else:
-        work = (_try_out, execution, secret, token)
-    threading.Thread(target=contextvars.copy_context().run, args=work, name="sluice-rotation", daemon=True).start()
+        _begin(_try_out, execution, secret, token)
     return json_response({"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": token})
 
 

@@ -123,6 +123,18 @@ def test_a_failing_step_is_tried_again_and_leaves_the_current_value(gateway: Gat
     assert _value(client, arn)["password"] == "old"
 
 
+def test_an_unfinished_rotation_is_refused_and_taken_up_again(gateway: Gateway, rotator: str, events: str) -> None:
+    client, arn = _secret(gateway, "gw-rotate-again", fail="setSecret")
+    token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)["VersionId"]
+    assert _names(gateway, events, arn, "RotationFailed") == ["RotationStarted", "RotationFailed"]
+    client.put_secret_value(SecretId=arn, SecretString='{"password": "old"}')
+    assert client.describe_secret(SecretId=arn)["VersionIdsToStages"][token] == ["AWSPENDING"]
+    with pytest.raises(ClientError, match="That rotation will be reattempted"):
+        client.rotate_secret(SecretId=arn)
+    until(lambda: _value(client, arn)["password"] == "new", "the rotation ends")
+    assert client.describe_secret(SecretId=arn)["VersionIdsToStages"][token] == ["AWSCURRENT"]
+
+
 def test_a_foreign_write_abandons_the_rotation(gateway: Gateway, rotator: str, events: str) -> None:
     client, arn = _secret(gateway, "gw-rotate-foreign", sleep=2)
     token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)["VersionId"]

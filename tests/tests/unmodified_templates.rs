@@ -1,0 +1,54 @@
+//! What is deployed locally is what the checkout holds: the same templates, the same functions.
+
+#![allow(clippy::unwrap_used)]
+
+use cloud::{Cloud, Options, Profile, SOURCE, deploy, kit};
+
+/// Compares a deployed stack with the files it came from; see `deployed.py`.
+fn compare(cloud: &Cloud, mode: &str, profile: Profile, stack: &str, template: &str) -> String {
+    let mut command = cloud.command("python");
+    command.env("AWS_PROFILE", profile.name).env("AWS_REGION", cloud.region());
+    let output = command.args(["tests/deployed.py", mode, stack, template]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stack} is not templates/{template}.yaml:\n{said}{errors}");
+    said
+}
+
+/// The templates of `deploy::STACKS`, in its order.
+const TEMPLATES: [&str; 5] = ["network", "warehouse", "copy-target", "copy-source", "copy-job"];
+
+/// Every function of the kit is in one of the five stacks.
+fn functions(said: &[String]) -> usize {
+    said.iter().filter_map(|text| text.split_whitespace().rev().nth(1)?.parse::<usize>().ok()).sum()
+}
+
+#[test]
+fn what_sam_deploys_is_every_template_and_the_functions_as_they_were_built() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let log = std::env::temp_dir().join(format!("sluice-sam-{}.log", std::process::id()));
+    let mut said = Vec::new();
+    for ((stack, profile), template) in deploy::STACKS.iter().zip(TEMPLATES) {
+        deploy::with_sam(&cloud, stack, *profile, deploy::sample_parameters(stack), &log).unwrap();
+        said.push(compare(&cloud, "sam", *profile, &format!("sluice-{stack}"), template));
+    }
+    std::fs::remove_file(&log).unwrap();
+    assert_eq!(functions(&said), 6, "{said:?}");
+}
+
+#[test]
+fn what_the_other_tests_deploy_is_every_template_byte_for_byte() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let warehouse = kit::warehouse(&cloud, &[]).unwrap();
+    let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
+    let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
+    kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB).unwrap();
+    let said: Vec<_> = deploy::STACKS
+        .iter()
+        .zip(TEMPLATES)
+        .map(|((stack, profile), template)| {
+            compare(&cloud, "text", *profile, &format!("sluice-{stack}"), template)
+        })
+        .collect();
+    assert_eq!(functions(&said), 6, "{said:?}");
+}
