@@ -15,7 +15,7 @@ LAUNCHER := cargo build --quiet --locked --package cloud --bin sluice-cloud $(CA
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLOUD := $(TARGET_DIR)/debug/sluice-cloud
 # What is not a function.
-NOT_DEPLOYED := --exclude cloud --exclude sluice-redshift --exclude end-to-end
+NOT_DEPLOYED := --exclude cloud --exclude local-postgres --exclude sluice-redshift --exclude end-to-end
 PYTHON_TESTS := local/ministack/tests scripts/tests
 
 ##@ Two commands to start with
@@ -81,13 +81,14 @@ clean: ## Remove everything that was built here (the cache of tools stays)
 # Values of the stack's parameters: make deploy-job PARAMETERS='JobName=orders TableName=orders ...'
 PARAMETERS ?=
 
-.PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job
+.PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation
 deploy-network: ## The network of the warehouse's account, if there is none
 deploy-warehouse: ## The warehouse, if there is none
 deploy-target: ## In the warehouse's account: who may send files
 deploy-source: ## In the bucket's account: bucket, policy, integration
 deploy-job: ## In the warehouse's account: one job
-deploy-network deploy-warehouse deploy-target deploy-source deploy-job: deploy-%:
+deploy-rotation: ## In the account of a secret: its rotation (PARAMETERS: SecretArn, Engine)
+deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation: deploy-%:
 	BUILD=1 scripts/deploy $* $(PARAMETERS)
 
 # --- what the targets above need ---

@@ -79,7 +79,7 @@ class Deployment:
         }
         (folder / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts" / "deploy")
-        for stack in ("network", "warehouse", "target", "source", "job"):
+        for stack in ("network", "warehouse", "target", "source", "job", "rotation"):
             built = folder / ".aws-sam" / stack
             built.mkdir(parents=True)
             (built / "template.yaml").write_text("Resources: {}\n")
@@ -185,6 +185,12 @@ def test_a_value_arrives_as_it_was_given(deployment: Deployment, value: str) -> 
     assert deployment.deployed()[1] == {"Anything": value}
 
 
+def test_a_rotation_goes_to_the_account_of_its_secret(deployment: Deployment) -> None:
+    succeed(deployment.run("rotation", "SecretArn=arn:s", "Engine=postgres", SECRET_PROFILE="source"))
+    words, parameters = deployment.deployed()
+    assert (words[words.index("--profile") + 1], parameters) == ("source", {"SecretArn": "arn:s", "Engine": "postgres"})
+
+
 def test_without_parameters_none_are_passed(deployment: Deployment) -> None:
     succeed(deployment.run("network"))
     assert "--parameter-overrides" not in deployment.deployed()[0]
@@ -206,8 +212,9 @@ def test_a_stack_that_was_rolled_back_after_an_update_is_left_alone(deployment: 
 
 Refusal = tuple[Callable[[Deployment], None], tuple[str, ...], dict[str, str], str]
 REFUSALS: dict[str, Refusal] = {
-    "no stack named": (lambda _: None, (), {}, "say which stack: network, warehouse, target, source or job"),
+    "no stack named": (lambda _: None, (), {}, "say which stack: network, warehouse, target, source, job or rotation"),
     "an unknown stack": (lambda _: None, ("bucket",), {}, "there is no stack 'bucket'; say one of network, warehouse"),
+    "a rotation of nothing": (lambda _: None, ("rotation", "Engine=postgres"), {}, "say which secret, and on what it logs in: SecretArn="),
     "not a parameter": (lambda _: None, ("network", "--guided"), {}, "'--guided' is not of the form Parameter=Value"),
     "the earlier stack is missing": (
         lambda _: None, ("source",), {},

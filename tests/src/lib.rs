@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -213,4 +213,84 @@ impl<'a> Function<'a> {
         assert_eq!(answer["Status"], "FAILED", "{answer}");
         answer["Reason"].as_str().unwrap().to_owned()
     }
+}
+
+/// Granted, but not called by a function itself: why it is there all the same.
+pub const PLATFORM: [(&str, &str); 2] = [
+    ("logs:CreateLogStream", "Lambda writes the function's log"),
+    ("logs:PutLogEvents", "Lambda writes the function's log"),
+];
+
+/// The one inline policy of a role.
+pub struct Grants<'a> {
+    account: &'a Account,
+    role: &'a str,
+    name: String,
+    /// As it was deployed.
+    pub document: Value,
+}
+
+impl<'a> Grants<'a> {
+    /// Of a role that has one.
+    ///
+    /// # Panics
+    /// It has none, or several.
+    pub fn of(account: &'a Account, role: &'a str) -> Self {
+        let names = account.query("iam", "ListRolePolicies", &[("RoleName", role)]).unwrap();
+        let names: Vec<String> =
+            names.find("PolicyNames").unwrap().children.iter().map(|name| name.value.clone()).collect();
+        let [name] = names.as_slice() else { panic!("{role} has the policies {names:?}, expected one") };
+        let words = [("RoleName", role), ("PolicyName", name)];
+        let text = account.query("iam", "GetRolePolicy", &words).unwrap().text("PolicyDocument").unwrap();
+        let decoded = if text.starts_with('%') { percent_decoded(&text) } else { text };
+        Self { account, role, name: name.clone(), document: serde_json::from_str(&decoded).unwrap() }
+    }
+
+    /// Replaces it on the role.
+    pub fn put(&self, document: &Value) {
+        let words =
+            [("RoleName", self.role), ("PolicyName", &self.name), ("PolicyDocument", &document.to_string())];
+        self.account.query("iam", "PutRolePolicy", &words).unwrap();
+    }
+
+    /// The granted actions that the function itself calls.
+    pub fn called(&self) -> BTreeSet<String> {
+        let statements = self.document["Statement"].as_array().unwrap();
+        let of = |statement: &Value| match &statement["Action"] {
+            Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
+            one => vec![one.as_str().unwrap().to_owned()],
+        };
+        let platform = |action: &String| PLATFORM.iter().any(|(one, _)| one == action);
+        statements.iter().flat_map(of).filter(|action| !platform(action)).collect()
+    }
+
+    /// The document without one action.
+    pub fn without(&self, action: &str) -> Value {
+        let mut document = self.document.clone();
+        for statement in document["Statement"].as_array_mut().unwrap() {
+            let kept: Vec<Value> = match &statement["Action"] {
+                Value::Array(items) => items.clone(),
+                one => vec![one.clone()],
+            };
+            let kept: Vec<Value> = kept.into_iter().filter(|item| item != action).collect();
+            // A statement without actions is not a statement; this one allows what nothing calls.
+            statement["Action"] =
+                if kept.is_empty() { json!(["sts:GetCallerIdentity"]) } else { kept.into() };
+        }
+        document
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next().unwrap(), rest.next().unwrap()];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
 }

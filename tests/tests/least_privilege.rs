@@ -2,21 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cloud::aws::Account;
 use cloud::stacks::Outputs;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Options, Profile, SOURCE, TARGET, kit};
-use end_to_end::{Answers, Function, PATIENCE};
+use end_to_end::{Answers, Function, Grants, PATIENCE};
 use serde_json::{Value, json};
-
-/// Granted, but not called by the function itself: why it is there all the same.
-const PLATFORM: [(&str, &str); 2] = [
-    ("logs:CreateLogStream", "Lambda writes the function's log"),
-    ("logs:PutLogEvents", "Lambda writes the function's log"),
-];
 
 /// Called only when a statement takes longer than the function may: `data_api.rs` proves the call.
 const ON_DEADLINE_ONLY: &str = "redshift-data:CancelStatement";
@@ -27,71 +20,6 @@ struct Case<'a> {
     role: String,
     /// Each is created, updated where there is a second form, and deleted.
     properties: Vec<(Value, Option<Value>)>,
-}
-
-/// The one inline policy of a role.
-struct Grants<'a> {
-    account: &'a Account,
-    role: &'a str,
-    name: String,
-    document: Value,
-}
-
-impl<'a> Grants<'a> {
-    fn of(account: &'a Account, role: &'a str) -> Self {
-        let names = account.query("iam", "ListRolePolicies", &[("RoleName", role)]).unwrap();
-        let names: Vec<String> =
-            names.find("PolicyNames").unwrap().children.iter().map(|name| name.value.clone()).collect();
-        let [name] = names.as_slice() else { panic!("{role} has the policies {names:?}, expected one") };
-        let words = [("RoleName", role), ("PolicyName", name)];
-        let text = account.query("iam", "GetRolePolicy", &words).unwrap().text("PolicyDocument").unwrap();
-        let decoded = if text.starts_with('%') { percent_decoded(&text) } else { text };
-        Self { account, role, name: name.clone(), document: serde_json::from_str(&decoded).unwrap() }
-    }
-
-    fn put(&self, document: &Value) {
-        let words =
-            [("RoleName", self.role), ("PolicyName", &self.name), ("PolicyDocument", &document.to_string())];
-        self.account.query("iam", "PutRolePolicy", &words).unwrap();
-    }
-
-    fn actions(&self) -> BTreeSet<String> {
-        let statements = self.document["Statement"].as_array().unwrap();
-        let of = |statement: &Value| match &statement["Action"] {
-            Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
-            one => vec![one.as_str().unwrap().to_owned()],
-        };
-        statements.iter().flat_map(of).collect()
-    }
-
-    fn without(&self, action: &str) -> Value {
-        let mut document = self.document.clone();
-        for statement in document["Statement"].as_array_mut().unwrap() {
-            let kept: Vec<Value> = match &statement["Action"] {
-                Value::Array(items) => items.clone(),
-                one => vec![one.clone()],
-            };
-            let kept: Vec<Value> = kept.into_iter().filter(|item| item != action).collect();
-            // A statement without actions is not a statement; this one allows what nothing calls.
-            statement["Action"] =
-                if kept.is_empty() { json!(["sts:GetCallerIdentity"]) } else { kept.into() };
-        }
-        document
-    }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next().unwrap(), rest.next().unwrap()];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }
 
 /// Runs the whole scenario and returns everything that anybody said about a failure: reasons, logs, histories.
@@ -160,8 +88,8 @@ fn check(case: &Case<'_>, profile: Profile, cloud: &Cloud) {
         case.role
     );
     let mut checked = 0;
-    for action in grants.actions() {
-        if PLATFORM.iter().any(|(platform, _)| *platform == action) || action == ON_DEADLINE_ONLY {
+    for action in grants.called() {
+        if action == ON_DEADLINE_ONLY {
             continue;
         }
         grants.put(&grants.without(&action));

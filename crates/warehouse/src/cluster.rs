@@ -2,8 +2,8 @@
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 
-use crate::error::CallError;
 use crate::target::Target;
+use lambda_kit::call::CallError;
 
 /// What the control plane says of a warehouse.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use aws_sdk_redshiftdata::types::{Field, StatusString};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::error::CallError;
 use crate::target::Target;
+use lambda_kit::call::CallError;
 
 /// How the Data API logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]

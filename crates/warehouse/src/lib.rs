@@ -11,7 +11,6 @@ pub mod bucket;
 pub mod cluster;
 pub mod connection;
 pub mod data_api;
-pub mod error;
 pub mod jobs;
 pub mod policy;
 pub mod roles;

@@ -7,8 +7,8 @@
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 
 use crate::cluster::{ControlPlane, Warehouse};
-use crate::error::CallError;
 use crate::target::Target;
+use lambda_kit::call::CallError;
 
 /// First part of the tags' keys.
 const CLAIM: &str = "sluice:copy-role:";

@@ -2,9 +2,9 @@
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use lambda_kit::call::CallError;
 use serde::Deserialize;
 use serde_json::Value;
-use warehouse::error::CallError;
 use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, settle};
 
 /// The properties of `Custom::BucketPolicyStatements`.

@@ -3,10 +3,10 @@
 //! Source: "COPY JOB" of the Redshift database developer guide: options are not validated at creation.
 
 use custom_resource::Failure;
+use lambda_kit::call::CallError;
 use tokio::time::Instant;
 use warehouse::cluster::{ControlPlane, Warehouse};
 use warehouse::data_api::{Database, SqlRunError, Token};
-use warehouse::error::CallError;
 use warehouse::sql::Copy;
 use warehouse::target::Target;
 

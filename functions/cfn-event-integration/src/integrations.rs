@@ -4,7 +4,7 @@ use aws_sdk_redshift::Client;
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 use aws_sdk_redshift::types::{DescribeIntegrationsFilter, DescribeIntegrationsFilterName, Tag};
 use custom_resource::Owner;
-use warehouse::error::CallError;
+use lambda_kit::call::CallError;
 
 /// Tag with the ARN of the owning stack, for people.
 const STACK_TAG: &str = "sluice:stack-id";

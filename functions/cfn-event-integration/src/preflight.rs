@@ -5,8 +5,8 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use custom_resource::Failure;
+use lambda_kit::call::CallError;
 use serde_json::Value;
-use warehouse::error::CallError;
 
 /// What Redshift itself does with the bucket.
 const ACTIONS: [&str; 3] = ["s3:GetBucketNotification", "s3:PutBucketNotification", "s3:GetBucketLocation"];

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use lambda_kit::call::CallError;
 use serde::{Deserialize, Serialize};
 use warehouse::bucket::BucketName;
-use warehouse::error::CallError;
 
 use crate::integrations::{Integration, Integrations, Wanted};
 use crate::preflight::Preflight;

@@ -2,11 +2,11 @@
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use lambda_kit::call::CallError;
 use serde::Deserialize;
 use serde_json::json;
 use warehouse::bucket::BucketName;
 use warehouse::cluster::{ControlPlane, DescribeError};
-use warehouse::error::CallError;
 use warehouse::policy::{Attempts, DocumentError, PolicyStore, Statement, StoreError, settle};
 use warehouse::target::Target;
 

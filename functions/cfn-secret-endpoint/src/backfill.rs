@@ -51,7 +51,7 @@ pub(crate) enum BackfillError {
     )]
     Busy(u32),
     #[error(transparent)]
-    Call(warehouse::error::CallError),
+    Call(lambda_kit::call::CallError),
 }
 
 impl From<SecretError> for BackfillError {

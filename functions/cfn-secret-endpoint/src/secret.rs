@@ -8,8 +8,8 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use lambda_kit::call::CallError;
 use serde_json::{Map, Value};
-use warehouse::error::CallError;
 
 /// Version ids and the staging labels on each.
 pub(crate) type Labels = HashMap<String, Vec<String>>;

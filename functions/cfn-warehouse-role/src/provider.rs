@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use lambda_kit::call::CallError;
 use serde::{Deserialize, Serialize};
 use warehouse::cluster::{ControlPlane, DescribeError, Warehouse};
-use warehouse::error::CallError;
 use warehouse::roles::Claim;
 use warehouse::sql::RoleArn;
 use warehouse::target::Target;

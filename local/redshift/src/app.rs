@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::answer::ApiError;
 use crate::caller::Caller;
 use crate::gateway::{Gateway, GatewayError, Question};
-use crate::postgres::{PostgresError, PostgresKit, Server};
 use crate::world::World;
+use local_postgres::{Flavour, PostgresError, PostgresKit, Server};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -39,17 +39,28 @@ pub struct App {
     world: Mutex<World>,
 }
 
+/// PostgreSQL as far as it can be set to behave like Redshift, with the system views that the kit reads.
+const FLAVOUR: Flavour = Flavour {
+    name: "redshift",
+    catalog: include_str!("catalog.sql"),
+    wire: "hostssl all all 127.0.0.1/32 md5\nhost all all 127.0.0.1/32 md5\n",
+    settings: &[
+        // Redshift stores md5 unless the sha256 form is given [D: CREATE USER].
+        "password_encryption=md5",
+        // Backslashes escape in literals, as sql::lexer says.
+        "standard_conforming_strings=off",
+        "escape_string_warning=off",
+        "backslash_quote=on",
+    ],
+};
+
 impl App {
     /// Prepares PostgreSQL's template; blocks for about two seconds.
     ///
     /// # Errors
     /// PostgreSQL is missing or refuses.
     pub fn prepare(settings: Settings) -> Result<Arc<Self>, PostgresError> {
-        let postgres = PostgresKit::prepare(
-            &settings.data_dir,
-            include_str!("postgres/catalog.sql"),
-            settings.template_cache.as_deref(),
-        )?;
+        let postgres = PostgresKit::prepare(&settings.data_dir, FLAVOUR, settings.template_cache.as_deref())?;
         let gateway = Gateway::new(&settings.gateway);
         Ok(Arc::new(Self { settings, gateway, postgres, world: Mutex::default() }))
     }

@@ -12,8 +12,8 @@ use tokio_postgres::Client;
 
 use crate::app::App;
 use crate::jobs::{self, Place};
-use crate::postgres::{Login, PostgresError, Server};
 use crate::world::{IntegrationStatus, S3Event};
+use local_postgres::{Login, PostgresError, Server};
 
 /// Takes an event of S3: it reaches every warehouse that has an active integration with the bucket.
 pub fn deliver(app: &App, event: &S3Event) {

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::answer::ApiError;
 use crate::app::App;
-use crate::postgres::{Login, describe_error};
 use crate::sql;
+use local_postgres::{Login, describe_error};
 
 /// A password and its end.
 pub(crate) struct Temporary {

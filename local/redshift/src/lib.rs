@@ -18,7 +18,6 @@ pub mod gateway;
 pub mod http;
 pub(crate) mod jobs;
 pub(crate) mod load;
-pub mod postgres;
 pub mod query;
 pub mod serverless;
 pub mod sql;

@@ -28,7 +28,7 @@ pub enum StoreError {
     Document(#[from] DocumentError),
     /// The call failed.
     #[error(transparent)]
-    Call(#[from] crate::error::CallError),
+    Call(#[from] lambda_kit::call::CallError),
     /// Others kept overwriting our statements, or ours never appeared.
     #[error("the policy did not settle in {0} writes: another writer keeps replacing it")]
     Unsettled(u32),

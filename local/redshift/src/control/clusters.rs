@@ -12,10 +12,10 @@ use crate::answer::ApiError;
 use crate::app::App;
 use crate::arn;
 use crate::caller::Caller;
-use crate::postgres::{Login, PostgresError, Server};
 use crate::query::{Params, answer};
 use crate::sql;
 use crate::world::{AttachedRole, Cluster, ClusterStatus, Place, Warehouse, World};
+use local_postgres::{Login, PostgresError, Server};
 
 /// Parameters that are only kept and shown again.
 const KEPT: &[&str] = &[
@@ -236,7 +236,7 @@ pub(crate) async fn make_server(
         let drop = "SET allow_system_table_mods = on; DROP VIEW pg_catalog.stl_load_errors, pg_catalog.stl_load_commits";
         server.connect("template1", &Login::system()).await?.batch_execute(drop).await?;
         // CREATE DATABASE copies template1, where no other session may be, and ours may take a moment to end there.
-        crate::postgres::kill_sessions(&client, "template1").await?;
+        local_postgres::kill_sessions(&client, "template1").await?;
     }
     let (admin, password) = (sql::identifier(admin), sql::literal(password));
     client

@@ -8,9 +8,9 @@ use super::clusters::{cluster_arn, key, not_found, render};
 use crate::answer::ApiError;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::postgres::Server;
 use crate::query::Params;
 use crate::world::{ClusterStatus, Place};
+use local_postgres::Server;
 
 /// Moves a cluster from one status to the next and gives its server.
 fn turn(

@@ -3,8 +3,8 @@
 use tokio_postgres::Client;
 
 use crate::data_api::{Session, sql_error};
-use crate::postgres::Login;
 use crate::sql::{CopyStatement, SqlError};
+use local_postgres::Login;
 
 use super::columns::TableColumns;
 use super::{Object, RowError, now};

@@ -20,12 +20,12 @@ impl std::fmt::Debug for ServerCertificate {
 }
 
 /// Makes a CA and a server certificate for 127.0.0.1 and localhost; writes the CA's certificate to `ca_file`.
-pub(super) fn make(ca_file: &Path) -> Result<ServerCertificate, PostgresError> {
+pub(super) fn make(name: &str, ca_file: &Path) -> Result<ServerCertificate, PostgresError> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    ca.distinguished_name.push(DnType::CommonName, "Sluice local Redshift CA");
+    ca.distinguished_name.push(DnType::CommonName, format!("Sluice local {name} CA"));
     let ca_certificate = ca.self_signed(&ca_key)?;
     let issuer = Issuer::new(ca, ca_key);
 

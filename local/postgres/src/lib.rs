@@ -1,4 +1,4 @@
-//! PostgreSQL servers: one per provisioned cluster or Serverless namespace.
+//! Real PostgreSQL servers for the local cloud and for tests: found, started without root, with TLS, stopped with their owner.
 
 mod binaries;
 mod connect;
@@ -9,7 +9,7 @@ mod tls;
 
 pub use binaries::Binaries;
 pub use connect::{Login, connect, describe_error, kill_sessions};
-pub use server::{PostgresKit, Server};
+pub use server::{Flavour, PostgresKit, Server};
 
 /// Why PostgreSQL could not be set up, started or reached.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,9 @@
 //! One error for a call to AWS that failed, with the operation named and the service's own words kept.
 
-use aws_sdk_redshift::error::{ProvideErrorMetadata, SdkError};
-use lambda_kit::grants::is_refusal;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::grants::is_refusal;
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,11 @@ impl CallError {
         Self { action: action.to_owned(), code, problem }
     }
 
+    /// A call that never got an answer.
+    pub fn without_answer(action: &str, problem: &str) -> Self {
+        Self { action: action.to_owned(), code: None, problem: problem.to_owned() }
+    }
+
     /// The service's error code, if it answered.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
@@ -47,7 +54,8 @@ impl CallError {
     }
 }
 
-fn chain<E: std::error::Error + ?Sized>(error: &E) -> String {
+/// An error and its causes in one line. A cause that the text before it already ends with is not said twice.
+pub fn chain<E: std::error::Error + ?Sized>(error: &E) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -29,17 +29,41 @@ pub struct PostgresKit {
     _temporary: Option<tempfile::TempDir>,
     certificate: ServerCertificate,
     ca_file: PathBuf,
+    settings: &'static [&'static str],
     counter: AtomicU32,
 }
 
+/// What servers are made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Flavour {
+    /// Names the CA and its file, `NAME-ca.pem`.
+    pub name: &'static str,
+    /// Statements for `template1`, separated by empty lines, so that every database of every server has what they make.
+    pub catalog: &'static str,
+    /// Lines of `pg_hba.conf` for connections over the wire; over the socket the system user is trusted.
+    pub wire: &'static str,
+    /// Further settings, such as `password_encryption=md5`.
+    pub settings: &'static [&'static str],
+}
+
+impl Flavour {
+    /// A server as Amazon RDS runs it: TLS only, passwords as SCRAM verifiers.
+    pub const RDS: Self = Self {
+        name: "rds",
+        catalog: "",
+        wire: "hostssl all all 127.0.0.1/32 scram-sha-256\n",
+        settings: &["password_encryption=scram-sha-256"],
+    };
+}
+
 impl PostgresKit {
-    /// Runs `initdb` once, with the system views in `template1`, so that every database of every copy has them.
+    /// Runs `initdb` once, with the flavour's catalog in `template1`.
     ///
     /// Blocks for about two seconds; with a `cache` folder that an earlier run has filled, for a fraction of that.
     ///
     /// # Errors
     /// PostgreSQL is missing or refuses.
-    pub fn prepare(data_dir: &Path, catalog: &str, cache: Option<&Path>) -> Result<Self, PostgresError> {
+    pub fn prepare(data_dir: &Path, flavour: Flavour, cache: Option<&Path>) -> Result<Self, PostgresError> {
         let binaries = Binaries::find()?;
         // The other user must be able to pass through the data folder itself.
         let metadata = std::fs::metadata(data_dir)
@@ -48,8 +72,8 @@ impl PostgresKit {
         let (folder, temporary) = engine_folder(data_dir, &binaries)?;
         binaries.hand_over(&folder)?;
         set_mode(&folder, 0o700)?;
-        let ca_file = data_dir.join("redshift-ca.pem");
-        let certificate = tls::make(&ca_file)?;
+        let ca_file = data_dir.join(format!("{}-ca.pem", flavour.name));
+        let certificate = tls::make(flavour.name, &ca_file)?;
         let kit = Self {
             binaries,
             spawner: Spawner::new(),
@@ -57,9 +81,10 @@ impl PostgresKit {
             _temporary: temporary,
             certificate,
             ca_file,
+            settings: flavour.settings,
             counter: AtomicU32::new(0),
         };
-        kit.make_template(catalog, cache)?;
+        kit.make_template(flavour, cache)?;
         Ok(kit)
     }
 
@@ -69,11 +94,10 @@ impl PostgresKit {
         &self.ca_file
     }
 
-    fn make_template(&self, catalog: &str, cache: Option<&Path>) -> Result<(), PostgresError> {
+    fn make_template(&self, flavour: Flavour, cache: Option<&Path>) -> Result<(), PostgresError> {
         let template = self.folder.join("template");
-        template::make(&self.binaries, &template, catalog, cache)?;
-        let hba = "local all all trust\nhostssl all all 127.0.0.1/32 md5\nhost all all 127.0.0.1/32 md5\n";
-        self.write(&template.join("pg_hba.conf"), hba)?;
+        template::make(&self.binaries, &template, flavour.catalog, cache)?;
+        self.write(&template.join("pg_hba.conf"), &format!("local all all trust\n{}", flavour.wire))?;
         self.write(&template.join("server.crt"), &self.certificate.certificate)?;
         self.write(&template.join("server.key"), &self.certificate.key)
     }
@@ -105,6 +129,7 @@ impl PostgresKit {
             address: Address { socket_folder: sockets, port },
             binaries: self.binaries.clone(),
             spawner: self.spawner.clone(),
+            settings: self.settings,
             process: Mutex::new(None),
         })
     }
@@ -118,6 +143,7 @@ pub struct Server {
     address: Address,
     binaries: Binaries,
     spawner: Spawner,
+    settings: &'static [&'static str],
     process: Mutex<Option<Child>>,
 }
 
@@ -147,12 +173,6 @@ impl Server {
             format!("port={}", self.address.port),
             format!("unix_socket_directories={}", self.address.socket_folder.display()),
             "ssl=on".to_owned(),
-            // Redshift stores md5 unless the sha256 form is given [D: CREATE USER].
-            "password_encryption=md5".to_owned(),
-            // Backslashes escape in literals, as sql::lexer says.
-            "standard_conforming_strings=off".to_owned(),
-            "escape_string_warning=off".to_owned(),
-            "backslash_quote=on".to_owned(),
             "synchronous_commit=off".to_owned(),
             "full_page_writes=off".to_owned(),
             "max_connections=250".to_owned(),
@@ -161,7 +181,7 @@ impl Server {
             "log_min_messages=fatal".to_owned(),
             "log_min_error_statement=panic".to_owned(),
         ];
-        for setting in settings {
+        for setting in settings.iter().map(String::as_str).chain(self.settings.iter().copied()) {
             command.arg("-c").arg(setting);
         }
         command.stdin(Stdio::null()).stdout(log).stderr(errors);

@@ -1,0 +1,6 @@
+//! The engines, each behind a feature of its name.
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "postgres")]
+pub mod trust;

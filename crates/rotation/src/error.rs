@@ -1,0 +1,102 @@
+//! Why a step failed: a public name that never changes, and one sentence with the remedy.
+
+use lambda_kit::call::CallError;
+
+use crate::document::DocumentError;
+use crate::engine::EngineError;
+use crate::password::PasswordError;
+
+/// Why a step failed. Nothing here ever holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// Rotation is turned off for the secret.
+    #[error(
+        "rotation is turned off for {secret}; turn it on with `aws secretsmanager rotate-secret` or the secret's RotationSchedule before it can be rotated"
+    )]
+    Disabled {
+        /// The secret.
+        secret: String,
+    },
+    /// The event's token names no version, or one that is not pending.
+    #[error(
+        "version {token} of {secret} does not carry AWSPENDING: the event is of a rotation that was cancelled, abandoned or never begun; start a new one \
+         with `aws secretsmanager rotate-secret`"
+    )]
+    StaleToken {
+        /// The secret.
+        secret: String,
+        /// The event's token.
+        token: String,
+    },
+    /// The secret's value cannot be used.
+    #[error("the value of the version with {label}")]
+    Document {
+        /// Label of the version.
+        label: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: DocumentError,
+    },
+    /// The pending version points somewhere else than the current one.
+    #[error(
+        "`{key}` of the version with AWSPENDING is not that of AWSCURRENT: somebody changed one of them by hand during the rotation; a credential is \
+         never set where it was not read. Take AWSPENDING off version {token} and start again"
+    )]
+    TargetChanged {
+        /// The key that differs.
+        key: &'static str,
+        /// The pending version.
+        token: String,
+    },
+    /// Neither the pending nor the current nor the previous credential logs in.
+    #[error(
+        "{server} accepts neither the pending nor the current nor the previous password of user `{user}`: it was changed elsewhere. Set the password of \
+         AWSCURRENT on the server as an administrator, then start the rotation again"
+    )]
+    NoneLogsIn {
+        /// Host and port.
+        server: String,
+        /// The user.
+        user: String,
+    },
+    /// The new password does not log in although it was set.
+    #[error(
+        "{server} does not accept the new password of user `{user}` that was just set there; AWSCURRENT stays as it is. The next attempt sets it again"
+    )]
+    NotAccepted {
+        /// Host and port.
+        server: String,
+        /// The user.
+        user: String,
+    },
+    /// No password that the engine accepts could be made.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The engine could not be reached or refused something else than the password.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A call of AWS failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The time ran out before the step was done. Running it again goes on where it stopped.
+    #[error("the time of the function ran out during {0}; Secrets Manager calls it again")]
+    OutOfTime(&'static str),
+}
+
+impl RotationError {
+    /// The public name: what an alarm or a runbook refers to. It never changes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Disabled { .. } => "RotationDisabled",
+            Self::StaleToken { .. } => "StaleToken",
+            Self::Document { .. } => "BadSecretValue",
+            Self::TargetChanged { .. } => "TargetChanged",
+            Self::NoneLogsIn { .. } => "NoCredentialLogsIn",
+            Self::NotAccepted { .. } => "NewPasswordNotAccepted",
+            Self::Password(_) => "NoAcceptablePassword",
+            Self::Engine(error) => error.name(),
+            Self::Call(_) => "AwsCallFailed",
+            Self::OutOfTime(_) => "OutOfTime",
+        }
+    }
+}

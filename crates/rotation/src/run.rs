@@ -1,0 +1,68 @@
+//! The main loop of a rotation function.
+
+use std::future::Future;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::audit::Record;
+use crate::engine::Engine;
+use crate::event::RotationEvent;
+use crate::machine::Machine;
+use crate::retry::Retry;
+use crate::versions::Versions;
+
+/// Kept back from the function's time, to say how the step ended.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Serves an engine until Lambda ends the process.
+///
+/// `start` reads configuration and makes clients. If it fails, the function polls all the same and answers every step with
+/// the reason, so that it stands in the event that Secrets Manager sends.
+///
+/// # Errors
+/// Only if the Runtime API itself cannot be reached.
+pub async fn run<V, E, S, F>(start: S) -> Result<(), Error>
+where
+    V: Versions + 'static,
+    E: Engine + 'static,
+    S: Future<Output = Result<(V, E), F>>,
+    F: std::error::Error,
+{
+    std::panic::set_hook(Box::new(|info| {
+        // Where, but not the message: nobody checked it for secrets.
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+    let started = start.await.map_err(|error| {
+        let reason = lambda_kit::call::chain(&error);
+        tracing::error!(reason, "the function could not start");
+        reason
+    });
+    let started = &started;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let (versions, engine) =
+            started.as_ref().map_err(|reason| failed("BadConfiguration", reason.clone()))?;
+        // The error of the parser may quote the event, which holds a token.
+        let rotation: RotationEvent = serde_json::from_value(event.payload).map_err(|_| {
+            let expected = "this function is invoked by Secrets Manager with Step, SecretId and ClientRequestToken; the event is not of that form";
+            failed("NotARotationEvent", expected.to_owned())
+        })?;
+        let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);
+        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN);
+        let begun = Instant::now();
+        let retry = Retry::until(begun + left, fastrand::Rng::new());
+        let result = Machine { versions, engine, retry: &retry }.run(&rotation).await;
+        let record = Record { event: &rotation, engine: engine.name(), result: &result, took: begun.elapsed() };
+        record.log();
+        record.metrics(SystemTime::now()).emit();
+        result.map(|_| ()).map_err(|error| failed(error.name(), lambda_kit::call::chain(&error)))
+    }))
+    .await
+}
+
+fn failed(name: &str, message: String) -> Diagnostic {
+    Diagnostic { error_type: name.to_owned(), error_message: message }
+}

@@ -1,0 +1,21 @@
+//! The rotation function for users of PostgreSQL.
+
+use lambda_kit::env::Env;
+use lambda_kit::sdk::Aws;
+use rotation::config::{self, ConfigError};
+use rotation::engines::postgres::Postgres;
+use rotation::engines::trust;
+use rotation::versions::SecretsManager;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::process();
+    lambda_kit::trace::init(env);
+    rotation::run(async move {
+        let aws = Aws::from_env(env)?;
+        let tls = trust::client_config(env.optional("CA_CERTIFICATES").as_deref())?;
+        let policy = config::password_policy(env, Postgres::default_policy())?;
+        Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), Postgres::new(tls, policy)))
+    })
+    .await
+}

@@ -1,0 +1,278 @@
+//! A user of a real PostgreSQL rotated by the deployed function, as Secrets Manager drives it.
+
+#![allow(clippy::unwrap_used)]
+
+use cloud::aws::Account;
+use cloud::wait::{self, Seen};
+use cloud::{Cloud, Options, TARGET, deploy};
+use end_to_end::{Grants, PATIENCE};
+use local_postgres::{Flavour, Login as Session, PostgresKit, Server};
+use rotation::engine::{Engine, Login};
+use rotation::engines::{postgres::Postgres, trust};
+use serde_json::{Value, json};
+
+/// A server with a user whose name needs quoting, the stack that rotates the user's secret, and what looks at both.
+struct Stage {
+    cloud: Cloud,
+    account: Account,
+    secret: String,
+    engine: Postgres,
+    server: Server,
+    ca: String,
+    runtime: tokio::runtime::Runtime,
+    _kit: PostgresKit,
+    _folder: tempfile::TempDir,
+}
+
+const USER: &str = "app \"one\"";
+
+impl Stage {
+    fn new() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let kit = PostgresKit::prepare(folder.path(), Flavour::RDS, None).unwrap();
+        let server = kit.create().unwrap();
+        runtime.block_on(async {
+            server.start().await.unwrap();
+            let client = server.connect("postgres", &Session::system()).await.unwrap();
+            client
+                .batch_execute("CREATE ROLE \"app \"\"one\"\"\" LOGIN PASSWORD 'first-password'")
+                .await
+                .unwrap();
+        });
+        let ca = std::fs::read_to_string(kit.ca_file()).unwrap();
+        let engine = Postgres::new(trust::client_config(Some(&ca)).unwrap(), Postgres::default_policy());
+        let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+        let account = cloud.account(TARGET);
+        let value = json!({"engine": "postgres", "host": "127.0.0.1", "port": server.port(), "dbname": "postgres", "username": USER,
+            "password": "first-password", "note": "keep me", "url": "postgresql://app:first-password@127.0.0.1/postgres"});
+        let words = json!({"Name": "app", "SecretString": value.to_string()});
+        let made = account.json("secretsmanager", "CreateSecret", words).unwrap();
+        let secret = made["ARN"].as_str().unwrap().to_owned();
+        Self { cloud, account, secret, engine, server, ca, runtime, _kit: kit, _folder: folder }
+    }
+
+    fn deploy(&self, further: &[(&str, &str)]) {
+        let mut parameters = vec![
+            ("SecretArn", self.secret.as_str()),
+            ("Engine", "postgres"),
+            ("Architecture", deploy::architecture()),
+            ("AccessGrantWaitSeconds", "0"),
+            ("CaCertificates", self.ca.as_str()),
+        ];
+        parameters.retain(|(name, _)| further.iter().all(|(other, _)| other != name));
+        parameters.extend(further);
+        self.account.deploy("sluice-rotation", "rotation", &parameters).unwrap();
+    }
+
+    fn value(&self) -> Value {
+        let words = json!({"SecretId": self.secret});
+        let answer = self.account.json("secretsmanager", "GetSecretValue", words).unwrap();
+        serde_json::from_str(answer["SecretString"].as_str().unwrap()).unwrap()
+    }
+
+    fn password(&self) -> String {
+        self.value()["password"].as_str().unwrap().to_owned()
+    }
+
+    fn put(&self, value: &Value) {
+        let words = json!({"SecretId": self.secret, "SecretString": value.to_string()});
+        self.account.json("secretsmanager", "PutSecretValue", words).unwrap();
+    }
+
+    fn labels(&self) -> Vec<String> {
+        let found =
+            self.account.json("secretsmanager", "DescribeSecret", json!({"SecretId": self.secret})).unwrap();
+        let versions = found["VersionIdsToStages"].as_object().unwrap();
+        let all = versions.values().flat_map(|labels| labels.as_array().unwrap());
+        let mut labels: Vec<String> = all.map(|label| label.as_str().unwrap().to_owned()).collect();
+        labels.sort();
+        labels
+    }
+
+    fn rotate(&self) {
+        self.account.json("secretsmanager", "RotateSecret", json!({"SecretId": self.secret})).unwrap();
+    }
+
+    fn wait_for_another_password_than(&self, before: &str) {
+        wait::until("another password", PATIENCE, || {
+            let seen = self.labels();
+            let ended = self.password() != before && !seen.contains(&"AWSPENDING".to_owned());
+            Ok(if ended { Seen::Yes(()) } else { Seen::NotYet(format!("{seen:?}; {}", self.log())) })
+        })
+        .unwrap();
+    }
+
+    /// Over TLS with a verified certificate, as the function does it; the server takes nothing else.
+    fn try_password(&self, value: &Value, password: &str) -> Login {
+        let mut value = value.clone();
+        value["password"] = password.into();
+        let document = rotation::document::SecretDocument::parse(&value.to_string().into()).unwrap();
+        let account = self.engine.account(&document).unwrap();
+        self.runtime.block_on(self.engine.log_in(&account)).unwrap()
+    }
+
+    /// Every line that the function has logged.
+    fn log(&self) -> String {
+        let group = self.account.physical_id("sluice-rotation", "RotationLogs").unwrap_or_default();
+        let found = self.account.json("logs", "FilterLogEvents", json!({"logGroupName": group}));
+        let events = found.map(|found| found["events"].clone()).unwrap_or_default();
+        let lines = events.as_array().cloned().unwrap_or_default();
+        lines.iter().map(|event| event["message"].as_str().unwrap_or_default().to_owned() + "\n").collect()
+    }
+}
+
+#[test]
+fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
+    let stage = Stage::new();
+    let first = stage.value();
+    stage.deploy(&[]);
+    stage.wait_for_another_password_than("first-password");
+    let mut passwords = vec!["first-password".to_owned(), stage.password()];
+    for _ in 0..3 {
+        stage.rotate();
+        stage.wait_for_another_password_than(passwords.last().unwrap());
+        passwords.push(stage.password());
+    }
+    let (newest, older) = passwords.split_last().unwrap();
+    assert_eq!(stage.try_password(&first, newest), Login::Accepted);
+    for old in older {
+        assert_eq!(stage.try_password(&first, old), Login::Refused);
+    }
+    assert_eq!(stage.labels(), ["AWSCURRENT", "AWSPREVIOUS"]);
+
+    // Nothing else in the secret changed, but for the address that holds the password.
+    let mut expected = first;
+    expected["password"] = newest.as_str().into();
+    let now = stage.value();
+    assert!(!now["url"].as_str().unwrap().contains("first-password"), "{}", now["url"]);
+    expected["url"] = now["url"].clone();
+    assert_eq!(now, expected);
+
+    // The server stores a verifier that was made by the function, and no log shows a password or a token.
+    let verifier: String = stage.runtime.block_on(async {
+        let client = stage.server.connect("postgres", &Session::system()).await.unwrap();
+        let sql = "SELECT rolpassword FROM pg_authid WHERE rolname = $1";
+        client.query_one(sql, &[&USER]).await.unwrap().get(0)
+    });
+    assert!(verifier.starts_with("SCRAM-SHA-256$4096:"), "{verifier}");
+    let log = stage.log();
+    for secret in passwords.iter().chain([&verifier]) {
+        assert!(!log.contains(secret.as_str()), "the log shows a password");
+    }
+    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+        assert!(log.contains(step), "no record of {step}: {log}");
+    }
+    assert!(log.contains("CloudWatchMetrics") && log.contains("Sluice/Rotation"), "{log}");
+}
+
+#[test]
+fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
+    let stage = Stage::new();
+    stage.deploy(&[("RotateImmediately", "false")]);
+    let good = stage.value();
+    let with = |key: &str, value: Value| {
+        let mut bad = good.clone();
+        bad[key] = value;
+        bad
+    };
+    let mut misspelt = good.clone();
+    let user = misspelt.as_object_mut().unwrap().remove("username").unwrap();
+    misspelt["userName"] = user;
+    for (bad, name, part) in [
+        (misspelt, "BadSecretValue", "no key `username`, but a key `userName`"),
+        (with("engine", "oracle".into()), "BadSecretValue", "`postgres` or `aurora-postgresql`"),
+        (with("ssl", false.into()), "BadSecretValue", "only ever sent over verified TLS"),
+        (with("host", "localhost.invalid".into()), "ServerUnreachable", "localhost.invalid"),
+        (
+            with("password", "wrong-password".into()),
+            "NoCredentialLogsIn",
+            "neither the pending nor the current",
+        ),
+        (with("username", "nobody-there".into()), "NoCredentialLogsIn", "`nobody-there`"),
+    ] {
+        // Takes the label of the last case's rotation away with it, as a new value by hand does.
+        stage.put(&bad);
+        unstick(&stage);
+        let seen = stage.log().len();
+        stage.rotate();
+        wait::until(&format!("{name} in the log"), PATIENCE, || {
+            let log = stage.log();
+            let new = log.get(seen..).unwrap_or_default();
+            Ok(if new.contains(name) && new.contains(part) {
+                Seen::Yes(())
+            } else {
+                Seen::NotYet(new.to_owned())
+            })
+        })
+        .unwrap();
+        assert_eq!(stage.value(), bad, "{name}");
+        assert_eq!(stage.try_password(&good, "first-password"), Login::Accepted, "{name}");
+    }
+    // A server that no trusted CA vouches for gets no password.
+    stage.put(&good);
+    unstick(&stage);
+    stage.deploy(&[("RotateImmediately", "false"), ("CaCertificates", "")]);
+    let seen = stage.log().len();
+    stage.rotate();
+    wait::until("ServerNotTrusted in the log", PATIENCE, || {
+        let log = stage.log();
+        let new = log.get(seen..).unwrap_or_default().to_owned();
+        Ok(if new.contains("ServerNotTrusted") { Seen::Yes(()) } else { Seen::NotYet(new) })
+    })
+    .unwrap();
+    assert_eq!(stage.value(), good);
+    stage.cloud.check().unwrap();
+}
+
+#[test]
+fn every_grant_of_the_rotation_is_needed() {
+    let stage = Stage::new();
+    stage.deploy(&[("RotateImmediately", "false")]);
+    let role = stage.account.physical_id("sluice-rotation", "RotationRole").unwrap();
+    let grants = Grants::of(&stage.account, &role);
+    let called: Vec<String> = grants.called().into_iter().collect();
+    assert_eq!(called.len(), 5, "{called:?}");
+    for action in called {
+        grants.put(&grants.without(&action));
+        let seen = stage.log().len();
+        stage.rotate();
+        wait::until(&format!("a refusal of {action}"), PATIENCE, || {
+            let log = stage.log();
+            let new = log.get(seen..).unwrap_or_default();
+            let named = new.contains("AccessDenied") && new.contains(&action);
+            Ok(if named { Seen::Yes(()) } else { Seen::NotYet(new.to_owned()) })
+        })
+        .unwrap();
+        let before = stage.password();
+        grants.put(&grants.document);
+        // Taken up again, not thrown away: without the last grant the server has the new password already.
+        wait::until("the rotation ended", PATIENCE, || {
+            let labels = stage.labels();
+            if labels.contains(&"AWSPENDING".to_owned()) {
+                // Refused while it is pending, and started again.
+                let words = json!({"SecretId": stage.secret});
+                let _refused = stage.account.json("secretsmanager", "RotateSecret", words);
+                return Ok(Seen::NotYet(format!("{labels:?}")));
+            }
+            Ok(Seen::Yes(()))
+        })
+        .unwrap();
+        assert_ne!(stage.password(), before);
+        assert_eq!(stage.try_password(&stage.value(), &stage.password()), Login::Accepted);
+    }
+}
+
+/// Waits for the end of Secrets Manager's attempts and takes AWSPENDING away, as the runbook of a stuck rotation says.
+fn unstick(stage: &Stage) {
+    let words = json!({"SecretId": stage.secret});
+    stage.account.json("secretsmanager", "CancelRotateSecret", words.clone()).unwrap();
+    let found = stage.account.json("secretsmanager", "DescribeSecret", words).unwrap();
+    for (version, labels) in found["VersionIdsToStages"].as_object().unwrap() {
+        if labels.as_array().unwrap().contains(&"AWSPENDING".into()) {
+            let words = json!({"SecretId": stage.secret, "VersionStage": "AWSPENDING", "RemoveFromVersionId": version});
+            stage.account.json("secretsmanager", "UpdateSecretVersionStage", words).unwrap();
+        }
+    }
+}
