@@ -29,6 +29,13 @@ test: setup build ## All tests: Python extension, then Rust, unit to end-to-end
 	$(CLOUD) exec gateway-tests env PYTHONPATH=local/ministack python -m pytest --quiet -p no:cacheprovider $(PYTHON_TESTS)
 	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
 
+# Random schedules of faults; the seed of a failure is printed: make soak SEED=4711 RUNS=1.
+RUNS ?= 20000
+SEED ?= 1
+.PHONY: soak
+soak: ## Thousands of rotations with random faults (RUNS, SEED)
+	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- faults::tests::a_rotation_with_random_faults
+
 .PHONY: bench
 bench: build ## Start, first call, memory and zip of each function beside an empty one
 	@$(CLOUD) bench

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
+
 use cloud::aws::Account;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Options, TARGET, deploy};
@@ -9,13 +11,11 @@ use end_to_end::{Grants, PATIENCE};
 use local_postgres::{Flavour, Login as Session, PostgresKit, Server};
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust};
+use rotation::faults::{Drill, Fault, MemorySecret};
 use serde_json::{Value, json};
 
-/// A server with a user whose name needs quoting, the stack that rotates the user's secret, and what looks at both.
-struct Stage {
-    cloud: Cloud,
-    account: Account,
-    secret: String,
+/// A server with a user whose name needs quoting.
+struct Target {
     engine: Postgres,
     server: Server,
     ca: String,
@@ -25,32 +25,55 @@ struct Stage {
 }
 
 const USER: &str = "app \"one\"";
+const QUOTED: &str = r#""app ""one""""#;
+const FIRST: &str = "first-password";
 
-impl Stage {
+impl Target {
     fn new() -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let kit = PostgresKit::prepare(folder.path(), Flavour::RDS, None).unwrap();
         let server = kit.create().unwrap();
-        runtime.block_on(async {
-            server.start().await.unwrap();
-            let client = server.connect("postgres", &Session::system()).await.unwrap();
-            client
-                .batch_execute("CREATE ROLE \"app \"\"one\"\"\" LOGIN PASSWORD 'first-password'")
-                .await
-                .unwrap();
-        });
         let ca = std::fs::read_to_string(kit.ca_file()).unwrap();
         let engine = Postgres::new(trust::client_config(Some(&ca)).unwrap(), Postgres::default_policy());
+        runtime.block_on(server.start()).unwrap();
+        let target = Self { engine, server, ca, runtime, _kit: kit, _folder: folder };
+        target.execute(&format!("CREATE ROLE {QUOTED} LOGIN PASSWORD '{FIRST}'"));
+        target
+    }
+
+    /// As the server's own superuser.
+    fn execute(&self, sql: &str) {
+        self.runtime.block_on(async {
+            let client = self.server.connect("postgres", &Session::system()).await.unwrap();
+            client.batch_execute(sql).await.unwrap();
+        });
+    }
+
+    fn value(&self) -> Value {
+        json!({"engine": "postgres", "host": "127.0.0.1", "port": self.server.port(), "dbname": "postgres", "username": USER,
+            "password": FIRST, "note": "keep me", "url": "postgresql://app:first-password@127.0.0.1/postgres"})
+    }
+}
+
+/// The target, the stack that rotates its user's secret, and what looks at both.
+struct Stage {
+    target: Target,
+    cloud: Cloud,
+    account: Account,
+    secret: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let target = Target::new();
         let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
         let account = cloud.account(TARGET);
-        let value = json!({"engine": "postgres", "host": "127.0.0.1", "port": server.port(), "dbname": "postgres", "username": USER,
-            "password": "first-password", "note": "keep me", "url": "postgresql://app:first-password@127.0.0.1/postgres"});
-        let words = json!({"Name": "app", "SecretString": value.to_string()});
+        let words = json!({"Name": "app", "SecretString": target.value().to_string()});
         let made = account.json("secretsmanager", "CreateSecret", words).unwrap();
         let secret = made["ARN"].as_str().unwrap().to_owned();
-        Self { cloud, account, secret, engine, server, ca, runtime, _kit: kit, _folder: folder }
+        Self { target, cloud, account, secret }
     }
 
     fn deploy(&self, further: &[(&str, &str)]) {
@@ -59,7 +82,7 @@ impl Stage {
             ("Engine", "postgres"),
             ("Architecture", deploy::architecture()),
             ("AccessGrantWaitSeconds", "0"),
-            ("CaCertificates", self.ca.as_str()),
+            ("CaCertificates", self.target.ca.as_str()),
         ];
         parameters.retain(|(name, _)| further.iter().all(|(other, _)| other != name));
         parameters.extend(further);
@@ -109,8 +132,8 @@ impl Stage {
         let mut value = value.clone();
         value["password"] = password.into();
         let document = rotation::document::SecretDocument::parse(&value.to_string().into()).unwrap();
-        let account = self.engine.account(&document).unwrap();
-        self.runtime.block_on(self.engine.log_in(&account)).unwrap()
+        let account = self.target.engine.account(&document).unwrap();
+        self.target.runtime.block_on(self.target.engine.log_in(&account)).unwrap()
     }
 
     /// Every line that the function has logged.
@@ -151,8 +174,8 @@ fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
     assert_eq!(now, expected);
 
     // The server stores a verifier that was made by the function, and no log shows a password or a token.
-    let verifier: String = stage.runtime.block_on(async {
-        let client = stage.server.connect("postgres", &Session::system()).await.unwrap();
+    let verifier: String = stage.target.runtime.block_on(async {
+        let client = stage.target.server.connect("postgres", &Session::system()).await.unwrap();
         let sql = "SELECT rolpassword FROM pg_authid WHERE rolname = $1";
         client.query_one(sql, &[&USER]).await.unwrap().get(0)
     });
@@ -224,6 +247,27 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
     .unwrap();
     assert_eq!(stage.value(), good);
     stage.cloud.check().unwrap();
+}
+
+#[test]
+fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+    let target = Target::new();
+    let drill = |faults: HashMap<usize, Fault>| {
+        target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
+        let mut value = target.value();
+        // The drill looks at every key but the password.
+        value.as_object_mut().unwrap().remove("url");
+        let secret = MemorySecret::new(&value.to_string());
+        let drill = Drill::new(&secret, &target.engine, faults.clone());
+        target.runtime.block_on(drill.run()).unwrap_or_else(|problem| panic!("{faults:?}: {problem}"))
+    };
+    let calls = drill(HashMap::new());
+    for call in 0..calls {
+        for fault in Fault::ALL {
+            drill(HashMap::from([(call, fault)]));
+        }
+    }
+    assert_eq!(calls, 17);
 }
 
 #[test]

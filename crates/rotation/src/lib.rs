@@ -14,8 +14,8 @@ pub mod engine;
 pub mod engines;
 pub mod error;
 pub mod event;
-#[cfg(test)]
-mod faults;
+#[cfg(any(test, feature = "faults"))]
+pub mod faults;
 pub mod machine;
 pub mod password;
 pub mod retry;

@@ -1,0 +1,160 @@
+//! Faults in the calls of a machine, to the secret and to the engine alike.
+
+use std::collections::HashMap;
+use std::future::{Future, pending};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lambda_kit::call::CallError;
+use secrecy::SecretString;
+use tokio::sync::Notify;
+
+use crate::document::{DocumentError, SecretDocument};
+use crate::engine::{Account, Engine, EngineError, Login};
+use crate::event::RotationEvent;
+use crate::password::PasswordPolicy;
+use crate::versions::{Description, Moved, Versions, Written};
+
+/// What happens to one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The function dies; the call was never made.
+    DiesBefore,
+    /// The function dies; the call has had its effect.
+    DiesAfter,
+    /// The call had its effect, and its answer is an error.
+    AnswerLost,
+    /// The call fails without effect.
+    Fails,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::DiesBefore, Self::DiesAfter, Self::AnswerLost, Self::Fails];
+}
+
+/// A secret and an engine whose calls are counted together, with faults at some numbers.
+pub struct Faulty<V, E> {
+    /// The secret, without faults.
+    pub versions: V,
+    /// The engine, without faults.
+    pub engine: E,
+    plan: Mutex<Plan>,
+    death: Notify,
+}
+
+struct Plan {
+    faults: HashMap<usize, Fault>,
+    calls: usize,
+}
+
+impl<V, E> Faulty<V, E> {
+    /// Faults by number of the call, counted from 0.
+    pub fn new(versions: V, engine: E, faults: HashMap<usize, Fault>) -> Self {
+        Self { versions, engine, plan: Mutex::new(Plan { faults, calls: 0 }), death: Notify::new() }
+    }
+
+    /// Calls that were made.
+    pub fn calls(&self) -> usize {
+        self.plan().calls
+    }
+
+    /// Waits until a fault kills the function.
+    pub async fn died(&self) {
+        self.death.notified().await;
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One call, with what happens to it. `None`: its answer is an error.
+    async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let fault = {
+            let mut plan = self.plan();
+            let number = plan.calls;
+            plan.calls += 1;
+            plan.faults.remove(&number)
+        };
+        match fault {
+            None => Some(call.await),
+            Some(Fault::Fails) => None,
+            Some(Fault::AnswerLost) => {
+                call.await;
+                None
+            }
+            Some(dies) => {
+                if dies == Fault::DiesAfter {
+                    call.await;
+                }
+                self.death.notify_one();
+                pending().await
+            }
+        }
+    }
+}
+
+fn broken(action: &str) -> CallError {
+    CallError::without_answer(action, "the connection broke")
+}
+
+impl<V: Versions, E: Send + Sync> Versions for Faulty<&V, E> {
+    async fn describe(&self, secret: &str) -> Result<Description, CallError> {
+        let answer = self.call(self.versions.describe(secret)).await;
+        answer.unwrap_or_else(|| Err(broken("secretsmanager:DescribeSecret")))
+    }
+
+    async fn value(
+        &self,
+        secret: &str,
+        version: Option<&str>,
+        label: &str,
+    ) -> Result<Option<SecretString>, CallError> {
+        let answer = self.call(self.versions.value(secret, version, label)).await;
+        answer.unwrap_or_else(|| Err(broken("secretsmanager:GetSecretValue")))
+    }
+
+    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+        let answer = self.call(self.versions.put_pending(event, value)).await;
+        answer.unwrap_or_else(|| Err(broken("secretsmanager:PutSecretValue")))
+    }
+
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+        let answer = self.call(self.versions.promote(secret, from, to)).await;
+        answer.unwrap_or_else(|| Err(broken("secretsmanager:UpdateSecretVersionStage")))
+    }
+
+    async fn random_password(&self, policy: &PasswordPolicy) -> Result<SecretString, CallError> {
+        let answer = self.call(self.versions.random_password(policy)).await;
+        answer.unwrap_or_else(|| Err(broken("secretsmanager:GetRandomPassword")))
+    }
+}
+
+impl<V: Send + Sync, E: Engine> Engine for Faulty<V, &E> {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn password_policy(&self) -> PasswordPolicy {
+        self.engine.password_policy()
+    }
+
+    fn account(&self, document: &SecretDocument) -> Result<Account, DocumentError> {
+        self.engine.account(document)
+    }
+
+    async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
+        let answer = self.call(self.engine.log_in(account)).await;
+        answer.unwrap_or_else(|| {
+            let (server, problem) = (account.server.clone(), "the connection broke".to_owned());
+            Err(EngineError::Unreachable { server, problem })
+        })
+    }
+
+    async fn set_password(&self, account: &Account, new: &SecretString) -> Result<(), EngineError> {
+        let answer = self.call(self.engine.set_password(account, new)).await;
+        answer.unwrap_or_else(|| {
+            let (server, user) = (account.server.clone(), account.user.clone());
+            Err(EngineError::NotSet { server, user, problem: "the connection broke".to_owned() })
+        })
+    }
+}

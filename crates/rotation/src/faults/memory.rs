@@ -1,0 +1,189 @@
+//! A secret and a server in memory.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lambda_kit::call::CallError;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{OLD, TOKEN};
+use crate::document::{DocumentError, SecretDocument};
+use crate::engine::{Account, Defaults, Engine, EngineError, Login};
+use crate::event::RotationEvent;
+use crate::password::{PasswordPolicy, Without};
+use crate::versions::{CURRENT, Description, Moved, PENDING, PREVIOUS, Versions, Written};
+
+#[derive(Debug, Clone, PartialEq)]
+struct Version {
+    value: Option<String>,
+    labels: Vec<&'static str>,
+}
+
+/// A secret whose rotation has begun: the version of the rotation is pending and has no value.
+#[derive(Debug)]
+pub struct MemorySecret {
+    versions: Mutex<HashMap<String, Version>>,
+    /// Random passwords that were made; each is another one.
+    made: Mutex<u32>,
+}
+
+impl MemorySecret {
+    /// With the value of AWSCURRENT.
+    pub fn new(current: &str) -> Self {
+        let versions = HashMap::from([
+            (OLD.to_owned(), Version { value: Some(current.to_owned()), labels: vec![CURRENT] }),
+            (TOKEN.to_owned(), Version { value: None, labels: vec![PENDING] }),
+        ]);
+        Self { versions: Mutex::new(versions), made: Mutex::new(0) }
+    }
+
+    /// Gives a version this value and, if it is not there, AWSPREVIOUS.
+    pub fn set(&self, version: &str, value: &str) {
+        let mut versions = self.versions();
+        let previous = || Version { value: None, labels: vec![PREVIOUS] };
+        versions.entry(version.to_owned()).or_insert_with(previous).value = Some(value.to_owned());
+    }
+
+    /// Takes all labels off a version.
+    pub fn unlabel(&self, version: &str) {
+        if let Some(version) = self.versions().get_mut(version) {
+            version.labels.clear();
+        }
+    }
+
+    /// The value of the version with a label, if it is a JSON object.
+    pub fn document(&self, label: &str) -> Option<SecretDocument> {
+        let versions = self.versions();
+        let version = versions.values().find(|version| version.labels.contains(&label))?;
+        SecretDocument::parse(&version.value.clone()?.into()).ok()
+    }
+
+    /// The labels of a version.
+    pub fn labels(&self, version: &str) -> Vec<&'static str> {
+        self.versions().get(version).map(|version| version.labels.clone()).unwrap_or_default()
+    }
+
+    /// Number of versions.
+    pub fn count(&self) -> usize {
+        self.versions().len()
+    }
+
+    /// Everything, to be compared.
+    pub fn snapshot(&self) -> String {
+        let versions = self.versions();
+        let mut all: Vec<_> = versions.iter().map(|(id, version)| format!("{id} {version:?}")).collect();
+        all.sort();
+        all.join("\n")
+    }
+
+    fn versions(&self) -> MutexGuard<'_, HashMap<String, Version>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Versions for MemorySecret {
+    async fn describe(&self, _: &str) -> Result<Description, CallError> {
+        let versions = self.versions();
+        let labels = |version: &Version| version.labels.iter().map(|&label| label.to_owned()).collect();
+        let stages = versions.iter().map(|(id, version)| (id.clone(), labels(version))).collect();
+        Ok(Description { rotation_enabled: Some(true), stages })
+    }
+
+    async fn value(
+        &self,
+        _: &str,
+        version: Option<&str>,
+        label: &str,
+    ) -> Result<Option<SecretString>, CallError> {
+        let versions = self.versions();
+        let found = versions.iter().find(|(_, version)| version.labels.contains(&label));
+        let found = found.filter(|(id, _)| version.is_none_or(|version| version == *id));
+        Ok(found.and_then(|(_, version)| version.value.clone()).map(SecretString::from))
+    }
+
+    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+        let mut versions = self.versions();
+        let Some(version) = versions.get_mut(&event.client_request_token) else {
+            return Err(CallError::without_answer("secretsmanager:PutSecretValue", "no such version"));
+        };
+        if version.value.is_some() {
+            return Ok(Written::Before);
+        }
+        version.value = Some(value.expose_secret().to_owned());
+        Ok(Written::Now)
+    }
+
+    async fn promote(&self, _: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+        let mut versions = self.versions();
+        if !versions.get(from).is_some_and(|version| version.labels.contains(&CURRENT)) {
+            return Ok(Moved::CurrentIsAnother);
+        }
+        for (id, label) in [(from, PREVIOUS), (to, CURRENT)] {
+            if let Some(version) = versions.get_mut(id) {
+                version.labels = vec![label];
+            }
+        }
+        Ok(Moved::Yes)
+    }
+
+    async fn random_password(&self, _: &PasswordPolicy) -> Result<SecretString, CallError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        *made += 1;
+        Ok(format!("New-Password-{made}").into())
+    }
+}
+
+/// A server with one user.
+#[derive(Debug)]
+pub struct MemoryServer {
+    password: Mutex<String>,
+}
+
+impl MemoryServer {
+    /// Whose user has this password.
+    pub fn new(password: &str) -> Self {
+        Self { password: Mutex::new(password.to_owned()) }
+    }
+
+    /// The password of its user.
+    pub fn password(&self) -> String {
+        self.password.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Engine for MemoryServer {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    fn password_policy(&self) -> PasswordPolicy {
+        PasswordPolicy {
+            engine: "the test",
+            bounds: (3, 64),
+            length: 20,
+            exclude: String::new(),
+            without: Without::default(),
+            require_each_kind: false,
+        }
+    }
+
+    fn account(&self, document: &SecretDocument) -> Result<Account, DocumentError> {
+        let defaults = Defaults { engines: &["test"], port: 1, database: "d", expected_engine: "`test`" };
+        Account::read(document, defaults)
+    }
+
+    async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
+        let accepted = self.password() == account.password.expose_secret();
+        Ok(if accepted { Login::Accepted } else { Login::Refused })
+    }
+
+    async fn set_password(&self, account: &Account, new: &SecretString) -> Result<(), EngineError> {
+        if self.log_in(account).await? == Login::Refused {
+            let (server, user) = (account.server.clone(), account.user.clone());
+            let problem = "the session could not log in".to_owned();
+            return Err(EngineError::NotPermitted { server, user, problem });
+        }
+        *self.password.lock().unwrap_or_else(PoisonError::into_inner) = new.expose_secret().to_owned();
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! The machine on a server in memory: death right before and right after every call, seeded random schedules, bad input.
+
+// The counts and seeds of a run are for whoever reads the test's output.
+#![allow(clippy::print_stdout, clippy::disallowed_methods)]
+
+use std::collections::HashMap;
+
+use super::{Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN};
+use crate::event::Step;
+use crate::machine::Done;
+
+const VALUE: &str =
+    r#"{"engine":"test","host":"h","username":"u","password":"old","note":"keep me","n":[1,2]}"#;
+
+async fn drill(faults: HashMap<usize, Fault>, twice: bool) -> usize {
+    let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("old"));
+    let mut drill = Drill::new(&secret, &server, faults.clone());
+    drill.twice = twice;
+    drill.run().await.unwrap_or_else(|problem| panic!("{faults:?}, twice: {twice}: {problem}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+    let calls = drill(HashMap::new(), false).await;
+    let mut runs = 0;
+    for call in 0..calls {
+        for fault in Fault::ALL {
+            drill(HashMap::from([(call, fault)]), false).await;
+            runs += 1;
+        }
+    }
+    println!("{calls} calls a rotation, {runs} runs with one fault each");
+    // Four looks at the labels, six at values, a password, its write, three logins, one change, one move.
+    assert_eq!(calls, 17);
+    assert_eq!(runs, 4 * calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_with_random_faults_and_steps_sent_twice_ends_with_a_credential_that_logs_in() {
+    let number =
+        |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (first, runs) = (number("SLUICE_SEED", 1), number("SLUICE_SOAK_RUNS", 500));
+    for seed in first..first + runs {
+        println!("SLUICE_SEED={seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let faults = (0..random.usize(1..8)).map(|_| (random.usize(0..60), Fault::ALL[random.usize(0..4)]));
+        let faults = faults.collect();
+        drill(faults, random.bool()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_fails_where_a_server_forgets_the_old_password_before_the_new_one_is_written() {
+    // What the drills would say of a machine that is wrong.
+    let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("neither"));
+    let problem = Drill::new(&secret, &server, HashMap::new()).run().await.unwrap_err();
+    assert_eq!(problem, "no label's credential logs in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_out_of_the_configuration_logs_in_with_the_current_credential_and_changes_nothing() {
+    let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("old"));
+    let before = secret.snapshot();
+    let done = Drill::new(&secret, &server, HashMap::new()).step(Step::Test).await.unwrap().unwrap();
+    assert_eq!((done, secret.snapshot()), (Done::Now, before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_version_that_points_elsewhere_is_refused_before_anything_is_changed() {
+    for (key, value) in
+        [("host", "\"attacker\""), ("port", "99"), ("dbname", "\"x\""), ("username", "\"root\"")]
+    {
+        let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("old"));
+        secret.set(TOKEN, &format!(r#"{{"host":"h","username":"u","password":"pending","{key}":{value}}}"#));
+        let error = Drill::new(&secret, &server, HashMap::new()).step(Step::Set).await.unwrap().unwrap_err();
+        assert_eq!((error.name(), server.password().as_str()), ("TargetChanged", "old"));
+        assert!(error.to_string().contains(&format!("`{key}`")), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_has_a_name_and_leaves_the_secret_as_it_was() {
+    let current = |value: &'static str| move |secret: &MemorySecret| secret.set(OLD, value);
+    type Spoil = Box<dyn Fn(&MemorySecret)>;
+    let cases: [(&str, Step, Spoil, &str); 7] = [
+        ("BadSecretValue", Step::Create, Box::new(current("not json")), "not a JSON object"),
+        (
+            "BadSecretValue",
+            Step::Create,
+            Box::new(current(r#"{"host":"h","user":"u","password":"p"}"#)),
+            "but a key `user`",
+        ),
+        ("BadSecretValue", Step::Create, Box::new(current(r#"{"engine":"oracle","host":"h"}"#)), "`test`"),
+        (
+            "BadSecretValue",
+            Step::Create,
+            Box::new(current(r#"{"host":"h","username":"u","password":"p","port":"x"}"#)),
+            "`port`",
+        ),
+        ("BadSecretValue", Step::Create, Box::new(current(r#"{"host":"h","ssl":false}"#)), "verified TLS"),
+        ("StaleToken", Step::Set, Box::new(|secret| secret.unlabel(TOKEN)), TOKEN),
+        ("StaleToken", Step::Finish, Box::new(|_| {}), TOKEN),
+    ];
+    for (name, step, spoil, part) in cases {
+        let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("old"));
+        spoil(&secret);
+        let before = secret.snapshot();
+        let error = Drill::new(&secret, &server, HashMap::new()).step(step).await.unwrap().unwrap_err();
+        let text = lambda_kit::call::chain(&error);
+        assert_eq!(error.name(), name, "{text}");
+        assert!(text.contains(part), "{text}");
+        assert_eq!(secret.snapshot(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_previous_password_is_used_where_the_current_one_is_refused_and_none_at_all_is_reported() {
+    let value = |password: &str| format!(r#"{{"host":"h","username":"u","password":"{password}"}}"#);
+    for (at_server, expected) in [("before", Ok("pending")), ("foreign", Err("NoCredentialLogsIn"))] {
+        let (secret, server) = (MemorySecret::new(&value("old")), MemoryServer::new(at_server));
+        secret.set(TOKEN, &value("pending"));
+        secret.set("previous", &value("before"));
+        let result = Drill::new(&secret, &server, HashMap::new()).step(Step::Set).await.unwrap();
+        match expected {
+            Ok(password) => assert_eq!((result.unwrap(), server.password().as_str()), (Done::Now, password)),
+            Err(name) => {
+                assert_eq!((result.unwrap_err().name(), server.password().as_str()), (name, "foreign"))
+            }
+        }
+    }
+}
