@@ -1,4 +1,4 @@
-//! Start-up of a Lambda function: environment, tracing, SDK configuration, and patience with fresh grants.
+//! What every Lambda function of the kit needs: environment, logs, metrics, SDK clients, errors of calls, and patience with fresh grants.
 
 pub mod call;
 pub mod env;
