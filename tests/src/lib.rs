@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use cloud::Cloud;
-use cloud::aws::Account;
+use cloud::aws::{Account, AwsError};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// How long a test waits for what it expects.
@@ -215,6 +216,49 @@ impl<'a> Function<'a> {
     }
 }
 
+/// A secret in Secrets Manager, as its account's root sees it.
+pub struct Secret {
+    /// Its account.
+    pub account: Account,
+    /// Its ARN.
+    pub arn: String,
+}
+
+impl Secret {
+    /// Calls an operation of Secrets Manager on it.
+    ///
+    /// # Errors
+    /// The service's error.
+    pub fn call(&self, action: &str, mut input: Value) -> Result<Value, AwsError> {
+        input["SecretId"] = self.arn.as_str().into();
+        self.account.json("secretsmanager", action, input)
+    }
+
+    /// The value of AWSCURRENT.
+    pub fn value(&self) -> Value {
+        let answer = self.call("GetSecretValue", json!({})).unwrap();
+        serde_json::from_str(answer["SecretString"].as_str().unwrap()).unwrap()
+    }
+
+    /// The password in it.
+    pub fn password(&self) -> String {
+        self.value()["password"].as_str().unwrap().to_owned()
+    }
+
+    /// Version ids and the labels on each.
+    pub fn versions(&self) -> BTreeMap<String, Vec<String>> {
+        let found = self.call("DescribeSecret", json!({})).unwrap();
+        serde_json::from_value(found["VersionIdsToStages"].clone()).unwrap()
+    }
+
+    /// The labels of all versions, sorted.
+    pub fn labels(&self) -> Vec<String> {
+        let mut labels: Vec<String> = self.versions().into_values().flatten().collect();
+        labels.sort();
+        labels
+    }
+}
+
 /// Granted, but not called by a function itself: why it is there all the same.
 pub const PLATFORM: [(&str, &str); 2] = [
     ("logs:CreateLogStream", "Lambda writes the function's log"),
@@ -242,7 +286,12 @@ impl<'a> Grants<'a> {
         let [name] = names.as_slice() else { panic!("{role} has the policies {names:?}, expected one") };
         let words = [("RoleName", role), ("PolicyName", name)];
         let text = account.query("iam", "GetRolePolicy", &words).unwrap().text("PolicyDocument").unwrap();
-        let decoded = if text.starts_with('%') { percent_decoded(&text) } else { text };
+        // IAM answers in the encoding of URLs (GetRolePolicy of the IAM API reference).
+        let decoded = if text.starts_with('%') {
+            percent_decode_str(&text).decode_utf8().unwrap()
+        } else {
+            text.into()
+        };
         Self { account, role, name: name.clone(), document: serde_json::from_str(&decoded).unwrap() }
     }
 
@@ -279,18 +328,4 @@ impl<'a> Grants<'a> {
         }
         document
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next().unwrap(), rest.next().unwrap()];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }

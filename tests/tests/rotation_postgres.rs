@@ -4,10 +4,9 @@
 
 use std::collections::HashMap;
 
-use cloud::aws::Account;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Options, TARGET, deploy};
-use end_to_end::{Grants, PATIENCE};
+use end_to_end::{Grants, PATIENCE, Secret};
 use local_postgres::{Flavour, Login as Session, PostgresKit, Server};
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust};
@@ -61,8 +60,7 @@ impl Target {
 struct Stage {
     target: Target,
     cloud: Cloud,
-    account: Account,
-    secret: String,
+    secret: Secret,
 }
 
 impl Stage {
@@ -72,13 +70,13 @@ impl Stage {
         let account = cloud.account(TARGET);
         let words = json!({"Name": "app", "SecretString": target.value().to_string()});
         let made = account.json("secretsmanager", "CreateSecret", words).unwrap();
-        let secret = made["ARN"].as_str().unwrap().to_owned();
-        Self { target, cloud, account, secret }
+        let arn = made["ARN"].as_str().unwrap().to_owned();
+        Self { target, cloud, secret: Secret { account, arn } }
     }
 
     fn deploy(&self, further: &[(&str, &str)]) {
         let mut parameters = vec![
-            ("SecretArn", self.secret.as_str()),
+            ("SecretArn", self.secret.arn.as_str()),
             ("Engine", "postgres"),
             ("Architecture", deploy::architecture()),
             ("AccessGrantWaitSeconds", "0"),
@@ -86,42 +84,21 @@ impl Stage {
         ];
         parameters.retain(|(name, _)| further.iter().all(|(other, _)| other != name));
         parameters.extend(further);
-        self.account.deploy("sluice-rotation", "rotation", &parameters).unwrap();
-    }
-
-    fn value(&self) -> Value {
-        let words = json!({"SecretId": self.secret});
-        let answer = self.account.json("secretsmanager", "GetSecretValue", words).unwrap();
-        serde_json::from_str(answer["SecretString"].as_str().unwrap()).unwrap()
-    }
-
-    fn password(&self) -> String {
-        self.value()["password"].as_str().unwrap().to_owned()
+        self.secret.account.deploy("sluice-rotation", "rotation", &parameters).unwrap();
     }
 
     fn put(&self, value: &Value) {
-        let words = json!({"SecretId": self.secret, "SecretString": value.to_string()});
-        self.account.json("secretsmanager", "PutSecretValue", words).unwrap();
-    }
-
-    fn labels(&self) -> Vec<String> {
-        let found =
-            self.account.json("secretsmanager", "DescribeSecret", json!({"SecretId": self.secret})).unwrap();
-        let versions = found["VersionIdsToStages"].as_object().unwrap();
-        let all = versions.values().flat_map(|labels| labels.as_array().unwrap());
-        let mut labels: Vec<String> = all.map(|label| label.as_str().unwrap().to_owned()).collect();
-        labels.sort();
-        labels
+        self.secret.call("PutSecretValue", json!({"SecretString": value.to_string()})).unwrap();
     }
 
     fn rotate(&self) {
-        self.account.json("secretsmanager", "RotateSecret", json!({"SecretId": self.secret})).unwrap();
+        self.secret.call("RotateSecret", json!({})).unwrap();
     }
 
     fn wait_for_another_password_than(&self, before: &str) {
         wait::until("another password", PATIENCE, || {
-            let seen = self.labels();
-            let ended = self.password() != before && !seen.contains(&"AWSPENDING".to_owned());
+            let seen = self.secret.labels();
+            let ended = self.secret.password() != before && !seen.contains(&"AWSPENDING".to_owned());
             Ok(if ended { Seen::Yes(()) } else { Seen::NotYet(format!("{seen:?}; {}", self.log())) })
         })
         .unwrap();
@@ -138,8 +115,8 @@ impl Stage {
 
     /// Every line that the function has logged.
     fn log(&self) -> String {
-        let group = self.account.physical_id("sluice-rotation", "RotationLogs").unwrap_or_default();
-        let found = self.account.json("logs", "FilterLogEvents", json!({"logGroupName": group}));
+        let group = self.secret.account.physical_id("sluice-rotation", "RotationLogs").unwrap_or_default();
+        let found = self.secret.account.json("logs", "FilterLogEvents", json!({"logGroupName": group}));
         let events = found.map(|found| found["events"].clone()).unwrap_or_default();
         let lines = events.as_array().cloned().unwrap_or_default();
         lines.iter().map(|event| event["message"].as_str().unwrap_or_default().to_owned() + "\n").collect()
@@ -149,26 +126,26 @@ impl Stage {
 #[test]
 fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
     let stage = Stage::new();
-    let first = stage.value();
+    let first = stage.secret.value();
     stage.deploy(&[]);
     stage.wait_for_another_password_than("first-password");
-    let mut passwords = vec!["first-password".to_owned(), stage.password()];
+    let mut passwords = vec!["first-password".to_owned(), stage.secret.password()];
     for _ in 0..3 {
         stage.rotate();
         stage.wait_for_another_password_than(passwords.last().unwrap());
-        passwords.push(stage.password());
+        passwords.push(stage.secret.password());
     }
     let (newest, older) = passwords.split_last().unwrap();
     assert_eq!(stage.try_password(&first, newest), Login::Accepted);
     for old in older {
         assert_eq!(stage.try_password(&first, old), Login::Refused);
     }
-    assert_eq!(stage.labels(), ["AWSCURRENT", "AWSPREVIOUS"]);
+    assert_eq!(stage.secret.labels(), ["AWSCURRENT", "AWSPREVIOUS"]);
 
     // Nothing else in the secret changed, but for the address that holds the password.
     let mut expected = first;
     expected["password"] = newest.as_str().into();
-    let now = stage.value();
+    let now = stage.secret.value();
     assert!(!now["url"].as_str().unwrap().contains("first-password"), "{}", now["url"]);
     expected["url"] = now["url"].clone();
     assert_eq!(now, expected);
@@ -194,7 +171,7 @@ fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
 fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
     let stage = Stage::new();
     stage.deploy(&[("RotateImmediately", "false")]);
-    let good = stage.value();
+    let good = stage.secret.value();
     let with = |key: &str, value: Value| {
         let mut bad = good.clone();
         bad[key] = value;
@@ -230,7 +207,7 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
             })
         })
         .unwrap();
-        assert_eq!(stage.value(), bad, "{name}");
+        assert_eq!(stage.secret.value(), bad, "{name}");
         assert_eq!(stage.try_password(&good, "first-password"), Login::Accepted, "{name}");
     }
     // A server that no trusted CA vouches for gets no password.
@@ -245,7 +222,7 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
         Ok(if new.contains("ServerNotTrusted") { Seen::Yes(()) } else { Seen::NotYet(new) })
     })
     .unwrap();
-    assert_eq!(stage.value(), good);
+    assert_eq!(stage.secret.value(), good);
     stage.cloud.check().unwrap();
 }
 
@@ -274,8 +251,8 @@ fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_t
 fn every_grant_of_the_rotation_is_needed() {
     let stage = Stage::new();
     stage.deploy(&[("RotateImmediately", "false")]);
-    let role = stage.account.physical_id("sluice-rotation", "RotationRole").unwrap();
-    let grants = Grants::of(&stage.account, &role);
+    let role = stage.secret.account.physical_id("sluice-rotation", "RotationRole").unwrap();
+    let grants = Grants::of(&stage.secret.account, &role);
     let called: Vec<String> = grants.called().into_iter().collect();
     assert_eq!(called.len(), 5, "{called:?}");
     for action in called {
@@ -289,34 +266,31 @@ fn every_grant_of_the_rotation_is_needed() {
             Ok(if named { Seen::Yes(()) } else { Seen::NotYet(new.to_owned()) })
         })
         .unwrap();
-        let before = stage.password();
+        let before = stage.secret.password();
         grants.put(&grants.document);
         // Taken up again, not thrown away: without the last grant the server has the new password already.
         wait::until("the rotation ended", PATIENCE, || {
-            let labels = stage.labels();
+            let labels = stage.secret.labels();
             if labels.contains(&"AWSPENDING".to_owned()) {
                 // Refused while it is pending, and started again.
-                let words = json!({"SecretId": stage.secret});
-                let _refused = stage.account.json("secretsmanager", "RotateSecret", words);
+                let _refused = stage.secret.call("RotateSecret", json!({}));
                 return Ok(Seen::NotYet(format!("{labels:?}")));
             }
             Ok(Seen::Yes(()))
         })
         .unwrap();
-        assert_ne!(stage.password(), before);
-        assert_eq!(stage.try_password(&stage.value(), &stage.password()), Login::Accepted);
+        assert_ne!(stage.secret.password(), before);
+        assert_eq!(stage.try_password(&stage.secret.value(), &stage.secret.password()), Login::Accepted);
     }
 }
 
 /// Waits for the end of Secrets Manager's attempts and takes AWSPENDING away, as the runbook of a stuck rotation says.
 fn unstick(stage: &Stage) {
-    let words = json!({"SecretId": stage.secret});
-    stage.account.json("secretsmanager", "CancelRotateSecret", words.clone()).unwrap();
-    let found = stage.account.json("secretsmanager", "DescribeSecret", words).unwrap();
-    for (version, labels) in found["VersionIdsToStages"].as_object().unwrap() {
-        if labels.as_array().unwrap().contains(&"AWSPENDING".into()) {
-            let words = json!({"SecretId": stage.secret, "VersionStage": "AWSPENDING", "RemoveFromVersionId": version});
-            stage.account.json("secretsmanager", "UpdateSecretVersionStage", words).unwrap();
+    stage.secret.call("CancelRotateSecret", json!({})).unwrap();
+    for (version, labels) in stage.secret.versions() {
+        if labels.contains(&"AWSPENDING".to_owned()) {
+            let words = json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": version});
+            stage.secret.call("UpdateSecretVersionStage", words).unwrap();
         }
     }
 }

@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use cloud::aws::Account;
 use cloud::sql::Database;
 use cloud::stacks::Outputs;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Options, TARGET, kit};
-use end_to_end::{Answers, Function, Hold, PATIENCE};
+use end_to_end::{Answers, Function, Hold, PATIENCE, Secret};
 use serde_json::{Value, json};
 
 /// Calls of a back-fill that nothing disturbs: DescribeSecret, GetSecretValue, ListSecretVersionIds, DescribeSecret,
@@ -20,8 +19,7 @@ const CALLS: usize = 13;
 const WRITE: usize = 4;
 
 struct Stage<'a> {
-    account: Account,
-    secret: String,
+    secret: Secret,
     database: Database,
     properties: Value,
     rotator: String,
@@ -38,12 +36,11 @@ impl<'a> Stage<'a> {
         ];
         let rotator = account.deploy_text("rotator", include_str!("../rotator.yaml"), &parameters).unwrap();
         Self {
-            secret: warehouse["SecretArn"].clone(),
             database: kit::database(cloud, warehouse),
             properties: json!({"SecretArn": warehouse["SecretArn"], "ClusterIdentifier": warehouse["ClusterIdentifier"],
                 "Database": warehouse["Database"]}),
             rotator: rotator["FunctionArn"].clone(),
-            account,
+            secret: Secret { account, arn: warehouse["SecretArn"].clone() },
             cloud,
             answers: Answers::start(),
         }
@@ -63,43 +60,17 @@ impl<'a> Stage<'a> {
     /// Holds the call of this number of the next back-fill before it is served.
     fn hold_backfill(&self, call: usize) -> Hold<'_> {
         let rule = json!({"action": "secretsmanager:*", "principal": "*SecretEndpointRole*", "skip": call});
-        Hold::order(&self.account, &rule)
+        Hold::order(&self.secret.account, &rule)
     }
 
     /// Holds the rotation after the database has taken its password, before it hears of it.
     fn hold_rotation(&self) -> Hold<'_> {
         let rule = json!({"action": "redshift:ModifyCluster", "principal": "*rotator*", "phase": "after", "seconds": 120});
-        Hold::order(&self.account, &rule)
+        Hold::order(&self.secret.account, &rule)
     }
 
     fn rotate(&self) -> Result<Value, cloud::aws::AwsError> {
-        let words = json!({"SecretId": self.secret, "RotationLambdaARN": self.rotator});
-        self.account.json("secretsmanager", "RotateSecret", words)
-    }
-
-    fn password(&self) -> String {
-        self.value()["password"].as_str().unwrap().to_owned()
-    }
-
-    fn value(&self) -> Value {
-        let words = json!({"SecretId": self.secret});
-        let answer = self.account.json("secretsmanager", "GetSecretValue", words).unwrap();
-        serde_json::from_str(answer["SecretString"].as_str().unwrap()).unwrap()
-    }
-
-    /// Labels of all versions.
-    fn labels(&self) -> Vec<String> {
-        let found =
-            self.account.json("secretsmanager", "DescribeSecret", json!({"SecretId": self.secret})).unwrap();
-        let versions = found["VersionIdsToStages"].as_object().unwrap();
-        let mut labels: Vec<String> = versions
-            .values()
-            .flat_map(|labels| {
-                labels.as_array().unwrap().iter().map(|label| label.as_str().unwrap().to_owned())
-            })
-            .collect();
-        labels.sort();
-        labels
+        self.secret.call("RotateSecret", json!({"RotationLambdaARN": self.rotator}))
     }
 
     fn logs_in(&self) -> bool {
@@ -115,19 +86,23 @@ impl<'a> Stage<'a> {
 
     fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         wait::until(what, PATIENCE, || {
-            Ok(if holds() { Seen::Yes(()) } else { Seen::NotYet(format!("labels {:?}", self.labels())) })
+            Ok(if holds() {
+                Seen::Yes(())
+            } else {
+                Seen::NotYet(format!("labels {:?}", self.secret.labels()))
+            })
         })
         .unwrap();
     }
 
     /// Nothing is under way any more: AWSCURRENT logs in, holds the endpoint, and no label of ours or of a rotation is left.
     fn check(&self, case: &str) {
-        assert!(self.logs_in(), "{case}: AWSCURRENT does not log in; labels {:?}", self.labels());
-        let value = self.value();
+        assert!(self.logs_in(), "{case}: AWSCURRENT does not log in; labels {:?}", self.secret.labels());
+        let value = self.secret.value();
         for key in ["host", "port", "jdbcUrl", "dbClusterIdentifier", "username"] {
             assert!(value.get(key).is_some(), "{case}: {key} is missing");
         }
-        assert_eq!(self.labels(), ["AWSCURRENT", "AWSPREVIOUS"], "{case}");
+        assert_eq!(self.secret.labels(), ["AWSCURRENT", "AWSPREVIOUS"], "{case}");
     }
 }
 
@@ -137,26 +112,26 @@ fn a_rotation_that_runs_within_any_call_of_a_backfill_loses_neither_the_password
     let stage = Stage::new(&cloud, &kit::warehouse(&cloud, &[]).unwrap());
 
     // Before and after: one ends, then the other begins.
-    let first = stage.password();
+    let first = stage.secret.password();
     stage.rotate().unwrap();
-    stage.wait_until("the rotation ended", || stage.password() != first);
+    stage.wait_until("the rotation ended", || stage.secret.password() != first);
     let request = stage.start_backfill();
     stage.finished(&request);
     stage.check("one after the other");
 
     for call in 0..CALLS {
         let case = format!("a whole rotation within call {call}");
-        let before = stage.password();
+        let before = stage.secret.password();
         let hold = stage.hold_backfill(call);
         let request = stage.start_backfill();
         hold.caught();
         stage.rotate().unwrap();
         stage.wait_until(&case, || {
-            stage.password() != before && !stage.labels().contains(&"AWSPENDING".into())
+            stage.secret.password() != before && !stage.secret.labels().contains(&"AWSPENDING".into())
         });
         hold.release();
         stage.finished(&request);
-        assert_ne!(stage.password(), before, "{case}");
+        assert_ne!(stage.secret.password(), before, "{case}");
         stage.check(&case);
     }
 }
@@ -167,7 +142,7 @@ fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_passw
     let stage = Stage::new(&cloud, &kit::warehouse(&cloud, &[]).unwrap());
     for call in 0..CALLS {
         let case = format!("half a rotation within call {call}");
-        let before = stage.password();
+        let before = stage.secret.password();
         let (backfill, rotation) = (stage.hold_backfill(call), stage.hold_rotation());
         let request = stage.start_backfill();
         backfill.caught();
@@ -188,7 +163,7 @@ fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_passw
         }
         if call == WRITE {
             // Secrets Manager gave the rotation up. It can be taken up again where it was, and then both are done.
-            stage.wait_until("AWSPENDING again", || stage.labels().contains(&"AWSPENDING".into()));
+            stage.wait_until("AWSPENDING again", || stage.secret.labels().contains(&"AWSPENDING".into()));
             let refused = stage.rotate().unwrap_err();
             assert!(refused.message.contains("will be reattempted"), "{refused}");
         }
@@ -196,7 +171,7 @@ fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_passw
         if call + 1 < CALLS {
             stage.finished(&request);
         }
-        assert_ne!(stage.password(), before, "{case}");
+        assert_ne!(stage.secret.password(), before, "{case}");
         stage.check(&case);
     }
 }
@@ -205,7 +180,7 @@ fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_passw
 fn a_backfill_beside_a_rotation_of_more_than_a_minute_fails_with_the_remedy_and_leaves_it_alone() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let stage = Stage::new(&cloud, &kit::warehouse(&cloud, &[]).unwrap());
-    let before = stage.password();
+    let before = stage.secret.password();
     let rotation = stage.hold_rotation();
     stage.rotate().unwrap();
     rotation.caught();
@@ -217,6 +192,6 @@ fn a_backfill_beside_a_rotation_of_more_than_a_minute_fails_with_the_remedy_and_
         assert!(reason.contains(part), "{reason}");
     }
     rotation.release();
-    stage.wait_until("the rotation ended", || stage.password() != before && stage.logs_in());
+    stage.wait_until("the rotation ended", || stage.secret.password() != before && stage.logs_in());
     stage.check("afterwards");
 }

@@ -11,9 +11,8 @@ use crate::error::RotationError;
 
 /// Secrets Manager repeats the whole rotation by itself, so one step need not be endlessly patient.
 const ATTEMPTS: u32 = 6;
-/// The first pause is a random part of this; each later one of twice as much.
+/// The first pause is a random part of this; each later one of twice as much, the fifth and last of 3.2 seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Until when, and with which random pauses.
 pub struct Retry {
@@ -52,7 +51,7 @@ impl Retry {
             }
             tracing::warn!(what, error = %error, "tried again");
             tokio::time::sleep(pause).await;
-            longest = (longest * 2).min(LONGEST_PAUSE);
+            longest *= 2;
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The warehouse itself: where it is, what state it is in, which roles it may use.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
+use lambda_kit::call::CallError;
 
 use crate::target::Target;
-use lambda_kit::call::CallError;
 
 /// What the control plane says of a warehouse.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use aws_sdk_redshiftdata::Client;
 use aws_sdk_redshiftdata::types::{Field, StatusString};
+use lambda_kit::call::CallError;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::target::Target;
-use lambda_kit::call::CallError;
 
 /// How the Data API logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 //! that dies in between leaves a claim without a role, never a role without a claim.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
+use lambda_kit::call::CallError;
 
 use crate::cluster::{ControlPlane, Warehouse};
 use crate::target::Target;
-use lambda_kit::call::CallError;
 
 /// First part of the tags' keys.
 const CLAIM: &str = "sluice:copy-role:";
