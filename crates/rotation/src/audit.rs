@@ -15,8 +15,8 @@ pub const NAMESPACE: &str = "Sluice/Rotation";
 pub struct Record<'a> {
     /// The event.
     pub event: &'a RotationEvent,
-    /// The engine.
-    pub engine: &'static str,
+    /// What is rotated: the engine, or another kind of target.
+    pub target: &'static str,
     /// How it ended.
     pub result: &'a Result<Done, RotationError>,
     /// How long it took.
@@ -36,7 +36,7 @@ impl Record<'_> {
     /// Writes the audit record into the log.
     pub fn log(&self) {
         let (secret, version) = (self.event.secret_id.as_str(), self.event.client_request_token.as_str());
-        let (step, outcome, engine) = (self.event.step.name(), self.outcome(), self.engine);
+        let (step, outcome, engine) = (self.event.step.name(), self.outcome(), self.target);
         let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         match self.result {
             Ok(_) => tracing::info!(secret, version, step, engine, outcome, milliseconds, "rotation step"),
@@ -59,7 +59,7 @@ impl Record<'_> {
     /// The metrics `Duration` (milliseconds) and `Failures` (0 or 1) by engine and step.
     pub fn metrics(&self, at: SystemTime) -> Metrics {
         Metrics::new(NAMESPACE, at)
-            .dimension("Engine", self.engine)
+            .dimension("Engine", self.target)
             .dimension("Step", self.event.step.name())
             .milliseconds("Duration", self.took)
             .count("Failures", u32::from(self.result.is_err()))
@@ -84,7 +84,7 @@ mod tests {
         };
         let result = Err(RotationError::OutOfTime("a login"));
         let record =
-            Record { event: &event, engine: "postgres", result: &result, took: Duration::from_millis(12) };
+            Record { event: &event, target: "postgres", result: &result, took: Duration::from_millis(12) };
         let found = record.metrics(SystemTime::UNIX_EPOCH + Duration::from_secs(3)).to_json();
         assert_eq!(found["_aws"]["Timestamp"], 3000);
         assert_eq!(

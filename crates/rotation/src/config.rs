@@ -1,8 +1,10 @@
-//! A function's configuration: what overrides an engine's password policy.
+//! A function's configuration: the strategy, and what overrides an engine's password policy.
 
 use lambda_kit::env::{Env, EnvError};
 
+use crate::engine::Engine;
 use crate::password::{PasswordError, PasswordPolicy};
+use crate::passwords::{Admin, Passwords, Strategy};
 
 /// Why a function cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,14 @@ pub enum ConfigError {
     /// The configured passwords are none that the engine takes.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// Users of the engine cannot alternate.
+    #[error(
+        "ROTATION_STRATEGY is alternating-users, and users of {engine} cannot alternate; expected single-user"
+    )]
+    NotAlternating {
+        /// The engine.
+        engine: &'static str,
+    },
     /// The configured certificates cannot be used.
     #[cfg(feature = "postgres")]
     #[error(transparent)]
@@ -43,6 +53,35 @@ pub fn password_policy(env: Env<'_>, default: PasswordPolicy) -> Result<Password
     policy.require_each_kind = flag("REQUIRE_EACH_INCLUDED_TYPE", policy.require_each_kind)?;
     policy.check_length()?;
     Ok(policy)
+}
+
+/// The passwords of an engine, by the strategy that the environment names: `ROTATION_STRATEGY` is `single-user` (the default) or
+/// `alternating-users`; `ADMIN_SECRET_ARN` names the secret of the admin, which alternating users need and a single user may have;
+/// `ADMIN_HOST` is the host of an admin's secret that has none.
+///
+/// # Errors
+/// A variable is missing or makes no sense.
+pub fn passwords<E: Engine>(env: Env<'_>, engine: E) -> Result<Passwords<E>, ConfigError> {
+    let secret = env.optional("ADMIN_SECRET_ARN");
+    let host = env.optional("ADMIN_HOST");
+    let admin = secret.map(|secret| Admin { secret, host });
+    let strategy = match (env.optional("ROTATION_STRATEGY").as_deref(), admin) {
+        (None | Some("single-user"), None) => Strategy::SingleUser,
+        (None | Some("single-user"), Some(admin)) => Strategy::SingleUserByAdmin(admin),
+        (Some("alternating-users"), _) if engine.longest_user().is_none() => {
+            return Err(ConfigError::NotAlternating { engine: engine.name() });
+        }
+        (Some("alternating-users"), Some(admin)) => Strategy::AlternatingUsers(admin),
+        (Some("alternating-users"), None) => {
+            return Err(EnvError::Missing("ADMIN_SECRET_ARN".to_owned()).into());
+        }
+        (Some(found), _) => {
+            let expected = "single-user or alternating-users".to_owned();
+            let name = "ROTATION_STRATEGY".to_owned();
+            return Err(EnvError::Invalid { name, found: found.to_owned(), expected }.into());
+        }
+    };
+    Ok(Passwords::new(engine, strategy))
 }
 
 #[cfg(test)]

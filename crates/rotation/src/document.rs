@@ -8,6 +8,8 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
+use crate::address;
+
 /// What is wrong with a secret's value. The text names keys, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
@@ -140,10 +142,33 @@ impl SecretDocument {
         map.insert("password".into(), new.expose_secret().into());
         for key in ADDRESSES {
             if let Some(Value::String(address)) = map.get_mut(key) {
-                *address = replaced(address, &old, new.expose_secret());
+                *address = address::with_password(address, &old, new.expose_secret());
             }
         }
         Ok(Self(map))
+    }
+
+    /// The same document with another user. Addresses that hold the old user hold the new one.
+    ///
+    /// # Errors
+    /// It has no user.
+    pub fn with_user(&self, new: &str) -> Result<Self, DocumentError> {
+        let old = self.text("username")?.to_owned();
+        let mut map = self.0.clone();
+        map.insert("username".into(), new.into());
+        for key in ADDRESSES {
+            if let Some(Value::String(address)) = map.get_mut(key) {
+                *address = address::with_user(address, &old, new);
+            }
+        }
+        Ok(Self(map))
+    }
+
+    /// The same document with a key that it may lack.
+    pub fn with_default(&self, key: &str, value: impl Into<Value>) -> Self {
+        let mut map = self.0.clone();
+        map.entry(key).or_insert_with(|| value.into());
+        Self(map)
     }
 
     /// A key that is there and differs from `wanted` only in case, `_` or `-`.
@@ -162,38 +187,6 @@ impl SecretDocument {
         };
         self.0.keys().find(|key| plain(key) == wanted || also.contains(&plain(key).as_str())).cloned()
     }
-}
-
-/// The address with every occurrence of the old password replaced, as it is and percent-encoded. A password is taken for one only
-/// between the marks that end it in an address.
-fn replaced(address: &str, old: &str, new: &str) -> String {
-    let encode = |text: &str| {
-        text.bytes()
-            .map(|byte| match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    char::from(byte).to_string()
-                }
-                _ => format!("%{byte:02X}"),
-            })
-            .collect::<String>()
-    };
-    let old_encoded = encode(old);
-    let mut result = address.to_owned();
-    for (before, after) in [(":", "@"), ("password=", "&"), ("password=", ";"), ("password=", "")] {
-        for form in [old_encoded.as_str(), old] {
-            let found = format!("{before}{form}{after}");
-            let whole = if after.is_empty() { result.ends_with(&found) } else { result.contains(&found) };
-            if whole {
-                let replacement = format!("{before}{}{after}", encode(new));
-                result = if after.is_empty() {
-                    result[..result.len() - found.len()].to_owned() + &replacement
-                } else {
-                    result.replace(&found, &replacement)
-                };
-            }
-        }
-    }
-    result
 }
 
 #[cfg(test)]
@@ -246,6 +239,19 @@ mod tests {
         assert_eq!(after.text("url"), Ok("postgresql://u:n%2Fw@h/d"));
         assert_eq!(after.text("jdbc"), Ok("jdbc:postgresql://h/d?user=u&password=n%2Fw"));
         assert_eq!((after.text("password"), after.text("note")), (Ok("n/w"), Ok("a b")));
+    }
+
+    #[test]
+    fn addresses_follow_the_user_and_nothing_else_that_is_called_the_same() {
+        let before = document(
+            r#"{"username":"app","password":"p","url":"postgresql://app:p@app.example/app","uri":"mysql://app@h/app","jdbc":"jdbc:postgresql://h/app?user=app&password=app","jdbcUrl":"jdbc:redshift://h/d;user=app;password=p","note":"app"}"#,
+        );
+        let after = before.with_user("app_clone").unwrap();
+        assert_eq!(after.text("url"), Ok("postgresql://app_clone:p@app.example/app"));
+        assert_eq!(after.text("uri"), Ok("mysql://app_clone@h/app"));
+        assert_eq!(after.text("jdbc"), Ok("jdbc:postgresql://h/app?user=app_clone&password=app"));
+        assert_eq!(after.text("jdbcUrl"), Ok("jdbc:redshift://h/d;user=app_clone;password=p"));
+        assert_eq!((after.text("username"), after.text("note")), (Ok("app_clone"), Ok("app")));
     }
 
     proptest! {

@@ -74,14 +74,13 @@ impl Account {
         })
     }
 
-    /// The key by which two accounts differ in more than the password.
-    pub fn differs_by(&self, other: &Self) -> Option<&'static str> {
+    /// The key by which two accounts' servers differ.
+    pub fn server_differs_by(&self, other: &Self) -> Option<&'static str> {
         let (mine, theirs) = (&self.server, &other.server);
         [
             ("host", mine.host != theirs.host),
             ("port", mine.port != theirs.port),
             ("dbname", mine.database != theirs.database),
-            ("username", self.user != other.user),
         ]
         .into_iter()
         .find_map(|(key, differs)| differs.then_some(key))
@@ -180,13 +179,37 @@ pub trait Engine: Send + Sync {
     /// Anything but a clear yes or no.
     fn log_in(&self, account: &Account) -> impl Future<Output = Result<Login, EngineError>> + Send;
 
-    /// Gives the account's user another password, logged in as the account itself.
+    /// Gives a user another password, in a session of `by`: the user itself, or an admin.
     ///
     /// # Errors
     /// The password may or may not be set if the connection broke.
     fn set_password(
         &self,
-        account: &Account,
+        by: &Account,
+        user: &str,
         new: &SecretString,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Bytes that a user's name may have, where a rotation can alternate between two users; `None` where it cannot.
+    fn longest_user(&self) -> Option<usize> {
+        None
+    }
+
+    /// Makes sure that `user` exists, may do what `like` may, and has this password, in a session of an admin. Nothing is taken
+    /// from `like`. It may be called again after it died anywhere. Called only where [`Engine::longest_user`] is not `None`.
+    ///
+    /// # Errors
+    /// The user may be half made if the connection broke.
+    fn set_other_user(
+        &self,
+        admin: &Account,
+        like: &str,
+        user: &str,
+        new: &SecretString,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send {
+        let _ = (like, new);
+        let (server, user) = (admin.server.clone(), user.to_owned());
+        let problem = format!("users of {} do not alternate", self.name());
+        async move { Err(EngineError::NotSet { server, user, problem }) }
+    }
 }

@@ -59,16 +59,46 @@ pub enum RotationError {
         /// The user.
         user: String,
     },
-    /// The new password does not log in although it was set.
+    /// The credential does not work although it should.
     #[error(
-        "{server} does not accept the new password of user `{user}` that was just set there; AWSCURRENT stays as it is. The next attempt sets it again"
+        "the credential of {label} is not accepted: {whose}; AWSCURRENT stays as it is. The next attempt of the rotation sets it again"
     )]
     NotAccepted {
-        /// Host and port.
-        server: String,
+        /// Whose credential it is, and where.
+        whose: String,
+        /// Label of the version.
+        label: &'static str,
+    },
+    /// AWSCURRENT was moved by somebody else, again and again.
+    #[error(
+        "AWSCURRENT of {secret} moved to another version during each of {attempts} attempts to move it: something else writes this secret; stop it, and start \
+         the rotation again"
+    )]
+    CurrentMoves {
+        /// The secret.
+        secret: String,
+        /// Attempts.
+        attempts: u32,
+    },
+    /// A user name from which no other one can be made.
+    #[error(
+        "user name `{user}` is too long to alternate with: the other user would be `{other}`, and {engine} takes {longest} bytes"
+    )]
+    UserNameTooLong {
         /// The user.
         user: String,
+        /// The other user.
+        other: String,
+        /// The engine.
+        engine: &'static str,
+        /// Bytes.
+        longest: usize,
     },
+    /// The admin's secret is not the one that the function is configured with.
+    #[error(
+        "`masterarn` of the secret is not ADMIN_SECRET_ARN of the function's configuration; make them the same, or take `masterarn` away"
+    )]
+    OtherAdmin,
     /// No password that the engine accepts could be made.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -93,6 +123,9 @@ impl RotationError {
             Self::TargetChanged { .. } => "TargetChanged",
             Self::NoneLogsIn { .. } => "NoCredentialLogsIn",
             Self::NotAccepted { .. } => "NewPasswordNotAccepted",
+            Self::CurrentMoves { .. } => "CurrentMoves",
+            Self::UserNameTooLong { .. } => "UserNameTooLong",
+            Self::OtherAdmin => "OtherAdmin",
             Self::Password(_) => "NoAcceptablePassword",
             Self::Engine(error) => error.name(),
             Self::Call(_) => "AwsCallFailed",

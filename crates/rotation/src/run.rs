@@ -8,27 +8,27 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::audit::Record;
-use crate::engine::Engine;
 use crate::event::RotationEvent;
 use crate::machine::Machine;
 use crate::retry::Retry;
+use crate::target::Target;
 use crate::versions::Versions;
 
 /// Kept back from the function's time, to say how the step ended.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// Serves an engine until Lambda ends the process.
+/// Serves a target until Lambda ends the process.
 ///
 /// `start` reads configuration and makes clients. If it fails, the function polls all the same and answers every step with
 /// the reason, so that it stands in the event that Secrets Manager sends.
 ///
 /// # Errors
 /// Only if the Runtime API itself cannot be reached.
-pub async fn run<V, E, S, F>(start: S) -> Result<(), Error>
+pub async fn run<V, T, S, F>(start: S) -> Result<(), Error>
 where
     V: Versions + 'static,
-    E: Engine + 'static,
-    S: Future<Output = Result<(V, E), F>>,
+    T: Target + 'static,
+    S: Future<Output = Result<(V, T), F>>,
     F: std::error::Error,
 {
     std::panic::set_hook(Box::new(|info| {
@@ -43,7 +43,7 @@ where
     });
     let started = &started;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let (versions, engine) =
+        let (versions, target) =
             started.as_ref().map_err(|reason| failed("BadConfiguration", reason.clone()))?;
         // The error of the parser may quote the event, which holds a token.
         let rotation: RotationEvent = serde_json::from_value(event.payload).map_err(|_| {
@@ -54,8 +54,8 @@ where
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN);
         let begun = Instant::now();
         let retry = Retry::until(begun + left, fastrand::Rng::new());
-        let result = Machine { versions, engine, retry: &retry }.run(&rotation).await;
-        let record = Record { event: &rotation, engine: engine.name(), result: &result, took: begun.elapsed() };
+        let result = Machine { versions, target, retry: &retry }.run(&rotation).await;
+        let record = Record { event: &rotation, target: target.name(), result: &result, took: begun.elapsed() };
         record.log();
         record.metrics(SystemTime::now()).emit();
         result.map(|_| ()).map_err(|error| failed(error.name(), lambda_kit::call::chain(&error)))

@@ -15,7 +15,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         let aws = Aws::from_env(env)?;
         let tls = trust::client_config(env.optional("CA_CERTIFICATES").as_deref())?;
         let policy = config::password_policy(env, Postgres::default_policy())?;
-        Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), Postgres::new(tls, policy)))
+        let target = config::passwords(env, Postgres::new(tls, policy))?;
+        Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))
     })
     .await
 }

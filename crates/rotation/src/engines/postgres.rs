@@ -11,11 +11,12 @@ use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::document::{DocumentError, SecretDocument};
-use crate::engine::{Account, Defaults, Engine, EngineError, Login};
+use crate::engine::{Account, Defaults, Engine, EngineError, Login, Server};
 use crate::password::PasswordPolicy;
 
 /// How long one connection may take.
@@ -128,35 +129,155 @@ impl Engine for Postgres {
         }
     }
 
-    async fn set_password(&self, account: &Account, new: &SecretString) -> Result<(), EngineError> {
-        let not_set = |problem: String| EngineError::NotSet {
-            server: account.server.clone(),
-            user: account.user.clone(),
-            problem,
-        };
-        let client = self
-            .connect(account)
-            .await?
-            .ok_or_else(|| not_set("the password that it took a moment ago is refused".into()))?;
-        let failed = |error: tokio_postgres::Error| not_set(lambda_kit::call::chain(&error));
-        let encryption: String = client
-            .query_one("SELECT current_setting('password_encryption')", &[])
-            .await
-            .map_err(failed)?
-            .get(0);
+    fn longest_user(&self) -> Option<usize> {
+        // NAMEDATALEN - 1.
+        Some(63)
+    }
+
+    async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
+        let session = Session::open(self, by, user).await?;
+        session.set_password(new).await
+    }
+
+    async fn set_other_user(
+        &self,
+        admin: &Account,
+        like: &str,
+        user: &str,
+        new: &SecretString,
+    ) -> Result<(), EngineError> {
+        let session = Session::open(self, admin, user).await?;
+        session.make_like(like).await?;
+        session.set_password(new).await
+    }
+}
+
+/// A session that changes one user.
+struct Session<'a> {
+    client: Client,
+    server: &'a Server,
+    user: &'a str,
+}
+
+impl<'a> Session<'a> {
+    async fn open(engine: &Postgres, by: &'a Account, user: &'a str) -> Result<Self, EngineError> {
+        match engine.connect(by).await? {
+            Some(client) => Ok(Self { client, server: &by.server, user }),
+            None => Err(EngineError::NotSet {
+                server: by.server.clone(),
+                user: user.to_owned(),
+                problem: format!("the password of `{}` is refused", by.user),
+            }),
+        }
+    }
+
+    fn not_set(&self, problem: String) -> EngineError {
+        EngineError::NotSet { server: self.server.clone(), user: self.user.to_owned(), problem }
+    }
+
+    async fn execute(&self, statement: &str) -> Result<(), EngineError> {
+        let done = self.client.batch_execute(statement).await;
+        done.map_err(|error| self.not_set(lambda_kit::call::chain(&error)))
+    }
+
+    async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, EngineError> {
+        let rows = self.client.query(sql, parameters).await;
+        rows.map_err(|error| self.not_set(lambda_kit::call::chain(&error)))
+    }
+
+    async fn set_password(&self, new: &SecretString) -> Result<(), EngineError> {
+        let found = self.query("SELECT current_setting('password_encryption')", &[]).await?;
+        let encryption: &str = found.first().map(|row| row.get(0)).unwrap_or_default();
         // A verifier of another kind than the server makes itself could shut out its old clients.
-        let verifier: SecretString = match encryption.as_str() {
+        let verifier: SecretString = match encryption {
             "scram-sha-256" => password::scram_sha_256(new.expose_secret().as_bytes()).into(),
-            "md5" => password::md5(new.expose_secret().as_bytes(), &account.user).into(),
+            "md5" => password::md5(new.expose_secret().as_bytes(), self.user).into(),
             other => {
-                return Err(not_set(format!(
-                    "password_encryption of the server is `{other}`, which is not known here"
-                )));
+                let problem =
+                    format!("password_encryption of the server is `{other}`, which is not known here");
+                return Err(self.not_set(problem));
             }
         };
-        let user = escape_identifier(&account.user);
+        let user = escape_identifier(self.user);
         let literal = escape_literal(verifier.expose_secret());
         let statement = SecretString::from(format!("ALTER ROLE {user} PASSWORD {literal}"));
-        client.batch_execute(statement.expose_secret()).await.map_err(failed)
+        self.execute(statement.expose_secret()).await
     }
+
+    /// Makes the user, if there is none, a member of `like` whose sessions begin as `like`: so it may do the same, and what it makes belongs
+    /// to `like`. Its own settings and limits are those of `like`, each time anew.
+    async fn make_like(&self, like: &str) -> Result<(), EngineError> {
+        let (user, model) = (escape_identifier(self.user), escape_identifier(like));
+        let exists =
+            !self.query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&self.user]).await?.is_empty();
+        // The first of the two users is never made a member of the second: whose member it would be is its own member already.
+        let sql = "SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member \
+                   WHERE r.rolname = $1 AND u.rolname = $2";
+        if !self.query(sql, &[&self.user, &like]).await?.is_empty() {
+            return Ok(());
+        }
+        let mut statements = Vec::new();
+        if !exists {
+            statements.push(format!("CREATE ROLE {user} LOGIN"));
+        }
+        if self.query(sql, &[&like, &self.user]).await?.is_empty() {
+            statements.push(format!("GRANT {model} TO {user}"));
+        }
+        let limits = "SELECT rolconnlimit, rolvaliduntil::text FROM pg_roles WHERE rolname = $1";
+        if let Some(row) = self.query(limits, &[&like]).await?.first() {
+            let (connections, until): (i32, Option<&str>) = (row.get(0), row.get(1));
+            let until = escape_literal(until.unwrap_or("infinity"));
+            statements.push(format!("ALTER ROLE {user} CONNECTION LIMIT {connections} VALID UNTIL {until}"));
+        }
+        statements.push(format!("ALTER ROLE {user} RESET ALL"));
+        for setting in self.settings(self.user).await?.iter().filter(|setting| !setting.place.is_empty()) {
+            statements.push(format!("ALTER ROLE {user}{} RESET ALL", setting.place));
+        }
+        statements.push(format!("ALTER ROLE {user} SET role TO {model}"));
+        for setting in self.settings(like).await? {
+            let name = setting.name.split('.').map(escape_identifier).collect::<Vec<_>>().join(".");
+            let (place, value) = (setting.place, escape_literal(&setting.value));
+            match setting.name.as_str() {
+                "role" => {}
+                // Lists, which are stored with the quotes of their elements: only the server can read them back.
+                "search_path"
+                | "temp_tablespaces"
+                | "session_preload_libraries"
+                | "local_preload_libraries" => {
+                    statements
+                        .push(format!("SELECT set_config({}, {value}, true)", escape_literal(&setting.name)));
+                    statements.push(format!("ALTER ROLE {user}{place} SET {name} FROM CURRENT"));
+                }
+                _ => statements.push(format!("ALTER ROLE {user}{place} SET {name} TO {value}")),
+            }
+        }
+        // One transaction: the user is like its model, or is not there.
+        self.execute(&format!("BEGIN; {}; COMMIT", statements.join("; "))).await
+    }
+
+    /// What is set for a role, in all databases and in single ones.
+    async fn settings(&self, role: &str) -> Result<Vec<Setting>, EngineError> {
+        // The server stores `name=value`.
+        let sql = "SELECT d.datname, split_part(s.setting, '=', 1), substr(s.setting, strpos(s.setting, '=') + 1) \
+                   FROM pg_db_role_setting c JOIN pg_roles r ON r.oid = c.setrole LEFT JOIN pg_database d ON d.oid = c.setdatabase, \
+                   unnest(c.setconfig) AS s(setting) WHERE r.rolname = $1";
+        let rows = self.query(sql, &[&role]).await?;
+        let setting = |row: &Row| Setting {
+            place: row
+                .get::<_, Option<&str>>(0)
+                .map(|name| format!(" IN DATABASE {}", escape_identifier(name)))
+                .unwrap_or_default(),
+            name: row.get(1),
+            value: row.get(2),
+        };
+        Ok(rows.iter().map(setting).collect())
+    }
+}
+
+/// A setting of a role.
+struct Setting {
+    /// Empty, or ` IN DATABASE …`.
+    place: String,
+    name: String,
+    value: String,
 }

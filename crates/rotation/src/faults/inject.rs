@@ -129,7 +129,7 @@ impl<V: Versions, E: Send + Sync> Versions for Faulty<&V, E> {
     }
 }
 
-impl<V: Send + Sync, E: Engine> Engine for Faulty<V, &E> {
+impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
     fn name(&self) -> &'static str {
         self.engine.name()
     }
@@ -150,11 +150,28 @@ impl<V: Send + Sync, E: Engine> Engine for Faulty<V, &E> {
         })
     }
 
-    async fn set_password(&self, account: &Account, new: &SecretString) -> Result<(), EngineError> {
-        let answer = self.call(self.engine.set_password(account, new)).await;
-        answer.unwrap_or_else(|| {
-            let (server, user) = (account.server.clone(), account.user.clone());
-            Err(EngineError::NotSet { server, user, problem: "the connection broke".to_owned() })
-        })
+    async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
+        let answer = self.call(self.engine.set_password(by, user, new)).await;
+        answer.unwrap_or_else(|| Err(not_set(by, user)))
     }
+
+    fn longest_user(&self) -> Option<usize> {
+        self.engine.longest_user()
+    }
+
+    async fn set_other_user(
+        &self,
+        admin: &Account,
+        like: &str,
+        user: &str,
+        new: &SecretString,
+    ) -> Result<(), EngineError> {
+        let answer = self.call(self.engine.set_other_user(admin, like, user, new)).await;
+        answer.unwrap_or_else(|| Err(not_set(admin, user)))
+    }
+}
+
+fn not_set(by: &Account, user: &str) -> EngineError {
+    let (server, user) = (by.server.clone(), user.to_owned());
+    EngineError::NotSet { server, user, problem: "the connection broke".to_owned() }
 }

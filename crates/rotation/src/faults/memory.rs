@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lambda_kit::call::CallError;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{OLD, TOKEN};
+use super::{ADMIN, OLD, TOKEN};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login};
 use crate::event::RotationEvent;
@@ -23,6 +23,8 @@ struct Version {
 #[derive(Debug)]
 pub struct MemorySecret {
     versions: Mutex<HashMap<String, Version>>,
+    /// The value of the admin's secret.
+    admin: Option<String>,
     /// Random passwords that were made; each is another one.
     made: Mutex<u32>,
 }
@@ -34,7 +36,12 @@ impl MemorySecret {
             (OLD.to_owned(), Version { value: Some(current.to_owned()), labels: vec![CURRENT] }),
             (TOKEN.to_owned(), Version { value: None, labels: vec![PENDING] }),
         ]);
-        Self { versions: Mutex::new(versions), made: Mutex::new(0) }
+        Self { versions: Mutex::new(versions), admin: None, made: Mutex::new(0) }
+    }
+
+    /// The same beside the secret [`ADMIN`] with this value.
+    pub fn with_admin(self, value: &str) -> Self {
+        Self { admin: Some(value.to_owned()), ..self }
     }
 
     /// Gives a version this value and, if it is not there, AWSPREVIOUS.
@@ -91,10 +98,13 @@ impl Versions for MemorySecret {
 
     async fn value(
         &self,
-        _: &str,
+        secret: &str,
         version: Option<&str>,
         label: &str,
     ) -> Result<Option<SecretString>, CallError> {
+        if secret == ADMIN {
+            return Ok(self.admin.clone().map(SecretString::from));
+        }
         let versions = self.versions();
         let found = versions.iter().find(|(_, version)| version.labels.contains(&label));
         let found = found.filter(|(id, _)| version.is_none_or(|version| version == *id));
@@ -133,21 +143,28 @@ impl Versions for MemorySecret {
     }
 }
 
-/// A server with one user.
+/// A server with users, of whom `admin` may change the passwords of others and make users.
 #[derive(Debug)]
 pub struct MemoryServer {
-    password: Mutex<String>,
+    users: Mutex<HashMap<String, String>>,
 }
 
 impl MemoryServer {
-    /// Whose user has this password.
+    /// With `admin`, whose password is `admin`, and a user `u` with this password.
     pub fn new(password: &str) -> Self {
-        Self { password: Mutex::new(password.to_owned()) }
+        let users = [("admin", "admin"), ("u", password)];
+        Self {
+            users: Mutex::new(users.map(|(user, password)| (user.to_owned(), password.to_owned())).into()),
+        }
     }
 
-    /// The password of its user.
+    /// The password of the user `u`.
     pub fn password(&self) -> String {
-        self.password.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.users().get("u").cloned().unwrap_or_default()
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,17 +190,37 @@ impl Engine for MemoryServer {
     }
 
     async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
-        let accepted = self.password() == account.password.expose_secret();
+        let accepted =
+            self.users().get(&account.user).map(String::as_str) == Some(account.password.expose_secret());
         Ok(if accepted { Login::Accepted } else { Login::Refused })
     }
 
-    async fn set_password(&self, account: &Account, new: &SecretString) -> Result<(), EngineError> {
-        if self.log_in(account).await? == Login::Refused {
-            let (server, user) = (account.server.clone(), account.user.clone());
-            let problem = "the session could not log in".to_owned();
+    async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
+        let may = by.user == user || by.user == "admin";
+        if !may || self.log_in(by).await? == Login::Refused {
+            let (server, user) = (by.server.clone(), user.to_owned());
+            let problem = format!("`{}` may not, or could not log in", by.user);
             return Err(EngineError::NotPermitted { server, user, problem });
         }
-        *self.password.lock().unwrap_or_else(PoisonError::into_inner) = new.expose_secret().to_owned();
+        self.users().insert(user.to_owned(), new.expose_secret().to_owned());
         Ok(())
+    }
+
+    fn longest_user(&self) -> Option<usize> {
+        Some(12)
+    }
+
+    async fn set_other_user(
+        &self,
+        admin: &Account,
+        like: &str,
+        user: &str,
+        new: &SecretString,
+    ) -> Result<(), EngineError> {
+        if !self.users().contains_key(like) {
+            let (server, user) = (admin.server.clone(), user.to_owned());
+            return Err(EngineError::NotSet { server, user, problem: format!("there is no user `{like}`") });
+        }
+        self.set_password(admin, user, new).await
     }
 }

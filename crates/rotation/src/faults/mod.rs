@@ -17,6 +17,7 @@ use crate::engine::{Engine, Login};
 use crate::error::RotationError;
 use crate::event::{RotationEvent, Step};
 use crate::machine::{Done, Machine};
+use crate::passwords::{Admin, Passwords, Strategy};
 use crate::retry::Retry;
 use crate::versions::{CURRENT, PENDING, PREVIOUS};
 pub use inject::{Fault, Faulty};
@@ -29,18 +30,41 @@ pub const OLD: &str = "old-version-0123456789abcdef0123456";
 /// The version that the rotation makes.
 pub const TOKEN: &str = "new-version-0123456789abcdef0123456";
 
+/// The secret of the admin, where there is one.
+pub const ADMIN: &str = "arn:admin";
+
+/// All strategies, with their names.
+pub fn strategies() -> [(&'static str, Strategy); 3] {
+    let admin = || Admin { secret: ADMIN.to_owned(), host: None };
+    [
+        ("single user", Strategy::SingleUser),
+        ("single user by admin", Strategy::SingleUserByAdmin(admin())),
+        ("alternating users", Strategy::AlternatingUsers(admin())),
+    ]
+}
+
 /// One rotation with faults.
 pub struct Drill<'a, E> {
     /// The versions, and what happens to their calls and the engine's.
     pub faulty: Faulty<&'a MemorySecret, &'a E>,
     /// Whether every step is sent twice.
     pub twice: bool,
+    strategy: Strategy,
 }
 
 impl<'a, E: Engine> Drill<'a, E> {
     /// With faults by number of the call.
     pub fn new(secret: &'a MemorySecret, engine: &'a E, faults: HashMap<usize, Fault>) -> Self {
-        Self { faulty: Faulty::new(secret, engine, faults), twice: false }
+        Self { faulty: Faulty::new(secret, engine, faults), twice: false, strategy: Strategy::SingleUser }
+    }
+
+    /// The same by another strategy.
+    pub fn by(self, strategy: Strategy) -> Self {
+        Self { strategy, ..self }
+    }
+
+    fn alternates(&self) -> bool {
+        matches!(self.strategy, Strategy::AlternatingUsers(_))
     }
 
     /// Sends one step. `None`: the function died.
@@ -52,7 +76,8 @@ impl<'a, E: Engine> Drill<'a, E> {
             rotation_token: None,
         };
         let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
-        let machine = Machine { versions: &self.faulty, engine: &self.faulty, retry: &retry };
+        let target = Passwords::new(&self.faulty, self.strategy.clone());
+        let machine = Machine { versions: &self.faulty, target: &target, retry: &retry };
         tokio::select! {
             biased;
             () = self.faulty.died() => None,
@@ -82,6 +107,10 @@ impl<'a, E: Engine> Drill<'a, E> {
     }
 
     async fn some_label_logs_in(&self) -> Result<(), String> {
+        // The very credential that clients use, if users take turns.
+        if self.alternates() && !self.logs_in(CURRENT).await? {
+            return Err("AWSCURRENT does not log in".to_owned());
+        }
         for label in [CURRENT, PENDING, PREVIOUS] {
             if self.logs_in(label).await? {
                 return Ok(());
@@ -103,19 +132,23 @@ impl<'a, E: Engine> Drill<'a, E> {
         if !self.logs_in(CURRENT).await? {
             return Err("AWSCURRENT does not log in".to_owned());
         }
-        if self.logs_in(PREVIOUS).await? {
-            return Err("AWSPREVIOUS still logs in".to_owned());
+        if self.logs_in(PREVIOUS).await? != self.alternates() {
+            let not = if self.alternates() { "does not log in any more" } else { "still logs in" };
+            return Err(format!("AWSPREVIOUS {not}"));
         }
         if secret.labels(TOKEN) != [CURRENT] || secret.labels(OLD) != [PREVIOUS] || secret.count() != 2 {
             return Err(format!("labels are not as after a rotation, or a version is orphaned: {secret:?}"));
         }
-        let without_password = |label| {
+        let rest = |label| {
             let mut map = secret.document(label)?.into_map();
             map.remove("password");
+            if self.alternates() {
+                map.remove("username");
+            }
             Some(map)
         };
-        if without_password(CURRENT) != without_password(PREVIOUS) {
-            return Err("another key than the password changed".to_owned());
+        if rest(CURRENT) != rest(PREVIOUS) {
+            return Err("another key than those of the credential changed".to_owned());
         }
         Ok(())
     }

@@ -5,34 +5,43 @@
 
 use std::collections::HashMap;
 
-use super::{Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN};
+use secrecy::ExposeSecret;
+
+use super::{ADMIN, Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN, strategies};
 use crate::event::Step;
 use crate::machine::Done;
+use crate::passwords::{Admin, Strategy};
 
 const VALUE: &str =
     r#"{"engine":"test","host":"h","username":"u","password":"old","note":"keep me","n":[1,2]}"#;
 
-async fn drill(faults: HashMap<usize, Fault>, twice: bool) -> usize {
-    let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("old"));
-    let mut drill = Drill::new(&secret, &server, faults.clone());
+const ADMIN_VALUE: &str = r#"{"host":"h","username":"admin","password":"admin"}"#;
+
+async fn drill(strategy: &Strategy, faults: HashMap<usize, Fault>, twice: bool) -> usize {
+    let (secret, server) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), MemoryServer::new("old"));
+    let mut drill = Drill::new(&secret, &server, faults.clone()).by(strategy.clone());
     drill.twice = twice;
-    drill.run().await.unwrap_or_else(|problem| panic!("{faults:?}, twice: {twice}: {problem}"))
+    drill.run().await.unwrap_or_else(|problem| panic!("{strategy:?}, {faults:?}, twice: {twice}: {problem}"))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
-    let calls = drill(HashMap::new(), false).await;
-    let mut runs = 0;
-    for call in 0..calls {
-        for fault in Fault::ALL {
-            drill(HashMap::from([(call, fault)]), false).await;
-            runs += 1;
+    let mut counts = Vec::new();
+    for (name, strategy) in strategies() {
+        let calls = drill(&strategy, HashMap::new(), false).await;
+        let mut runs = 0;
+        for call in 0..calls {
+            for fault in Fault::ALL {
+                drill(&strategy, HashMap::from([(call, fault)]), false).await;
+                runs += 1;
+            }
         }
+        println!("{name}: {calls} calls a rotation, {runs} runs with one fault each");
+        assert_eq!(runs, 4 * calls);
+        counts.push(calls);
     }
-    println!("{calls} calls a rotation, {runs} runs with one fault each");
-    // Four looks at the labels, six at values, a password, its write, three logins, one change, one move.
-    assert_eq!(calls, 17);
-    assert_eq!(runs, 4 * calls);
+    // Four looks at the labels, six at values, a password, its write, three logins, one change, one move; an admin's secret is one more.
+    assert_eq!(counts, [17, 18, 18]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,9 +52,10 @@ async fn a_rotation_with_random_faults_and_steps_sent_twice_ends_with_a_credenti
     for seed in first..first + runs {
         println!("SLUICE_SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
+        let (_, strategy) = &strategies()[random.usize(0..3)];
         let faults = (0..random.usize(1..8)).map(|_| (random.usize(0..60), Fault::ALL[random.usize(0..4)]));
         let faults = faults.collect();
-        drill(faults, random.bool()).await;
+        drill(strategy, faults, random.bool()).await;
     }
 }
 
@@ -127,5 +137,60 @@ async fn the_previous_password_is_used_where_the_current_one_is_refused_and_none
                 assert_eq!((result.unwrap_err().name(), server.password().as_str()), (name, "foreign"))
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_take_turns_and_the_previous_credential_goes_on_working() {
+    let [.., (_, strategy)] = strategies();
+    let (secret, server) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), MemoryServer::new("old"));
+    Drill::new(&secret, &server, HashMap::new()).by(strategy.clone()).run().await.unwrap();
+    let first = secret.document("AWSCURRENT").unwrap();
+    assert_eq!((first.text("username"), server.password().as_str()), (Ok("u_clone"), "old"));
+
+    let secret = MemorySecret::new(first.to_secret_string().expose_secret()).with_admin(ADMIN_VALUE);
+    Drill::new(&secret, &server, HashMap::new()).by(strategy).run().await.unwrap();
+    assert_eq!(secret.document("AWSCURRENT").unwrap().text("username"), Ok("u"));
+    assert_ne!(server.password(), "old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_admin_acts_only_for_a_credential_that_logs_in_where_the_admin_does() {
+    let [.., (_, strategy)] = strategies();
+    let other_admin = Strategy::AlternatingUsers(Admin { secret: "arn:other".into(), host: None });
+    let with = |key: &str, value: &str| {
+        let document = serde_json::from_str::<serde_json::Map<_, _>>(VALUE);
+        let mut map = document.unwrap();
+        map.insert(key.to_owned(), value.into());
+        serde_json::Value::Object(map).to_string()
+    };
+    for (name, strategy, current, admin, part) in [
+        // Somebody who may write the secret names another user, to learn the password that it gets.
+        ("NoCredentialLogsIn", &strategy, with("username", "admin"), ADMIN_VALUE, "`admin`"),
+        ("OtherAdmin", &strategy, with("masterarn", "arn:theirs"), ADMIN_VALUE, "ADMIN_SECRET_ARN"),
+        ("OtherAdmin", &other_admin, with("masterarn", ADMIN), ADMIN_VALUE, "`masterarn`"),
+        (
+            "BadSecretValue",
+            &strategy,
+            VALUE.to_owned(),
+            r#"{"username":"admin","password":"admin"}"#,
+            "`host`",
+        ),
+        ("UserNameTooLong", &strategy, with("username", "sevenmo"), ADMIN_VALUE, "`sevenmo_clone`"),
+    ] {
+        let (secret, server) = (MemorySecret::new(&current).with_admin(admin), MemoryServer::new("old"));
+        let drill = Drill::new(&secret, &server, HashMap::new()).by(strategy.clone());
+        let mut error = None;
+        for step in [Step::Create, Step::Set] {
+            if let Err(found) = drill.step(step).await.unwrap() {
+                error = Some(found);
+                break;
+            }
+        }
+        let error = error.expect(name);
+        let text = lambda_kit::call::chain(&error);
+        assert_eq!(error.name(), name, "{text}");
+        assert!(text.contains(part), "{text}");
+        assert_eq!(server.password(), "old");
     }
 }
