@@ -15,7 +15,7 @@ LAUNCHER := cargo build --quiet --locked --package cloud --bin sluice-cloud $(CA
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLOUD := $(TARGET_DIR)/debug/sluice-cloud
 # What is not a function.
-NOT_DEPLOYED := --exclude cloud --exclude local-postgres --exclude sluice-redshift --exclude end-to-end
+NOT_DEPLOYED := --exclude cloud --exclude local-servers --exclude sluice-redshift --exclude end-to-end
 PYTHON_TESTS := local/ministack/tests scripts/tests
 
 ##@ Two commands to start with

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Options, TARGET, deploy};
 use end_to_end::{Grants, PATIENCE, Secret};
-use local_postgres::{Flavour, Login as Session, PostgresKit, Server};
+use local_servers::postgres::{Flavour, Login as Session, PostgresKit, Server};
 use rotation::engine::{Engine, Login};
-use rotation::engines::{postgres::Postgres, trust};
+use rotation::engines::{postgres::Postgres, trust::Tls};
 use rotation::faults::{Drill, Fault, MemorySecret};
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ impl Target {
         let kit = PostgresKit::prepare(folder.path(), Flavour::RDS, None).unwrap();
         let server = kit.create().unwrap();
         let ca = std::fs::read_to_string(kit.ca_file()).unwrap();
-        let engine = Postgres::new(trust::client_config(Some(&ca)).unwrap(), Postgres::default_policy());
+        let engine = Postgres::new(Tls::new(Some(&ca), None).unwrap(), Postgres::default_policy());
         runtime.block_on(server.start()).unwrap();
         let target = Self { engine, server, ca, runtime, _kit: kit, _folder: folder };
         target.execute(&format!("CREATE ROLE {QUOTED} LOGIN PASSWORD '{FIRST}'"));

@@ -24,7 +24,7 @@ pub enum ConfigError {
         engine: &'static str,
     },
     /// The configured certificates cannot be used.
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "tls")]
     #[error(transparent)]
     Trust(#[from] crate::engines::trust::TrustError),
 }

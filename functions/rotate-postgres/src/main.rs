@@ -4,7 +4,7 @@ use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
 use rotation::config::{self, ConfigError};
 use rotation::engines::postgres::Postgres;
-use rotation::engines::trust;
+use rotation::engines::trust::Tls;
 use rotation::versions::SecretsManager;
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     lambda_kit::trace::init(env);
     rotation::run(async move {
         let aws = Aws::from_env(env)?;
-        let tls = trust::client_config(env.optional("CA_CERTIFICATES").as_deref())?;
+        let tls = Tls::from_env(env)?;
         let policy = config::password_policy(env, Postgres::default_policy())?;
         let target = config::passwords(env, Postgres::new(tls, policy))?;
         Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))

@@ -8,7 +8,8 @@ use crate::answer::ApiError;
 use crate::caller::Caller;
 use crate::gateway::{Gateway, GatewayError, Question};
 use crate::world::World;
-use local_postgres::{Flavour, PostgresError, PostgresKit, Server};
+use local_servers::ServerError;
+use local_servers::postgres::{Flavour, PostgresKit, Server};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -59,7 +60,7 @@ impl App {
     ///
     /// # Errors
     /// PostgreSQL is missing or refuses.
-    pub fn prepare(settings: Settings) -> Result<Arc<Self>, PostgresError> {
+    pub fn prepare(settings: Settings) -> Result<Arc<Self>, ServerError> {
         let postgres = PostgresKit::prepare(&settings.data_dir, FLAVOUR, settings.template_cache.as_deref())?;
         let gateway = Gateway::new(&settings.gateway);
         Ok(Arc::new(Self { settings, gateway, postgres, world: Mutex::default() }))

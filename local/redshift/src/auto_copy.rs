@@ -13,7 +13,8 @@ use tokio_postgres::Client;
 use crate::app::App;
 use crate::jobs::{self, Place};
 use crate::world::{IntegrationStatus, S3Event};
-use local_postgres::{Login, PostgresError, Server};
+use local_servers::ServerError;
+use local_servers::postgres::{Login, Server};
 
 /// Takes an event of S3: it reaches every warehouse that has an active integration with the bucket.
 pub fn deliver(app: &App, event: &S3Event) {
@@ -75,7 +76,7 @@ async fn work(
     namespace_id: &str,
     name: &str,
     server: &Arc<Server>,
-) -> Result<(), PostgresError> {
+) -> Result<(), ServerError> {
     let databases = jobs::databases(server).await?;
     let mut clients = Vec::new();
     for database in databases {

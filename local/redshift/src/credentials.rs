@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::answer::ApiError;
 use crate::app::App;
 use crate::sql;
-use local_postgres::{Login, describe_error};
+use local_servers::postgres::{Login, describe_error};
 
 /// A password and its end.
 pub(crate) struct Temporary {

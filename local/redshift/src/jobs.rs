@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::data_api::{Outcome, ResultSet, Session, sql_error};
 use crate::load::{self, Object};
 use crate::sql::{self, JobCommand, JobCreate, JobGrant, Role, SqlError, Statement};
-use local_postgres::{Login, Server};
+use local_servers::postgres::{Login, Server};
 
 /// At most so many on one cluster or workgroup.
 const MAX_JOBS: i64 = 200;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::data_api::Statements;
-use local_postgres::Server;
+use local_servers::postgres::Server;
 
 /// Account and Region: where a name is unique.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -127,7 +127,7 @@ fn the_certificate_of_the_wire_port_is_signed_by_the_ca_in_the_data_folder() {
 fn without_postgresql_one_line_says_what_to_install() {
     if Path::new("/usr/lib/postgresql").exists() {
         // The binaries are found there whatever PATH says; the sentence itself is what can be proved here.
-        let error = local_postgres::PostgresError::NotInstalled("initdb and postgres").to_string();
+        let error = local_servers::postgres::NOT_INSTALLED.to_string();
         assert!(error.contains("apt-get install postgresql") && !error.contains('\n'), "{error}");
         return;
     }

@@ -2,5 +2,5 @@
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "tls")]
 pub mod trust;

@@ -3,24 +3,21 @@
 //! The new password reaches the server only as a SCRAM verifier made here, so it stands in no statement, no log of the server
 //! and no `pg_stat_activity`. Sources: "ALTER ROLE" and "Password Authentication" of the PostgreSQL manual; RFC 5803.
 
-use std::time::Duration;
-
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use postgres_protocol::password;
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Client, Config, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::trust::{CONNECT_TIMEOUT, Tls};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login, Server};
 use crate::password::PasswordPolicy;
-
-/// How long one connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const DEFAULTS: Defaults = Defaults {
     engines: &["postgres", "aurora-postgresql"],
@@ -31,13 +28,13 @@ const DEFAULTS: Defaults = Defaults {
 
 /// The engine.
 pub struct Postgres {
-    tls: ClientConfig,
+    tls: Tls,
     policy: PasswordPolicy,
 }
 
 impl Postgres {
     /// With the certificates to trust and the passwords to make.
-    pub fn new(tls: ClientConfig, policy: PasswordPolicy) -> Self {
+    pub fn new(tls: Tls, policy: PasswordPolicy) -> Self {
         Self { tls, policy }
     }
 
@@ -66,7 +63,10 @@ impl Postgres {
             .application_name("sluice-rotation")
             .ssl_mode(SslMode::Require)
             .connect_timeout(CONNECT_TIMEOUT);
-        let tls = MakeRustlsConnect::new(self.tls.clone());
+        let tls = Certified {
+            connector: MakeRustlsConnect::new(ClientConfig::clone(&self.tls.config())),
+            name: self.tls.server_name(&account.server.host).map(|name| name.to_str().into_owned()),
+        };
         match config.connect(tls).await {
             Ok((client, connection)) => {
                 tokio::spawn(async move {
@@ -78,6 +78,24 @@ impl Postgres {
             Err(error) if error.code() == Some(&SqlState::INVALID_PASSWORD) => Ok(None),
             Err(error) => Err(not_connected(account, &error)),
         }
+    }
+}
+
+/// Checks certificates for a name that need not be the host's.
+#[derive(Clone)]
+struct Certified {
+    connector: MakeRustlsConnect,
+    name: Option<String>,
+}
+
+impl MakeTlsConnect<Socket> for Certified {
+    type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
+        let name = self.name.as_deref().unwrap_or(host);
+        <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(&mut self.connector, name)
     }
 }
 

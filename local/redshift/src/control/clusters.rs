@@ -15,7 +15,8 @@ use crate::caller::Caller;
 use crate::query::{Params, answer};
 use crate::sql;
 use crate::world::{AttachedRole, Cluster, ClusterStatus, Place, Warehouse, World};
-use local_postgres::{Login, PostgresError, Server};
+use local_servers::ServerError;
+use local_servers::postgres::{Login, Server};
 
 /// Parameters that are only kept and shown again.
 const KEPT: &[&str] = &[
@@ -227,7 +228,7 @@ pub(crate) async fn make_server(
     admin: &str,
     password: &str,
     database: &str,
-) -> Result<(), PostgresError> {
+) -> Result<(), ServerError> {
     let server = start_server(app).await?;
     let client = server.connect("postgres", &Login::system()).await?;
     let serverless = app.world().warehouses.get(namespace_id).is_some_and(|known| known.serverless);
@@ -236,7 +237,7 @@ pub(crate) async fn make_server(
         let drop = "SET allow_system_table_mods = on; DROP VIEW pg_catalog.stl_load_errors, pg_catalog.stl_load_commits";
         server.connect("template1", &Login::system()).await?.batch_execute(drop).await?;
         // CREATE DATABASE copies template1, where no other session may be, and ours may take a moment to end there.
-        local_postgres::kill_sessions(&client, "template1").await?;
+        local_servers::postgres::kill_sessions(&client, "template1").await?;
     }
     let (admin, password) = (sql::identifier(admin), sql::literal(password));
     client
@@ -255,14 +256,14 @@ pub(crate) async fn make_server(
 }
 
 /// A server that runs. Between choosing a port and listening on it somebody else may take it; then another is tried.
-async fn start_server(app: &Arc<App>) -> Result<Arc<Server>, PostgresError> {
+async fn start_server(app: &Arc<App>) -> Result<Arc<Server>, ServerError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
         let maker = Arc::clone(app);
         let server =
             tokio::task::spawn_blocking(move || maker.postgres.create()).await.map_err(|error| {
-                PostgresError::Program { program: "cp".to_owned(), output: error.to_string() }
+                ServerError::Program { program: "cp".to_owned(), output: error.to_string() }
             })??;
         match server.start().await {
             Ok(()) => return Ok(Arc::new(server)),
@@ -375,7 +376,7 @@ pub(crate) async fn set_admin_password(
     app: &App,
     namespace_id: &str,
     password: &str,
-) -> Result<(), PostgresError> {
+) -> Result<(), ServerError> {
     let (server, admin) = {
         let world = app.world();
         let Some(warehouse) = world.warehouses.get(namespace_id) else { return Ok(()) };

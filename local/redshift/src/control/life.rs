@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::query::Params;
 use crate::world::{ClusterStatus, Place};
-use local_postgres::Server;
+use local_servers::postgres::Server;
 
 /// Moves a cluster from one status to the next and gives its server.
 fn turn(

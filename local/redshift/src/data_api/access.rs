@@ -11,7 +11,7 @@ use crate::arn;
 use crate::caller::Caller;
 use crate::gateway::{Credentials, GatewayError, Question};
 use crate::world::{Place, Warehouse, World};
-use local_postgres::{Login, Server};
+use local_servers::postgres::{Login, Server};
 
 /// Where a statement runs.
 #[derive(Debug, Clone)]
@@ -149,7 +149,8 @@ async fn demand(app: &App, caller: &Caller, action: &str, resource: &str) -> Res
 /// Credentials by IAM identity create the user at its first use [D: GetClusterCredentialsWithIAM].
 async fn ensure_user(target: &Target, user: &str) -> Result<(), ApiError> {
     let failed = |error: tokio_postgres::Error| {
-        ApiError::new("InternalServerException", local_postgres::describe_error(&error)).with_status(500)
+        ApiError::new("InternalServerException", local_servers::postgres::describe_error(&error))
+            .with_status(500)
     };
     let client = target.server.connect("postgres", &Login::system()).await.map_err(failed)?;
     let known =

@@ -14,7 +14,7 @@ use super::{required, string};
 use crate::answer::ApiError;
 use crate::app::App;
 use crate::caller::Caller;
-use local_postgres::Login;
+use local_servers::postgres::Login;
 
 /// Longest SQL text, bytes [D: quotas].
 const MAX_SQL: usize = 200 * 1024;
@@ -276,7 +276,7 @@ async fn run_parts(
             .client
             .batch_execute("BEGIN")
             .await
-            .map_err(|error| local_postgres::describe_error(&error))?;
+            .map_err(|error| local_servers::postgres::describe_error(&error))?;
     }
     let mut failure = None;
     for (number, sql) in sqls.iter().enumerate() {
@@ -313,7 +313,11 @@ async fn run_parts(
     }
     if in_block {
         let end = if failure.is_some() { "ROLLBACK" } else { "COMMIT" };
-        session.client.batch_execute(end).await.map_err(|error| local_postgres::describe_error(&error))?;
+        session
+            .client
+            .batch_execute(end)
+            .await
+            .map_err(|error| local_servers::postgres::describe_error(&error))?;
     }
     failure.map_or(Ok(()), Err)
 }

@@ -9,7 +9,7 @@ use super::fields::{Outcome, run};
 use crate::app::App;
 use crate::load;
 use crate::sql::{self, SqlError, Statement};
-use local_postgres::{Login, describe_error};
+use local_servers::postgres::{Login, describe_error};
 
 /// A session with what our own statements need to know of it.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Session {
     pub(crate) app: Arc<App>,
     pub(crate) target_name: String,
     pub(crate) namespace_id: String,
-    pub(crate) server: Arc<local_postgres::Server>,
+    pub(crate) server: Arc<local_servers::postgres::Server>,
     pub(crate) database: String,
     pub(crate) user: String,
     pub(crate) client: Client,

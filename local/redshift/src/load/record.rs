@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use crate::data_api::{Session, sql_error};
 use crate::sql::{CopyStatement, SqlError};
-use local_postgres::Login;
+use local_servers::postgres::Login;
 
 use super::columns::TableColumns;
 use super::{Object, RowError, now};

@@ -4,8 +4,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::Binaries;
 use super::connect::SYSTEM_USER;
-use super::{Binaries, PostgresError};
+use crate::ServerError;
 
 /// Makes the template at `folder`, from the cache if that has it.
 pub(super) fn make(
@@ -13,11 +14,11 @@ pub(super) fn make(
     folder: &Path,
     catalog: &str,
     cache: Option<&Path>,
-) -> Result<(), PostgresError> {
+) -> Result<(), ServerError> {
     let Some(cache) = cache else { return init(binaries, folder, catalog) };
     let version = run(binaries.command("postgres", false).arg("--version"), "postgres --version", "")?;
     let mut hash = DefaultHasher::new();
-    (&version, catalog, binaries.user_id()).hash(&mut hash);
+    (&version, catalog, binaries.user().id()).hash(&mut hash);
     let kept: PathBuf = cache.join(format!("postgres-template-{:016x}", hash.finish()));
     if kept.is_dir() {
         return copy(&kept, folder);
@@ -33,11 +34,11 @@ pub(super) fn make(
 }
 
 /// Copies a data folder with owners and modes.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), PostgresError> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), ServerError> {
     run(Command::new("cp").arg("-a").arg(from).arg(to), "cp", "").map(|_| ())
 }
 
-fn init(binaries: &Binaries, folder: &Path, catalog: &str) -> Result<(), PostgresError> {
+fn init(binaries: &Binaries, folder: &Path, catalog: &str) -> Result<(), ServerError> {
     let mut initdb = binaries.command("initdb", false);
     initdb.args(["--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--auth=trust"]);
     initdb.arg(format!("--username={SYSTEM_USER}")).arg("--pgdata").arg(folder);
@@ -54,15 +55,15 @@ fn init(binaries: &Binaries, folder: &Path, catalog: &str) -> Result<(), Postgre
     // It reports errors on its output and goes on.
     match output.lines().find(|line| line.contains("ERROR:") || line.contains("FATAL:")) {
         Some(error) => {
-            Err(PostgresError::Program { program: "the system catalog".to_owned(), output: error.to_owned() })
+            Err(ServerError::Program { program: "the system catalog".to_owned(), output: error.to_owned() })
         }
         None => Ok(()),
     }
 }
 
-fn run(command: &mut Command, program: &str, input: &str) -> Result<String, PostgresError> {
+fn run(command: &mut Command, program: &str, input: &str) -> Result<String, ServerError> {
     use std::io::Write;
-    let failed = |output: String| PostgresError::Program { program: program.to_owned(), output };
+    let failed = |output: String| ServerError::Program { program: program.to_owned(), output };
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let mut stdin = child.stdin.take();

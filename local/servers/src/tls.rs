@@ -1,16 +1,18 @@
-//! The certificates of the wire port: a CA of this run, one server certificate below it.
+//! The certificates of servers: a CA of this run, one server certificate below it.
 
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-use super::PostgresError;
+use crate::ServerError;
 
 /// PEM texts of the server certificate and its key.
 #[derive(Clone)]
-pub(super) struct ServerCertificate {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub struct ServerCertificate {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
 impl std::fmt::Debug for ServerCertificate {
@@ -20,7 +22,10 @@ impl std::fmt::Debug for ServerCertificate {
 }
 
 /// Makes a CA and a server certificate for 127.0.0.1 and localhost; writes the CA's certificate to `ca_file`.
-pub(super) fn make(name: &str, ca_file: &Path) -> Result<ServerCertificate, PostgresError> {
+///
+/// # Errors
+/// The file cannot be written.
+pub fn make(name: &str, ca_file: &Path) -> Result<ServerCertificate, ServerError> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -35,6 +40,6 @@ pub(super) fn make(name: &str, ca_file: &Path) -> Result<ServerCertificate, Post
     let certificate = server.signed_by(&key, &issuer)?;
 
     std::fs::write(ca_file, ca_certificate.pem())
-        .map_err(|source| PostgresError::file("cannot write the CA certificate", ca_file, source))?;
+        .map_err(|source| ServerError::file("cannot write the CA certificate", ca_file, source))?;
     Ok(ServerCertificate { certificate: certificate.pem(), key: key.serialize_pem() })
 }

@@ -2,20 +2,20 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tokio_postgres::Client;
 
 use super::connect::{Address, Login, connect};
-use super::spawn::Spawner;
-use super::tls::{self, ServerCertificate};
-use super::{Binaries, PostgresError, template};
+use super::{Binaries, template};
+use crate::ServerError;
+use crate::process::{Process, free_port};
+use crate::tls::{self, ServerCertificate};
+use crate::user::set_mode;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -23,7 +23,6 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct PostgresKit {
     binaries: Binaries,
-    spawner: Spawner,
     folder: PathBuf,
     // Holds `folder` when it could not be below the data folder; removed with this value.
     _temporary: Option<tempfile::TempDir>,
@@ -63,20 +62,18 @@ impl PostgresKit {
     ///
     /// # Errors
     /// PostgreSQL is missing or refuses.
-    pub fn prepare(data_dir: &Path, flavour: Flavour, cache: Option<&Path>) -> Result<Self, PostgresError> {
+    pub fn prepare(data_dir: &Path, flavour: Flavour, cache: Option<&Path>) -> Result<Self, ServerError> {
         let binaries = Binaries::find()?;
         // The other user must be able to pass through the data folder itself.
         let metadata = std::fs::metadata(data_dir)
-            .map_err(|source| PostgresError::file("cannot read the data folder", data_dir, source))?;
+            .map_err(|source| ServerError::file("cannot read the data folder", data_dir, source))?;
         set_mode(data_dir, metadata.permissions().mode() | 0o111)?;
         let (folder, temporary) = engine_folder(data_dir, &binaries)?;
-        binaries.hand_over(&folder)?;
-        set_mode(&folder, 0o700)?;
+        binaries.user().folder(&folder)?;
         let ca_file = data_dir.join(format!("{}-ca.pem", flavour.name));
         let certificate = tls::make(flavour.name, &ca_file)?;
         let kit = Self {
             binaries,
-            spawner: Spawner::new(),
             folder,
             _temporary: temporary,
             certificate,
@@ -94,41 +91,32 @@ impl PostgresKit {
         &self.ca_file
     }
 
-    fn make_template(&self, flavour: Flavour, cache: Option<&Path>) -> Result<(), PostgresError> {
+    fn make_template(&self, flavour: Flavour, cache: Option<&Path>) -> Result<(), ServerError> {
         let template = self.folder.join("template");
         template::make(&self.binaries, &template, flavour.catalog, cache)?;
-        self.write(&template.join("pg_hba.conf"), &format!("local all all trust\n{}", flavour.wire))?;
-        self.write(&template.join("server.crt"), &self.certificate.certificate)?;
-        self.write(&template.join("server.key"), &self.certificate.key)
-    }
-
-    fn write(&self, path: &Path, text: &str) -> Result<(), PostgresError> {
-        std::fs::write(path, text).map_err(|source| PostgresError::file("cannot write", path, source))?;
-        set_mode(path, 0o600)?;
-        self.binaries.hand_over(path)
+        let user = self.binaries.user();
+        user.write(&template.join("pg_hba.conf"), &format!("local all all trust\n{}", flavour.wire))?;
+        user.write(&template.join("server.crt"), &self.certificate.certificate)?;
+        user.write(&template.join("server.key"), &self.certificate.key)
     }
 
     /// A new, stopped server.
     ///
     /// # Errors
     /// The template cannot be copied.
-    pub fn create(&self) -> Result<Server, PostgresError> {
+    pub fn create(&self) -> Result<Server, ServerError> {
         let number = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
         let data = self.folder.join(format!("server-{number}"));
         template::copy(&self.folder.join("template"), &data)?;
         let sockets = self.folder.join(format!("s{number}"));
-        std::fs::create_dir_all(&sockets)
-            .map_err(|source| PostgresError::file("cannot create the socket folder", &sockets, source))?;
-        set_mode(&sockets, 0o700)?;
-        self.binaries.hand_over(&sockets)?;
+        self.binaries.user().folder(&sockets)?;
         let log = self.folder.join(format!("server-{number}.log"));
-        let port = free_port(&self.folder)?;
+        let port = free_port()?;
         Ok(Server {
             data,
             log,
             address: Address { socket_folder: sockets, port },
             binaries: self.binaries.clone(),
-            spawner: self.spawner.clone(),
             settings: self.settings,
             process: Mutex::new(None),
         })
@@ -142,9 +130,8 @@ pub struct Server {
     log: PathBuf,
     address: Address,
     binaries: Binaries,
-    spawner: Spawner,
     settings: &'static [&'static str],
-    process: Mutex<Option<Child>>,
+    process: Mutex<Option<Process>>,
 }
 
 impl Server {
@@ -158,15 +145,7 @@ impl Server {
     ///
     /// # Errors
     /// It ends or is not ready in time; the end of its log is in the error.
-    pub async fn start(&self) -> Result<(), PostgresError> {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .map_err(|source| PostgresError::file("cannot open the log", &self.log, source))?;
-        let errors = log
-            .try_clone()
-            .map_err(|source| PostgresError::file("cannot open the log", &self.log, source))?;
+    pub async fn start(&self) -> Result<(), ServerError> {
         let mut command = self.binaries.command("postgres", true);
         command.arg("-D").arg(&self.data).args(["-F", "-c", "listen_addresses=127.0.0.1"]);
         let settings = [
@@ -184,51 +163,37 @@ impl Server {
         for setting in settings.iter().map(String::as_str).chain(self.settings.iter().copied()) {
             command.arg("-c").arg(setting);
         }
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        let child = self.spawner.spawn(command).map_err(|error| PostgresError::Program {
-            program: "postgres".to_owned(),
-            output: error.to_string(),
-        })?;
-        *self.lock() = Some(child);
+        // SIGINT is PostgreSQL's fast shutdown.
+        *self.lock() = Some(Process::start(command, &self.log, Signal::SIGINT)?);
         self.wait_ready().await
     }
 
-    async fn wait_ready(&self) -> Result<(), PostgresError> {
+    async fn wait_ready(&self) -> Result<(), ServerError> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             if self.connect("postgres", &Login::system()).await.is_ok() {
                 return Ok(());
             }
-            let ended = match self.lock().as_mut() {
-                Some(child) => child.try_wait().ok().flatten().is_some(),
-                None => true,
-            };
-            if ended || Instant::now() > deadline {
-                return Err(PostgresError::NotReady {
-                    seconds: READY_WITHIN.as_secs(),
-                    log: tail(&self.log),
-                });
+            if let Some(log) = self.given_up(deadline) {
+                let seconds = READY_WITHIN.as_secs();
+                return Err(ServerError::NotReady { name: "PostgreSQL", seconds, log });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
+    /// The end of the log, if the process has ended or the time is up.
+    fn given_up(&self, deadline: Instant) -> Option<String> {
+        let mut process = self.lock();
+        let ended = process.as_mut().is_none_or(Process::has_ended);
+        let given_up = ended || Instant::now() > deadline;
+        given_up.then(|| process.as_ref().map(Process::log_tail).unwrap_or_default())
+    }
+
     /// Stops the server with a fast shutdown and waits for its end.
     pub fn stop(&self) {
-        let Some(mut child) = self.lock().take() else { return };
-        if let Ok(pid) = i32::try_from(child.id()) {
-            // It may have ended by itself.
-            let _gone = kill(Pid::from_raw(pid), Signal::SIGINT);
-        }
-        let deadline = Instant::now() + Duration::from_secs(15);
-        while Instant::now() < deadline {
-            if !matches!(child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _gone = child.kill();
-        let _reaped = child.wait();
+        let running = self.lock().take();
+        drop(running);
     }
 
     /// Whether the process has been started and not stopped.
@@ -251,7 +216,7 @@ impl Server {
         let _left = std::fs::remove_dir_all(&self.data);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -267,41 +232,16 @@ impl Drop for Server {
 fn engine_folder(
     data_dir: &Path,
     binaries: &Binaries,
-) -> Result<(PathBuf, Option<tempfile::TempDir>), PostgresError> {
+) -> Result<(PathBuf, Option<tempfile::TempDir>), ServerError> {
     let wanted = data_dir.join("postgres");
-    if wanted.as_os_str().len() < 70 && binaries.can_pass(data_dir) {
+    if wanted.as_os_str().len() < 70 && binaries.user().can_pass(data_dir) {
         std::fs::create_dir_all(&wanted)
-            .map_err(|source| PostgresError::file("cannot create the data folder", &wanted, source))?;
+            .map_err(|source| ServerError::file("cannot create the data folder", &wanted, source))?;
         return Ok((wanted, None));
     }
     let temporary = tempfile::Builder::new()
         .prefix("sluice-pg-")
         .tempdir_in("/tmp")
-        .map_err(|source| PostgresError::file("cannot create a data folder in", Path::new("/tmp"), source))?;
+        .map_err(|source| ServerError::file("cannot create a data folder in", Path::new("/tmp"), source))?;
     Ok((temporary.path().to_path_buf(), Some(temporary)))
-}
-
-/// A port that nothing listens on, outside of the range from which systems take the local ports of connections: a paused
-/// server must find it free again.
-fn free_port(folder: &Path) -> Result<u16, PostgresError> {
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
-    for _ in 0..100 {
-        let port = fastrand::u16(20_000..32_000);
-        match std::net::TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = error,
-        }
-    }
-    Err(PostgresError::file("no free port for the server of", folder, last))
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<(), PostgresError> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(|source| PostgresError::file("cannot set the mode", path, source))
-}
-
-fn tail(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(5)..].join(" | ")
 }

@@ -1,0 +1,10 @@
+//! Real servers for the local cloud and for tests: found on this machine, started without root, with TLS, stopped with their owner.
+
+mod error;
+pub mod postgres;
+pub mod process;
+mod spawn;
+pub mod tls;
+pub mod user;
+
+pub use error::ServerError;

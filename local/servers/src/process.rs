@@ -1,0 +1,106 @@
+//! The process of a server: started with its output in a file, stopped by a signal, gone with its owner.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::ServerError;
+use crate::spawn::spawn;
+
+/// How long a server may take to end before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stop: Signal,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a command whose output goes to the file `log`, and which `stop` ends.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the command not started.
+    pub fn start(mut command: Command, log: &Path, stop: Signal) -> Result<Self, ServerError> {
+        let cannot = |source| ServerError::file("cannot open the log", log, source);
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(cannot)?;
+        let errors = output.try_clone().map_err(cannot)?;
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child =
+            spawn(command).map_err(|error| ServerError::Program { program, output: error.to_string() })?;
+        Ok(Self { child, stop, log: log.to_path_buf() })
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().ok().flatten().is_some()
+    }
+
+    /// The last lines of its output.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join(" | ")
+    }
+}
+
+impl Drop for Process {
+    /// Stops it and waits for its end.
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            // It may have ended by itself.
+            let _gone = kill(Pid::from_raw(pid), self.stop);
+        }
+        let deadline = Instant::now() + STOP_WITHIN;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A port that nothing listens on, outside of the range from which systems take the local ports of connections: a paused
+/// server must find it free again.
+///
+/// # Errors
+/// None was found.
+pub fn free_port() -> Result<u16, ServerError> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    for _ in 0..100 {
+        let port = fastrand::u16(20_000..32_000);
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(ServerError::file("no free port between 20000 and 32000 on", Path::new("127.0.0.1"), last))
+}
+
+/// Programs on `PATH`.
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// The command of a program that the kernel ends with `signal` when the thread that started it ends, where `setpriv` is there
+/// to ask for that.
+pub fn with_parent(program: &Path, signal: Signal) -> Command {
+    match on_path("setpriv") {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", signal.as_str().trim_start_matches("SIG"), "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
