@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Options, TARGET, deploy};
 use end_to_end::{Grants, PATIENCE, Secret};
 use local_servers::postgres::{Flavour, Login as Session, PostgresKit, Server};
-use rotation::engine::{Engine, Login};
+use rotation::engine::{Account, Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
-use rotation::faults::{Drill, Fault, MemorySecret};
+use rotation::faults::{ADMIN, Drill, Fault, MemorySecret, rotate_under_load, strategies};
+use rotation::passwords::{Admin, Strategy};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 /// A server with a user whose name needs quoting.
@@ -25,7 +28,12 @@ struct Target {
 
 const USER: &str = "app \"one\"";
 const QUOTED: &str = r#""app ""one""""#;
+const CLONE: &str = r#""app ""one""_clone""#;
 const FIRST: &str = "first-password";
+
+fn admin() -> Admin {
+    Admin { secret: ADMIN.to_owned(), host: None }
+}
 
 impl Target {
     fn new() -> Self {
@@ -39,7 +47,28 @@ impl Target {
         runtime.block_on(server.start()).unwrap();
         let target = Self { engine, server, ca, runtime, _kit: kit, _folder: folder };
         target.execute(&format!("CREATE ROLE {QUOTED} LOGIN PASSWORD '{FIRST}'"));
+        // What the master user of RDS may do here; no superuser.
+        target.execute("CREATE ROLE boss LOGIN CREATEROLE PASSWORD 'boss-password'");
         target
+    }
+
+    fn admin(&self) -> Value {
+        json!({"engine": "postgres", "host": "127.0.0.1", "port": self.server.port(), "username": "boss", "password": "boss-password"})
+    }
+
+    fn account(&self, value: &Value) -> Account {
+        let document = rotation::document::SecretDocument::parse(&value.to_string().into()).unwrap();
+        self.engine.account(&document).unwrap()
+    }
+
+    /// What a session of a user sees after these statements; the settings of its role hold as after a login.
+    fn row(&self, user: &Value, statements: &str, question: &str) -> tokio_postgres::Row {
+        let login = Session::Trusted(user.as_str().unwrap().to_owned());
+        self.runtime.block_on(async {
+            let client = self.server.connect("postgres", &login).await.unwrap();
+            client.batch_execute(statements).await.unwrap();
+            client.query_one(question, &[]).await.unwrap()
+        })
     }
 
     /// As the server's own superuser.
@@ -48,6 +77,13 @@ impl Target {
             let client = self.server.connect("postgres", &Session::system()).await.unwrap();
             client.batch_execute(sql).await.unwrap();
         });
+    }
+
+    /// Drills look at every key but those of the credential.
+    fn value_without_address(&self) -> Value {
+        let mut value = self.value();
+        value.as_object_mut().unwrap().remove("url");
+        value
     }
 
     fn value(&self) -> Value {
@@ -108,8 +144,7 @@ impl Stage {
     fn try_password(&self, value: &Value, password: &str) -> Login {
         let mut value = value.clone();
         value["password"] = password.into();
-        let document = rotation::document::SecretDocument::parse(&value.to_string().into()).unwrap();
-        let account = self.target.engine.account(&document).unwrap();
+        let account = self.target.account(&value);
         self.target.runtime.block_on(self.target.engine.log_in(&account)).unwrap()
     }
 
@@ -226,16 +261,15 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
     stage.cloud.check().unwrap();
 }
 
-#[test]
-fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+/// Every strategy with every kind of fault at every call, on one server; the number of calls without a fault.
+fn drill(strategy: &Strategy) -> usize {
     let target = Target::new();
     let drill = |faults: HashMap<usize, Fault>| {
+        target.execute(&format!("DROP ROLE IF EXISTS {CLONE}"));
         target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
-        let mut value = target.value();
-        // The drill looks at every key but the password.
-        value.as_object_mut().unwrap().remove("url");
-        let secret = MemorySecret::new(&value.to_string());
-        let drill = Drill::new(&secret, &target.engine, faults.clone());
+        let secret = MemorySecret::new(&target.value_without_address().to_string())
+            .with_admin(&target.admin().to_string());
+        let drill = Drill::new(&secret, &target.engine, faults.clone()).by(strategy.clone());
         target.runtime.block_on(drill.run()).unwrap_or_else(|problem| panic!("{faults:?}: {problem}"))
     };
     let calls = drill(HashMap::new());
@@ -244,7 +278,105 @@ fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_t
             drill(HashMap::from([(call, fault)]));
         }
     }
-    assert_eq!(calls, 17);
+    calls
+}
+
+#[test]
+fn one_user_rotated_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+    assert_eq!(drill(&Strategy::SingleUser), 17);
+}
+
+#[test]
+fn one_user_rotated_by_an_admin_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+    assert_eq!(drill(&Strategy::SingleUserByAdmin(admin())), 18);
+}
+
+#[test]
+fn two_users_rotated_in_turns_with_a_fault_at_any_call_end_with_a_credential_that_logs_in() {
+    assert_eq!(drill(&Strategy::AlternatingUsers(admin())), 18);
+}
+
+/// Rotations one after the other, each of the secret that the last one left.
+fn rotate(target: &Target, strategy: &Strategy, current: &Value) -> Value {
+    let secret = MemorySecret::new(&current.to_string()).with_admin(&target.admin().to_string());
+    let drill = Drill::new(&secret, &target.engine, HashMap::new()).by(strategy.clone());
+    target.runtime.block_on(drill.run()).unwrap();
+    let document = secret.document("AWSCURRENT").unwrap();
+    serde_json::from_str(document.to_secret_string().expose_secret()).unwrap()
+}
+
+#[test]
+fn what_either_of_two_users_makes_belongs_to_the_first_and_both_may_use_it() {
+    let target = Target::new();
+    target.execute(&format!("CREATE SCHEMA data AUTHORIZATION {QUOTED}"));
+    target.execute(&format!(r#"ALTER ROLE {QUOTED} SET search_path TO data, "$user", "odd ""name"" \""#));
+    target.execute(&format!("ALTER ROLE {QUOTED} IN DATABASE postgres SET statement_timeout TO '7s'"));
+    target.execute(&format!("ALTER ROLE {QUOTED} CONNECTION LIMIT 17"));
+    let strategy = Strategy::AlternatingUsers(admin());
+    let mut current = target.value_without_address();
+    for (turn, user) in ["app \"one\"_clone", USER, "app \"one\"_clone", USER].into_iter().enumerate() {
+        current = rotate(&target, &strategy, &current);
+        assert_eq!(current["username"], user);
+        // No schema is named: the search path of the first user holds for both.
+        let rows = target.row(
+            &current["username"],
+            &format!("CREATE TABLE t{turn} (n int); INSERT INTO t0 VALUES ({turn})"),
+            "SELECT count(*), string_agg(DISTINCT tableowner, ','), current_user::text, current_setting('search_path'), \
+             current_setting('statement_timeout') FROM pg_tables, t0 WHERE schemaname = 'data'",
+        );
+        let made = i64::try_from(turn + 1).unwrap();
+        assert_eq!(rows.get::<_, i64>(0), made * made, "tables times rows");
+        assert_eq!((rows.get::<_, &str>(1), rows.get::<_, &str>(2)), (USER, USER));
+        assert_eq!(rows.get::<_, &str>(3), r#"data, "$user", "odd ""name"" \""#);
+        assert_eq!(rows.get::<_, &str>(4), "7s");
+    }
+    // A setting that the first user has no more is taken from the second as well.
+    target.execute(&format!("ALTER ROLE {QUOTED} IN DATABASE postgres RESET statement_timeout"));
+    current = rotate(&target, &strategy, &current);
+    let limit = "SELECT current_setting('statement_timeout'), rolconnlimit FROM pg_roles WHERE rolname = session_user";
+    let timeout = target.row(&current["username"], "", limit);
+    assert_eq!((timeout.get::<_, &str>(0), timeout.get::<_, i32>(1)), ("0", 17));
+}
+
+#[test]
+fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_the_window_is_short() {
+    let target = Target::new();
+    for (name, strategy) in strategies() {
+        target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
+        let (value, admin) = (target.value().to_string(), target.admin().to_string());
+        let rotating = rotate_under_load(&target.engine, &strategy, &value, &admin, 100);
+        let seen = target.runtime.block_on(rotating).unwrap();
+        println!(
+            "{name}: 100 rotations, {} logins of 3 clients, {} refused, longest time shut out {} ms",
+            seen.logins,
+            seen.refused,
+            seen.longest.as_millis()
+        );
+        assert!(seen.logins > 300, "{} logins say nothing", seen.logins);
+        if matches!(strategy, Strategy::AlternatingUsers(_)) {
+            assert_eq!(seen.refused, 0, "{name}");
+        } else {
+            // From the change of the password to the move of AWSCURRENT; the login of testSecret lies between.
+            assert!(seen.longest < Duration::from_secs(5), "{name}: {:?}", seen.longest);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_reached_by_another_name_is_checked_by_its_own() {
+    let target = Target::new();
+    let log_in = |host: &str, name: Option<&str>| {
+        let tls = Tls::new(Some(&target.ca), name).unwrap();
+        let engine = Postgres::new(tls, Postgres::default_policy());
+        let mut value = target.value();
+        value["host"] = host.into();
+        target.runtime.block_on(engine.log_in(&target.account(&value)))
+    };
+    // The certificate is for 127.0.0.1 and localhost; 127.0.0.2 is the same server by another name.
+    assert!(matches!(log_in("127.0.0.1", None), Ok(Login::Accepted)));
+    let error = log_in("127.0.0.1", Some("db.example.com")).unwrap_err();
+    assert_eq!(error.name(), "ServerNotTrusted", "{error}");
+    assert!(matches!(log_in("127.0.0.1", Some("localhost")), Ok(Login::Accepted)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A secret and a server in memory.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lambda_kit::call::CallError;
@@ -25,8 +26,6 @@ pub struct MemorySecret {
     versions: Mutex<HashMap<String, Version>>,
     /// The value of the admin's secret.
     admin: Option<String>,
-    /// Random passwords that were made; each is another one.
-    made: Mutex<u32>,
 }
 
 impl MemorySecret {
@@ -36,7 +35,7 @@ impl MemorySecret {
             (OLD.to_owned(), Version { value: Some(current.to_owned()), labels: vec![CURRENT] }),
             (TOKEN.to_owned(), Version { value: None, labels: vec![PENDING] }),
         ]);
-        Self { versions: Mutex::new(versions), admin: None, made: Mutex::new(0) }
+        Self { versions: Mutex::new(versions), admin: None }
     }
 
     /// The same beside the secret [`ADMIN`] with this value.
@@ -137,8 +136,9 @@ impl Versions for MemorySecret {
     }
 
     async fn random_password(&self, _: &PasswordPolicy) -> Result<SecretString, CallError> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        *made += 1;
+        // Never the same again, also for the next secret: a password that is set already would leave nothing to do.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
         Ok(format!("New-Password-{made}").into())
     }
 }

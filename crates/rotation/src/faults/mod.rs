@@ -4,6 +4,7 @@
 //! again when one fails. After every step, and after every death, some label's credential must log in.
 
 mod inject;
+mod load;
 mod memory;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use crate::passwords::{Admin, Passwords, Strategy};
 use crate::retry::Retry;
 use crate::versions::{CURRENT, PENDING, PREVIOUS};
 pub use inject::{Fault, Faulty};
+pub use load::{Seen, rotate_under_load};
 pub use memory::{MemorySecret, MemoryServer};
 
 /// The secret of a drill.
