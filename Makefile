@@ -70,7 +70,7 @@ format:
 validate: launcher ## Templates against cfn-lint and our rules, shell scripts
 	$(CLOUD) exec sam cfn-lint --non-zero-exit-code warning templates/*.yaml
 	policies/check
-	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy policies/check .ci/run
+	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/repair-rotation policies/check .ci/run
 
 # Which of cargo-deny's checks; empty means all. `advisories` needs github.com.
 CHECKS ?=
@@ -87,6 +87,8 @@ clean: ## Remove everything that was built here (the cache of tools stays)
 
 # Values of the stack's parameters: make deploy-job PARAMETERS='JobName=orders TableName=orders ...'
 PARAMETERS ?=
+# Whether repair-rotation may move labels.
+APPLY ?= false
 
 .PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation
 deploy-network: ## The network of the warehouse's account, if there is none
@@ -97,6 +99,10 @@ deploy-job: ## In the warehouse's account: one job
 deploy-rotation: ## In the account of a secret: its rotation (PARAMETERS: SecretArn, Engine)
 deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation: deploy-%:
 	BUILD=1 scripts/deploy $* $(PARAMETERS)
+
+.PHONY: repair-rotation
+repair-rotation: ## Say what became of a rotation that stopped; with APPLY=true mend it (ROTATION_STACK)
+	@scripts/repair-rotation $(if $(filter true,$(APPLY)),--apply)
 
 # --- what the targets above need ---
 

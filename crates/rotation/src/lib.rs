@@ -21,6 +21,7 @@ pub mod faults;
 pub mod machine;
 pub mod password;
 pub mod passwords;
+pub mod repair;
 pub mod retry;
 pub mod run;
 pub mod target;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::time::SystemTime;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
@@ -25,6 +26,8 @@ pub struct Description {
     pub rotation_enabled: Option<bool>,
     /// Version ids and the labels on each.
     pub stages: HashMap<String, Vec<String>>,
+    /// When a value or label changed last.
+    pub last_changed: Option<SystemTime>,
 }
 
 impl Description {
@@ -108,6 +111,7 @@ impl Versions for SecretsManager {
         Ok(Description {
             rotation_enabled: answer.rotation_enabled,
             stages: answer.version_ids_to_stages.unwrap_or_default(),
+            last_changed: answer.last_changed_date.and_then(|date| SystemTime::try_from(date).ok()),
         })
     }
 

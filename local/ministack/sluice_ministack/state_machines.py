@@ -1,10 +1,11 @@
-"""Step Functions as the waits of custom resources need it.
+"""Step Functions as the waits of custom resources and the repair of rotations need it.
 
 Mended [pages: StartExecution of the Step Functions API reference; State machine structure; IAM policies for integrated services]:
 
 - StartExecution with the name and input of a running execution gives that execution again; MiniStack refuses it;
 - a state machine's own TimeoutSeconds ends the execution as TIMED_OUT; MiniStack knows timeouts of tasks only;
-- a task invokes a function with the rights of the state machine's role, and the call is recorded; MiniStack asks for no rights.
+- a task invokes a function, or calls Secrets Manager, with the rights of the state machine's role, and the call is recorded; MiniStack
+  asks for no rights.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region, json_response, now_iso
-from ministack.services import lambda_svc, stepfunctions
+from ministack.services import lambda_svc, secretsmanager, stepfunctions
 
-from . import recorder
+from . import recorder, rotation
 from .patching import Target, wrap
 
 TARGETS = (
@@ -27,6 +28,8 @@ TARGETS = (
     Target("ministack.services.stepfunctions", "_run_execution", ("exec_arn",)),
     Target("ministack.services.stepfunctions", "_fail_execution", ("execution", "error", "cause")),
     Target("ministack.services.stepfunctions", "_call_lambda", ("func_ref", "event")),
+    Target("ministack.services.stepfunctions", "_dispatch_aws_sdk_json", ("service_info", "service_name", "action", "input_data")),
+    Target("ministack.services.secretsmanager", "_resolve", ("secret_id",)),
     Target("ministack.services.stepfunctions", "_ExecutionError"),
     Target("ministack.services.stepfunctions", "_executions"),
     Target("ministack.services.stepfunctions", "_state_machines"),
@@ -93,30 +96,36 @@ def _only_while_running(original: Callable[..., Any]) -> Callable[..., Any]:
     return fail_execution
 
 
-def _denial(function_ref: str) -> str:
-    """Why the role may not invoke the function; ``""`` when it may."""
+def _denial(action: str, arn: str, policy: tuple[Any, ...] | None = None) -> str:
+    """Why the role of the state machine may not do this; ``""`` when it may."""
     role_arn = _role.get()
-    _, function_config, _ = lambda_svc._get_func_record_for_ref(function_ref)
-    if not role_arn or not function_config:
+    if not role_arn:
         return ""
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
-    arn = str(function_config["FunctionArn"])
-    principal = f"arn:{arn.split(':')[1]}:sts::{account}:assumed-role/{name}/states"
-    ctx = iam_evaluator.EvalContext(principal_arn=principal, principal_type="AssumedRole", principal_account=account, action=_INVOKE,
+    principal = f"arn:{role_arn.split(':')[1]}:sts::{account}:assumed-role/{name}/states"
+    ctx = iam_evaluator.EvalContext(principal_arn=principal, principal_type="AssumedRole", principal_account=account, action=action,
                                     resource_arn=arn, region=get_region())
     result = iam_evaluator.evaluate(ctx, iam_evaluator._gather_role_policies(name, account))
-    policy = lambda_svc.function_policy_for_arn(arn)
     if policy is not None:
         result = iam_evaluator.combine_resource_policy(result, ctx, policy[0], get_account_id())
     allowed = result.decision == "Allow"
-    recorder.record(principal, _INVOKE, arn, "allowed" if allowed else "denied", "states")
-    return "" if allowed else (f"User: {principal} is not authorized to perform: {_INVOKE} on resource: {arn} because no "
-                               f"identity-based policy allows the {_INVOKE} action")
+    recorder.record(principal, action, arn, "allowed" if allowed else "denied", "states")
+    return "" if allowed else (f"User: {principal} is not authorized to perform: {action} on resource: {arn} because no "
+                               f"identity-based policy allows the {action} action")
+
+
+def _invoke_denial(function_ref: str) -> str:
+    _, function_config, _ = lambda_svc._get_func_record_for_ref(function_ref)
+    if not function_config:
+        return ""
+    # As it was named: a grant on a function is none on its alias.
+    arn = function_ref if function_ref.startswith("arn:") else str(function_config["FunctionArn"])
+    return _denial(_INVOKE, arn, lambda_svc.function_policy_for_arn(arn))
 
 
 def _as_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
     def call_lambda(func_ref: str, event: Any) -> Any:
-        message = _denial(func_ref)
+        message = _invoke_denial(func_ref)
         if message:
             raise stepfunctions._ExecutionError(
                 "Lambda.AWSLambdaException", f"{message} (Service: Lambda, Status Code: 403, Error Code: AccessDeniedException)")
@@ -125,9 +134,35 @@ def _as_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
     return call_lambda
 
 
+def _secrets_as_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
+    def dispatch(service_info: Any, service_name: str, action: str, input_data: Any) -> Any:
+        if service_name != "secretsmanager":
+            return original(service_info, service_name, action, input_data)
+        name = action[:1].upper() + action[1:]
+        _, secret = secretsmanager._resolve(input_data.get("SecretId"))
+        message = _denial(f"secretsmanager:{name}", str(secret["ARN"]) if secret else "*")
+        function = (secret or {}).get("RotationLambdaARN")
+        if not message and name == "RotateSecret" and function:
+            message = _invoke_denial(str(function))
+        if message:
+            raise stepfunctions._ExecutionError(
+                "SecretsManager.SecretsManagerException", f"{message} (Service: SecretsManager, Status Code: 400)")
+        if name != "RotateSecret":
+            return original(service_info, service_name, action, input_data)
+        # Past the front door, which would ask for the caller's key.
+        status, _, body = rotation.rotate(input_data)
+        answer = json.loads(body)
+        if status >= 400:
+            raise stepfunctions._ExecutionError(f"SecretsManager.{answer['__type']}", str(answer.get("message", "")))
+        return answer
+
+    return dispatch
+
+
 def install() -> None:
     """Mend Step Functions."""
     wrap(stepfunctions, "_start_execution", _idempotent)
     wrap(stepfunctions, "_run_execution", _within_its_time)
     wrap(stepfunctions, "_fail_execution", _only_while_running)
     wrap(stepfunctions, "_call_lambda", _as_the_role)
+    wrap(stepfunctions, "_dispatch_aws_sdk_json", _secrets_as_the_role)

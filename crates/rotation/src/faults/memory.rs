@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use lambda_kit::call::CallError;
 use secrecy::{ExposeSecret, SecretString};
@@ -92,7 +93,7 @@ impl Versions for MemorySecret {
         let versions = self.versions();
         let labels = |version: &Version| version.labels.iter().map(|&label| label.to_owned()).collect();
         let stages = versions.iter().map(|(id, version)| (id.clone(), labels(version))).collect();
-        Ok(Description { rotation_enabled: Some(true), stages })
+        Ok(Description { rotation_enabled: Some(true), stages, last_changed: Some(SystemTime::UNIX_EPOCH) })
     }
 
     async fn value(

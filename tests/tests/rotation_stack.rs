@@ -1,0 +1,310 @@
+//! The stack of `templates/rotation.yaml`: a user of a real PostgreSQL rotated by the deployed function, as Secrets Manager drives it.
+
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use cloud::wait::{self, Seen};
+use end_to_end::{Grants, PATIENCE};
+use local_servers::postgres::Login as Session;
+use rotation::engine::Login;
+use serde_json::{Value, json};
+use stage::{QUOTED, Stage, USER, unstick};
+
+#[test]
+fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
+    let stage = Stage::new();
+    let first = stage.secret.value();
+    stage.deploy(&[]);
+    stage.wait_for_another_password_than("first-password");
+    let mut passwords = vec!["first-password".to_owned(), stage.secret.password()];
+    for _ in 0..3 {
+        stage.rotate();
+        stage.wait_for_another_password_than(passwords.last().unwrap());
+        passwords.push(stage.secret.password());
+    }
+    let (newest, older) = passwords.split_last().unwrap();
+    assert_eq!(stage.try_password(&first, newest), Login::Accepted);
+    for old in older {
+        assert_eq!(stage.try_password(&first, old), Login::Refused);
+    }
+    assert_eq!(stage.secret.labels(), ["AWSCURRENT", "AWSPREVIOUS"]);
+
+    // Nothing else in the secret changed, but for the address that holds the password.
+    let mut expected = first;
+    expected["password"] = newest.as_str().into();
+    let now = stage.secret.value();
+    assert!(!now["url"].as_str().unwrap().contains("first-password"), "{}", now["url"]);
+    expected["url"] = now["url"].clone();
+    assert_eq!(now, expected);
+
+    // The server stores a verifier that was made by the function, and no log shows a password or a token.
+    let verifier: String = stage.target.runtime.block_on(async {
+        let client = stage.target.server.connect("postgres", &Session::system()).await.unwrap();
+        let sql = "SELECT rolpassword FROM pg_authid WHERE rolname = $1";
+        client.query_one(sql, &[&USER]).await.unwrap().get(0)
+    });
+    assert!(verifier.starts_with("SCRAM-SHA-256$4096:"), "{verifier}");
+    let log = stage.log();
+    for secret in passwords.iter().chain([&verifier]) {
+        assert!(!log.contains(secret.as_str()), "the log shows a password");
+    }
+    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+        assert!(log.contains(step), "no record of {step}: {log}");
+    }
+    assert!(log.contains("CloudWatchMetrics") && log.contains("Sluice/Rotation"), "{log}");
+}
+
+#[test]
+fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
+    let stage = Stage::new();
+    stage.deploy(&[("RotateImmediately", "false")]);
+    let good = stage.secret.value();
+    let with = |key: &str, value: Value| {
+        let mut bad = good.clone();
+        bad[key] = value;
+        bad
+    };
+    let mut misspelt = good.clone();
+    let user = misspelt.as_object_mut().unwrap().remove("username").unwrap();
+    misspelt["userName"] = user;
+    for (bad, name, part) in [
+        (misspelt, "BadSecretValue", "no key `username`, but a key `userName`"),
+        (with("engine", "oracle".into()), "BadSecretValue", "`postgres` or `aurora-postgresql`"),
+        (with("ssl", false.into()), "BadSecretValue", "only ever sent over verified TLS"),
+        (with("host", "localhost.invalid".into()), "ServerUnreachable", "localhost.invalid"),
+        (
+            with("password", "wrong-password".into()),
+            "NoCredentialLogsIn",
+            "neither the pending nor the current",
+        ),
+        (with("username", "nobody-there".into()), "NoCredentialLogsIn", "`nobody-there`"),
+    ] {
+        // Takes the label of the last case's rotation away with it, as a new value by hand does.
+        stage.put(&bad);
+        unstick(&stage);
+        let seen = stage.log().len();
+        stage.rotate();
+        wait::until(&format!("{name} in the log"), PATIENCE, || {
+            let log = stage.log();
+            let new = log.get(seen..).unwrap_or_default();
+            Ok(if new.contains(name) && new.contains(part) {
+                Seen::Yes(())
+            } else {
+                Seen::NotYet(new.to_owned())
+            })
+        })
+        .unwrap();
+        assert_eq!(stage.secret.value(), bad, "{name}");
+        assert_eq!(stage.try_password(&good, "first-password"), Login::Accepted, "{name}");
+    }
+    // A server that no trusted CA vouches for gets no password.
+    stage.put(&good);
+    unstick(&stage);
+    stage.deploy(&[("RotateImmediately", "false"), ("CaCertificates", "")]);
+    let seen = stage.log().len();
+    stage.rotate();
+    wait::until("ServerNotTrusted in the log", PATIENCE, || {
+        let log = stage.log();
+        let new = log.get(seen..).unwrap_or_default().to_owned();
+        Ok(if new.contains("ServerNotTrusted") { Seen::Yes(()) } else { Seen::NotYet(new) })
+    })
+    .unwrap();
+    assert_eq!(stage.secret.value(), good);
+    stage.cloud.check().unwrap();
+}
+
+#[test]
+fn every_grant_of_the_rotation_is_needed() {
+    let stage = Stage::new();
+    stage.deploy(&[("RotateImmediately", "false")]);
+    let role = stage.secret.account.physical_id("sluice-rotation", "RotationRole").unwrap();
+    let grants = Grants::of(&stage.secret.account, &role);
+    let called: Vec<String> = grants.called().into_iter().collect();
+    assert_eq!(called.len(), 5, "{called:?}");
+    for action in called {
+        grants.put(&grants.without(&action));
+        let seen = stage.log().len();
+        stage.rotate();
+        wait::until(&format!("a refusal of {action}"), PATIENCE, || {
+            let log = stage.log();
+            let new = log.get(seen..).unwrap_or_default();
+            let named = new.contains("AccessDenied") && new.contains(&action);
+            Ok(if named { Seen::Yes(()) } else { Seen::NotYet(new.to_owned()) })
+        })
+        .unwrap();
+        let before = stage.secret.password();
+        grants.put(&grants.document);
+        // Taken up again, not thrown away: without the last grant the server has the new password already.
+        wait::until("the rotation ended", PATIENCE, || {
+            let labels = stage.secret.labels();
+            if labels.contains(&"AWSPENDING".to_owned()) {
+                // Refused while it is pending, and started again.
+                let _refused = stage.secret.call("RotateSecret", json!({}));
+                return Ok(Seen::NotYet(format!("{labels:?}")));
+            }
+            Ok(Seen::Yes(()))
+        })
+        .unwrap();
+        assert_ne!(stage.secret.password(), before);
+        assert_eq!(stage.try_password(&stage.secret.value(), &stage.secret.password()), Login::Accepted);
+    }
+}
+
+#[test]
+fn two_users_take_turns_and_the_older_credential_works_until_its_turn_comes() {
+    let stage = Stage::new();
+    let first = stage.secret.value();
+    stage.deploy(&[("Strategy", "alternating-users"), ("AdminSecretArn", &stage.admin.arn)]);
+    let mut values = vec![first];
+    for turn in 0..4 {
+        if turn > 0 {
+            stage.rotate();
+        }
+        stage.wait_for_another_password_than(values[turn]["password"].as_str().unwrap());
+        values.push(stage.secret.value());
+        for (age, value) in values.iter().rev().enumerate() {
+            let expected = if age < 2 { Login::Accepted } else { Login::Refused };
+            let password = value["password"].as_str().unwrap();
+            assert_eq!(stage.try_password(value, password), expected, "turn {turn}, {age} rotations old");
+        }
+    }
+    let clone = format!("{USER}_clone");
+    let users: Vec<_> = values.iter().map(|value| value["username"].as_str().unwrap()).collect();
+    assert_eq!(users, [USER, &clone, USER, &clone, USER]);
+    // The admin's password is nowhere but in its secret.
+    assert!(!stage.log().contains("boss-password"));
+    assert_eq!(stage.admin.value(), stage.target.admin());
+}
+
+#[test]
+fn consumers_of_every_kind_are_told_which_version_is_current() {
+    let stage = Stage::new();
+    let account = &stage.secret.account;
+    let consumers = account.deploy_text("consumers", include_str!("../consumers.yaml"), &[]).unwrap();
+    stage.deploy(&[
+        ("ConsumerTopicArn", &consumers["TopicArn"]),
+        ("ConsumerBusArn", &consumers["BusArn"]),
+        ("ConsumerStateMachineArn", &consumers["MachineArn"]),
+        ("ConsumerFunctionArn", &consumers["FunctionArn"]),
+    ]);
+    stage.wait_for_another_password_than("first-password");
+    let versions = stage.secret.versions();
+    let current = versions.iter().find(|(_, labels)| labels.contains(&"AWSCURRENT".to_owned())).unwrap().0;
+    let tells = |text: &str| {
+        let value: Value = serde_json::from_str(text).unwrap();
+        value["secret"] == stage.secret.arn.as_str()
+            && value["version"] == current.as_str()
+            && value["time"].is_string()
+    };
+    let (mut by_topic, mut by_bus) = (Vec::new(), Vec::new());
+    wait::until("all four are told", PATIENCE, || {
+        let words = json!({"QueueUrl": consumers["QueueUrl"], "MaxNumberOfMessages": 10});
+        let received = account.json("sqs", "ReceiveMessage", words)?;
+        for message in received["Messages"].as_array().into_iter().flatten() {
+            let body: Value = serde_json::from_str(message["Body"].as_str().unwrap()).unwrap();
+            match body["Message"].as_str() {
+                Some(text) => by_topic.push(text.to_owned()),
+                None => by_bus.push(body),
+            }
+        }
+        let listed =
+            account.json("states", "ListExecutions", json!({"stateMachineArn": consumers["MachineArn"]}))?;
+        let started = listed["executions"].as_array().map(Vec::len).unwrap_or_default();
+        let log = stage.log_of(&consumers["LogGroup"]);
+        let all = !by_topic.is_empty() && !by_bus.is_empty() && started > 0 && log.contains("TOLD");
+        let seen = format!("topic {by_topic:?}, bus {by_bus:?}, {started} executions, log {log}");
+        Ok(if all { Seen::Yes(()) } else { Seen::NotYet(seen) })
+    })
+    .unwrap();
+    // Each of them once: of all moves of labels only that of AWSCURRENT is told.
+    assert!(by_topic.len() == 1 && tells(&by_topic[0]), "{by_topic:?}");
+    assert_eq!(by_bus.len(), 1);
+    let detail = &by_bus[0]["detail"];
+    assert_eq!((&detail["labelUpdated"], &detail["versionId"]), (&json!("AWSCURRENT"), &json!(current)));
+    let listed = account
+        .json("states", "ListExecutions", json!({"stateMachineArn": consumers["MachineArn"]}))
+        .unwrap();
+    let execution = listed["executions"][0]["executionArn"].clone();
+    let described = account.json("states", "DescribeExecution", json!({"executionArn": execution})).unwrap();
+    assert!(tells(described["input"].as_str().unwrap()), "{described}");
+    let log = stage.log_of(&consumers["LogGroup"]);
+    let told = log.lines().find_map(|line| line.split_once("TOLD ")).unwrap().1;
+    assert!(tells(told.trim()), "{log}");
+}
+
+#[test]
+fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
+    let stage = Stage::new();
+    stage.deploy(&[("RotateImmediately", "false")]);
+    let first = stage.secret.value();
+    let role = stage.secret.account.physical_id("sluice-rotation", "RotationRole").unwrap();
+    let grants = Grants::of(&stage.secret.account, &role);
+    let repair = |words: &[&str]| {
+        let words: Vec<_> = words.iter().copied().chain(["--quiet-minutes", "0"]).collect();
+        repair(&stage, &words)
+    };
+    let (ok, text) = repair(&[]);
+    assert!(ok && text.contains("Nothing") && text.contains("no rotation is half-way"), "{text}");
+
+    // It set the password and could not move the label: clients are shut out until that is done.
+    stop_without(&stage, &grants, "secretsmanager:UpdateSecretVersionStage");
+    assert_eq!(stage.try_password(&first, "first-password"), Login::Refused);
+    let (ok, text) = repair(&[]);
+    assert!(ok && text.contains("Promote") && text.contains("dry run"), "{text}");
+    assert_eq!(stage.secret.password(), "first-password", "a dry run changes nothing");
+    let (ok, text) = repair(&["--apply"]);
+    assert!(ok && text.contains("promoted"), "{text}");
+    let second = stage.secret.password();
+    assert_eq!(stage.try_password(&first, &second), Login::Accepted);
+    assert_eq!(stage.secret.labels(), ["AWSCURRENT", "AWSPREVIOUS"]);
+
+    // It wrote a new password and never set it.
+    stage.secret.call("CancelRotateSecret", json!({})).unwrap();
+    stage.rotate_without_a_server();
+    let (ok, text) = repair(&["--apply"]);
+    assert!(ok && text.contains("Drop") && text.contains("dropped"), "{text}");
+    assert_eq!((stage.secret.password(), stage.secret.labels().len()), (second.clone(), 2));
+
+    // Somebody put the password before the last one back.
+    stage.rotate_without_a_server();
+    stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'first-password'"));
+    let (ok, text) = repair(&["--apply"]);
+    assert!(ok && text.contains("Resume") && text.contains("resumed"), "{text}");
+    stage.wait_for_another_password_than(&second);
+    assert_eq!(stage.try_password(&first, &stage.secret.password()), Login::Accepted);
+
+    // Somebody set a password that no version knows.
+    stage.rotate_without_a_server();
+    stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'foreign'"));
+    let before = stage.secret.versions();
+    let (ok, text) = repair(&["--apply"]);
+    assert!(
+        !ok && text.contains("Sluice.NeedsAnAdministrator") && text.contains("as an administrator"),
+        "{text}"
+    );
+    assert_eq!(stage.secret.versions(), before);
+
+    // A secret that changed a moment ago is left alone.
+    let (ok, text) = self::repair(&stage, &["--apply"]);
+    assert!(!ok && text.contains("Sluice.MayBeRunning"), "{text}");
+    let (ok, text) = self::repair(&stage, &["--apply", "no-such-stack"]);
+    assert!(!ok && text.contains("cannot look at stack 'no-such-stack'"), "{text}");
+}
+
+/// Rotates while the function's role lacks an action, until Secrets Manager has given up.
+fn stop_without(stage: &Stage, grants: &Grants, action: &str) {
+    grants.put(&grants.without(action));
+    let seen = stage.log().len();
+    stage.rotate();
+    stage.wait_until_it_stopped(seen);
+    grants.put(&grants.document);
+}
+
+/// `scripts/repair-rotation` with the AWS CLI: whether it succeeded, and what it wrote.
+fn repair(stage: &Stage, words: &[&str]) -> (bool, String) {
+    let output = stage.cloud.command("scripts/repair-rotation").args(words).output().unwrap();
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (output.status.success(), text)
+}
