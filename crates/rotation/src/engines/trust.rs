@@ -1,4 +1,5 @@
-//! Whose certificates are trusted: Mozilla's roots, among them Amazon's, and those of the function's configuration.
+//! Whose certificates are trusted: Mozilla's roots, among them Amazon's own for Redshift, RDS Proxy, ElastiCache and MSK; those of Amazon RDS
+//! where an engine needs them; and those of the function's configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,6 +131,8 @@ impl Tls {
 /// `pem` holds something else than certificates.
 fn client_config(pem: Option<&str>) -> Result<ClientConfig, TrustError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    #[cfg(feature = "rds-roots")]
+    roots.add_parsable_certificates(rds_roots());
     if let Some(pem) = pem {
         let own: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
             .collect::<Result<_, _>>()
@@ -151,9 +154,30 @@ fn client_config(pem: Option<&str>) -> Result<ClientConfig, TrustError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
+/// The roots of Amazon RDS, which no public authority has signed.
+#[cfg(feature = "rds-roots")]
+fn rds_roots() -> impl Iterator<Item = CertificateDer<'static>> {
+    const PEM: &[u8] = include_bytes!("../../certificates/amazon-rds.pem");
+    CertificateDer::pem_slice_iter(PEM).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "rds-roots")]
+    #[test]
+    fn three_roots_of_each_of_27_regions_are_built_in_and_usable() {
+        let mut roots = RootCertStore::empty();
+        assert_eq!(roots.add_parsable_certificates(rds_roots()), (81, 0));
+        // Subjects are DER; the Region's name stands in them as it is.
+        let of = |region: &str| {
+            let name = format!("Amazon RDS {region} Root CA");
+            let named = |subject: &[u8]| subject.windows(name.len()).any(|part| part == name.as_bytes());
+            roots.roots.iter().filter(|root| named(&root.subject)).count()
+        };
+        assert_eq!(["us-east-1", "eu-central-1", "ap-southeast-2", "sa-east-1"].map(of), [3; 4]);
+    }
 
     #[test]
     fn certificates_that_are_none_are_refused_with_the_variables_name() {
