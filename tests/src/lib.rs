@@ -329,3 +329,37 @@ impl<'a> Grants<'a> {
         document
     }
 }
+
+/// Every page of a list operation of the JSON services.
+fn all(account: &Account, service: &str, action: &str, input: Value, list: &str) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut input = input;
+    loop {
+        let mut answer = account.json(service, action, input.clone()).unwrap();
+        found.extend(answer[list].as_array().cloned().unwrap_or_default());
+        match answer["nextToken"].take() {
+            Value::String(token) => input["nextToken"] = token.into(),
+            _ => return found,
+        }
+    }
+}
+
+/// Every log line and every execution history of an account, the latter beginning with `history `.
+pub fn written(account: &Account) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in all(account, "logs", "DescribeLogGroups", json!({}), "logGroups") {
+        let words = json!({"logGroupName": group["logGroupName"]});
+        for event in all(account, "logs", "FilterLogEvents", words, "events") {
+            lines.push(format!("{} {}", group["logGroupName"], event["message"]));
+        }
+    }
+    for machine in all(account, "states", "ListStateMachines", json!({}), "stateMachines") {
+        let words = json!({"stateMachineArn": machine["stateMachineArn"]});
+        for execution in all(account, "states", "ListExecutions", words, "executions") {
+            let words = json!({"executionArn": execution["executionArn"]});
+            let events = all(account, "states", "GetExecutionHistory", words, "events");
+            lines.push(format!("history {}", Value::from(events)));
+        }
+    }
+    lines
+}

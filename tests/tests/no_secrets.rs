@@ -2,43 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cloud::aws::Account;
 use cloud::{Cloud, Options, SOURCE, TARGET, kit};
+use end_to_end::written;
 use serde_json::{Value, json};
-
-/// Every page of a list operation of the JSON services.
-fn all(account: &Account, service: &str, action: &str, input: Value, list: &str) -> Vec<Value> {
-    let mut found = Vec::new();
-    let mut input = input;
-    loop {
-        let mut answer = account.json(service, action, input.clone()).unwrap();
-        found.extend(answer[list].as_array().cloned().unwrap_or_default());
-        match answer["nextToken"].take() {
-            Value::String(token) => input["nextToken"] = token.into(),
-            _ => return found,
-        }
-    }
-}
-
-/// Every log line and every execution history of an account.
-fn written(account: &Account) -> Vec<String> {
-    let mut lines = Vec::new();
-    for group in all(account, "logs", "DescribeLogGroups", json!({}), "logGroups") {
-        let words = json!({"logGroupName": group["logGroupName"]});
-        for event in all(account, "logs", "FilterLogEvents", words, "events") {
-            lines.push(format!("{} {}", group["logGroupName"], event["message"]));
-        }
-    }
-    for machine in all(account, "states", "ListStateMachines", json!({}), "stateMachines") {
-        let words = json!({"stateMachineArn": machine["stateMachineArn"]});
-        for execution in all(account, "states", "ListExecutions", words, "executions") {
-            let words = json!({"executionArn": execution["executionArn"]});
-            let events = all(account, "states", "GetExecutionHistory", words, "events");
-            lines.push(format!("history {}", Value::from(events)));
-        }
-    }
-    lines
-}
 
 #[test]
 fn no_log_line_and_no_history_holds_a_response_url_or_a_password() {

@@ -141,6 +141,12 @@ impl Server {
         self.address.port
     }
 
+    /// Everything that the server has logged.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     /// Starts the server and waits until it takes connections.
     ///
     /// # Errors

@@ -1,0 +1,155 @@
+//! Nothing that rotations leave behind shows a password: logs of functions and server, statements, events, metrics, histories.
+
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cloud::wait::{self, Seen};
+use end_to_end::{Grants, PATIENCE, written};
+use local_servers::postgres::Login as Session;
+use serde_json::{Value, json};
+use stage::{QUOTED, Stage};
+
+/// A queue that gets every event of the account's default bus.
+fn every_event(stage: &Stage) -> String {
+    let account = &stage.secret.account;
+    let queue = account.json("sqs", "CreateQueue", json!({"QueueName": "every-event"})).unwrap();
+    let url = queue["QueueUrl"].as_str().unwrap().to_owned();
+    let words = json!({"QueueUrl": url, "AttributeNames": ["QueueArn"]});
+    let arn = account.json("sqs", "GetQueueAttributes", words).unwrap()["Attributes"]["QueueArn"].clone();
+    let pattern = json!({"source": [{"prefix": ""}]}).to_string();
+    account.json("events", "PutRule", json!({"Name": "every-event", "EventPattern": pattern})).unwrap();
+    account
+        .json("events", "PutTargets", json!({"Rule": "every-event", "Targets": [{"Id": "q", "Arn": arn}]}))
+        .unwrap();
+    url
+}
+
+/// All messages of a queue.
+fn messages(stage: &Stage, url: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    loop {
+        let words = json!({"QueueUrl": url, "MaxNumberOfMessages": 10});
+        let received = stage.secret.account.json("sqs", "ReceiveMessage", words).unwrap();
+        let Some(batch) = received["Messages"].as_array().filter(|batch| !batch.is_empty()) else {
+            return found;
+        };
+        found.extend(batch.iter().map(|message| format!("event {}", message["Body"].as_str().unwrap())));
+    }
+}
+
+/// What is, or was, running on the server, looked at all the time until told to stop.
+fn watch_statements(stage: &Stage, stop: &AtomicBool) -> BTreeSet<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = stage.target.server.connect("postgres", &Session::system()).await.unwrap();
+        let mut seen = BTreeSet::new();
+        while !stop.load(Ordering::Relaxed) {
+            for row in client.query("SELECT query FROM pg_stat_activity", &[]).await.unwrap() {
+                seen.insert(format!("activity {}", row.get::<_, Option<&str>>(0).unwrap_or_default()));
+            }
+        }
+        seen
+    })
+}
+
+#[test]
+fn no_log_event_statement_or_history_of_rotations_and_repairs_shows_a_password_or_a_token() {
+    let stage = Stage::new();
+    stage.target.execute("ALTER SYSTEM SET log_statement = 'all'");
+    stage.target.execute("ALTER SYSTEM SET log_min_messages = 'info'");
+    stage.target.execute("SELECT pg_reload_conf()");
+    let events = every_event(&stage);
+    let mut secrets: BTreeSet<String> =
+        ["first-password", "boss-password"].into_iter().map(str::to_owned).collect();
+    let stop = AtomicBool::new(false);
+    let mut lines: Vec<String> = std::thread::scope(|scope| {
+        let statements = scope.spawn(|| watch_statements(&stage, &stop));
+        rotate_in_every_way(&stage, &mut secrets);
+        stop.store(true, Ordering::Relaxed);
+        statements.join().unwrap().into_iter().collect()
+    });
+    lines.extend(written(&stage.secret.account));
+    lines.extend(messages(&stage, &events));
+    lines.extend(stage.target.server.log_text().lines().map(|line| format!("server {line}")));
+    for file in ["gateway.log", "redshift.log"] {
+        let text = std::fs::read_to_string(stage.cloud.logs().join(file)).unwrap_or_default();
+        lines.extend(text.lines().map(|line| format!("{file} {line}")));
+    }
+
+    // What is searched is really there, and so is what is searched for.
+    for part in [
+        "rotation step",
+        "CloudWatchMetrics",
+        "history ",
+        "event ",
+        "RotationFailed",
+        "RotationSucceeded",
+        "Secret Label Updated",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(part)), "nothing with {part} was found");
+    }
+    let altered = lines.iter().filter(|line| line.starts_with("server ") && line.contains("ALTER ROLE"));
+    assert!(
+        altered.filter(|line| line.contains("PASSWORD 'SCRAM-SHA-256$")).count() >= 4,
+        "the server's log has no statements"
+    );
+    assert!(secrets.len() >= 7, "{} secrets", secrets.len());
+    for line in &lines {
+        for secret in &secrets {
+            // The server's own superuser gave the first passwords in clear; that was no rotation.
+            let by_hand = line.starts_with("server ") || line.starts_with("activity ");
+            let first = secret == "first-password" || secret == "boss-password";
+            assert!(!line.contains(secret.as_str()) || (by_hand && first), "a password is in: {line}");
+        }
+        assert!(!line.contains("RotationToken"), "a rotation's token is in: {line}");
+    }
+}
+
+/// Single user, two users, a rotation that fails, its repair; every password that there ever was goes into `secrets`.
+fn rotate_in_every_way(stage: &Stage, secrets: &mut BTreeSet<String>) {
+    let password = |label: &str| {
+        let found = stage.secret.call("GetSecretValue", json!({"VersionStage": label})).ok()?;
+        let value: Value = serde_json::from_str(found["SecretString"].as_str()?).ok()?;
+        value["password"].as_str().map(str::to_owned)
+    };
+    stage.deploy(&[]);
+    stage.wait_for_another_password_than("first-password");
+    secrets.extend(password("AWSCURRENT"));
+    for _ in 0..2 {
+        let before = stage.secret.password();
+        stage.deploy(&[
+            ("Strategy", "alternating-users"),
+            ("AdminSecretArn", &stage.admin.arn),
+            ("RotateImmediately", "false"),
+        ]);
+        stage.rotate();
+        stage.wait_for_another_password_than(&before);
+        secrets.extend(password("AWSCURRENT"));
+    }
+    let role = stage.secret.account.physical_id("sluice-rotation", "RotationRole").unwrap();
+    let grants = Grants::of(&stage.secret.account, &role);
+    grants.put(&grants.without("secretsmanager:UpdateSecretVersionStage"));
+    let seen = stage.log().len();
+    stage.rotate();
+    stage.wait_until_it_stopped(seen);
+    grants.put(&grants.document);
+    secrets.extend(password("AWSPENDING"));
+    let output =
+        stage.cloud.command("scripts/repair-rotation").args(["--apply", "--quiet-minutes", "0"]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // And one that nobody can mend: its error says the most.
+    stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'foreign-password'"));
+    stage.rotate_without_a_server();
+    secrets.extend(password("AWSPENDING"));
+    secrets.extend(password("AWSCURRENT"));
+    wait::until("the events arrived", PATIENCE, || {
+        let succeeded = stage.secret.labels().contains(&"AWSPENDING".to_owned());
+        Ok(if succeeded { Seen::Yes(()) } else { Seen::NotYet("no pending version".to_owned()) })
+    })
+    .unwrap();
+}
