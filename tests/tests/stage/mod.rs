@@ -132,6 +132,16 @@ impl Stage {
         self.secret.call("RotateSecret", json!({})).unwrap();
     }
 
+    /// Waits for the end of a rotation, or of a try-out.
+    pub fn wait_until_nothing_is_pending(&self) {
+        wait::until("no version is pending", PATIENCE, || {
+            let labels = self.secret.labels();
+            let pending = labels.contains(&"AWSPENDING".to_owned());
+            Ok(if pending { Seen::NotYet(format!("{labels:?}")) } else { Seen::Yes(()) })
+        })
+        .unwrap();
+    }
+
     /// Rotates while the server is down: there is a new version with a value, and the server knows nothing of it.
     pub fn rotate_without_a_server(&self) {
         self.target.server.stop();
