@@ -1,0 +1,359 @@
+//! The rotation of an API key at a provider in memory: death right before and right after every call, seeded random schedules.
+
+// The counts and seeds of a run are for whoever reads the test's output.
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
+
+use std::collections::HashMap;
+
+use lambda_kit::env::Env;
+
+use super::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, OLD, Reply, Rules, TOKEN};
+use crate::event::Step;
+use crate::keys::mark::Mark;
+use crate::keys::preset::Confluent;
+use crate::versions::{CURRENT, PENDING, PREVIOUS};
+
+const VALUE: &str = r#"{"key":"FIRST","secret":"first+half","basic.auth.user.info":"FIRST:first+half","url":"https://sr","n":[1,2]}"#;
+const ADMIN_VALUE: &str = r#"{"key":"admin-key","secret":"admin-secret"}"#;
+
+/// Variables of the preset, with more before them.
+fn variable(name: &str, more: &[(&str, &str)]) -> Option<String> {
+    let preset = [
+        ("API_KEY_PRESET", "confluent-cloud"),
+        ("API_KEY_OWNER", "sa-1"),
+        ("API_KEY_RESOURCE", "lsrc-1"),
+        ("API_KEY_ENDPOINT", "https://sr.example"),
+        ("ADMIN_SECRET_ARN", ADMIN),
+    ];
+    let found = more.iter().chain(&preset).find(|(have, _)| *have == name);
+    found.map(|(_, value)| (*value).to_owned())
+}
+
+/// A provider with the key that is in the secret first, and with keys of others.
+fn provider(rules: Rules) -> KeyProvider {
+    let provider = KeyProvider::new(rules);
+    provider.add("sa-1", "FIRST", "first+half", "made by hand");
+    provider.add("sa-2", "OTHER", "other", "of another owner");
+    provider
+}
+
+fn key(secret: &MemorySecret, label: &str) -> Option<(String, String)> {
+    let value = secret.document(label)?;
+    Some((value.text("key").ok()?.to_owned(), value.text("secret").ok()?.to_owned()))
+}
+
+fn current_works(secret: &MemorySecret, provider: &KeyProvider) -> Result<(), String> {
+    let (id, half) = key(secret, CURRENT).ok_or("AWSCURRENT has no key")?;
+    if provider.works(&id, &half) { Ok(()) } else { Err(format!("the key {id} of AWSCURRENT does not work")) }
+}
+
+/// What must hold after the rotation with this number, counted from 1.
+fn ended(secret: &MemorySecret, provider: &KeyProvider, number: usize) -> Result<(), String> {
+    current_works(secret, provider)?;
+    let (id, half) = key(secret, CURRENT).ok_or("AWSCURRENT has no key")?;
+    let (before, previous) = key(secret, PREVIOUS).ok_or("AWSPREVIOUS has no key")?;
+    if !provider.works(&before, &previous) {
+        return Err(format!("the key {before} of AWSPREVIOUS was revoked before its time"));
+    }
+    let mut expected = vec!["FIRST".to_owned(), "OTHER".to_owned(), id.clone(), before];
+    expected.sort();
+    expected.dedup();
+    if provider.ids() != expected {
+        return Err(format!(
+            "the provider has {:?}, expected {expected:?} after rotation {number}",
+            provider.ids()
+        ));
+    }
+    let mut map = secret.document(CURRENT).ok_or("no value")?.into_map();
+    let info = map.remove("basic.auth.user.info");
+    if info != Some(format!("{id}:{half}").into()) {
+        return Err(format!("basic.auth.user.info is not that of {id}"));
+    }
+    map.retain(|name, _| name != "key" && name != "secret");
+    if serde_json::Value::from(map) != serde_json::json!({"url": "https://sr", "n": [1, 2]}) {
+        return Err("another key than those of the credential changed".to_owned());
+    }
+    Ok(())
+}
+
+/// Three rotations with faults; gives the number of calls.
+async fn three(rules: Rules, faults: HashMap<usize, Fault>, twice: bool) -> Result<usize, String> {
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
+    let variables = |name: &str| variable(name, &[]);
+    let mut drill = KeyDrill::new(&secret, &provider, Env::from(&variables), faults);
+    drill.twice = twice;
+    for number in 1..=3 {
+        let token = format!("{TOKEN}-{number}");
+        secret.unlabel(TOKEN);
+        secret.begin(&token);
+        drill.rotate(&token, || current_works(&secret, &provider)).await?;
+        ended(&secret, &provider, number)?;
+    }
+    Ok(drill.faulty.calls())
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotations_with_a_fault_at_any_call_end_with_two_keys_and_nothing_left_behind() {
+    for refused_first in [0, 3] {
+        let rules = Rules { refused_first, ..Rules::default() };
+        let calls = three(rules, HashMap::new(), false).await.unwrap();
+        let mut runs = 0;
+        for call in 0..calls {
+            for fault in Fault::ALL {
+                let faults = HashMap::from([(call, fault)]);
+                three(rules, faults, false)
+                    .await
+                    .unwrap_or_else(|problem| panic!("{call} {fault:?}: {problem}"));
+                runs += 1;
+            }
+        }
+        println!(
+            "{refused_first} times refused: {calls} calls in three rotations, {runs} runs with one fault each"
+        );
+        // 12 looks at labels, 15 at values, 2 at AWSPREVIOUS, 3 at the admin's, 3 writes, 3 moves; 9 tries, 4 parts of lists, 3 keys made and 1 revoked.
+        let tries = 3 * usize::try_from(refused_first).unwrap();
+        assert_eq!((calls, runs), (55 + tries, 4 * calls));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotations_with_random_faults_delays_and_abandoned_attempts_never_break_the_key_in_use() {
+    let number =
+        |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (first, runs) = (number("SLUICE_SEED", 1), number("SLUICE_SOAK_RUNS", 300));
+    let mut abandoned = 0;
+    for seed in first..first + runs {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let rules = Rules {
+            limit: random.usize(3..6),
+            refused_first: random.u32(0..4),
+            unlisted_first: random.u32(0..2),
+            part: random.usize(1..4),
+            open: false,
+        };
+        let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
+        let faults = (0..random.usize(1..10)).map(|_| (random.usize(0..120), Fault::ALL[random.usize(0..4)]));
+        let variables = |name: &str| variable(name, &[]);
+        let mut drill = KeyDrill::new(&secret, &provider, Env::from(&variables), faults.collect());
+        drill.twice = random.bool();
+        secret.unlabel(TOKEN);
+        for rotation in 1..=4 {
+            let token = format!("{TOKEN}-{rotation}");
+            secret.begin(&token);
+            let holds = || current_works(&secret, &provider);
+            // Secrets Manager gives up after a few attempts, and somebody takes the label off.
+            let attempts = if rotation < 4 && random.bool() { 1 } else { 50 };
+            let done = drill.attempts(&token, attempts, holds).await;
+            let done = done.unwrap_or_else(|problem| panic!("SLUICE_SEED={seed}: {problem}"));
+            if !done {
+                assert!(attempts == 1, "SLUICE_SEED={seed}: rotation {rotation} never ended");
+                abandoned += 1;
+                secret.unlabel(&token);
+            }
+        }
+        // A key that the list did not show yet may be left once, and the rotation after has taken it away.
+        let mut kept = 0;
+        for settled in ["settled-1", "settled-2", "settled-3"] {
+            secret.begin(settled);
+            drill.rotate(settled, || current_works(&secret, &provider)).await.unwrap();
+            kept = provider.ids().len();
+        }
+        assert_eq!(kept, 4, "SLUICE_SEED={seed}: {:?}", provider.ids());
+        ended(&secret, &provider, 7).unwrap_or_else(|problem| panic!("SLUICE_SEED={seed}: {problem}"));
+    }
+    println!("{runs} schedules from SLUICE_SEED={first}, {abandoned} rotations abandoned");
+    assert!(abandoned > 0 || runs < 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_fails_where_the_current_key_is_revoked() {
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
+    provider.forget("FIRST");
+    let variables = |name: &str| variable(name, &[]);
+    let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+    let problem = drill.rotate(TOKEN, || current_works(&secret, &provider)).await.unwrap_err();
+    assert!(problem.contains("FIRST of AWSCURRENT does not work"), "{problem}");
+}
+
+async fn error_of(
+    provider: &KeyProvider,
+    secret: &MemorySecret,
+    more: &[(&str, &str)],
+) -> (&'static str, String) {
+    let variables = |name: &str| variable(name, more);
+    let drill = KeyDrill::new(secret, provider, Env::from(&variables), HashMap::new());
+    for step in Step::ALL {
+        if let Err(error) = drill.step(TOKEN, step).await.unwrap() {
+            return (error.name(), lambda_kit::call::chain(&error));
+        }
+    }
+    panic!("the rotation ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
+    let wrong_admin = r#"{"username":"admin-key","password":"admin-wrong"}"#;
+    let order = |method, status| move |p: &KeyProvider| p.order(method, Reply::status(status), false);
+    type Spoil = Box<dyn Fn(&KeyProvider)>;
+    let cases: [(&str, &str, Spoil, &str); 8] = [
+        (
+            wrong_admin,
+            "ProviderRefused",
+            Box::new(|_| {}),
+            "HTTP status 401 to list the keys: the admin's credential",
+        ),
+        (ADMIN_VALUE, "ProviderRefused", Box::new(order("POST", 403)), "has no right to"),
+        (ADMIN_VALUE, "ProviderRefused", Box::new(order("POST", 307)), "a redirect is never followed"),
+        (ADMIN_VALUE, "UnexpectedAnswer", Box::new(order("POST", 200)), "under `create`: it is no JSON"),
+        (
+            ADMIN_VALUE,
+            "UnexpectedAnswer",
+            Box::new(|p| {
+                let body = r#"{"id":"a","spec":{"key":"s3cret"}}"#.to_owned();
+                p.order("POST", Reply { status: 202, body, ..Reply::default() }, false);
+            }),
+            "nothing at `/spec/secret`",
+        ),
+        (
+            ADMIN_VALUE,
+            "UnexpectedAnswer",
+            Box::new(|p| {
+                let body = r#"{"id":"a\r\nX: y","spec":{"secret":"s3cret"}}"#.to_owned();
+                p.order("POST", Reply { status: 202, body, ..Reply::default() }, false);
+            }),
+            "`/id` is no text of 1 to 255 visible ASCII characters",
+        ),
+        (
+            ADMIN_VALUE,
+            "ProviderRefused",
+            Box::new(|p| ["A", "B"].iter().for_each(|id| p.add("sa-1", id, "x", "by hand"))),
+            "REVOKE_FIRST",
+        ),
+        (r#"{"login":"x"}"#, "BadSecretValue", Box::new(|_| {}), "AWSCURRENT of the admin's secret"),
+    ];
+    for (admin, name, spoil, part) in cases {
+        let (secret, provider) = (MemorySecret::new(VALUE).with_admin(admin), provider(Rules::default()));
+        spoil(&provider);
+        let before = secret.snapshot();
+        let (found, text) = error_of(&provider, &secret, &[]).await;
+        assert_eq!(found, name, "{text}");
+        assert!(text.contains(part), "{text}");
+        for word in ["TEXT-OF", "s3cret", "admin-secret", "admin-wrong", "first+half"] {
+            assert!(!text.contains(word), "{text}");
+        }
+        assert_eq!(secret.snapshot(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_busy_is_asked_again_when_it_says_and_a_key_is_never_made_twice() {
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
+    let busy = Reply { status: 429, headers: vec![("retry-after", "7".into())], body: String::new() };
+    provider.order("GET", busy.clone(), false);
+    provider.order("POST", busy, false);
+    // Made, and the answer is one of a proxy on the way.
+    provider.order("POST", Reply::status(502), true);
+    let variables = |name: &str| variable(name, &[]);
+    let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+    let begun = tokio::time::Instant::now();
+    drill.rotate(TOKEN, || current_works(&secret, &provider)).await.unwrap();
+    assert!(begun.elapsed().as_secs() >= 14, "{:?}", begun.elapsed());
+    ended(&secret, &provider, 1).unwrap();
+    let seen = provider.seen();
+    let of = |method: &str| seen.iter().filter(|line| line.starts_with(method)).count();
+    assert_eq!((of("POST"), of("DELETE")), (3, 1), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_never_works_is_reported_and_awscurrent_stays() {
+    let rules = Rules { refused_first: u32::MAX, ..Rules::default() };
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
+    let preset = Confluent {
+        api: "https://api.example",
+        owner: "sa-1",
+        resource: "lsrc-1",
+        environment: None,
+        endpoint: "https://sr.example",
+    };
+    let mut adapter: serde_json::Value = serde_json::from_str(&preset.adapter().unwrap()).unwrap();
+    adapter["verify"]["patience_seconds"] = 5.into();
+    let text = adapter.to_string();
+    let more =
+        [("API_KEY_PRESET", ""), ("API_KEY_ADAPTER", text.as_str()), ("API_KEY_FIELDS", "key, secret")];
+    let (name, text) = error_of(&provider, &secret, &more).await;
+    assert_eq!(name, "NewKeyNotAccepted", "{text}");
+    assert!(text.contains("HTTP status 401 to the new key `KEY00001` for 5 s"), "{text}");
+    current_works(&secret, &provider).unwrap();
+    assert!(key(&secret, PENDING).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_lets_everybody_in_is_found_out_before_a_key_is_made() {
+    let rules = Rules { open: true, ..Rules::default() };
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
+    let (name, text) = error_of(&provider, &secret, &[]).await;
+    assert_eq!(name, "VerifyProvesNothing", "{text}");
+    assert_eq!(provider.ids(), ["FIRST", "OTHER"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn products_without_an_api_for_keys_are_refused_with_the_remedy() {
+    for (preset, product) in
+        [("schema-registry", "Schema Registry"), ("connect", "Connect"), ("ksqldb", "ksqlDB")]
+    {
+        let (secret, provider) = (MemorySecret::new(VALUE), provider(Rules::default()));
+        let (name, text) = error_of(&provider, &secret, &[("API_KEY_PRESET", preset)]).await;
+        assert_eq!(name, "NoKeyApi");
+        assert!(text.contains(product) && text.contains("API_KEY_ADAPTER"), "{text}");
+        assert_eq!(provider.seen(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_key_is_revoked_only_where_configured_and_only_when_nobody_needs_it() {
+    for (more, kept) in [(&[][..], true), (&[("REVOKE_FIRST", "true")][..], false)] {
+        let (secret, provider) =
+            (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
+        // Like ours, but of another secret; and one that somebody made by hand.
+        let other = Mark::of("arn:another").with("t");
+        provider.add("sa-3", "MARKED", "x", &other);
+        let variables = |name: &str| variable(name, more);
+        let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+        drill.rotate(TOKEN, || current_works(&secret, &provider)).await.unwrap();
+        assert!(provider.works("FIRST", "first+half"), "a whole period of overlap");
+        secret.begin("second");
+        drill.rotate("second", || current_works(&secret, &provider)).await.unwrap();
+        assert_eq!(provider.works("FIRST", "first+half"), kept);
+        assert!(provider.has("OTHER", "other") && provider.has("MARKED", "x"));
+        assert_eq!(secret.labels(OLD), Vec::<&str>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_another_secrets_rotation_and_of_people_are_left_alone() {
+    let rules = Rules { limit: 9, ..Rules::default() };
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
+    let other = Mark::of("arn:another").with("t");
+    provider.add("sa-1", "MARKED", "x", &other);
+    provider.add("sa-1", "HAND", "y", "sluice-rotation is not my mark");
+    let variables = |name: &str| variable(name, &[("REVOKE_FIRST", "true")]);
+    let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+    for token in [TOKEN, "second", "third", "fourth"] {
+        secret.begin(token);
+        drill.rotate(token, || current_works(&secret, &provider)).await.unwrap();
+    }
+    assert_eq!(provider.ids(), ["HAND", "KEY00003", "KEY00004", "MARKED", "OTHER"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_two_keys_is_enough_once_the_first_key_may_be_revoked() {
+    let rules = Rules { limit: 2, ..Rules::default() };
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
+    let variables = |name: &str| variable(name, &[("REVOKE_FIRST", "true")]);
+    let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+    for token in [TOKEN, "second", "third", "fourth"] {
+        secret.begin(token);
+        drill.rotate(token, || current_works(&secret, &provider)).await.unwrap();
+        assert_eq!(provider.ids().len(), 3, "two, and one of another owner");
+    }
+}
