@@ -147,19 +147,20 @@ async fn rotations_with_random_faults_delays_and_abandoned_attempts_never_break_
             let done = done.unwrap_or_else(|problem| panic!("SLUICE_SEED={seed}: {problem}"));
             if !done {
                 assert!(attempts == 1, "SLUICE_SEED={seed}: rotation {rotation} never ended");
-                abandoned += 1;
-                secret.unlabel(&token);
+                // It may have ended all the same, if the last answer was lost.
+                if secret.labels(&token) == [PENDING] {
+                    abandoned += 1;
+                    secret.unlabel(&token);
+                }
             }
         }
-        // A key that the list did not show yet may be left once, and the rotation after has taken it away.
-        let mut kept = 0;
-        for settled in ["settled-1", "settled-2", "settled-3"] {
-            secret.begin(settled);
-            drill.rotate(settled, || current_works(&secret, &provider)).await.unwrap();
-            kept = provider.ids().len();
+        // A key whose answer was lost, and that the list did not show yet, is left until the next rotations.
+        let calm = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+        for token in ["calm-1", "calm-2"] {
+            secret.begin(token);
+            calm.rotate(token, || current_works(&secret, &provider)).await.unwrap();
         }
-        assert_eq!(kept, 4, "SLUICE_SEED={seed}: {:?}", provider.ids());
-        ended(&secret, &provider, 7).unwrap_or_else(|problem| panic!("SLUICE_SEED={seed}: {problem}"));
+        ended(&secret, &provider, 6).unwrap_or_else(|problem| panic!("SLUICE_SEED={seed}: {problem}"));
     }
     println!("{runs} schedules from SLUICE_SEED={first}, {abandoned} rotations abandoned");
     assert!(abandoned > 0 || runs < 100);
