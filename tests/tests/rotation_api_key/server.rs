@@ -36,7 +36,8 @@ pub(crate) enum Break {
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::BeforeTls, Self::BeforeEffect, Self::BeforeAnswer, Self::InTheAnswer];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::BeforeTls, Self::BeforeEffect, Self::BeforeAnswer, Self::InTheAnswer];
 }
 
 type Plan = Arc<Mutex<VecDeque<Option<Break>>>>;

@@ -5,6 +5,7 @@
 //! alone. Where requests go and what they look like stands in the function's configuration and never in a secret ([`adapter`]).
 
 pub mod adapter;
+pub mod base;
 pub mod config;
 mod embed;
 mod error;
@@ -13,6 +14,7 @@ pub mod mark;
 pub mod preset;
 pub mod provider;
 pub mod request;
+pub mod shape;
 pub mod template;
 
 use std::time::Duration;

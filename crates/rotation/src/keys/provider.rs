@@ -6,10 +6,12 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::adapter::{Adapter, Auth, Base, Method, NextForm, Pointer, Shape};
+use super::adapter::{Adapter, NextForm, Pointer};
+use super::base::Base;
 use super::error::{KeyError, Operation};
 use super::http::{Answer, Http, HttpError};
 use super::request::Request;
+use super::shape::{Auth, Method, Shape};
 use super::template::{Placeholder, Values};
 
 /// Parts of a list that are asked for, at most.

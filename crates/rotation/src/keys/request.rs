@@ -6,7 +6,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::adapter::{Auth, Base, Body, Method, Shape};
+use super::base::Base;
+use super::shape::{Auth, Body, Method, Shape};
 use super::template::{ExpandError, Place, Values};
 
 /// Everything but the unreserved characters of RFC 3986, of which names such as `spec.owner` have some.
