@@ -31,10 +31,10 @@ pub enum AdapterError {
 }
 
 pub(super) fn invalid(place: &str, problem: impl Into<String>) -> AdapterError {
-    // serde_json quotes what it found, and that may be anything.
-    let problem: String = problem.into();
-    let printable = problem.chars().map(|c| if c.is_control() { '?' } else { c });
-    AdapterError::Invalid { place: place.chars().take(80).collect(), problem: printable.take(300).collect() }
+    // Both quote what was found, and that may be anything.
+    let printable =
+        |text: &str, most| text.chars().map(|c| if c.is_control() { '?' } else { c }).take(most).collect();
+    AdapterError::Invalid { place: printable(place, 80), problem: printable(&problem.into(), 300) }
 }
 
 /// Where in an answer something stands.
