@@ -199,7 +199,7 @@ impl SecretDocument {
             "host" => &["hostname", "endpoint", "server"],
             _ => &[],
         };
-        self.0.keys().find(|key| plain(key) == wanted || also.contains(&plain(key).as_str())).cloned()
+        self.0.keys().find(|key| plain(key) == plain(wanted) || also.contains(&plain(key).as_str())).cloned()
     }
 }
 

@@ -4,14 +4,23 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use lambda_kit::call::CallError;
 use lambda_kit::env::Env;
+use secrecy::SecretString;
+use tokio::time::Instant;
 
-use super::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, OLD, Reply, Rules, TOKEN};
-use crate::event::Step;
+use super::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, OLD, Reply, Rules, SECRET, TOKEN};
+use crate::event::{RotationEvent, Step};
 use crate::keys::mark::Mark;
 use crate::keys::preset::Confluent;
-use crate::versions::{CURRENT, PENDING, PREVIOUS};
+use crate::keys::{Pace, config};
+use crate::machine::Machine;
+use crate::password::PasswordPolicy;
+use crate::retry::Retry;
+use crate::versions::{CURRENT, Description, Moved, PENDING, PREVIOUS, Versions, Written};
 
 const VALUE: &str = r#"{"key":"FIRST","secret":"first+half","basic.auth.user.info":"FIRST:first+half","url":"https://sr","n":[1,2]}"#;
 const ADMIN_VALUE: &str = r#"{"key":"admin-key","secret":"admin-secret"}"#;
@@ -357,4 +366,61 @@ async fn a_limit_of_two_keys_is_enough_once_the_first_key_may_be_revoked() {
         drill.rotate(token, || current_works(&secret, &provider)).await.unwrap();
         assert_eq!(provider.ids().len(), 3, "two, and one of another owner");
     }
+}
+
+/// A secret whose pending value is not seen by the first that asks for it, who asked a moment too early.
+struct TooEarly<'a>(&'a MemorySecret, AtomicBool);
+
+impl Versions for TooEarly<'_> {
+    async fn describe(&self, secret: &str) -> Result<Description, CallError> {
+        self.0.describe(secret).await
+    }
+
+    async fn value(
+        &self,
+        secret: &str,
+        version: Option<&str>,
+        label: &str,
+    ) -> Result<Option<SecretString>, CallError> {
+        if label == PENDING && !self.1.swap(true, Ordering::Relaxed) {
+            return Ok(None);
+        }
+        self.0.value(secret, version, label).await
+    }
+
+    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+        self.0.put_pending(event, value).await
+    }
+
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+        self.0.promote(secret, from, to).await
+    }
+
+    async fn random_password(&self, policy: &PasswordPolicy) -> Result<SecretString, CallError> {
+        self.0.random_password(policy).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_run_beside_the_first_does_not_revoke_the_key_that_the_first_has_put_into_awspending() {
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
+    let variables = |name: &str| variable(name, &[]);
+    let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+    drill.step(TOKEN, Step::Create).await.unwrap().unwrap();
+    let (before, (id, half)) = (secret.snapshot(), key(&secret, PENDING).unwrap());
+
+    let second = TooEarly(&secret, AtomicBool::new(false));
+    let target = config::with(Env::from(&variables), &drill.faulty, Pace::default()).unwrap();
+    let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
+    let event = RotationEvent {
+        step: Step::Create,
+        secret_id: SECRET.into(),
+        client_request_token: TOKEN.into(),
+        rotation_token: None,
+    };
+    Machine { versions: &second, target: &target, retry: &retry }.run(&event).await.unwrap();
+    assert_eq!(secret.snapshot(), before);
+    assert!(provider.works(&id, &half));
+    drill.rotate(TOKEN, || current_works(&secret, &provider)).await.unwrap();
+    ended(&secret, &provider, 1).unwrap();
 }

@@ -121,3 +121,95 @@ fn fields(env: Env<'_>, default: (&'static str, &'static str)) -> Result<Fields,
     // Read once in the life of a process.
     Ok(Fields { id: id.leak(), secret: secret.leak() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADAPTER: &str = r#"{"base":"https://h","create":{"request":{"path":"/k","auth":"bearer","body":"{{mark}}"},"id":"/i","secret":"/s"},
+        "list":{"request":{"path":"/k"},"items":"","id":"/i","mark":"/m"},"revoke":{"request":{"path":"/k/{{id}}"}},
+        "verify":{"request":{"path":"/t","auth":"bearer"}}}"#;
+    const PRESET: [(&str, &str); 5] = [
+        ("API_KEY_PRESET", "confluent-cloud"),
+        ("API_KEY_OWNER", "sa-1"),
+        ("API_KEY_RESOURCE", "lksqlc-1"),
+        ("API_KEY_ENDPOINT", "https://pksqlc-1.example:443"),
+        ("ADMIN_SECRET_ARN", "arn:admin"),
+    ];
+
+    fn configured(variables: &[(&str, &str)]) -> Result<ApiKeys<Https>, String> {
+        let source = |name: &str| {
+            variables.iter().find(|(have, _)| *have == name).map(|(_, value)| (*value).to_owned())
+        };
+        from_env(Env::from(&source)).map_err(|error| lambda_kit::call::chain(&error))
+    }
+
+    #[test]
+    fn the_preset_and_an_adapter_are_taken_with_the_names_that_their_secrets_usually_have() {
+        let preset = configured(&PRESET).unwrap();
+        assert_eq!(
+            (preset.settings.fields, preset.settings.revoke_first),
+            (Fields { id: "key", secret: "secret" }, false)
+        );
+        let more =
+            [("API_KEY_ADAPTER", ADAPTER), ("ADMIN_SECRET_ARN", "arn:admin"), ("REVOKE_FIRST", "true")];
+        let adapter = configured(&more).unwrap();
+        assert_eq!(adapter.settings.fields, Fields { id: "api_key", secret: "api_secret" });
+        assert!(adapter.settings.revoke_first);
+        let named = [("API_KEY_FIELDS", "sr.key, sr.secret"), more[0], more[1]];
+        assert_eq!(configured(&named).unwrap().settings.fields, Fields { id: "sr.key", secret: "sr.secret" });
+    }
+
+    #[test]
+    fn every_kind_of_cluster_has_a_try_that_needs_a_key() {
+        for (resource, part) in [
+            ("lsrc-1", "/subjects"),
+            ("lksqlc-1", "LIST STREAMS;"),
+            ("lkc-1", "/kafka/v3/clusters/{{resource}}/topics"),
+        ] {
+            let preset = Confluent {
+                api: CONFLUENT_API,
+                owner: "sa-1",
+                resource,
+                environment: Some("env-1"),
+                endpoint: "https://e",
+            };
+            let text = preset.adapter().unwrap();
+            assert!(text.contains(part) && text.contains(r#""environment":"env-1""#), "{text}");
+            assert!(Adapter::parse(&text).unwrap().needs_admin());
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_missing_or_makes_no_sense_is_named() {
+        let with = |name: &'static str, value: &'static str| {
+            let others = PRESET.into_iter().filter(move |(have, _)| *have != name);
+            others.chain([(name, value)]).collect::<Vec<_>>()
+        };
+        for (variables, part) in [
+            (vec![], "exactly one of API_KEY_ADAPTER"),
+            (with("API_KEY_ADAPTER", ADAPTER), "exactly one of API_KEY_ADAPTER"),
+            (
+                with("API_KEY_PRESET", "confluent"),
+                "API_KEY_PRESET is \"confluent\", expected confluent-cloud",
+            ),
+            (with("API_KEY_OWNER", ""), "API_KEY_OWNER is not set"),
+            (with("API_KEY_ENDPOINT", ""), "API_KEY_ENDPOINT is not set"),
+            (with("API_KEY_ENDPOINT", "http://e"), "`verify.base`: expected https://host"),
+            (with("API_KEY_RESOURCE", "env-1"), "(lsrc-…), ksqlDB (lksqlc-…)"),
+            (with("ADMIN_SECRET_ARN", ""), "ADMIN_SECRET_ARN is not set"),
+            (with("API_KEY_FIELDS", "key"), "API_KEY_FIELDS is \"key\", expected two names"),
+            (with("API_KEY_FIELDS", "a,a"), "expected two names"),
+            (with("REVOKE_FIRST", "yes"), "REVOKE_FIRST is \"yes\", expected true or false"),
+            (with("TLS_SERVER_NAME", "h"), "TLS_SERVER_NAME"),
+            (with("CA_CERTIFICATES", "x"), "CA_CERTIFICATES"),
+            (
+                vec![("API_KEY_ADAPTER", "{}")],
+                "API_KEY_ADAPTER is no description of a provider's API: `.`: missing field",
+            ),
+        ] {
+            let error = configured(&variables).err().unwrap();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -141,8 +141,11 @@ pub enum KeyError {
 
 fn remedy(operation: Operation, status: u16) -> &'static str {
     match (operation, status) {
-        (Operation::Verify, _) => {
+        (Operation::Verify, 403) => {
             "the key is known, but may not do this; give its owner the right to, or configure another harmless read under `verify`"
+        }
+        (Operation::Verify, 400 | 404..=499) => {
+            "check the request under `verify` of the function's configuration"
         }
         (_, 401) => {
             "the admin's credential is wrong or has expired; put a working one into the admin's secret"

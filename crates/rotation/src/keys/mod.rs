@@ -159,23 +159,30 @@ impl<H: Http> ApiKeys<H> {
     }
 
     /// Revokes the keys of this secret's rotations but the current one: the previous one, and those whose secret half was lost.
+    /// If another run of this step has put its key into AWSPENDING meanwhile, nothing is revoked, and that value returned.
     async fn sweep<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         provider: &Provider<H>,
         admin: Option<&Key>,
         current: &Key,
-    ) -> Result<(), RotationError> {
+    ) -> Result<Option<SecretDocument>, RotationError> {
         let mark = Mark::of(&at.event.secret_id);
         let listed = at.retry.run("the list of keys", || provider.list(admin)).await?;
         let ours = |key: &&Listed| mark.is_in(&key.text);
         let mut old: Vec<&Listed> = listed.iter().filter(ours).filter(|key| key.id != current.id).collect();
+        let of_this_rotation = mark.with(&at.event.client_request_token);
+        if old.iter().any(|key| key.text.contains(&of_this_rotation))
+            && let Some(pending) = at.pending().await?
+        {
+            return Ok(Some(pending));
+        }
         old.extend(self.first_of(at, &listed, current).await?);
         for key in old {
             at.retry.run("the revocation of a key", || provider.revoke(admin, &key.id)).await?;
             tracing::info!(secret = at.event.secret_id, key = key.id, "an older key was revoked");
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The key of AWSPREVIOUS, if nobody marked it, it is to be revoked, and the current one is ours.
@@ -204,14 +211,15 @@ impl<H: Http> ApiKeys<H> {
         Ok(first)
     }
 
-    /// Makes a key. While no answer says whether there is one, what may be there is taken away first.
+    /// The value with a new key. While no answer says whether there is one, what may be there is taken away first.
     async fn create<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         provider: &Provider<H>,
         admin: Option<&Key>,
-        current: &Key,
-    ) -> Result<Key, RotationError> {
+        current: &SecretDocument,
+    ) -> Result<SecretDocument, RotationError> {
+        let old = self.key(CURRENT, current)?;
         let token = at.event.client_request_token.as_str();
         let mark = Mark::of(&at.event.secret_id).with(token);
         let label = Label { mark: &mark, token, name: secret_name(&at.event.secret_id) };
@@ -219,7 +227,9 @@ impl<H: Http> ApiKeys<H> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            self.sweep(at, provider, admin, current).await?;
+            if let Some(pending) = self.sweep(at, provider, admin, &old).await? {
+                return Ok(pending);
+            }
             // One attempt and no more: Retry would send it again.
             let once = at.retry.run("the making of a key", || async {
                 match provider.create(admin, label).await {
@@ -228,7 +238,7 @@ impl<H: Http> ApiKeys<H> {
                 }
             });
             match once.await? {
-                Ok(key) => return Ok(key),
+                Ok(new) => return Ok(self.with_key(current, &old, &new)),
                 Err(error) if attempts == CREATE_ATTEMPTS => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(secret = at.event.secret_id, error = %error, "a key is made again");
@@ -290,11 +300,9 @@ impl<H: Http> Target for ApiKeys<H> {
         current: &SecretDocument,
     ) -> Result<SecretDocument, RotationError> {
         let provider = self.provider()?;
-        let old = self.key(CURRENT, current)?;
         let admin = self.admin(at, provider).await?;
         self.check_that_a_key_is_needed(at, provider).await?;
-        let new = self.create(at, provider, admin.as_ref(), &old).await?;
-        Ok(self.with_key(current, &old, &new))
+        self.create(at, provider, admin.as_ref(), current).await
     }
 
     /// There is nothing to set: the key is there since it was made, and here it is waited for.
