@@ -4,6 +4,8 @@
 //! again when one fails. After every step, and after every death, some label's credential must log in.
 
 mod inject;
+#[cfg(all(test, feature = "api-key"))]
+mod key_answers;
 #[cfg(feature = "api-key")]
 mod key_drill;
 #[cfg(feature = "api-key")]
