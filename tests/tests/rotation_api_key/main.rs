@@ -200,6 +200,20 @@ fn a_key_of_an_adapters_provider_rotates_with_a_fault_at_any_call_and_nothing_is
 }
 
 #[test]
+fn random_faults_and_broken_connections_together_do_not_stop_a_rotation() {
+    let stage = Stage::confluent();
+    for seed in 1..=25 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let faults = (0..random.usize(1..7)).map(|_| (random.usize(0..60), Fault::ALL[random.usize(0..4)]));
+        let faults = faults.collect();
+        stage.server.break_connection(random.usize(0..20), Break::ALL[random.usize(0..4)]);
+        let rules = Rules { refused_first: random.u32(0..4), part: random.usize(1..4), ..Rules::default() };
+        stage.rotate(rules, faults, 3).unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
+    }
+    println!("25 random schedules of three rotations over TLS");
+}
+
+#[test]
 fn a_connection_that_breaks_anywhere_in_any_request_does_not_stop_a_rotation() {
     let stage = Stage::confluent();
     let requests = stage.rotate(Rules::default(), HashMap::new(), 3).unwrap().requests;
