@@ -171,6 +171,20 @@ impl SecretDocument {
         Self(map)
     }
 
+    /// The same document with another text for every key whose text `change` has another one for.
+    #[cfg(feature = "api-key")]
+    pub(crate) fn map_texts(&self, change: impl Fn(&str, &str) -> Option<String>) -> Self {
+        let mut map = self.0.clone();
+        for (key, value) in &mut map {
+            if let Value::String(text) = value
+                && let Some(changed) = change(key, text)
+            {
+                *text = changed;
+            }
+        }
+        Self(map)
+    }
+
     /// A key that is there and differs from `wanted` only in case, `_` or `-`.
     fn near(&self, wanted: &str) -> Option<String> {
         let plain = |text: &str| {
@@ -185,7 +199,7 @@ impl SecretDocument {
             "host" => &["hostname", "endpoint", "server"],
             _ => &[],
         };
-        self.0.keys().find(|key| plain(key) == wanted || also.contains(&plain(key).as_str())).cloned()
+        self.0.keys().find(|key| plain(key) == plain(wanted) || also.contains(&plain(key).as_str())).cloned()
     }
 }
 

@@ -105,6 +105,10 @@ pub enum RotationError {
     /// The engine could not be reached or refused something else than the password.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The provider of API keys did not do what was asked.
+    #[cfg(feature = "api-key")]
+    #[error(transparent)]
+    Key(#[from] crate::keys::KeyError),
     /// A call of AWS failed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -128,6 +132,8 @@ impl RotationError {
             Self::OtherAdmin => "OtherAdmin",
             Self::Password(_) => "NoAcceptablePassword",
             Self::Engine(error) => error.name(),
+            #[cfg(feature = "api-key")]
+            Self::Key(error) => error.name(),
             Self::Call(_) => "AwsCallFailed",
             Self::OutOfTime(_) => "OutOfTime",
         }

@@ -18,6 +18,8 @@ pub mod error;
 pub mod event;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
+#[cfg(feature = "api-key")]
+pub mod keys;
 pub mod machine;
 pub mod password;
 pub mod passwords;

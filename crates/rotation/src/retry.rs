@@ -1,5 +1,6 @@
 //! Trying again, with pauses of random length, inside the time that is left.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,23 @@ use crate::error::RotationError;
 const ATTEMPTS: u32 = 6;
 /// The first pause is a random part of this; each later one of twice as much, the fifth and last of 3.2 seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A failure that may be gone in a moment.
+pub trait Transient: fmt::Display + Into<RotationError> {
+    /// Whether the same attempt may succeed in a moment.
+    fn may_pass(&self) -> bool;
+
+    /// How long the other side asks to be left alone.
+    fn wait(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl Transient for EngineError {
+    fn may_pass(&self) -> bool {
+        Self::may_pass(self)
+    }
+}
 
 /// Until when, and with which random pauses.
 pub struct Retry {
@@ -30,9 +48,10 @@ impl Retry {
     ///
     /// # Errors
     /// The last failure, or that the time ran out during `what`.
-    pub async fn run<T, F>(&self, what: &'static str, attempt: impl Fn() -> F) -> Result<T, RotationError>
+    pub async fn run<T, E, F>(&self, what: &'static str, attempt: impl Fn() -> F) -> Result<T, RotationError>
     where
-        F: Future<Output = Result<T, EngineError>>,
+        E: Transient,
+        F: Future<Output = Result<T, E>>,
     {
         let mut longest = FIRST_PAUSE;
         let mut attempts = 0;
@@ -45,14 +64,23 @@ impl Retry {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let pause = longest.mul_f64(self.random.lock().unwrap_or_else(PoisonError::into_inner).f64());
-            if attempts == ATTEMPTS || !error.may_pass() || Instant::now() + pause >= self.deadline {
+            if attempts == ATTEMPTS || !error.may_pass() || !self.pause(error.wait(), longest).await {
                 return Err(error.into());
             }
             tracing::warn!(what, error = %error, "tried again");
-            tokio::time::sleep(pause).await;
             longest *= 2;
         }
+    }
+
+    /// Waits for `least` and a random part of `longest`; `false`, at once, if the time would be up by then.
+    pub async fn pause(&self, least: Duration, longest: Duration) -> bool {
+        let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
+        let end = Instant::now() + least + longest.mul_f64(random);
+        if end >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep_until(end).await;
+        true
     }
 }
 
@@ -96,7 +124,8 @@ mod tests {
             assert!((least..=most).contains(&tries.get()), "{} attempts in {seconds} s", tries.get());
             assert!(begun.elapsed() <= Duration::from_secs(seconds));
         }
-        let error = retry(20).run("log in", async || std::future::pending::<Result<(), _>>().await).await;
+        let error =
+            retry(20).run("log in", async || std::future::pending::<Result<(), EngineError>>().await).await;
         assert_eq!(error.unwrap_err().name(), "OutOfTime");
     }
 }

@@ -11,6 +11,10 @@ use tokio::sync::Notify;
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, EngineError, Login};
 use crate::event::RotationEvent;
+#[cfg(feature = "api-key")]
+use crate::keys::http::{Answer, Http, HttpError};
+#[cfg(feature = "api-key")]
+use crate::keys::request::Request;
 use crate::password::PasswordPolicy;
 use crate::versions::{Description, Moved, Versions, Written};
 
@@ -36,7 +40,7 @@ impl Fault {
 pub struct Faulty<V, E> {
     /// The secret, without faults.
     pub versions: V,
-    /// The engine, without faults.
+    /// The engine, or another server, without faults.
     pub engine: E,
     plan: Mutex<Plan>,
     death: Notify,
@@ -168,6 +172,19 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
     ) -> Result<(), EngineError> {
         let answer = self.call(self.engine.set_other_user(admin, like, user, new)).await;
         answer.unwrap_or_else(|| Err(not_set(admin, user)))
+    }
+}
+
+#[cfg(feature = "api-key")]
+impl<V: Send + Sync, H: Http> Http for &Faulty<V, &H> {
+    async fn send(
+        &self,
+        request: &Request,
+        headers: &[(&'static str, SecretString)],
+        body_wanted: bool,
+    ) -> Result<Answer, HttpError> {
+        let answer = self.call(self.engine.send(request, headers, body_wanted)).await;
+        answer.unwrap_or_else(|| Err(HttpError::Broken("the connection broke".to_owned())))
     }
 }
 

@@ -51,6 +51,11 @@ impl MemorySecret {
         versions.entry(version.to_owned()).or_insert_with(previous).value = Some(value.to_owned());
     }
 
+    /// Begins a rotation: this version is pending, and has no value yet.
+    pub fn begin(&self, version: &str) {
+        self.versions().insert(version.to_owned(), Version { value: None, labels: vec![PENDING] });
+    }
+
     /// Takes all labels off a version.
     pub fn unlabel(&self, version: &str) {
         if let Some(version) = self.versions().get_mut(version) {
@@ -127,6 +132,9 @@ impl Versions for MemorySecret {
         let mut versions = self.versions();
         if !versions.get(from).is_some_and(|version| version.labels.contains(&CURRENT)) {
             return Ok(Moved::CurrentIsAnother);
+        }
+        for version in versions.values_mut() {
+            version.labels.retain(|label| *label != PREVIOUS);
         }
         for (id, label) in [(from, PREVIOUS), (to, CURRENT)] {
             if let Some(version) = versions.get_mut(id) {

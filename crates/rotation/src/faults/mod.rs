@@ -4,6 +4,14 @@
 //! again when one fails. After every step, and after every death, some label's credential must log in.
 
 mod inject;
+#[cfg(all(test, feature = "api-key"))]
+mod key_answers;
+#[cfg(feature = "api-key")]
+mod key_drill;
+#[cfg(feature = "api-key")]
+mod key_provider;
+#[cfg(all(test, feature = "api-key"))]
+mod key_tests;
 mod load;
 mod memory;
 #[cfg(test)]
@@ -22,6 +30,10 @@ use crate::passwords::{Admin, Passwords, Strategy};
 use crate::retry::Retry;
 use crate::versions::{CURRENT, PENDING, PREVIOUS};
 pub use inject::{Fault, Faulty};
+#[cfg(feature = "api-key")]
+pub use key_drill::KeyDrill;
+#[cfg(feature = "api-key")]
+pub use key_provider::{KeyProvider, Reply, Rules};
 pub use load::{Seen, rotate_under_load};
 pub use memory::{MemorySecret, MemoryServer};
 
