@@ -8,6 +8,7 @@
 //!
 //! Sources: "Lambda rotation functions" and "Rotation by Lambda function" of the Secrets Manager user guide.
 
+pub mod action;
 mod address;
 pub mod audit;
 pub mod config;
@@ -19,8 +20,11 @@ pub mod event;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 pub mod machine;
+#[cfg(feature = "msk")]
+pub mod msk;
 pub mod password;
 pub mod passwords;
+mod retire;
 pub mod retry;
 pub mod run;
 pub mod target;

@@ -7,7 +7,9 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::audit::Record;
+use crate::action::{ActionEvent, Occasion};
+use crate::audit::{ActionRecord, Record};
+use crate::error::RotationError;
 use crate::event::RotationEvent;
 use crate::machine::Machine;
 use crate::retry::Retry;
@@ -45,22 +47,50 @@ where
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let (versions, target) =
             started.as_ref().map_err(|reason| failed("BadConfiguration", reason.clone()))?;
-        // The error of the parser may quote the event, which holds a token.
-        let rotation: RotationEvent = serde_json::from_value(event.payload).map_err(|_| {
-            let expected = "this function is invoked by Secrets Manager with Step, SecretId and ClientRequestToken; the event is not of that form";
-            failed("NotARotationEvent", expected.to_owned())
-        })?;
         let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN);
-        let begun = Instant::now();
-        let retry = Retry::until(begun + left, fastrand::Rng::new());
-        let result = Machine { versions, target, retry: &retry }.run(&rotation).await;
-        let record = Record { event: &rotation, target: target.name(), result: &result, took: begun.elapsed() };
-        record.log();
-        record.metrics(SystemTime::now()).emit();
-        result.map(|_| ()).map_err(|error| failed(error.name(), lambda_kit::call::chain(&error)))
+        // On the heap: with an engine's client in it, the whole is nested more deeply than the compiler likes to lay out.
+        let answered = Box::pin(serve(versions, target, event.payload, Instant::now() + left)).await;
+        answered.map_err(|(name, message)| failed(name, message))
     }))
     .await
+}
+
+/// Answers one event; an error is its public name and a sentence.
+async fn serve<V: Versions, T: Target>(
+    versions: &V,
+    target: &T,
+    event: Value,
+    deadline: Instant,
+) -> Result<(), (&'static str, String)> {
+    let (begun, now) = (Instant::now(), SystemTime::now());
+    let retry = Retry::until(deadline, fastrand::Rng::new());
+    // What a target waits for may take longer than the function lives. Then the function says so itself, while it can.
+    if event.get("Action").is_some() {
+        let event: ActionEvent = serde_json::from_value(event)
+            .map_err(|error| ("NotAnAction", format!("an action is asked for, and {error}")))?;
+        let occasion = Occasion { versions, retry: &retry, event: &event, now };
+        let acting = tokio::time::timeout_at(deadline, target.act(&occasion)).await;
+        let result = acting.unwrap_or_else(|_| Err(RotationError::OutOfTime(event.action.name())));
+        let record =
+            ActionRecord { event: &event, target: target.name(), result: &result, took: begun.elapsed() };
+        record.log();
+        record.metrics(SystemTime::now()).emit();
+        return result.map(|_| ()).map_err(|error| (error.name(), lambda_kit::call::chain(&error)));
+    }
+    // The error of the parser may quote the event, which holds a token.
+    let event: RotationEvent = serde_json::from_value(event).map_err(|_| {
+        let expected = "this function is invoked by Secrets Manager with Step, SecretId and ClientRequestToken, or with Action and SecretId; the event is of \
+                        neither form";
+        ("NotARotationEvent", expected.to_owned())
+    })?;
+    let machine = Machine { versions, target, retry: &retry };
+    let running = tokio::time::timeout_at(deadline, machine.run(&event)).await;
+    let result = running.unwrap_or_else(|_| Err(RotationError::OutOfTime(event.step.name())));
+    let record = Record { event: &event, target: target.name(), result: &result, took: begun.elapsed() };
+    record.log();
+    record.metrics(SystemTime::now()).emit();
+    result.map(|_| ()).map_err(|error| (error.name(), lambda_kit::call::chain(&error)))
 }
 
 fn failed(name: &str, message: String) -> Diagnostic {

@@ -27,6 +27,8 @@ pub struct MemorySecret {
     admin: Option<String>,
     /// Random passwords that were made; each is another one.
     made: Mutex<u32>,
+    /// What DescribeSecret says beside the versions.
+    details: Description,
 }
 
 impl MemorySecret {
@@ -36,7 +38,17 @@ impl MemorySecret {
             (OLD.to_owned(), Version { value: Some(current.to_owned()), labels: vec![CURRENT] }),
             (TOKEN.to_owned(), Version { value: None, labels: vec![PENDING] }),
         ]);
-        Self { versions: Mutex::new(versions), admin: None, made: Mutex::new(0) }
+        Self {
+            versions: Mutex::new(versions),
+            admin: None,
+            made: Mutex::new(0),
+            details: Description::default(),
+        }
+    }
+
+    /// The same with what DescribeSecret says beside the versions.
+    pub fn described(self, details: Description) -> Self {
+        Self { details, ..self }
     }
 
     /// The same beside the secret [`ADMIN`] with this value.
@@ -49,6 +61,11 @@ impl MemorySecret {
         let mut versions = self.versions();
         let previous = || Version { value: None, labels: vec![PREVIOUS] };
         versions.entry(version.to_owned()).or_insert_with(previous).value = Some(value.to_owned());
+    }
+
+    /// Begins a rotation: this version carries AWSPENDING and has no value.
+    pub fn begin(&self, version: &str) {
+        self.versions().insert(version.to_owned(), Version { value: None, labels: vec![PENDING] });
     }
 
     /// Takes all labels off a version.
@@ -93,7 +110,7 @@ impl Versions for MemorySecret {
         let versions = self.versions();
         let labels = |version: &Version| version.labels.iter().map(|&label| label.to_owned()).collect();
         let stages = versions.iter().map(|(id, version)| (id.clone(), labels(version))).collect();
-        Ok(Description { rotation_enabled: Some(true), stages })
+        Ok(Description { rotation_enabled: Some(true), stages, ..self.details.clone() })
     }
 
     async fn value(
@@ -139,7 +156,7 @@ impl Versions for MemorySecret {
     async fn random_password(&self, _: &PasswordPolicy) -> Result<SecretString, CallError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         *made += 1;
-        Ok(format!("New-Password-{made}").into())
+        Ok(format!("New-Password-{made:04}").into())
     }
 }
 
