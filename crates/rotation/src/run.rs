@@ -96,3 +96,107 @@ async fn serve<V: Versions, T: Target>(
 fn failed(name: &str, message: String) -> Diagnostic {
     Diagnostic { error_type: name.to_owned(), error_message: message }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::faults::{MemorySecret, MemoryServer, SECRET, TOKEN};
+    use crate::passwords::{Passwords, Strategy};
+    use crate::target::Invocation;
+
+    async fn answer<T: Target>(target: &T, event: Value) -> Result<(), (&'static str, String)> {
+        let secret = MemorySecret::new(r#"{"engine":"test","host":"h","username":"u","password":"old"}"#);
+        serve(&secret, target, event, Instant::now() + Duration::from_secs(20)).await
+    }
+
+    #[tokio::test]
+    async fn both_kinds_of_event_reach_the_target_and_others_are_refused_by_name() {
+        let target = Passwords::new(MemoryServer::new("old"), Strategy::SingleUser);
+        let step = json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": TOKEN});
+        assert_eq!(answer(&target, step).await, Ok(()));
+        for (event, name, part) in [
+            (
+                json!({"Action": "RetirePrevious", "SecretId": SECRET}),
+                "NoSuchAction",
+                "a function for test does",
+            ),
+            (json!({"Action": "Drop", "SecretId": SECRET}), "NotAnAction", "`Drop`"),
+            (
+                json!({"Step": "dropSecret", "SecretId": SECRET, "ClientRequestToken": "hunter2"}),
+                "NotARotationEvent",
+                "Step, SecretId",
+            ),
+            (json!("hello"), "NotARotationEvent", "of neither form"),
+        ] {
+            let (found, message) = answer(&target, event).await.unwrap_err();
+            assert!(
+                found == name && message.contains(part) && !message.contains("hunter2"),
+                "{found}: {message}"
+            );
+        }
+    }
+
+    /// A target whose every method takes longer than a function lives.
+    struct Slow;
+
+    impl Target for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+
+        fn whose(&self, _: &crate::document::SecretDocument) -> String {
+            String::new()
+        }
+
+        fn check(&self, _: &crate::document::SecretDocument) -> Result<(), crate::document::DocumentError> {
+            Ok(())
+        }
+
+        async fn next<V: Versions>(
+            &self,
+            _: &Invocation<'_, V>,
+            _: &crate::document::SecretDocument,
+        ) -> Result<crate::document::SecretDocument, RotationError> {
+            std::future::pending().await
+        }
+
+        async fn set<V: Versions>(
+            &self,
+            _: &Invocation<'_, V>,
+            _: &crate::document::SecretDocument,
+        ) -> Result<crate::machine::Done, RotationError> {
+            std::future::pending().await
+        }
+
+        async fn accepts<V: Versions>(
+            &self,
+            _: &Invocation<'_, V>,
+            _: &'static str,
+            _: &crate::document::SecretDocument,
+        ) -> Result<crate::engine::Login, RotationError> {
+            std::future::pending().await
+        }
+
+        async fn act<V: Versions>(&self, _: &Occasion<'_, V>) -> Result<crate::action::Acted, RotationError> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_longer_than_the_function_lives_is_reported_in_time() {
+        for (event, part) in [
+            (
+                json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": TOKEN}),
+                "createSecret",
+            ),
+            (json!({"Action": "VerifyPropagation", "SecretId": SECRET}), "VerifyPropagation"),
+        ] {
+            let begun = Instant::now();
+            let (name, message) = answer(&Slow, event).await.unwrap_err();
+            assert!(name == "OutOfTime" && message.contains(part), "{name}: {message}");
+            assert_eq!(begun.elapsed().as_secs(), 20);
+        }
+    }
+}

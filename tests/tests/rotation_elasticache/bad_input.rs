@@ -179,7 +179,7 @@ fn logins_tell_a_wrong_password_from_every_other_trouble() {
 }
 
 #[test]
-fn a_server_that_lets_everybody_in_or_knows_no_auth_is_no_proof_of_a_password() {
+fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
     let open = Stage::new();
     let service = Service::new(&open.redis, USER, FIRST, Faults::new(HashMap::new()));
     let account = |stage: &Stage| Account {

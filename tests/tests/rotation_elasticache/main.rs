@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 mod bad_input;
+mod interleaved;
 mod retire;
 mod service;
 
