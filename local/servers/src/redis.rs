@@ -114,6 +114,12 @@ impl Redis {
         std::fs::read_to_string(self.folder.join("redis.log")).unwrap_or_default()
     }
 
+    /// The administrator's way in, for programs: path of the socket, user, password.
+    #[must_use]
+    pub fn administrator(&self) -> (PathBuf, &'static str, &str) {
+        (self.sockets.path().join("s"), ADMIN, &self.password)
+    }
+
     /// The administrator's way in.
     #[must_use]
     pub fn socket(&self) -> AdminSocket {

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod interleaved;
+mod local_cloud;
 mod retire;
 mod service;
 
