@@ -54,6 +54,11 @@ impl Metrics {
         self.metric(name, "Milliseconds", (value.as_secs_f64() * 1000.0).into())
     }
 
+    /// A longer time.
+    pub fn seconds(self, name: &'static str, value: Duration) -> Self {
+        self.metric(name, "Seconds", value.as_secs_f64().into())
+    }
+
     fn metric(mut self, name: &'static str, unit: &str, value: Value) -> Self {
         self.metrics.push(json!({"Name": name, "Unit": unit}));
         self.values.insert(name.to_owned(), value);

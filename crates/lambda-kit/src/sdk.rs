@@ -49,6 +49,8 @@ macro_rules! clients {
 }
 
 clients! {
+    "elasticache" elasticache aws_sdk_elasticache "Amazon ElastiCache",
+    "kafka" kafka aws_sdk_kafka "Amazon MSK",
     "kms" kms aws_sdk_kms "AWS KMS",
     "redshift" redshift aws_sdk_redshift "Amazon Redshift",
     "redshift-data" redshift_data aws_sdk_redshiftdata "the Redshift Data API",

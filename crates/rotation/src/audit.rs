@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use lambda_kit::metrics::Metrics;
 
+use crate::action::{Acted, ActionEvent};
 use crate::error::RotationError;
 use crate::event::RotationEvent;
 use crate::machine::Done;
@@ -64,6 +65,58 @@ impl Record<'_> {
             .milliseconds("Duration", self.took)
             .count("Failures", u32::from(self.result.is_err()))
             // Not dimensions: one metric for every secret would cost more than it tells.
+            .property("Secret", &self.event.secret_id)
+            .property("Outcome", self.outcome())
+    }
+}
+
+/// What became of one action.
+pub struct ActionRecord<'a> {
+    /// The event.
+    pub event: &'a ActionEvent,
+    /// The kind of target.
+    pub target: &'static str,
+    /// How it ended.
+    pub result: &'a Result<Acted, RotationError>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl ActionRecord<'_> {
+    /// `done`, `nothing to do`, `later`, or the error's public name.
+    pub fn outcome(&self) -> &'static str {
+        match self.result {
+            Ok(Acted::Now) => "done",
+            Ok(Acted::Nothing) => "nothing to do",
+            Ok(Acted::Later(_)) => "later",
+            Err(error) => error.name(),
+        }
+    }
+
+    /// Writes the audit record into the log.
+    pub fn log(&self) {
+        let (secret, action) = (self.event.secret_id.as_str(), self.event.action.name());
+        let (outcome, engine) = (self.outcome(), self.target);
+        let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        match self.result {
+            Ok(acted) => {
+                let reason = if let Acted::Later(reason) = acted { reason } else { "" };
+                tracing::info!(secret, action, engine, outcome, milliseconds, reason, "action");
+            }
+            Err(error) => {
+                let reason = lambda_kit::call::chain(error);
+                tracing::error!(secret, action, engine, outcome, milliseconds, reason, "action");
+            }
+        }
+    }
+
+    /// The same metrics as of a step, under the action's name.
+    pub fn metrics(&self, at: SystemTime) -> Metrics {
+        Metrics::new(NAMESPACE, at)
+            .dimension("Engine", self.target)
+            .dimension("Step", self.event.action.name())
+            .milliseconds("Duration", self.took)
+            .count("Failures", u32::from(self.result.is_err()))
             .property("Secret", &self.event.secret_id)
             .property("Outcome", self.outcome())
     }

@@ -24,6 +24,14 @@ pub enum DocumentError {
         /// A key that is there and is probably meant.
         near: Option<String>,
     },
+    /// A key that must not be there.
+    #[error("it has the key `{key}`, expected {expected}")]
+    Unexpected {
+        /// The key.
+        key: String,
+        /// What was expected.
+        expected: &'static str,
+    },
     /// A key has a value of the wrong type or form.
     #[error("its key `{key}` is not {expected}")]
     Invalid {
@@ -57,6 +65,11 @@ impl SecretDocument {
             Ok(Value::Object(map)) => Ok(Self(map)),
             _ => Err(DocumentError::NotAnObject),
         }
+    }
+
+    /// The names of its keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// All of it, in clear.

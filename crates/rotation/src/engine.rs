@@ -195,6 +195,28 @@ pub trait Engine: Send + Sync {
         None
     }
 
+    /// Whether [`Engine::set_password`] leaves the password of `by` in force beside the new one, until the next change or
+    /// [`Engine::retire_others`].
+    fn overlaps(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Engine::retire_others`] has to come before a new password is made, because [`Engine::set_password`] drops the older of two, and
+    /// a rotation that was given up has left its password as the newer one. Later than that it is not done: it could drop the new one.
+    fn retires_first(&self) -> bool {
+        false
+    }
+
+    /// Makes this account's password the only one of its user. Called only where [`Engine::overlaps`], and after the account has logged in.
+    ///
+    /// # Errors
+    /// The others may or may not be gone if an answer was lost.
+    fn retire_others(&self, keep: &Account) -> impl Future<Output = Result<(), EngineError>> + Send {
+        let (server, user) = (keep.server.clone(), keep.user.clone());
+        let problem = format!("users of {} have one password", self.name());
+        async move { Err(EngineError::NotSet { server, user, problem }) }
+    }
+
     /// Makes sure that `user` exists, may do what `like` may, and has this password, in a session of an admin. Nothing is taken
     /// from `like`. It may be called again after it died anywhere. Called only where [`Engine::longest_user`] is not `None`.
     ///

@@ -109,11 +109,23 @@ pub enum RotationError {
     #[cfg(feature = "api-key")]
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
+    /// The brokers of Amazon MSK do not or will not read the secret.
+    #[cfg(feature = "msk")]
+    #[error(transparent)]
+    Msk(#[from] crate::msk::MskError),
     /// A call of AWS failed.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The target knows nothing of the action.
+    #[error("`{action}` was asked for, which is nothing that a function for {target} does")]
+    NoSuchAction {
+        /// The action.
+        action: &'static str,
+        /// Name of the target.
+        target: &'static str,
+    },
     /// The time ran out before the step was done. Running it again goes on where it stopped.
-    #[error("the time of the function ran out during {0}; Secrets Manager calls it again")]
+    #[error("the time of the function ran out during {0}; the next call goes on where it stopped")]
     OutOfTime(&'static str),
 }
 
@@ -134,7 +146,10 @@ impl RotationError {
             Self::Engine(error) => error.name(),
             #[cfg(feature = "api-key")]
             Self::Key(error) => error.name(),
+            #[cfg(feature = "msk")]
+            Self::Msk(error) => error.name(),
             Self::Call(_) => "AwsCallFailed",
+            Self::NoSuchAction { .. } => "NoSuchAction",
             Self::OutOfTime(_) => "OutOfTime",
         }
     }

@@ -8,6 +8,7 @@
 //!
 //! Sources: "Lambda rotation functions" and "Rotation by Lambda function" of the Secrets Manager user guide.
 
+pub mod action;
 mod address;
 pub mod audit;
 pub mod config;
@@ -21,9 +22,12 @@ pub mod faults;
 #[cfg(feature = "api-key")]
 pub mod keys;
 pub mod machine;
+#[cfg(feature = "msk")]
+pub mod msk;
 pub mod password;
 pub mod passwords;
 pub mod repair;
+mod retire;
 pub mod retry;
 pub mod run;
 pub mod target;

@@ -6,11 +6,13 @@
 
 use secrecy::SecretString;
 
+use crate::action::{Acted, Action, Occasion};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, Login};
 use crate::error::RotationError;
 use crate::machine::Done;
-use crate::password::PasswordError;
+use crate::password::{PasswordError, PasswordPolicy};
+use crate::retire;
 use crate::target::{Invocation, Target};
 use crate::versions::{CURRENT, PENDING, PREVIOUS, Versions};
 
@@ -77,20 +79,6 @@ impl<E: Engine> Passwords<E> {
         Ok(other)
     }
 
-    async fn new_password(&self, versions: &impl Versions) -> Result<SecretString, RotationError> {
-        let policy = self.engine.password_policy();
-        let mut broken = "none was asked for";
-        for _ in 0..PASSWORD_ATTEMPTS {
-            let password = versions.random_password(&policy).await?;
-            match policy.broken_rule(&password) {
-                None => return Ok(password),
-                Some(rule) => broken = rule,
-            }
-        }
-        Err(PasswordError::Unacceptable { engine: policy.engine, attempts: PASSWORD_ATTEMPTS, rule: broken }
-            .into())
-    }
-
     fn account(&self, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {
         self.engine.account(value).map_err(|source| RotationError::Document { label, source })
     }
@@ -154,6 +142,23 @@ impl<E: Engine> Passwords<E> {
     }
 }
 
+/// A random password that keeps to the rules.
+pub(crate) async fn new_password(
+    policy: &PasswordPolicy,
+    versions: &impl Versions,
+) -> Result<SecretString, RotationError> {
+    let mut broken = "none was asked for";
+    for _ in 0..PASSWORD_ATTEMPTS {
+        let password = versions.random_password(policy).await?;
+        match policy.broken_rule(&password) {
+            None => return Ok(password),
+            Some(rule) => broken = rule,
+        }
+    }
+    Err(PasswordError::Unacceptable { engine: policy.engine, attempts: PASSWORD_ATTEMPTS, rule: broken }
+        .into())
+}
+
 /// The name of the user that takes turns with `user`.
 fn other_user(user: &str) -> String {
     match user.strip_suffix(CLONE) {
@@ -183,8 +188,12 @@ impl<E: Engine> Target for Passwords<E> {
         at: &Invocation<'_, V>,
         current: &SecretDocument,
     ) -> Result<SecretDocument, RotationError> {
-        let user = self.next_user(&self.account(CURRENT, current)?.user)?;
-        let password = self.new_password(at.versions).await?;
+        let account = self.account(CURRENT, current)?;
+        let user = self.next_user(&account.user)?;
+        if self.engine.retires_first() && self.log_in(at, &account).await? == Login::Accepted {
+            self.engine.retire_others(&account).await?;
+        }
+        let password = new_password(&self.engine.password_policy(), at.versions).await?;
         let bad = |source| RotationError::Document { label: CURRENT, source };
         let next = current.with_password(&password).map_err(bad)?;
         if matches!(self.strategy, Strategy::AlternatingUsers(_)) {
@@ -234,5 +243,12 @@ impl<E: Engine> Target for Passwords<E> {
         value: &SecretDocument,
     ) -> Result<Login, RotationError> {
         self.log_in(at, &self.account(label, value)?).await
+    }
+
+    async fn act<V: Versions>(&self, at: &Occasion<'_, V>) -> Result<Acted, RotationError> {
+        match at.event.action {
+            Action::RetirePrevious if self.engine.overlaps() => retire::previous(&self.engine, at).await,
+            other => Err(RotationError::NoSuchAction { action: other.name(), target: self.name() }),
+        }
     }
 }

@@ -44,6 +44,11 @@ impl Retry {
         Self { deadline, random: Mutex::new(random) }
     }
 
+    /// When the time is up.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Runs `attempt` until it succeeds, fails for good, or the time is up.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use secrecy::SecretString;
 
+use crate::action::{Acted, Occasion};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::Login;
 use crate::error::RotationError;
@@ -120,4 +121,16 @@ pub trait Target: Send + Sync {
         label: &'static str,
         value: &SecretDocument,
     ) -> impl Future<Output = Result<Login, RotationError>> + Send;
+
+    /// What is to be done for the secret outside of a rotation. It may be asked for at any time and any number of times.
+    ///
+    /// # Errors
+    /// [`RotationError`].
+    fn act<V: Versions>(
+        &self,
+        at: &Occasion<'_, V>,
+    ) -> impl Future<Output = Result<Acted, RotationError>> + Send {
+        let (action, target) = (at.event.action, self.name());
+        async move { Err(RotationError::NoSuchAction { action: action.name(), target }) }
+    }
 }

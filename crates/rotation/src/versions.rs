@@ -24,6 +24,10 @@ pub const PREVIOUS: &str = "AWSPREVIOUS";
 pub struct Description {
     /// Whether rotation is turned on; absent where the service does not say.
     pub rotation_enabled: Option<bool>,
+    /// The key that encrypts the values; absent where it is the AWS managed one.
+    pub kms_key: Option<String>,
+    /// When a rotation last ended.
+    pub last_rotated: Option<SystemTime>,
     /// Version ids and the labels on each.
     pub stages: HashMap<String, Vec<String>>,
     /// When a value or label changed last.
@@ -110,6 +114,8 @@ impl Versions for SecretsManager {
         let answer = answer.map_err(|error| CallError::new("secretsmanager:DescribeSecret", &error))?;
         Ok(Description {
             rotation_enabled: answer.rotation_enabled,
+            kms_key: answer.kms_key_id,
+            last_rotated: answer.last_rotated_date.and_then(|date| SystemTime::try_from(date).ok()),
             stages: answer.version_ids_to_stages.unwrap_or_default(),
             last_changed: answer.last_changed_date.and_then(|date| SystemTime::try_from(date).ok()),
         })

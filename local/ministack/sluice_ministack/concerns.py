@@ -13,10 +13,12 @@ from . import (
     control,
     custom_resources,
     deletion,
+    elasticache,
     events,
     forwarding,
     holds,
     identity,
+    msk,
     recorder,
     request_context,
     rotation,
@@ -29,7 +31,7 @@ from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
     identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources, deletion, cfn_redshift, cfn_network, cfn_secrets,
-    holds, control,
+    elasticache, msk, holds, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, events)
 

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ministack.app as app
+from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, events, holds, recorder, s3_events
+from . import authorization, custom_resources, elasticache, events, holds, recorder, s3_events
 from .patching import Target, wrap
 
 TARGETS = (
+    Target("ministack.core.responses", "request_scope", ("account_id", "region")),
     Target("ministack.app", "_handle_post_body_shortcuts", ("method", "path", "headers", "body", "query_params", "request_id")),
 )
 
@@ -78,6 +80,14 @@ def _hold(request: dict[str, Any]) -> Answer:
     return _answer({"hold": number})
 
 
+def _redis_server(request: dict[str, Any]) -> Answer:
+    arn = _field(request, "arn")
+    server = elasticache.Server(_field(request, "socket"), _field(request, "user"), _field(request, "password"))
+    with request_scope(arn.split(":")[4], arn.split(":")[3]):
+        found = elasticache.bind(arn, server)
+    return _answer({}) if found else _answer({"message": f"no user or replication group {arn}"}, 404)
+
+
 _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "authorize": _authorize,
     "authorize-service": _authorize_service,
@@ -85,6 +95,7 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "bucket-notification": _bucket_notification,
     "event": _event,
     "hold": _hold,
+    "redis-server": _redis_server,
 }
 
 

@@ -3,6 +3,7 @@
 mod error;
 pub mod postgres;
 pub mod process;
+pub mod redis;
 mod spawn;
 pub mod tls;
 pub mod user;

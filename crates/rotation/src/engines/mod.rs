@@ -1,6 +1,12 @@
 //! The engines, each behind a feature of its name.
 
+#[cfg(feature = "elasticache")]
+pub mod elasticache;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "elasticache")]
+pub(crate) mod redis;
+#[cfg(feature = "elasticache")]
+pub(crate) mod resp;
 #[cfg(feature = "tls")]
 pub mod trust;

@@ -36,12 +36,8 @@ impl Fault {
     pub const ALL: [Self; 4] = [Self::DiesBefore, Self::DiesAfter, Self::AnswerLost, Self::Fails];
 }
 
-/// A secret and an engine whose calls are counted together, with faults at some numbers.
-pub struct Faulty<V, E> {
-    /// The secret, without faults.
-    pub versions: V,
-    /// The engine, or another server, without faults.
-    pub engine: E,
+/// Calls that are counted, with faults at some numbers.
+pub struct Faults {
     plan: Mutex<Plan>,
     death: Notify,
 }
@@ -51,10 +47,15 @@ struct Plan {
     calls: usize,
 }
 
-impl<V, E> Faulty<V, E> {
+impl Faults {
     /// Faults by number of the call, counted from 0.
-    pub fn new(versions: V, engine: E, faults: HashMap<usize, Fault>) -> Self {
-        Self { versions, engine, plan: Mutex::new(Plan { faults, calls: 0 }), death: Notify::new() }
+    pub fn new(faults: HashMap<usize, Fault>) -> Self {
+        Self { plan: Mutex::new(Plan { faults, calls: 0 }), death: Notify::new() }
+    }
+
+    /// One more.
+    pub fn add(&self, call: usize, fault: Fault) {
+        self.plan().faults.insert(call, fault);
     }
 
     /// Calls that were made.
@@ -72,7 +73,7 @@ impl<V, E> Faulty<V, E> {
     }
 
     /// One call, with what happens to it. `None`: its answer is an error.
-    async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+    pub async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         let fault = {
             let mut plan = self.plan();
             let number = plan.calls;
@@ -94,6 +95,36 @@ impl<V, E> Faulty<V, E> {
                 pending().await
             }
         }
+    }
+}
+
+/// A secret and an engine whose calls are counted together, with faults at some numbers.
+pub struct Faulty<V, E> {
+    /// The secret, without faults.
+    pub versions: V,
+    /// The engine, or another server, without faults.
+    pub engine: E,
+    faults: Faults,
+}
+
+impl<V, E> Faulty<V, E> {
+    /// Faults by number of the call, counted from 0.
+    pub fn new(versions: V, engine: E, faults: HashMap<usize, Fault>) -> Self {
+        Self { versions, engine, faults: Faults::new(faults) }
+    }
+
+    /// Calls that were made.
+    pub fn calls(&self) -> usize {
+        self.faults.calls()
+    }
+
+    /// Waits until a fault kills the function.
+    pub async fn died(&self) {
+        self.faults.died().await;
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        self.faults.call(call).await
     }
 }
 
@@ -157,6 +188,19 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
     async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
         let answer = self.call(self.engine.set_password(by, user, new)).await;
         answer.unwrap_or_else(|| Err(not_set(by, user)))
+    }
+
+    fn overlaps(&self) -> bool {
+        self.engine.overlaps()
+    }
+
+    fn retires_first(&self) -> bool {
+        self.engine.retires_first()
+    }
+
+    async fn retire_others(&self, keep: &Account) -> Result<(), EngineError> {
+        let answer = self.call(self.engine.retire_others(keep)).await;
+        answer.unwrap_or_else(|| Err(not_set(keep, &keep.user)))
     }
 
     fn longest_user(&self) -> Option<usize> {

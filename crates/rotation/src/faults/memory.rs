@@ -27,6 +27,8 @@ pub struct MemorySecret {
     versions: Mutex<HashMap<String, Version>>,
     /// The value of the admin's secret.
     admin: Option<String>,
+    /// What DescribeSecret says beside the versions.
+    details: Description,
 }
 
 impl MemorySecret {
@@ -36,7 +38,13 @@ impl MemorySecret {
             (OLD.to_owned(), Version { value: Some(current.to_owned()), labels: vec![CURRENT] }),
             (TOKEN.to_owned(), Version { value: None, labels: vec![PENDING] }),
         ]);
-        Self { versions: Mutex::new(versions), admin: None }
+        let details = Description { last_changed: Some(SystemTime::UNIX_EPOCH), ..Description::default() };
+        Self { versions: Mutex::new(versions), admin: None, details }
+    }
+
+    /// The same with what DescribeSecret says beside the versions.
+    pub fn described(self, details: Description) -> Self {
+        Self { details, ..self }
     }
 
     /// The same beside the secret [`ADMIN`] with this value.
@@ -51,7 +59,7 @@ impl MemorySecret {
         versions.entry(version.to_owned()).or_insert_with(previous).value = Some(value.to_owned());
     }
 
-    /// Begins a rotation: this version is pending, and has no value yet.
+    /// Begins a rotation: this version carries AWSPENDING and has no value.
     pub fn begin(&self, version: &str) {
         self.versions().insert(version.to_owned(), Version { value: None, labels: vec![PENDING] });
     }
@@ -98,7 +106,7 @@ impl Versions for MemorySecret {
         let versions = self.versions();
         let labels = |version: &Version| version.labels.iter().map(|&label| label.to_owned()).collect();
         let stages = versions.iter().map(|(id, version)| (id.clone(), labels(version))).collect();
-        Ok(Description { rotation_enabled: Some(true), stages, last_changed: Some(SystemTime::UNIX_EPOCH) })
+        Ok(Description { rotation_enabled: Some(true), stages, ..self.details.clone() })
     }
 
     async fn value(
@@ -148,7 +156,7 @@ impl Versions for MemorySecret {
         // Never the same again, also for the next secret: a password that is set already would leave nothing to do.
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
-        Ok(format!("New-Password-{made}").into())
+        Ok(format!("New-Password-{made:04}").into())
     }
 }
 

@@ -18,18 +18,20 @@ mod memory;
 mod tests;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::action::{Acted, ActionEvent, Occasion};
 use crate::engine::{Engine, Login};
 use crate::error::RotationError;
 use crate::event::{RotationEvent, Step};
 use crate::machine::{Done, Machine};
 use crate::passwords::{Admin, Passwords, Strategy};
 use crate::retry::Retry;
+use crate::target::Target;
 use crate::versions::{CURRENT, PENDING, PREVIOUS};
-pub use inject::{Fault, Faulty};
+pub use inject::{Fault, Faults, Faulty};
 #[cfg(feature = "api-key")]
 pub use key_drill::KeyDrill;
 #[cfg(feature = "api-key")]
@@ -64,17 +66,40 @@ pub struct Drill<'a, E> {
     /// Whether every step is sent twice.
     pub twice: bool,
     strategy: Strategy,
+    /// Calls that the engine makes itself, where they die too.
+    inner: Option<&'a Faults>,
 }
 
 impl<'a, E: Engine> Drill<'a, E> {
     /// With faults by number of the call.
     pub fn new(secret: &'a MemorySecret, engine: &'a E, faults: HashMap<usize, Fault>) -> Self {
-        Self { faulty: Faulty::new(secret, engine, faults), twice: false, strategy: Strategy::SingleUser }
+        let faulty = Faulty::new(secret, engine, faults);
+        Self { faulty, twice: false, strategy: Strategy::SingleUser, inner: None }
     }
 
     /// The same by another strategy.
     pub fn by(self, strategy: Strategy) -> Self {
         Self { strategy, ..self }
+    }
+
+    /// The same where calls that the engine makes itself die too.
+    pub fn with_inner(self, inner: &'a Faults) -> Self {
+        Self { inner: Some(inner), ..self }
+    }
+
+    /// Whether the previous credential goes on working.
+    fn keeps_previous(&self) -> bool {
+        self.alternates() || self.faulty.engine.overlaps()
+    }
+
+    async fn died(&self) {
+        match self.inner {
+            Some(inner) => tokio::select! {
+                () = self.faulty.died() => {}
+                () = inner.died() => {}
+            },
+            None => self.faulty.died().await,
+        }
     }
 
     fn alternates(&self) -> bool {
@@ -94,8 +119,20 @@ impl<'a, E: Engine> Drill<'a, E> {
         let machine = Machine { versions: &self.faulty, target: &target, retry: &retry };
         tokio::select! {
             biased;
-            () = self.faulty.died() => None,
+            () = self.died() => None,
             result = machine.run(&event) => Some(result),
+        }
+    }
+
+    /// Sends an action. `None`: the function died.
+    pub async fn act(&self, event: &ActionEvent, now: SystemTime) -> Option<Result<Acted, RotationError>> {
+        let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
+        let target = Passwords::new(&self.faulty, self.strategy.clone());
+        let occasion = Occasion { versions: &self.faulty, retry: &retry, event, now };
+        tokio::select! {
+            biased;
+            () = self.died() => None,
+            result = target.act(&occasion) => Some(result),
         }
     }
 
@@ -121,8 +158,8 @@ impl<'a, E: Engine> Drill<'a, E> {
     }
 
     async fn some_label_logs_in(&self) -> Result<(), String> {
-        // The very credential that clients use, if users take turns.
-        if self.alternates() && !self.logs_in(CURRENT).await? {
+        // The very credential that clients use, if the one before it goes on working.
+        if self.keeps_previous() && !self.logs_in(CURRENT).await? {
             return Err("AWSCURRENT does not log in".to_owned());
         }
         for label in [CURRENT, PENDING, PREVIOUS] {
@@ -146,8 +183,8 @@ impl<'a, E: Engine> Drill<'a, E> {
         if !self.logs_in(CURRENT).await? {
             return Err("AWSCURRENT does not log in".to_owned());
         }
-        if self.logs_in(PREVIOUS).await? != self.alternates() {
-            let not = if self.alternates() { "does not log in any more" } else { "still logs in" };
+        if self.logs_in(PREVIOUS).await? != self.keeps_previous() {
+            let not = if self.keeps_previous() { "does not log in any more" } else { "still logs in" };
             return Err(format!("AWSPREVIOUS {not}"));
         }
         if secret.labels(TOKEN) != [CURRENT] || secret.labels(OLD) != [PREVIOUS] || secret.count() != 2 {

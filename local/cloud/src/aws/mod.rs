@@ -61,13 +61,14 @@ const JSON_SERVICES: [(&str, &str, &str); 9] = [
 ];
 
 /// The API versions of the services that speak Query (from the botocore service models).
-const QUERY_SERVICES: [(&str, &str); 6] = [
+const QUERY_SERVICES: [(&str, &str); 7] = [
     ("cloudformation", "2010-05-15"),
     ("iam", "2010-05-08"),
     ("sts", "2011-06-15"),
     ("redshift", "2012-12-01"),
     ("ec2", "2016-11-15"),
     ("sns", "2010-03-31"),
+    ("elasticache", "2015-02-02"),
 ];
 
 impl Account {

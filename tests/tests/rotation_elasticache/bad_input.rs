@@ -1,0 +1,192 @@
+//! What is wrong with a secret, a server or the service gets one sentence, and nothing is changed.
+
+use std::collections::HashMap;
+
+use rotation::engine::{Account, Engine, EngineError, Login};
+use rotation::engines::elasticache::{Endpoint, Group, User};
+use rotation::engines::trust::Tls;
+use rotation::event::Step;
+use rotation::faults::{Drill, Faults, MemorySecret, OLD};
+use serde_json::{Value, json};
+
+use crate::service::{ARN, Service};
+use crate::{FIRST, Stage, USER, token_value, user_value};
+
+fn service<'a>(stage: &'a Stage, user: &str) -> Service<'a> {
+    Service::new(&stage.redis, user, FIRST, Faults::new(HashMap::new()))
+}
+
+/// createSecret and setSecret; the error of the one that fails.
+fn refused(stage: &Stage, engine: &impl Engine, value: &Value) -> (String, String) {
+    let secret = MemorySecret::new(&value.to_string());
+    let drill = Drill::new(&secret, engine, HashMap::new());
+    let error = [Step::Create, Step::Set]
+        .into_iter()
+        .find_map(|step| stage.runtime.block_on(drill.step(step)).unwrap().err())
+        .unwrap();
+    assert_eq!(secret.labels(OLD), ["AWSCURRENT"]);
+    let text =
+        format!("{error}{}", std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default());
+    assert!(!text.contains(FIRST), "{text}");
+    (error.name().to_owned(), text)
+}
+
+fn with(value: &Value, key: &str, other: &str) -> Value {
+    let mut value = value.clone();
+    value[key] = other.into();
+    value
+}
+
+#[test]
+fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
+    let stage = Stage::new();
+    let (of_user, of_token) = (user_value(), token_value());
+    let mut without_arn = of_user.clone();
+    without_arn.as_object_mut().unwrap().remove("user_arn");
+    for (value, name, part) in [
+        (
+            with(&of_user, "password", "wrong-Password-00"),
+            "NoCredentialLogsIn",
+            "neither the pending nor the current",
+        ),
+        (with(&of_user, "username", "nobody"), "NoCredentialLogsIn", "`nobody`"),
+        (
+            with(&of_user, "user_arn", &ARN.replace("app-id", "admin")),
+            "BadSecretValue",
+            "`user_arn` is not USER_ARN",
+        ),
+        (without_arn, "BadSecretValue", "no key `user_arn`"),
+        (with(&of_user, "host", "attacker.example"), "BadSecretValue", "ENDPOINT_HOST"),
+    ] {
+        let service = service(&stage, USER);
+        let found = refused(&stage, &stage.user(&service), &value);
+        assert!(found.0 == name && found.1.contains(part), "{found:?}");
+        assert_eq!(service.passwords(), [FIRST]);
+    }
+    for (value, name, part) in [
+        (with(&of_token, "password", "wrong-Password-00"), "NoCredentialLogsIn", "`default`"),
+        (with(&of_token, "username", "app"), "BadSecretValue", "`default`, whose password an AUTH token is"),
+        (json!({"auth_token": "t"}), "BadSecretValue", "no key `password`"),
+    ] {
+        let service = service(&stage, "default");
+        let found = refused(&stage, &stage.token(&service), &value);
+        assert!(found.0 == name && found.1.contains(part), "{found:?}");
+        assert_eq!(service.passwords(), [FIRST]);
+    }
+}
+
+#[test]
+fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
+    type Spoil = fn(&mut User, &mut Group);
+    let stage = Stage::new();
+    let of_users: [(Spoil, &str); 5] = [
+        // The secret's user logs in, and the configured id is somebody else's: the confused deputy.
+        (|user, _| user.name = "admin".into(), "is `admin` with the ARN"),
+        (|user, _| user.arn = ARN.replace("app-id", "x"), "USER_ARN of the function agree"),
+        (|user, _| user.authentication = "iam".into(), "authentication type is `iam`"),
+        (|user, _| user.authentication = "no-password".into(), "expected `password`"),
+        (|user, _| user.status = "deleting".into(), "the user is `deleting`"),
+    ];
+    for (spoil, part) in of_users {
+        let service = service(&stage, USER);
+        service.spoil(spoil);
+        let found = refused(&stage, &stage.user(&service), &user_value());
+        assert!(found.0 == "PasswordNotSet" && found.1.contains(part), "{found:?}");
+        assert!(service.history().is_empty());
+    }
+    let of_groups: [(Spoil, &str); 3] = [
+        (|_, group| group.has_token = false, "it lets everybody in"),
+        (|_, group| group.has_users = true, "AUTH_MODE=user"),
+        (|_, group| group.status = "deleting".into(), "is `deleting`"),
+    ];
+    for (spoil, part) in of_groups {
+        let service = service(&stage, "default");
+        service.spoil(spoil);
+        let found = refused(&stage, &stage.token(&service), &token_value());
+        assert!(found.0 == "PasswordNotSet" && found.1.contains(part), "{found:?}");
+        assert!(service.history().is_empty());
+    }
+}
+
+#[test]
+fn a_change_that_never_ends_is_reported_with_its_state_and_its_time() {
+    let stage = Stage::new();
+    let service = service(&stage, USER);
+    service.spoil(|user, _| user.status = "modifying".into());
+    let mut at = stage.endpoint();
+    at.pace.within = std::time::Duration::from_millis(50);
+    let engine = rotation::engines::elasticache::RbacUser::new(&service, ARN.parse().unwrap(), at);
+    let found = refused(&stage, &engine, &user_value());
+    assert!(found.1.contains("`modifying` after 0 s, expected `active`"), "{found:?}");
+}
+
+#[test]
+fn logins_tell_a_wrong_password_from_every_other_trouble() {
+    let stage = Stage::new();
+    let service = service(&stage, USER);
+    let engine = stage.user(&service);
+    // A user that may do nothing at all is logged in; one that is off is as good as none.
+    for (user, rules) in
+        [("bare", ["on", ">bare-Password-000", "-@all"]), ("off", ["off", ">bare-Password-000", "+@all"])]
+    {
+        stage.redis.command(&[&["ACL", "SETUSER", user], rules.as_slice()].concat()).unwrap();
+    }
+    assert_eq!(stage.log_in(&engine, "bare", "bare-Password-000"), Login::Accepted);
+    for (user, password) in [
+        ("off", "bare-Password-000"),
+        ("bare", "other"),
+        ("nobody", "other"),
+        (USER, ""),
+        ("a b\r\n", "c\nd\0"),
+    ] {
+        assert_eq!(stage.log_in(&engine, user, password), Login::Refused, "{user:?}");
+    }
+
+    let account = |port: u16, host: &str, user: &str| {
+        let server = rotation::engine::Server { host: host.into(), port, database: String::new() };
+        Account { server, user: user.into(), password: FIRST.into() }
+    };
+    let port = stage.redis.port();
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let try_ = |engine: &dyn Fn() -> Result<Login, EngineError>| engine().unwrap_err();
+    let log_in = |account: Account| stage.runtime.block_on(engine.log_in(&account));
+    let nowhere = local_servers::process::free_port().unwrap();
+    for (account, name) in [
+        (account(nowhere, "127.0.0.1", USER), "ServerUnreachable"),
+        (account(port, "cache.invalid", USER), "ServerUnreachable"),
+        (account(plain.local_addr().unwrap().port(), "127.0.0.1", USER), "ServerUnreachable"),
+        // The certificate is not for this name.
+        (account(port, "127.0.0.2", USER), "ServerUnreachable"),
+    ] {
+        let error = try_(&|| log_in(account.clone()));
+        assert_eq!(error.name(), name, "{error}");
+    }
+    let distrusting = Endpoint { tls: Tls::new(None, None).unwrap(), ..stage.endpoint() };
+    let engine = rotation::engines::elasticache::RbacUser::new(&service, ARN.parse().unwrap(), distrusting);
+    let error = stage.runtime.block_on(engine.log_in(&account(port, "127.0.0.1", USER))).unwrap_err();
+    assert_eq!(error.name(), "ServerNotTrusted", "{error}");
+    let elsewhere = Endpoint {
+        tls: Tls::new(
+            Some(&std::fs::read_to_string(stage.redis.ca_file()).unwrap()),
+            Some("cache.example.com"),
+        )
+        .unwrap(),
+        ..stage.endpoint()
+    };
+    let engine = rotation::engines::elasticache::RbacUser::new(&service, ARN.parse().unwrap(), elsewhere);
+    let error = stage.runtime.block_on(engine.log_in(&account(port, "127.0.0.1", USER))).unwrap_err();
+    assert_eq!(error.name(), "ServerNotTrusted", "{error}");
+}
+
+#[test]
+fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
+    let open = Stage::new();
+    let service = Service::new(&open.redis, USER, FIRST, Faults::new(HashMap::new()));
+    let account = |stage: &Stage| Account {
+        server: stage.endpoint().server,
+        user: "default".into(),
+        password: FIRST.into(),
+    };
+    let error = open.runtime.block_on(open.token(&service).log_in(&account(&open))).unwrap_err();
+    assert!(error.name() == "UserNotPermitted" && error.to_string().contains("anybody is let in"), "{error}");
+}

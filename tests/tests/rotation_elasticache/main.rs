@@ -1,0 +1,215 @@
+//! Users and AUTH tokens of a real Redis rotated through the control plane of ElastiCache, with a fault at every call.
+
+// The counts and seeds of a run are for whoever reads the test's output.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+
+mod bad_input;
+mod interleaved;
+mod local_cloud;
+mod retire;
+mod service;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use local_servers::redis::Redis;
+use rotation::engine::{Account, Engine, Login, Server};
+use rotation::engines::elasticache::{Endpoint, Pace, RbacUser, Token};
+use rotation::engines::trust::Tls;
+use rotation::event::Step;
+use rotation::faults::{Drill, Fault, Faults, MemorySecret};
+use serde_json::{Value, json};
+use service::{ARN, GROUP, Service};
+
+/// A user whose name would need quoting elsewhere.
+const USER: &str = r#"app"one'\{1}é"#;
+const FIRST: &str = "first-Password-0";
+
+/// A server, and where it is.
+struct Stage {
+    redis: Redis,
+    runtime: tokio::runtime::Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(further: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = Redis::start(folder.path(), further).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { redis, runtime, _folder: folder }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        let ca = std::fs::read_to_string(self.redis.ca_file()).unwrap();
+        let millisecond = Duration::from_millis(1);
+        Endpoint {
+            server: Server { host: "127.0.0.1".into(), port: self.redis.port(), database: String::new() },
+            tls: Tls::new(Some(&ca), None).unwrap(),
+            policy: Endpoint::default_policy(),
+            pace: Pace {
+                first: millisecond,
+                longest: millisecond,
+                grace: 10 * millisecond,
+                within: Duration::from_secs(10),
+            },
+        }
+    }
+
+    fn user<'s>(&self, service: &'s Service<'s>) -> RbacUser<&'s Service<'s>> {
+        RbacUser::new(service, ARN.parse().unwrap(), self.endpoint())
+    }
+
+    fn token<'s>(&self, service: &'s Service<'s>) -> Token<&'s Service<'s>> {
+        Token::new(service, GROUP.into(), self.endpoint())
+    }
+
+    fn log_in(&self, engine: &impl Engine, user: &str, password: &str) -> Login {
+        let server = self.endpoint().server;
+        let account = Account { server, user: user.into(), password: password.into() };
+        self.runtime.block_on(engine.log_in(&account)).unwrap()
+    }
+}
+
+fn user_value() -> Value {
+    json!({"username": USER, "password": FIRST, "user_arn": ARN, "note": "keep me"})
+}
+
+fn token_value() -> Value {
+    json!({"password": FIRST, "note": "keep me"})
+}
+
+/// What is rotated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    User,
+    Token,
+}
+
+/// Calls of the machine, and of the service below them.
+#[derive(Debug, PartialEq)]
+struct Calls(usize, usize);
+
+/// One rotation with faults in the calls of the machine and in those of the service.
+fn drill(
+    stage: &Stage,
+    mode: Mode,
+    outer: HashMap<usize, Fault>,
+    inner: HashMap<usize, Fault>,
+    twice: bool,
+) -> Calls {
+    let told = format!("{mode:?}, machine: {outer:?}, service: {inner:?}, twice: {twice}");
+    let (name, value) = match mode {
+        Mode::User => (USER, user_value()),
+        Mode::Token => ("default", token_value()),
+    };
+    let secret = MemorySecret::new(&value.to_string());
+    let service = Service::new(&stage.redis, name, FIRST, Faults::new(inner));
+    let calls = match mode {
+        Mode::User => run(stage, &secret, &stage.user(&service), &service, outer, twice),
+        Mode::Token => run(stage, &secret, &stage.token(&service), &service, outer, twice),
+    };
+    let calls = calls.unwrap_or_else(|problem| panic!("{told}: {problem}; {:?}", service.history()));
+    // The overlap is of two, the current one and the one before it.
+    let left = service.passwords();
+    assert!(left.len() == 2 && left.contains(&FIRST.to_owned()), "{told}: {left:?}");
+    Calls(calls, service.faults.calls())
+}
+
+fn run<E: Engine>(
+    stage: &Stage,
+    secret: &MemorySecret,
+    engine: &E,
+    service: &Service<'_>,
+    faults: HashMap<usize, Fault>,
+    twice: bool,
+) -> Result<usize, String> {
+    let mut drill = Drill::new(secret, engine, faults).with_inner(&service.faults);
+    drill.twice = twice;
+    stage.runtime.block_on(drill.run())
+}
+
+fn every_fault_at_every_call(mode: Mode) -> Calls {
+    let stage = Stage::new();
+    let calls = drill(&stage, mode, HashMap::new(), HashMap::new(), false);
+    let mut runs = 0;
+    for fault in Fault::ALL {
+        for call in 0..calls.0 {
+            drill(&stage, mode, HashMap::from([(call, fault)]), HashMap::new(), false);
+            runs += 1;
+        }
+        for call in 0..calls.1 {
+            drill(&stage, mode, HashMap::new(), HashMap::from([(call, fault)]), false);
+            runs += 1;
+        }
+    }
+    println!(
+        "{mode:?}: {} calls of the machine and {} of the service in a rotation, {runs} runs",
+        calls.0, calls.1
+    );
+    assert_eq!(runs, 4 * (calls.0 + calls.1));
+    calls
+}
+
+#[test]
+fn a_user_rotates_with_a_fault_at_any_call_and_the_current_password_logs_in_all_the_time() {
+    // The machine's 17; looks at the user before and after the change and while it lasts, one change.
+    assert_eq!(every_fault_at_every_call(Mode::User), Calls(17, 5));
+}
+
+#[test]
+fn a_token_rotates_with_a_fault_at_any_call_and_the_current_one_logs_in_all_the_time() {
+    // One login more, and SET to the current token; each change with its looks.
+    assert_eq!(every_fault_at_every_call(Mode::Token), Calls(19, 10));
+}
+
+#[test]
+fn random_faults_in_both_and_steps_sent_twice_end_with_the_current_credential_in_force() {
+    let number =
+        |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (first, runs) = (number("SLUICE_SEED", 1), number("SLUICE_SOAK_RUNS", 60));
+    let stage = Stage::new();
+    for seed in first..first + runs {
+        println!("SLUICE_SEED={seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut faults = |within| -> HashMap<usize, Fault> {
+            (0..random.usize(0..4))
+                .map(|_| (random.usize(0..within), Fault::ALL[random.usize(0..4)]))
+                .collect()
+        };
+        let (outer, inner) = (faults(40), faults(25));
+        let mode = if seed % 2 == 0 { Mode::User } else { Mode::Token };
+        drill(&stage, mode, outer, inner, random.bool());
+    }
+}
+
+#[test]
+fn what_the_server_logs_holds_no_password() {
+    let stage = Stage::with(&["slowlog-log-slower-than 0", "slowlog-max-len 1000"]);
+    let service = Service::new(&stage.redis, USER, FIRST, Faults::new(HashMap::new()));
+    let secret = MemorySecret::new(&user_value().to_string());
+    let engine = stage.user(&service);
+    assert_eq!(stage.log_in(&engine, USER, "wrong-Password-00"), Login::Refused);
+    stage.redis.command(&["SLOWLOG", "RESET"]).unwrap();
+    let drill = Drill::new(&secret, &engine, HashMap::new());
+    for step in Step::ALL {
+        stage.runtime.block_on(drill.step(step)).unwrap().unwrap();
+    }
+    let passwords = service.passwords();
+    let (slow, refused) = (
+        stage.redis.command(&["SLOWLOG", "GET", "-1"]).unwrap(),
+        stage.redis.command(&["ACL", "LOG"]).unwrap(),
+    );
+    assert!(slow.contains("AUTH") && slow.contains("PING"), "{slow}");
+    assert!(refused.contains(USER), "{refused}");
+    for password in passwords.iter().map(String::as_str).chain(["wrong-Password-00"]) {
+        for told in [&slow, &refused, &stage.redis.log()] {
+            assert!(!told.contains(password), "{told}");
+        }
+    }
+}
