@@ -18,6 +18,7 @@ pub mod error;
 pub mod event;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
+mod jaas;
 pub mod machine;
 pub mod password;
 pub mod passwords;
