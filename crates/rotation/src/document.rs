@@ -8,7 +8,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use crate::address;
+use crate::{address, jaas};
 
 /// What is wrong with a secret's value. The text names keys, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +54,9 @@ impl fmt::Debug for SecretDocument {
 
 /// Keys that hold an address with a user and a password in it.
 const ADDRESSES: [&str; 4] = ["jdbcUrl", "jdbc", "url", "uri"];
+
+/// Keys that hold a JAAS configuration of Kafka with a user and a password in it.
+const JAAS: [&str; 2] = ["sasl.jaas.config", "saslJaasConfig"];
 
 impl SecretDocument {
     /// From a secret's string.
@@ -145,7 +148,7 @@ impl SecretDocument {
         self.text("password").map(SecretString::from)
     }
 
-    /// The same document with another password. Addresses that hold the old password hold the new one.
+    /// The same document with another password. Addresses and JAAS configurations that hold the old password hold the new one.
     ///
     /// # Errors
     /// It has no password.
@@ -158,10 +161,15 @@ impl SecretDocument {
                 *address = address::with_password(address, &old, new.expose_secret());
             }
         }
+        for key in JAAS {
+            if let Some(Value::String(configuration)) = map.get_mut(key) {
+                *configuration = jaas::with_option(configuration, "password", &old, new.expose_secret());
+            }
+        }
         Ok(Self(map))
     }
 
-    /// The same document with another user. Addresses that hold the old user hold the new one.
+    /// The same document with another user. Addresses and JAAS configurations that hold the old user hold the new one.
     ///
     /// # Errors
     /// It has no user.
@@ -172,6 +180,11 @@ impl SecretDocument {
         for key in ADDRESSES {
             if let Some(Value::String(address)) = map.get_mut(key) {
                 *address = address::with_user(address, &old, new);
+            }
+        }
+        for key in JAAS {
+            if let Some(Value::String(configuration)) = map.get_mut(key) {
+                *configuration = jaas::with_option(configuration, "username", &old, new);
             }
         }
         Ok(Self(map))
@@ -279,6 +292,16 @@ mod tests {
         assert_eq!(after.text("jdbc"), Ok("jdbc:postgresql://h/app?user=app_clone&password=app"));
         assert_eq!(after.text("jdbcUrl"), Ok("jdbc:redshift://h/d;user=app_clone;password=p"));
         assert_eq!((after.text("username"), after.text("note")), (Ok("app_clone"), Ok("app")));
+    }
+
+    #[test]
+    fn jaas_configurations_follow_the_user_and_the_password() {
+        let before = document(
+            r#"{"username":"u","password":"p","sasl.jaas.config":"m required username=\"u\" password=\"p\";"}"#,
+        );
+        let after = before.with_password(&"n".into()).unwrap().with_user("u_clone").unwrap();
+        let expected = r#"m required username="u_clone" password="n";"#;
+        assert_eq!(after.text("sasl.jaas.config"), Ok(expected));
     }
 
     proptest! {

@@ -17,6 +17,8 @@ pub struct Account {
     pub user: String,
     /// The password.
     pub password: SecretString,
+    /// How it logs in, where an engine has several ways: the SASL mechanism of Kafka.
+    pub mechanism: Option<&'static str>,
 }
 
 /// Where an account is.
@@ -66,6 +68,7 @@ impl Account {
         Ok(Self {
             user: document.text("username")?.to_owned(),
             password: document.password()?,
+            mechanism: None,
             server: Server {
                 host: document.text("host")?.to_owned(),
                 port: document.port(defaults.port)?,
@@ -189,6 +192,25 @@ pub trait Engine: Send + Sync {
         user: &str,
         new: &SecretString,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Makes a pending account one that logs in: [`Engine::set_other_user`] with a user to be `like`, else [`Engine::set_password`]. An engine
+    /// for which an account is more than a user and a password has its own.
+    ///
+    /// # Errors
+    /// As those two.
+    fn set(
+        &self,
+        by: &Account,
+        like: Option<&str>,
+        pending: &Account,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send {
+        async move {
+            match like {
+                Some(like) => self.set_other_user(by, like, &pending.user, &pending.password).await,
+                None => self.set_password(by, &pending.user, &pending.password).await,
+            }
+        }
+    }
 
     /// Bytes that a user's name may have, where a rotation can alternate between two users; `None` where it cannot.
     fn longest_user(&self) -> Option<usize> {

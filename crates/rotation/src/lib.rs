@@ -19,6 +19,7 @@ pub mod error;
 pub mod event;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
+mod jaas;
 #[cfg(feature = "api-key")]
 pub mod keys;
 pub mod machine;

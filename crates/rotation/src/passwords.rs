@@ -227,13 +227,9 @@ impl<E: Engine> Target for Passwords<E> {
         // Not tried again by itself: the connection may have broken after the change, and then the old password
         // would be refused. The next run of the step begins by asking the server which one it accepts.
         let by = admin.as_ref().unwrap_or(&proven);
-        let set = match self.strategy {
-            Strategy::AlternatingUsers(_) => {
-                self.engine.set_other_user(by, &current.user, &pending.user, &pending.password).await
-            }
-            _ => self.engine.set_password(by, &pending.user, &pending.password).await,
-        };
-        set.map(|()| Done::Now).map_err(RotationError::from)
+        let alternates = matches!(self.strategy, Strategy::AlternatingUsers(_));
+        let like = alternates.then_some(current.user.as_str());
+        self.engine.set(by, like, &pending).await.map(|()| Done::Now).map_err(RotationError::from)
     }
 
     async fn accepts<V: Versions>(

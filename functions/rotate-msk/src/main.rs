@@ -3,7 +3,9 @@
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
 use rotation::config::{self, ConfigError};
-use rotation::msk::{self, ClusterArn, Msk, MskApi, NoLogin};
+use rotation::engines::kafka::{Iterations, Kafka};
+use rotation::engines::trust::Tls;
+use rotation::msk::{self, ClusterArn, Msk, MskApi, Verifier};
 use rotation::versions::SecretsManager;
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,7 +16,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         let aws = Aws::from_env(env)?;
         let cluster = ClusterArn::from_env(env)?;
         let policy = config::password_policy(env, msk::default_policy())?;
-        let target = Msk::<_, NoLogin>::new(MskApi::new(aws.kafka()), cluster, policy, None);
+        let client = Kafka::new(Tls::from_env(env)?, policy.clone(), Iterations::default());
+        let verifier = Verifier::from_env(env, client)?;
+        let target = Msk::new(MskApi::new(aws.kafka()), cluster, policy, verifier);
         Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))
     })
     .await

@@ -62,6 +62,7 @@ enum EnvironmentName {
     Tools,
     Nextest,
     Deny,
+    Kafka,
 }
 
 fn main() -> ExitCode {
@@ -99,6 +100,7 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
         EnvironmentName::GatewayTests => setup::Environment::GatewayTests,
         EnvironmentName::Nextest => setup::Environment::Nextest,
         EnvironmentName::Deny => setup::Environment::Deny,
+        EnvironmentName::Kafka => setup::Environment::Kafka,
     };
     let venv = environment.ensure(&|line| eprintln!("{line}"))?;
     let path = env::var_os("PATH").unwrap_or_default();

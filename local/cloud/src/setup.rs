@@ -30,14 +30,16 @@ pub enum Environment {
     Nextest,
     /// The checker of dependencies, unless it is on `PATH`.
     Deny,
+    /// Tansu, the Kafka broker of tests, unless it is on `PATH`. Its release build takes about ten minutes on two cores.
+    Kafka,
 }
 
 /// Where an environment's programs come from.
 enum Origin {
     /// Requirements files in the checkout; the last one is installed, and includes the others.
     Python(&'static [&'static str]),
-    /// A crate with a binary of the same name, and its version.
-    Cargo(&'static str, &'static str),
+    /// A crate with a binary of the same name, its version, and further arguments of `cargo install`.
+    Cargo(&'static str, &'static str, &'static [&'static str]),
 }
 
 impl Environment {
@@ -52,6 +54,7 @@ impl Environment {
             Self::Tools => "tools",
             Self::Nextest => "nextest",
             Self::Deny => "deny",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -63,8 +66,11 @@ impl Environment {
             }
             Self::Sam => Origin::Python(&["local/sam/requirements.txt"]),
             Self::Tools => Origin::Python(&["local/tools/requirements.txt"]),
-            Self::Nextest => Origin::Cargo("cargo-nextest", "0.9.143"),
-            Self::Deny => Origin::Cargo("cargo-deny", "0.20.2"),
+            Self::Nextest => Origin::Cargo("cargo-nextest", "0.9.143", &[]),
+            Self::Deny => Origin::Cargo("cargo-deny", "0.20.2", &[]),
+            Self::Kafka => {
+                Origin::Cargo("tansu", "0.6.0", &["--no-default-features", "--features", "libsql"])
+            }
         }
     }
 
@@ -76,6 +82,7 @@ impl Environment {
             Self::Tools => "cargo-lambda",
             Self::Nextest => "cargo-nextest",
             Self::Deny => "cargo-deny",
+            Self::Kafka => "Tansu (about ten minutes)",
         }
     }
 
@@ -105,7 +112,7 @@ impl Environment {
                     Ok(())
                 })
             }
-            Origin::Cargo(program, version) => {
+            Origin::Cargo(program, version, further) => {
                 if let Some(folder) =
                     workspace::on_path(program).and_then(|path| path.parent().map(Path::to_owned))
                 {
@@ -113,7 +120,7 @@ impl Environment {
                 }
                 self.make_once(version, progress, |venv| {
                     let words = ["install", program, "--version", version, "--locked", "--quiet", "--root"];
-                    process::run(Command::new("cargo").args(words).arg(&venv.folder))?;
+                    process::run(Command::new("cargo").args(words).arg(&venv.folder).args(further))?;
                     Ok(())
                 })
             }

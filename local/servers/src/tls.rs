@@ -1,8 +1,13 @@
 //! The certificates of servers: a CA of this run, one server certificate below it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
 
 use crate::ServerError;
 
@@ -42,4 +47,21 @@ pub fn make(name: &str, ca_file: &Path) -> Result<ServerCertificate, ServerError
     std::fs::write(ca_file, ca_certificate.pem())
         .map_err(|source| ServerError::file("cannot write the CA certificate", ca_file, source))?;
     Ok(ServerCertificate { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+/// What takes connections with TLS, with this certificate.
+///
+/// # Errors
+/// It cannot be used.
+pub fn acceptor(certificate: &ServerCertificate) -> Result<TlsAcceptor, ServerError> {
+    let failed = |problem: String| ServerError::Program { program: "TLS".to_owned(), output: problem };
+    let chain = CertificateDer::pem_slice_iter(certificate.certificate.as_bytes());
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes());
+    let key = key.map_err(|error| failed(error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    Ok(TlsAcceptor::from(Arc::new(config.map_err(|error| failed(error.to_string()))?)))
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "elasticache")]
 pub mod elasticache;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "elasticache")]

@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn only_a_wrong_credential_is_a_refusal_and_no_error_repeats_a_password() {
         let server = Server { host: "h".into(), port: 6379, database: String::new() };
-        let account = Account { server, user: "u".into(), password: "hunter2".into() };
+        let account = Account { server, user: "u".into(), password: "hunter2".into(), mechanism: None };
         let wrong = "WRONGPASS invalid username-password pair or user is disabled.";
         assert_eq!(refusal(&account, wrong).unwrap(), Login::Refused);
         assert_eq!(refusal(&account, "ERR invalid password").unwrap(), Login::Refused);

@@ -203,6 +203,11 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
         answer.unwrap_or_else(|| Err(not_set(keep, &keep.user)))
     }
 
+    async fn set(&self, by: &Account, like: Option<&str>, pending: &Account) -> Result<(), EngineError> {
+        let answer = self.call(self.engine.set(by, like, pending)).await;
+        answer.unwrap_or_else(|| Err(not_set(by, &pending.user)))
+    }
+
     fn longest_user(&self) -> Option<usize> {
         self.engine.longest_user()
     }

@@ -22,7 +22,7 @@ use lambda_kit::call::CallError;
 pub use aws::MskApi;
 pub use config::{ClusterArn, default_policy};
 pub use error::MskError;
-pub use verify::{NoLogin, Propagation, Verifier};
+pub use verify::{Propagation, Verifier};
 
 use crate::action::{Acted, Action, Occasion};
 use crate::document::{DocumentError, SecretDocument};

@@ -291,6 +291,16 @@ async fn a_try_out_of_the_configuration_logs_in_at_every_broker_with_the_current
     assert_eq!(blind.act(&occasion).await.unwrap_err().name(), "BrokersNotConfigured");
 }
 
+/// For a function that cannot log in: there is no value of it.
+#[derive(Debug, Clone, Copy)]
+enum NoLogin {}
+
+impl Propagation for NoLogin {
+    async fn log_in(&self, _: &Account) -> Result<Login, EngineError> {
+        match *self {}
+    }
+}
+
 fn no_login(service: &Service) -> Msk<&Service, NoLogin> {
     let source = |_: &str| Some("arn:aws:kafka:eu-west-1:123456789012:cluster/main/0a1b".to_owned());
     let cluster = ClusterArn::from_env(lambda_kit::env::Env::from(&source)).unwrap();

@@ -28,13 +28,10 @@ pub trait Propagation: Send + Sync {
     fn log_in(&self, account: &Account) -> impl Future<Output = Result<Login, EngineError>> + Send;
 }
 
-/// For a function that cannot log in: there is no value of it.
-#[derive(Debug, Clone, Copy)]
-pub enum NoLogin {}
-
-impl Propagation for NoLogin {
-    async fn log_in(&self, _: &Account) -> Result<Login, EngineError> {
-        match *self {}
+#[cfg(feature = "kafka")]
+impl Propagation for crate::engines::kafka::Kafka {
+    async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
+        crate::engine::Engine::log_in(self, account).await
     }
 }
 
@@ -61,7 +58,13 @@ impl<P: Propagation> Verifier<P> {
     }
 
     fn account(&self, broker: &Server, user: &str, password: &SecretString) -> Account {
-        Account { server: broker.clone(), user: user.to_owned(), password: password.clone() }
+        Account {
+            server: broker.clone(),
+            user: user.to_owned(),
+            password: password.clone(),
+            // The only one that Amazon MSK has.
+            mechanism: Some("SCRAM-SHA-512"),
+        }
     }
 
     /// Whether every broker takes a password.

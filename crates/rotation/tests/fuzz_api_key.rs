@@ -4,7 +4,7 @@
 // Shared with the fuzz target, which is a crate of its own.
 #![allow(unreachable_pub, dead_code, clippy::unwrap_used)]
 
-#[path = "../../../../fuzz/checks/api_key.rs"]
+#[path = "../../../fuzz/checks/api_key.rs"]
 mod check;
 
 use proptest::prelude::*;

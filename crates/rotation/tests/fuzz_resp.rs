@@ -3,9 +3,9 @@
 // Shared with the fuzz target, which is a crate of its own; what writes commands is not under test here.
 #![allow(dead_code)]
 
-#[path = "../../../../fuzz/checks/resp.rs"]
+#[path = "../../../fuzz/checks/resp.rs"]
 mod check;
-#[path = "../../src/engines/resp.rs"]
+#[path = "../src/engines/resp.rs"]
 mod resp;
 
 #[test]

@@ -1,0 +1,180 @@
+//! A session that changes one user: its SCRAM credentials, and the rules that a user who takes turns with another one needs.
+
+use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::ExposeSecret;
+
+use super::acls::{self, Created, Rule, Rules};
+use super::codes;
+use super::connection::{Connection, Fault};
+use super::messages::{
+    self, Altered, CREATE_ACLS, DESCRIBE_ACLS, DESCRIBE_SCRAM, Described, Status, Upsertion,
+};
+use super::scram::Mechanism;
+use super::{Iterations, Kafka};
+use crate::engine::{Account, EngineError, Server};
+
+/// Random bytes of a salt; Kafka's own tools take about as many.
+const SALT: usize = 32;
+/// Connections that are made until one is to the controller.
+const CONTROLLER_ATTEMPTS: u32 = 3;
+/// Rules in one request. It stays below a megabyte even with the longest names of topics (249 bytes).
+const RULES_AT_ONCE: usize = 1000;
+
+/// A session of whoever may change users.
+pub(super) struct Admin<'a> {
+    kafka: &'a Kafka,
+    connection: Connection,
+    by: &'a Account,
+    /// The user that is changed.
+    user: &'a str,
+}
+
+impl<'a> Admin<'a> {
+    /// Logs in.
+    pub(super) async fn open(kafka: &'a Kafka, by: &'a Account, user: &'a str) -> Result<Self, EngineError> {
+        match kafka.connect(by).await? {
+            Some(connection) => Ok(Self { kafka, connection, by, user }),
+            None => Err(refused(&by.server, by, user)),
+        }
+    }
+
+    fn not_set(&self, problem: String) -> EngineError {
+        EngineError::NotSet { server: self.by.server.clone(), user: self.user.to_owned(), problem }
+    }
+
+    fn failed(&self, fault: Fault) -> EngineError {
+        fault.of_change(&self.by.server, self.user)
+    }
+
+    /// The mechanisms for which a user has a credential.
+    pub(super) async fn mechanisms(&mut self, of: &str) -> Result<Vec<Mechanism>, EngineError> {
+        let described = self.connection.ask(&messages::describe_scram(of), Described::read).await;
+        let described = described.map_err(|fault| self.failed(fault))?;
+        if let Some(problem) = codes::problem(DESCRIBE_SCRAM, &described.status) {
+            return Err(self.not_set(problem));
+        }
+        match described.users.into_iter().find(|(user, ..)| user == of) {
+            // Some brokers do not tell (Tansu 0.6). A credential too many does no harm, an old one left behind does.
+            None => Ok(Mechanism::ALL.to_vec()),
+            Some((_, status, _)) if status.code == codes::RESOURCE_NOT_FOUND => Ok(Vec::new()),
+            Some((_, status, numbers)) => {
+                if let Some(problem) = codes::problem(DESCRIBE_SCRAM, &status) {
+                    return Err(self.not_set(problem));
+                }
+                let known = |number: &i8| Mechanism::ALL.into_iter().find(|known| known.number() == *number);
+                let mechanisms: Option<Vec<_>> = numbers.iter().map(known).collect();
+                mechanisms.ok_or_else(|| {
+                    let problem = "it has a credential of a mechanism that is neither SCRAM-SHA-256 nor SCRAM-SHA-512, with which the old password \
+                                   would go on working; delete that one";
+                    self.not_set(problem.to_owned())
+                })
+            }
+        }
+    }
+
+    /// Sets the credential of one mechanism. A broker that may not do it names the controller, which then gets the request.
+    pub(super) async fn set_password(
+        &mut self,
+        new: &Account,
+        mechanism: Mechanism,
+    ) -> Result<(), EngineError> {
+        let mut salt = [0; SALT];
+        let filled = SystemRandom::new().fill(&mut salt);
+        filled.map_err(|_| self.not_set("the system gave no random bytes".to_owned()))?;
+        let Iterations(iterations) = self.kafka.iterations;
+        let salted = mechanism.salted_password(new.password.expose_secret(), &salt, iterations);
+        let request = messages::alter_scram(&Upsertion {
+            user: self.user,
+            mechanism: mechanism.number(),
+            iterations: iterations.get(),
+            salt: &salt,
+            salted_password: &salted,
+        });
+        for attempt in 1.. {
+            let altered = self.connection.ask(&request, Altered::read).await;
+            let Altered(users) = altered.map_err(|fault| self.failed(fault))?;
+            let of_user = |(user, status): (String, Status)| (user == self.user).then_some(status);
+            let Some(status) = users.into_iter().find_map(of_user) else { break };
+            match codes::problem(request.api, &status) {
+                None => return Ok(()),
+                Some(_) if status.code == codes::NOT_CONTROLLER && attempt < CONTROLLER_ATTEMPTS => {
+                    self.go_to_controller().await?;
+                }
+                Some(problem) => return Err(self.not_set(problem)),
+            }
+        }
+        Err(self.not_set("the broker says nothing about this user".to_owned()))
+    }
+
+    /// The address comes over a session in which the broker proved that it knows the credential, and the controller has to prove both anew.
+    async fn go_to_controller(&mut self) -> Result<(), EngineError> {
+        let cluster = self.connection.cluster().await.map_err(|fault| self.failed(fault))?;
+        let Some((host, port)) = cluster.controller else {
+            return Err(self.not_set("the cluster has no controller at the moment".to_owned()));
+        };
+        let controller = Server { host, port, database: String::new() };
+        match self.kafka.connect_to(&controller, self.by).await? {
+            Some(connection) => {
+                self.connection = connection;
+                Ok(())
+            }
+            None => Err(refused(&controller, self.by, self.user)),
+        }
+    }
+
+    /// Gives the user the rules of `like` that it lacks. Those that take rights away come first, so that the user never has more than `like`.
+    /// Nothing is deleted: what the user has beyond `like` was granted by somebody, and is told.
+    pub(super) async fn copy_rules(&mut self, like: &str) -> Result<(), EngineError> {
+        let Some(wanted) = self.rules(like).await? else { return Ok(()) };
+        let Some(there) = self.rules(self.user).await? else { return Ok(()) };
+        let more = there.iter().filter(|rule| !rule.denies() && !wanted.contains(rule)).count();
+        if more > 0 {
+            tracing::warn!(
+                user = self.user,
+                like,
+                more,
+                "the user has ACLs that the other one does not have; they stay"
+            );
+        }
+        let missing = wanted.into_iter().filter(|rule| !there.contains(rule));
+        let (denying, allowing): (Vec<_>, Vec<_>) = missing.partition(Rule::denies);
+        for rules in denying.chunks(RULES_AT_ONCE).chain(allowing.chunks(RULES_AT_ONCE)) {
+            self.create(rules).await?;
+        }
+        Ok(())
+    }
+
+    /// The rules of a user; `None` if the cluster has no authorizer, where everybody may do everything.
+    async fn rules(&mut self, of: &str) -> Result<Option<Vec<Rule>>, EngineError> {
+        let principal = principal(of);
+        let found = self.connection.ask(&acls::describe(&principal), Rules::read).await;
+        let found = found.map_err(|fault| self.failed(fault))?;
+        if found.status.code == codes::SECURITY_DISABLED {
+            return Ok(None);
+        }
+        if let Some(problem) = codes::problem(DESCRIBE_ACLS, &found.status) {
+            return Err(self.not_set(format!("its rights could not be made those of `{of}`: {problem}")));
+        }
+        // Not what others may do, whatever the broker answers.
+        Ok(Some(found.rules.into_iter().filter(|(of, _)| *of == principal).map(|(_, rule)| rule).collect()))
+    }
+
+    async fn create(&mut self, rules: &[Rule]) -> Result<(), EngineError> {
+        let created = self.connection.ask(&acls::create(&principal(self.user), rules), Created::read).await;
+        let Created(results) = created.map_err(|fault| self.failed(fault))?;
+        if let Some(problem) = results.iter().find_map(|status| codes::problem(CREATE_ACLS, status)) {
+            return Err(self.not_set(problem));
+        }
+        Ok(())
+    }
+}
+
+/// Who a user of SCRAM is in ACLs.
+fn principal(user: &str) -> String {
+    format!("User:{user}")
+}
+
+fn refused(server: &Server, by: &Account, user: &str) -> EngineError {
+    let problem = format!("the password of `{}` is refused", by.user);
+    EngineError::NotSet { server: server.clone(), user: user.to_owned(), problem }
+}
