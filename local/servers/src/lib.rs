@@ -1,6 +1,7 @@
 //! Real servers for the local cloud and for tests: found on this machine, started without root, with TLS, stopped with their owner.
 
 mod error;
+pub mod mysql;
 pub mod postgres;
 pub mod process;
 mod spawn;

@@ -49,18 +49,26 @@ pub struct Drill<'a, E> {
     pub faulty: Faulty<&'a MemorySecret, &'a E>,
     /// Whether every step is sent twice.
     pub twice: bool,
+    /// Whether the server keeps a single user's old password beside the new one.
+    pub keeps_old: bool,
     strategy: Strategy,
 }
 
 impl<'a, E: Engine> Drill<'a, E> {
     /// With faults by number of the call.
     pub fn new(secret: &'a MemorySecret, engine: &'a E, faults: HashMap<usize, Fault>) -> Self {
-        Self { faulty: Faulty::new(secret, engine, faults), twice: false, strategy: Strategy::SingleUser }
+        let faulty = Faulty::new(secret, engine, faults);
+        Self { faulty, twice: false, keeps_old: false, strategy: Strategy::SingleUser }
     }
 
     /// The same by another strategy.
     pub fn by(self, strategy: Strategy) -> Self {
         Self { strategy, ..self }
+    }
+
+    /// Whether the credential that clients have read goes on working until the next rotation.
+    fn overlaps(&self) -> bool {
+        self.keeps_old || self.alternates()
     }
 
     fn alternates(&self) -> bool {
@@ -107,8 +115,8 @@ impl<'a, E: Engine> Drill<'a, E> {
     }
 
     async fn some_label_logs_in(&self) -> Result<(), String> {
-        // The very credential that clients use, if users take turns.
-        if self.alternates() && !self.logs_in(CURRENT).await? {
+        // The very credential that clients use, if users take turns or the server keeps it.
+        if self.overlaps() && !self.logs_in(CURRENT).await? {
             return Err("AWSCURRENT does not log in".to_owned());
         }
         for label in [CURRENT, PENDING, PREVIOUS] {
@@ -132,8 +140,8 @@ impl<'a, E: Engine> Drill<'a, E> {
         if !self.logs_in(CURRENT).await? {
             return Err("AWSCURRENT does not log in".to_owned());
         }
-        if self.logs_in(PREVIOUS).await? != self.alternates() {
-            let not = if self.alternates() { "does not log in any more" } else { "still logs in" };
+        if self.logs_in(PREVIOUS).await? != self.overlaps() {
+            let not = if self.overlaps() { "does not log in any more" } else { "still logs in" };
             return Err(format!("AWSPREVIOUS {not}"));
         }
         if secret.labels(TOKEN) != [CURRENT] || secret.labels(OLD) != [PREVIOUS] || secret.count() != 2 {

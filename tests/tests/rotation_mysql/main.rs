@@ -1,0 +1,15 @@
+//! Users of real servers of MariaDB and MySQL rotated by the engine: with faults, with odd names, with every plugin, and what the servers log.
+//!
+//! MySQL is not in every distribution; `scripts/fetch-mysql` puts it where these tests look.
+
+#![allow(clippy::unwrap_used)]
+
+mod cutting;
+mod drills;
+mod input;
+mod logs;
+mod names;
+mod old_passwords;
+mod other_user;
+mod plugins;
+mod target;
