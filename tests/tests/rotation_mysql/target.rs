@@ -57,6 +57,16 @@ impl Target {
         self.server.execute(statements).unwrap_or_else(|error| panic!("{error}: {statements}"))
     }
 
+    /// Runs statements as they are, a backslash being a character like any other: the client's own reading of quotes and comments is not the server's.
+    pub(crate) fn exactly(&self, statements: &[String]) -> String {
+        let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let run = |text: &String| {
+            format!("SET @s = CONVERT(X'{}' USING utf8mb4); PREPARE s FROM @s; EXECUTE s;", hex(text))
+        };
+        let all: String = statements.iter().map(run).collect();
+        self.execute(&format!("SET sql_mode = 'NO_BACKSLASH_ESCAPES'; {all}"))
+    }
+
     /// `IDENTIFIED …` by a password, under a plugin.
     pub(crate) fn identified(&self, plugin: &str, password: &str) -> String {
         match self.brand {

@@ -219,11 +219,9 @@ fn statements<'a>(rights: impl Iterator<Item = &'a Right>, give: bool, account: 
     }
     let grouped =
         privileges.iter().map(|(on, list)| format!("{verb} {} ON {on} {to} {account}", list.join(", ")));
+    // The right to pass on everything is given before the dynamic privileges, which have their own: MySQL gives it to those that are there.
     // Restrictions last: they narrow what is given before.
-    let mut all = single;
-    all.extend(grouped);
-    all.extend(restrictions);
-    all
+    grouped.chain(single).chain(restrictions).collect()
 }
 
 #[cfg(test)]
@@ -266,14 +264,14 @@ mod tests {
         assert_eq!(
             clone.giving(&model, &who("b")),
             [
+                "GRANT RELOAD ON *.* TO `b`@`%`",
+                "GRANT EXECUTE ON PROCEDURE `d`.`p` TO `b`@`%`",
+                "GRANT SELECT (`x`), SELECT (`y``z`), UPDATE ON `d`.`t` TO `b`@`%`",
                 "GRANT AUDIT_ADMIN ON *.* TO `b`@`%` WITH GRANT OPTION",
                 "GRANT XA_RECOVER_ADMIN ON *.* TO `b`@`%` WITH GRANT OPTION",
                 "GRANT PROXY ON ''@'%' TO `b`@`%`",
                 "GRANT `r1`@`%` TO `b`@`%` WITH ADMIN OPTION",
                 "GRANT `r2`@`%` TO `b`@`%` WITH ADMIN OPTION",
-                "GRANT RELOAD ON *.* TO `b`@`%`",
-                "GRANT EXECUTE ON PROCEDURE `d`.`p` TO `b`@`%`",
-                "GRANT SELECT (`x`), SELECT (`y``z`), UPDATE ON `d`.`t` TO `b`@`%`",
                 "REVOKE SELECT ON `mysql`.* FROM `b`@`%`",
             ]
         );

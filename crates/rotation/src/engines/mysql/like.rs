@@ -13,6 +13,9 @@ use super::session::{Session, identified};
 use super::sql::{Who, literal, name};
 use crate::engine::EngineError;
 
+/// Times that grants are compared and made the same.
+const ROUNDS: usize = 3;
+
 impl Session<'_> {
     /// Makes the session's user like another and gives it this password, which is the last statement: until then nobody knows the
     /// password of a new account.
@@ -119,42 +122,54 @@ impl Session<'_> {
         Ok(grants)
     }
 
+    /// Gives and takes until the server says of both the same, which is what counts: a user that may do less would be found out by its
+    /// clients. Once is mostly enough; but some statements do more than their words say, such as `GRANT PROXY … WITH GRANT OPTION`, which lets an
+    /// account pass on all that it has.
     async fn copy_grants(&mut self, who: &Who, model: &Who, take: bool) -> Result<(), EngineError> {
         let wanted = self.grants(model).await?;
         let mut have = self.grants(who).await?;
-        let taking = if take { have.taking(&wanted, who) } else { Vec::new() };
-        for statement in &taking {
-            self.run(statement).await?;
-        }
-        if !taking.is_empty() {
-            // Some take more with them than their name says: ALL PRIVILEGES on everything ends those of MySQL's plugins too.
+        for _ in 0..ROUNDS {
+            let taking = if take { have.taking(&wanted, who) } else { Vec::new() };
+            for statement in &taking {
+                self.run(statement).await?;
+            }
+            if !taking.is_empty() {
+                // `ALL PRIVILEGES` takes more with it.
+                have = self.grants(who).await?;
+            }
+            let giving = have.giving(&wanted, who);
+            for statement in &giving {
+                self.run(statement).await?;
+            }
+            if taking.is_empty() && giving.is_empty() {
+                return self.copy_default_role(who, &wanted, &have, take).await;
+            }
             have = self.grants(who).await?;
         }
-        let giving = have.giving(&wanted, who);
-        for statement in &giving {
-            self.run(statement).await?;
-        }
-        if have.default_role != wanted.default_role && (take || have.default_role.is_none()) {
-            let role = wanted.default_role.as_deref().unwrap_or("NONE");
-            let statement = match self.version {
-                Version::MariaDb => format!("SET DEFAULT ROLE {role} FOR {}", who.quoted()),
-                Version::MySql(..) => format!("ALTER USER {} DEFAULT ROLE {role}", who.quoted()),
-            };
-            self.run(&statement).await?;
-        }
-        // The server's word, not ours: a user that may do less would be found out by its clients.
-        if taking.is_empty() && giving.is_empty() {
+        let (lacks, exceeds) = (have.lacks(&wanted), wanted.lacks(&have).filter(|_| take));
+        let problem = match (lacks, exceeds) {
+            (Some(right), _) => format!("it still lacks what `{}` has: {right:?}", model.user),
+            (None, Some(right)) => format!("it still has what `{}` has not: {right:?}", model.user),
+            (None, None) => return self.copy_default_role(who, &wanted, &have, take).await,
+        };
+        Err(self.not_set(problem))
+    }
+
+    async fn copy_default_role(
+        &mut self,
+        who: &Who,
+        wanted: &Grants,
+        have: &Grants,
+        take: bool,
+    ) -> Result<(), EngineError> {
+        if have.default_role == wanted.default_role || !(take || have.default_role.is_none()) {
             return Ok(());
         }
-        have = self.grants(who).await?;
-        if let Some(right) = have.lacks(&wanted) {
-            return Err(self.not_set(format!("it still lacks what `{}` has: {right:?}", model.user)));
-        }
-        match wanted.lacks(&have).filter(|_| take) {
-            Some(right) => {
-                Err(self.not_set(format!("it still has what `{}` has not: {right:?}", model.user)))
-            }
-            None => Ok(()),
-        }
+        let role = wanted.default_role.as_deref().unwrap_or("NONE");
+        self.run(&match self.version {
+            Version::MariaDb => format!("SET DEFAULT ROLE {role} FOR {}", who.quoted()),
+            Version::MySql(..) => format!("ALTER USER {} DEFAULT ROLE {role}", who.quoted()),
+        })
+        .await
     }
 }

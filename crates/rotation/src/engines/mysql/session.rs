@@ -97,6 +97,7 @@ impl<'a> Session<'a> {
         if self.version != Version::MariaDb {
             return self.set_own_on_mysql(current, new).await;
         }
+        self.check_old(self.old)?;
         let created = self.created("CURRENT_USER()").await?;
         let mut hashes = created.ways.iter().filter_map(|way| stored_hash(&way.plugin, new));
         let (Some(hash), None) = (hashes.next(), hashes.next()) else {
@@ -112,11 +113,9 @@ impl<'a> Session<'a> {
         current: &SecretString,
         new: &SecretString,
     ) -> Result<(), EngineError> {
+        self.check_old(self.old)?;
         let two = self.version.has_two_passwords();
         let mut retain = two && self.old != OldPassword::Ended;
-        if !retain && self.old == OldPassword::Kept {
-            return Err(self.not_set(TOO_OLD.to_owned()));
-        }
         let mut replace = two;
         loop {
             let mut statement = format!("ALTER USER USER() IDENTIFIED BY {}", literal(new.expose_secret()));
@@ -156,6 +155,15 @@ impl<'a> Session<'a> {
             return self.discard("USER()").await;
         }
         Ok(())
+    }
+
+    fn check_old(&self, old: OldPassword) -> Result<(), EngineError> {
+        if old != OldPassword::Kept || self.version.has_two_passwords() {
+            return Ok(());
+        }
+        let problem = "it cannot keep an old password beside the new one, which MySQL does from 8.0.14 and MariaDB does not; set KEEP_OLD_PASSWORD \
+             to if-possible or never";
+        Err(self.not_set(problem.to_owned()))
     }
 
     /// Ends an account's second password, where that is allowed: an account without the privilege cannot have given itself one.
@@ -200,6 +208,7 @@ impl<'a> Session<'a> {
         new: &SecretString,
         old: OldPassword,
     ) -> Result<(), EngineError> {
+        self.check_old(old)?;
         let account = who.quoted();
         if self.version == Version::MariaDb {
             let created = self.created(&account).await?;
@@ -208,9 +217,6 @@ impl<'a> Session<'a> {
             return self.give_hash(&statement.into()).await;
         }
         let two = self.version.has_two_passwords();
-        if !two && old == OldPassword::Kept {
-            return Err(self.not_set(TOO_OLD.to_owned()));
-        }
         let retain = if two && old != OldPassword::Ended { " RETAIN CURRENT PASSWORD" } else { "" };
         let statement = SecretString::from(format!(
             "ALTER USER {account} IDENTIFIED BY {}{retain}",
@@ -247,9 +253,6 @@ impl<'a> Session<'a> {
         })
     }
 }
-
-const TOO_OLD: &str = "it cannot keep an old password beside the new one, which MySQL does from 8.0.14 and MariaDB does not; set KEEP_OLD_PASSWORD to \
-     if-possible or never";
 
 /// The ways of an account on MariaDB with a new password in each that has one.
 pub(super) fn identified(ways: &[Way], new: &SecretString) -> Result<SecretString, String> {
