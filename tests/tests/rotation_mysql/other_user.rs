@@ -101,7 +101,8 @@ fn the_first_user_keeps_what_it_was_given_while_the_second_had_its_turn() {
         prepare(&target);
         target.set_other("app", "app_clone", SECOND).unwrap();
         target.execute(
-            "CREATE DATABASE d3; GRANT SELECT ON d3.* TO app@`%`; GRANT DELETE ON d1.* TO app_clone@`%`",
+            "CREATE DATABASE d3; GRANT SELECT ON d3.* TO app@`%`; GRANT DELETE ON d1.* TO app_clone@`%`; \
+             GRANT ALL PRIVILEGES ON d1.t TO app@`%`; GRANT reader TO app@`%` WITH ADMIN OPTION",
         );
         target.set_other("app_clone", "app", SECOND).unwrap();
         let first = rights(&target, "app");

@@ -2,7 +2,7 @@
 
 use local_servers::mysql::Brand;
 
-use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target};
+use crate::target::{BRANDS, FIRST, SECOND, Target};
 
 fn plugins(brand: Brand) -> &'static [&'static str] {
     match brand {
@@ -63,13 +63,12 @@ fn an_account_of_mariadb_with_several_ways_to_log_in_keeps_them() {
 }
 
 #[test]
-fn a_plugin_that_is_no_password_of_the_servers_own_is_refused_with_a_sentence() {
-    let target = Target::new(Brand::MariaDb);
-    target.execute("CREATE USER app@`%` IDENTIFIED VIA unix_socket");
+fn a_method_that_hands_the_password_on_to_somebody_else_is_refused_with_a_sentence() {
+    let target =
+        Target::with(Brand::MariaDb, &["--plugin-load-add=auth_pam", "--pam-use-cleartext-plugin=ON"]);
+    target.execute("CREATE USER app@`%` IDENTIFIED VIA pam USING 'mariadb'; CREATE USER local@`%` IDENTIFIED VIA unix_socket");
     let error = target.log_in("app", FIRST).unwrap_err();
     assert_eq!(error.name(), "UserNotPermitted");
-    let target = Target::with(MYSQL, &["--plugin-load-add=mysql_no_login.so"]);
-    target.execute("CREATE USER app@`%` IDENTIFIED WITH mysql_no_login");
-    let outcome = target.log_in("app", FIRST);
-    assert!(!matches!(outcome, Ok(rotation::engine::Login::Accepted)), "{outcome:?}");
+    assert!(error.to_string().contains("it asks for authentication by `mysql_clear_password`"), "{error}");
+    assert_eq!(target.log_in("local", FIRST).unwrap_err().name(), "UserNotPermitted");
 }

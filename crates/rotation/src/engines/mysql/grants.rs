@@ -48,6 +48,8 @@ pub(super) enum Right {
 }
 
 const ALL: &str = "ALL PRIVILEGES";
+/// The right to pass on what one may do with something.
+const GRANT_OPTION: &str = "GRANT OPTION";
 const EVERYWHERE: &str = "*.*";
 
 /// What an account may do, and the role it begins a session with, where `SHOW GRANTS` says so.
@@ -130,7 +132,7 @@ impl Grants {
             });
         }
         if option && !dynamic {
-            self.rights.insert(Right::Privilege { on, privilege: "GRANT OPTION".to_owned() });
+            self.rights.insert(Right::Privilege { on, privilege: GRANT_OPTION.to_owned() });
         }
         Some(())
     }
@@ -142,12 +144,31 @@ impl Grants {
 
     /// The statements that give what `model` has and `self` has not.
     pub(super) fn giving(&self, model: &Self, to: &Who) -> Vec<String> {
-        statements(model.rights.difference(&self.rights), true, &to.quoted())
+        statements(model.rights.iter().filter(|right| !self.covers(right)), true, &to.quoted())
     }
 
     /// A right that `model` has and `self` has not.
     pub(super) fn lacks(&self, model: &Self) -> Option<Right> {
-        model.rights.difference(&self.rights).next().cloned()
+        model.rights.iter().find(|right| !self.covers(right)).cloned()
+    }
+
+    /// A right that `self` has and `model` has not.
+    pub(super) fn exceeds(&self, model: &Self) -> Option<Right> {
+        self.rights.difference(&model.rights).next().cloned()
+    }
+
+    /// Whether the right, or more than it, is there.
+    fn covers(&self, right: &Right) -> bool {
+        let more = match right.clone() {
+            Right::Privilege { on, privilege } if privilege != GRANT_OPTION => {
+                Right::Privilege { on, privilege: ALL.to_owned() }
+            }
+            Right::Dynamic { privilege, .. } => Right::Dynamic { privilege, option: true },
+            Right::Proxy { of, .. } => Right::Proxy { of, option: true },
+            Right::Role { role, .. } => Right::Role { role, option: true },
+            other => other,
+        };
+        self.rights.contains(right) || self.rights.contains(&more)
     }
 }
 

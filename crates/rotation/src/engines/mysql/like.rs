@@ -146,7 +146,7 @@ impl Session<'_> {
             }
             have = self.grants(who).await?;
         }
-        let (lacks, exceeds) = (have.lacks(&wanted), wanted.lacks(&have).filter(|_| take));
+        let (lacks, exceeds) = (have.lacks(&wanted), have.exceeds(&wanted).filter(|_| take));
         let problem = match (lacks, exceeds) {
             (Some(right), _) => format!("it still lacks what `{}` has: {right:?}", model.user),
             (None, Some(right)) => format!("it still has what `{}` has not: {right:?}", model.user),

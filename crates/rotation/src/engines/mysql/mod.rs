@@ -7,7 +7,7 @@
 //!
 //! From MySQL 8.0.14 an account may have two passwords. The old one then goes on working until the next rotation: see [`OldPassword`].
 //!
-//! The protocol's client is our own: see [`wire`]. Sources: "ALTER USER", "Password Management", "Passwords and Logging" of the MySQL manual;
+//! The protocol's client is our own, in `wire`. Sources: "ALTER USER", "Password Management", "Passwords and Logging" of the MySQL manual;
 //! "SET PASSWORD", "ALTER USER" of MariaDB's documentation.
 
 mod account;
