@@ -282,12 +282,15 @@ mod tests {
         );
         assert_eq!(model.default_role.as_deref(), Some("`r1`"));
         assert_eq!(clone.taking(&model, &who("b")), ["REVOKE ALL PRIVILEGES ON `d`.`t` FROM `b`@`%`"]);
+        // More than what is wanted is as good, until it is taken away.
+        assert!(!clone.giving(&model, &who("b")).iter().any(|statement| statement.contains("`d`.`t`")));
+        let clone = grants("b", &["GRANT USAGE ON *.* TO `b`@`%`"]);
         assert_eq!(
             clone.giving(&model, &who("b")),
             [
                 "GRANT RELOAD ON *.* TO `b`@`%`",
                 "GRANT EXECUTE ON PROCEDURE `d`.`p` TO `b`@`%`",
-                "GRANT SELECT (`x`), SELECT (`y``z`), UPDATE ON `d`.`t` TO `b`@`%`",
+                "GRANT GRANT OPTION, SELECT (`x`), SELECT (`y``z`), UPDATE ON `d`.`t` TO `b`@`%`",
                 "GRANT AUDIT_ADMIN ON *.* TO `b`@`%` WITH GRANT OPTION",
                 "GRANT XA_RECOVER_ADMIN ON *.* TO `b`@`%` WITH GRANT OPTION",
                 "GRANT PROXY ON ''@'%' TO `b`@`%`",
