@@ -14,6 +14,7 @@ mod account;
 mod auth;
 mod grants;
 mod like;
+mod packets;
 mod session;
 mod sql;
 mod wire;

@@ -5,11 +5,13 @@
 //! in these parts.
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::auth::{self, Method};
+pub(super) use super::packets::Failure;
+use super::packets::{Fields, LONGEST_PACKET, Packets, broken, server_error};
 use crate::engine::{Account, EngineError};
 use crate::engines::trust::{CONNECT_TIMEOUT, Tls};
 
@@ -22,44 +24,8 @@ const SECURE_CONNECTION: u32 = 1 << 15;
 const PLUGIN_AUTH: u32 = 1 << 19;
 /// utf8mb4_general_ci, which every server has.
 const UTF8MB4: u8 = 45;
-/// Longest packet that is read; what a rotation asks for is far shorter.
-const LONGEST_PACKET: usize = (1 << 24) - 2;
 const QUIT: u8 = 1;
 const QUERY: u8 = 3;
-
-/// Why something did not work.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// In the server's words.
-    Server {
-        /// Number of the error.
-        code: u16,
-        /// Its text.
-        message: String,
-    },
-    /// The server wants the password in a way that this client does not offer.
-    Method(String),
-    /// The connection ended, or what came over it is not this protocol.
-    Broken(String),
-    /// There was no connection.
-    Engine(EngineError),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Broken(error.to_string())
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        Self::Engine(error)
-    }
-}
-
-fn broken(problem: &str) -> Failure {
-    Failure::Broken(problem.to_owned())
-}
 
 /// A row of texts.
 pub(super) type Row = Vec<Option<String>>;
@@ -198,50 +164,7 @@ const NONCE: usize = 20;
 /// Bytes that the second part of it has at least, with the zero at its end.
 const LONG_ENOUGH: usize = 13;
 
-/// Packets on a stream, numbered from 0 in each exchange.
-struct Packets<S> {
-    stream: S,
-    next: u8,
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
-    async fn read(&mut self) -> Result<Vec<u8>, Failure> {
-        let mut head = [0; 4];
-        self.stream.read_exact(&mut head).await?;
-        let length = u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize;
-        if length > LONGEST_PACKET {
-            return Err(broken("an answer is longer than any that is expected"));
-        }
-        if head[3] != self.next {
-            return Err(broken("a packet is out of order"));
-        }
-        self.next = head[3].wrapping_add(1);
-        let mut packet = vec![0; length];
-        self.stream.read_exact(&mut packet).await?;
-        Ok(packet)
-    }
-
-    /// A packet that is no error.
-    async fn read_answer(&mut self) -> Result<Vec<u8>, Failure> {
-        let packet = self.read().await?;
-        match packet.split_first() {
-            Some((0xff, rest)) => Err(server_error(rest)),
-            _ => Ok(packet),
-        }
-    }
-
-    async fn write(&mut self, packet: &[u8]) -> Result<(), Failure> {
-        if packet.len() > LONGEST_PACKET {
-            return Err(broken("a statement is longer than the protocol takes"));
-        }
-        let mut bytes = (packet.len() as u32).to_le_bytes();
-        bytes[3] = self.next;
-        self.next = self.next.wrapping_add(1);
-        self.stream.write_all(&[&bytes, packet].concat()).await?;
-        self.stream.flush().await?;
-        Ok(())
-    }
-
     /// Answers the server until it lets the user in.
     async fn authenticate(&mut self, first: Method, password: &SecretString) -> Result<(), Failure> {
         let mut method = first;
@@ -272,53 +195,75 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
     }
 }
 
-/// An error packet behind its first byte.
-fn server_error(packet: &[u8]) -> Failure {
-    let mut fields = Fields(packet);
-    let Ok(code) = fields.number(2) else { return broken("an error packet is cut off") };
-    let text = String::from_utf8_lossy(fields.0);
-    let state = |text: &str| text.strip_prefix('#').and_then(|text| text.get(5..)).map(str::to_owned);
-    Failure::Server { code: code as u16, message: state(&text).unwrap_or_else(|| text.into_owned()) }
-}
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
 
-/// The fields of a packet.
-struct Fields<'a>(&'a [u8]);
+    use super::*;
 
-impl<'a> Fields<'a> {
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8], Failure> {
-        let (found, rest) = self.0.split_at_checked(count).ok_or_else(|| broken("a packet is cut off"))?;
-        self.0 = rest;
-        Ok(found)
+    /// What a client does when the server answers its login with this packet, and what it sends.
+    async fn answer_to(packet: &[u8]) -> (Result<(), Failure>, Vec<u8>) {
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let (mut server, mut client) =
+            (Packets { stream: server, next: 2 }, Packets { stream: client, next: 2 });
+        server.write(packet).await.unwrap();
+        let password = "Pw-1".into();
+        let result = client.authenticate(Method::CachingSha2, &password);
+        let result =
+            tokio::time::timeout(std::time::Duration::from_millis(50), result).await.unwrap_or(Ok(()));
+        drop(client);
+        let mut sent = Vec::new();
+        server.stream.read_to_end(&mut sent).await.unwrap();
+        (result, sent)
     }
 
-    fn number(&mut self, bytes: usize) -> Result<u32, Failure> {
-        Ok(self.bytes(bytes)?.iter().rev().fold(0, |sum, byte| (sum << 8) | u32::from(*byte)))
-    }
-
-    /// Up to a zero or the end.
-    fn until_zero(&mut self) -> Result<&'a [u8], Failure> {
-        let end = self.0.iter().position(|byte| *byte == 0);
-        let found = self.bytes(end.unwrap_or(self.0.len()))?;
-        self.0 = self.0.get(1..).unwrap_or_default();
-        Ok(found)
-    }
-
-    /// A number whose first byte says how long it is.
-    fn length(&mut self) -> Result<usize, Failure> {
-        match self.number(1)? {
-            0xfc => Ok(self.number(2)? as usize),
-            0xfd => Ok(self.number(3)? as usize),
-            short if short < 0xfb => Ok(short as usize),
-            _ => Err(broken("a length is not understood")),
+    #[tokio::test]
+    async fn the_password_goes_to_no_method_that_hands_it_on() {
+        for (packet, method) in [
+            (&b"\xfemysql_clear_password\0"[..], "mysql_clear_password"),
+            (b"\xfedialog\0Password:", "dialog"),
+            (b"\xfe", "mysql_old_password"),
+        ] {
+            let (result, sent) = answer_to(packet).await;
+            assert!(matches!(&result, Err(Failure::Method(found)) if found == method), "{result:?}");
+            assert!(sent.is_empty(), "{sent:?}");
         }
     }
 
-    fn text(&mut self) -> Result<Option<String>, Failure> {
-        if let Some((0xfb, rest)) = self.0.split_first() {
-            self.0 = rest;
-            return Ok(None);
+    #[tokio::test]
+    async fn answers_that_make_no_sense_end_the_login() {
+        for packet in [&b""[..], b"\x01", b"\x01\x09", b"\x02what"] {
+            let (result, sent) = answer_to(packet).await;
+            assert!(matches!(result, Err(Failure::Broken(_))), "{result:?}");
+            assert!(sent.is_empty(), "{sent:?}");
         }
-        let length = self.length()?;
-        Ok(Some(String::from_utf8_lossy(self.bytes(length)?).into_owned()))
+        let (result, sent) = answer_to(b"\xff\x15\x04#28000Access denied").await;
+        assert!(
+            matches!(&result, Err(Failure::Server { code: 1045, message }) if message == "Access denied"),
+            "{result:?}"
+        );
+        assert!(sent.is_empty());
+        // The server does not remember the user: then, and only then, it asks for the password itself.
+        assert_eq!(answer_to(b"\x01\x04").await.1, b"\x05\0\0\x03Pw-1\0");
+        assert!(answer_to(b"\x01\x03").await.1.is_empty());
+    }
+
+    #[test]
+    fn a_greeting_that_is_cut_off_anywhere_or_of_another_protocol_is_no_panic() {
+        let mut greeting = b"\x0a8.0.46\0\x01\0\0\0abcdefgh\0\xff\xff\x2d\x02\0\xff\xdf\x15".to_vec();
+        greeting.extend([0; 10]);
+        greeting.extend(b"ijklmnopqrst\0caching_sha2_password\0");
+        let found = Greeting::parse(&greeting).unwrap();
+        assert_eq!(
+            (found.nonce.as_slice(), found.plugin.as_str()),
+            (&b"abcdefghijklmnopqrst"[..], "caching_sha2_password")
+        );
+        assert_ne!(found.capabilities & SSL, 0);
+        for end in 0..greeting.len() {
+            let _whatever = Greeting::parse(&greeting[..end]);
+        }
+        for other in [&b""[..], b"HTTP/1.1 400 Bad Request", b"\x09"] {
+            assert!(Greeting::parse(other).is_err());
+        }
     }
 }
