@@ -2,6 +2,7 @@
 
 mod error;
 pub mod kafka;
+pub mod mysql;
 pub mod postgres;
 pub mod process;
 pub mod redis;

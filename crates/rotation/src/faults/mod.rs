@@ -65,6 +65,8 @@ pub struct Drill<'a, E> {
     pub faulty: Faulty<&'a MemorySecret, &'a E>,
     /// Whether every step is sent twice.
     pub twice: bool,
+    /// Whether the server keeps a single user's old password beside the new one.
+    pub keeps_old: bool,
     strategy: Strategy,
     /// Calls that the engine makes itself, where they die too.
     inner: Option<&'a Faults>,
@@ -74,7 +76,7 @@ impl<'a, E: Engine> Drill<'a, E> {
     /// With faults by number of the call.
     pub fn new(secret: &'a MemorySecret, engine: &'a E, faults: HashMap<usize, Fault>) -> Self {
         let faulty = Faulty::new(secret, engine, faults);
-        Self { faulty, twice: false, strategy: Strategy::SingleUser, inner: None }
+        Self { faulty, twice: false, keeps_old: false, strategy: Strategy::SingleUser, inner: None }
     }
 
     /// The same by another strategy.
@@ -87,9 +89,9 @@ impl<'a, E: Engine> Drill<'a, E> {
         Self { inner: Some(inner), ..self }
     }
 
-    /// Whether the previous credential goes on working.
+    /// Whether the previous credential goes on working until the next rotation.
     fn keeps_previous(&self) -> bool {
-        self.alternates() || self.faulty.engine.overlaps()
+        self.keeps_old || self.alternates() || self.faulty.engine.overlaps()
     }
 
     async fn died(&self) {
