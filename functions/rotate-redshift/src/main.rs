@@ -12,7 +12,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     lambda_kit::trace::init(env);
     rotation::run(async move {
         let aws = Aws::from_env(env)?;
-        let target = config::passwords(env, Redshift::from_env(env, &aws)?)?;
+        let engine = Redshift::from_env(env, &aws)?;
+        engine.blank_companion().await;
+        let target = config::passwords(env, engine)?;
         Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))
     })
     .await

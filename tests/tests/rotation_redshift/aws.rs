@@ -263,7 +263,7 @@ impl Aws {
             state.pending.take_if(|(_, when)| *when <= now)
         };
         if let Some((password, _)) = due {
-            let client = self.server.connect("postgres", &Login::system()).await.unwrap();
+            let client = self.server.connect("dev", &Login::system()).await.unwrap();
             let user = self.admin.replace('"', "\"\"");
             client.batch_execute(&format!("ALTER ROLE \"{user}\" PASSWORD '{password}'")).await.unwrap();
         }

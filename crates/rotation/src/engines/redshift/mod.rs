@@ -97,6 +97,17 @@ impl Redshift {
         }
     }
 
+    /// Takes back what a run that died may have left in the companion: the first thing that a function does.
+    ///
+    /// If this fails, the first login that uses the companion tries it again.
+    pub async fn blank_companion(&self) {
+        if let Access::DataApi(api) = &self.access
+            && let Err(error) = Box::pin(api.companion.blank()).await
+        {
+            tracing::warn!(%error, "the companion secret could not be looked at");
+        }
+    }
+
     /// Refuses an account that is not on the configured warehouse, wherever it is not the secret's host that is connected to.
     async fn check_place(&self, account: &Account) -> Result<(), EngineError> {
         match (&self.warehouse, &self.access) {
