@@ -204,18 +204,19 @@ impl Aws {
         let fault = {
             let mut state = self.state();
             let number = state.requests;
-            if !state.dead {
+            // A dead function sends nothing.
+            if state.dead {
+                None
+            } else {
                 state.requests += 1;
                 state.log.push(action.clone());
                 let fault = state.faults.remove(&number);
                 state.fired |= fault.is_some();
                 state.dead = matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter));
-                fault
-            } else {
-                // A dead function sends nothing.
-                Some(Fault::DiesBefore)
+                Some(fault)
             }
         };
+        let Some(fault) = fault else { return std::future::pending().await };
         let lost = || Err(ConnectorError::io("the connection broke".into()));
         match fault {
             Some(Fault::DiesBefore) => return self.die().await,

@@ -296,6 +296,11 @@ fn rotate_with_faults(
             });
             if result.is_none() {
                 // What the dying function left running gets nowhere; the next one begins as the function does.
+                stage.runtime.block_on(async {
+                    for _ in 0..20 {
+                        tokio::spawn(tokio::task::yield_now()).await.unwrap();
+                    }
+                });
                 cloud.revive();
                 stage.runtime.block_on(engine.blank_companion());
             }
@@ -562,8 +567,8 @@ fn over_the_wire_bad_input_has_a_name_and_a_remedy() {
     // Not for others, and in no words that could be used to log in.
     let by = account(&engine, &with("note", json!(1)));
     stage.execute("CREATE ROLE somebody LOGIN");
-    let set = engine.set_password(&by, "somebody", &"New-Password-1".into());
-    let error = stage.runtime.block_on(set).unwrap_err();
+    let new = "New-Password-1".into();
+    let error = stage.runtime.block_on(engine.set_password(&by, "somebody", &new)).unwrap_err();
     assert_eq!(error.name(), "PasswordNotSet");
     assert!(error.to_string().contains("permission denied") && !error.to_string().contains("md5"), "{error}");
     let by = account(&engine, &stage.value(port, BOSS, BOSS_PASSWORD));

@@ -170,6 +170,13 @@ impl Redshift {
         Ok(format!("{verb} USER {user} PASSWORD {literal}").into())
     }
 
+    fn unknown_password(&self) -> Result<SecretString, Problem> {
+        let mut bytes = [0; 32];
+        let filled = self.random.fill(&mut bytes);
+        filled.map_err(|_| Problem::Statement("the system gave no random bytes".to_owned()))?;
+        Ok(hex::encode(bytes).into())
+    }
+
     /// By the control plane. It takes effect later: the old password is tried until it is refused, each time but the last a right one,
     /// and then the new one has to be accepted.
     async fn set_admin_password(
@@ -334,7 +341,8 @@ impl Engine for Redshift {
         };
         let session = self.open(admin, user).await?;
         let result = async {
-            let create = self.statement("CREATE", form, user, new, false)?;
+            // With a password that nobody knows: a user with the new one is taken for finished, also by a run that died in between.
+            let create = self.statement("CREATE", form, user, &self.unknown_password()?, false)?;
             like::make_like(&session, like, user, &create).await?;
             self.alter(&session, form, admin, user, new).await
         };
