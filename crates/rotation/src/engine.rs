@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 
+use lambda_kit::call::CallError;
 use secrecy::SecretString;
 
 use crate::document::{DocumentError, SecretDocument};
@@ -143,6 +144,20 @@ pub enum EngineError {
         /// In the server's words, which do not repeat the password.
         problem: String,
     },
+    /// The secret's server is not the one that the function is configured for.
+    #[error(
+        "{server} is not {configured}: a credential goes only to the server that the function is configured for. Check `host` and `port` of the secret, or \
+         the function's configuration"
+    )]
+    OtherServer {
+        /// Server of the secret.
+        server: Server,
+        /// What is configured.
+        configured: String,
+    },
+    /// A call of AWS failed, where the engine is reached by such calls.
+    #[error(transparent)]
+    Call(#[from] CallError),
 }
 
 impl EngineError {
@@ -153,6 +168,8 @@ impl EngineError {
             Self::Untrusted { .. } => "ServerNotTrusted",
             Self::NotPermitted { .. } => "UserNotPermitted",
             Self::NotSet { .. } => "PasswordNotSet",
+            Self::OtherServer { .. } => "OtherServer",
+            Self::Call(_) => "AwsCallFailed",
         }
     }
 

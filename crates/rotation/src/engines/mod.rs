@@ -6,10 +6,14 @@ pub mod elasticache;
 pub mod kafka;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "pg-wire")]
+mod pg_wire;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "elasticache")]
 pub(crate) mod redis;
+#[cfg(feature = "redshift")]
+pub mod redshift;
 #[cfg(feature = "elasticache")]
 pub(crate) mod resp;
 #[cfg(feature = "tls")]

@@ -5,16 +5,12 @@
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use postgres_protocol::password;
-use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Row, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Row};
 
-use super::trust::{CONNECT_TIMEOUT, Tls};
+use super::pg_wire::{self, Certified, not_connected};
+use super::trust::Tls;
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login, Server};
 use crate::password::PasswordPolicy;
@@ -53,76 +49,7 @@ impl Postgres {
 
     /// A session, or `None` if the password is refused.
     async fn connect(&self, account: &Account) -> Result<Option<Client>, EngineError> {
-        let mut config = Config::new();
-        config
-            .host(&account.server.host)
-            .port(account.server.port)
-            .dbname(&account.server.database)
-            .user(&account.user)
-            .password(account.password.expose_secret())
-            .application_name("sluice-rotation")
-            .ssl_mode(SslMode::Require)
-            .connect_timeout(CONNECT_TIMEOUT);
-        let tls = Certified {
-            connector: MakeRustlsConnect::new(ClientConfig::clone(&self.tls.config())),
-            name: self.tls.server_name(&account.server.host).map(|name| name.to_str().into_owned()),
-        };
-        match config.connect(tls).await {
-            Ok((client, connection)) => {
-                tokio::spawn(async move {
-                    // What ends a connection reaches whoever waits on it.
-                    let _ended = connection.await;
-                });
-                Ok(Some(client))
-            }
-            Err(error) if error.code() == Some(&SqlState::INVALID_PASSWORD) => Ok(None),
-            Err(error) => Err(not_connected(account, &error)),
-        }
-    }
-}
-
-/// Checks certificates for a name that need not be the host's.
-#[derive(Clone)]
-struct Certified {
-    connector: MakeRustlsConnect,
-    name: Option<String>,
-}
-
-impl MakeTlsConnect<Socket> for Certified {
-    type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
-    type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
-
-    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
-        let name = self.name.as_deref().unwrap_or(host);
-        <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(&mut self.connector, name)
-    }
-}
-
-/// Why there is no session, apart from a refused password.
-fn not_connected(account: &Account, error: &tokio_postgres::Error) -> EngineError {
-    let (server, problem) = (account.server.clone(), lambda_kit::call::chain(error));
-    let has_cause = |wanted: fn(&(dyn std::error::Error + 'static)) -> bool| {
-        let mut cause = std::error::Error::source(error);
-        while let Some(found) = cause {
-            let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            if wanted(found) || inner.is_some_and(|inner| wanted(inner)) {
-                return true;
-            }
-            cause = found.source();
-        }
-        false
-    };
-    if has_cause(|cause| cause.is::<rustls::Error>()) {
-        return EngineError::Untrusted { server, problem };
-    }
-    match error.as_db_error() {
-        // Starting, stopping, too many connections: 57P0x, 53xxx.
-        Some(db) if db.code().code().starts_with("57P") || db.code().code().starts_with("53") => {
-            EngineError::Unreachable { server, problem }
-        }
-        Some(_) => EngineError::NotPermitted { server, user: account.user.clone(), problem },
-        None => EngineError::Unreachable { server, problem },
+        pg_wire::connect(account, Certified::new(&self.tls, &account.server.host)).await
     }
 }
 

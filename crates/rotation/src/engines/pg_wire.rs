@@ -1,0 +1,107 @@
+//! Sessions in PostgreSQL's wire protocol, which Redshift speaks too.
+
+use rustls::ClientConfig;
+use secrecy::ExposeSecret;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{Client, Config, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::trust::{CONNECT_TIMEOUT, Tls};
+use crate::engine::{Account, EngineError};
+
+/// Checks certificates for a name that need not be the host's.
+#[derive(Clone)]
+pub(crate) struct Certified {
+    connector: MakeRustlsConnect,
+    name: Option<String>,
+}
+
+impl Certified {
+    /// For one host.
+    pub(crate) fn new(tls: &Tls, host: &str) -> Self {
+        Self {
+            connector: MakeRustlsConnect::new(ClientConfig::clone(&tls.config())),
+            name: tls.server_name(host).map(|name| name.to_str().into_owned()),
+        }
+    }
+}
+
+impl MakeTlsConnect<Socket> for Certified {
+    type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
+        let name = self.name.as_deref().unwrap_or(host);
+        <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(&mut self.connector, name)
+    }
+}
+
+/// A session, or `None` if the password is refused.
+pub(crate) async fn connect<T>(account: &Account, tls: T) -> Result<Option<Client>, EngineError>
+where
+    T: MakeTlsConnect<Socket>,
+    T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
+    T::Stream: Send + 'static,
+{
+    let mut config = Config::new();
+    config
+        .host(&account.server.host)
+        .port(account.server.port)
+        .dbname(&account.server.database)
+        .user(&account.user)
+        .password(account.password.expose_secret())
+        .application_name("sluice-rotation")
+        .ssl_mode(SslMode::Require)
+        .connect_timeout(CONNECT_TIMEOUT);
+    match config.connect(tls).await {
+        Ok((client, connection)) => {
+            tokio::spawn(async move {
+                // What ends a connection reaches whoever waits on it.
+                let _ended = connection.await;
+            });
+            Ok(Some(client))
+        }
+        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) => Err(not_connected(account, &error)),
+    }
+}
+
+/// Whether the password was refused. Redshift knows no 28P01: it says 28000, which other refusals have too, in these words
+/// (aws/amazon-redshift-python-driver#237).
+fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| {
+        *db.code() == SqlState::INVALID_PASSWORD
+            || *db.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+                && db.message().starts_with("password authentication failed")
+    })
+}
+
+/// Why there is no session, apart from a refused password.
+pub(crate) fn not_connected(account: &Account, error: &tokio_postgres::Error) -> EngineError {
+    let (server, problem) = (account.server.clone(), lambda_kit::call::chain(error));
+    let has_cause = |wanted: fn(&(dyn std::error::Error + 'static)) -> bool| {
+        let mut cause = std::error::Error::source(error);
+        while let Some(found) = cause {
+            let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            if wanted(found) || inner.is_some_and(|inner| wanted(inner)) {
+                return true;
+            }
+            cause = found.source();
+        }
+        false
+    };
+    if has_cause(|cause| cause.is::<rustls::Error>()) {
+        return EngineError::Untrusted { server, problem };
+    }
+    match error.as_db_error() {
+        // Starting, stopping, too many connections: 57P0x, 53xxx.
+        Some(db) if db.code().code().starts_with("57P") || db.code().code().starts_with("53") => {
+            EngineError::Unreachable { server, problem }
+        }
+        Some(_) => EngineError::NotPermitted { server, user: account.user.clone(), problem },
+        None => EngineError::Unreachable { server, problem },
+    }
+}

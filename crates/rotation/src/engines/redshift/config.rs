@@ -1,0 +1,143 @@
+//! What the environment says of a rotation on Redshift.
+
+use std::time::Duration;
+
+use lambda_kit::env::{Env, EnvError};
+use lambda_kit::sdk::Aws;
+use warehouse::target::Target;
+
+use super::{Access, Change, Companion, ControlPlane, DataApi, Form, Patience, Redshift};
+use crate::config::{self, ConfigError};
+use crate::engines::trust::Tls;
+
+/// Seconds that a statement of the Data API may take.
+const STATEMENT_SECONDS: u64 = 60;
+/// Seconds that a password of an admin may take to be in effect.
+const CHANGE_SECONDS: u64 = 180;
+
+impl Redshift {
+    /// From the environment:
+    ///
+    /// * `REDSHIFT_ACCESS`: `wire` (the default) or `data-api`;
+    /// * `REDSHIFT_CHANGE`: `sql` (the default) or `control-plane`, for the warehouse's admin;
+    /// * `CLUSTER_IDENTIFIER` or `WORKGROUP_NAME`: the warehouse; needed for all but `wire` with `sql`;
+    /// * `COMPANION_SECRET_ARN`: the secret that credentials are lent to; needed for `data-api`;
+    /// * `PASSWORD_FORM`: `as-before` (the default), `md5` or `sha256`, for `sql`;
+    /// * `STATEMENT_SECONDS` (60) and `CHANGE_SECONDS` (180): how long a statement of the Data API and a change by the control plane may take.
+    ///
+    /// # Errors
+    /// A variable is missing or makes no sense.
+    pub fn from_env(env: Env<'_>, aws: &Aws) -> Result<Self, ConfigError> {
+        let policy = config::password_policy(env, Self::default_policy())?;
+        let target = target(env)?;
+        let by_sql = choice(env, "REDSHIFT_CHANGE", &[("sql", true), ("control-plane", false)])?;
+        let over_wire = choice(env, "REDSHIFT_ACCESS", &[("wire", true), ("data-api", false)])?;
+        let form = [("as-before", Form::AsBefore), ("md5", Form::Md5), ("sha256", Form::Sha256)];
+        let form = choice(env, "PASSWORD_FORM", &form)?;
+        let seconds =
+            |name, default| env.parsed(name, "a number of seconds", default).map(Duration::from_secs);
+        let within = seconds("CHANGE_SECONDS", CHANGE_SECONDS)?;
+        let change = if by_sql {
+            Change::Sql(form)
+        } else {
+            Change::ControlPlane(Patience { within, pause: Duration::from_secs(1) })
+        };
+        if target.is_none() && !(by_sql && over_wire) {
+            return Err(EnvError::Missing("CLUSTER_IDENTIFIER or WORKGROUP_NAME".to_owned()).into());
+        }
+        let warehouse = target.clone().map(|target| ControlPlane {
+            redshift: aws.redshift(),
+            serverless: aws.redshift_serverless(),
+            target,
+        });
+        let access = match (over_wire, target) {
+            (false, Some(target)) => Access::DataApi(DataApi {
+                client: aws.redshift_data(),
+                target,
+                companion: Companion::new(aws.secretsmanager(), env.required("COMPANION_SECRET_ARN")?),
+                within: seconds("STATEMENT_SECONDS", STATEMENT_SECONDS)?,
+            }),
+            _ => Access::Wire(Tls::from_env(env)?),
+        };
+        Ok(Self::new(access, change, warehouse, policy))
+    }
+}
+
+fn target(env: Env<'_>) -> Result<Option<Target>, EnvError> {
+    match (env.optional("CLUSTER_IDENTIFIER"), env.optional("WORKGROUP_NAME")) {
+        (Some(_), Some(found)) => {
+            let expected =
+                "nothing, as CLUSTER_IDENTIFIER is set: a function is for one warehouse".to_owned();
+            Err(EnvError::Invalid { name: "WORKGROUP_NAME".to_owned(), found, expected })
+        }
+        (Some(name), None) => Ok(Some(Target::Cluster(name))),
+        (None, Some(name)) => Ok(Some(Target::Workgroup(name))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// One of some words; the first is the default.
+fn choice<T: Copy>(env: Env<'_>, name: &str, known: &[(&str, T)]) -> Result<T, EnvError> {
+    let found = env.optional(name);
+    let wanted = found.as_deref().or(known.first().map(|(word, _)| *word)).unwrap_or_default();
+    match known.iter().find(|(word, _)| *word == wanted) {
+        Some((_, value)) => Ok(*value),
+        None => {
+            let expected = known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+            Err(EnvError::Invalid { name: name.to_owned(), found: found.unwrap_or_default(), expected })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(variables: &[(&str, &str)]) -> Result<Redshift, String> {
+        let lambda =
+            [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "us-east-1")];
+        let source = |name: &str| {
+            let mut all = lambda.iter().chain(variables);
+            all.find(|(have, _)| *have == name).map(|(_, value)| (*value).to_owned())
+        };
+        let env = Env::from(&source);
+        let aws = Aws::from_env(env).unwrap();
+        Redshift::from_env(env, &aws).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_environment_says_how_and_by_whom_a_password_is_changed() {
+        let plain = configured(&[]).unwrap();
+        assert!(matches!(plain.access, Access::Wire(_)) && plain.warehouse.is_none());
+        assert_eq!(plain.change, Change::Sql(Form::AsBefore));
+        let data_api = [
+            ("REDSHIFT_ACCESS", "data-api"),
+            ("WORKGROUP_NAME", "w"),
+            ("COMPANION_SECRET_ARN", "arn:c"),
+            ("PASSWORD_FORM", "sha256"),
+        ];
+        let data_api = configured(&data_api).unwrap();
+        assert!(matches!(&data_api.access, Access::DataApi(api) if api.companion.arn == "arn:c"));
+        assert_eq!(data_api.change, Change::Sql(Form::Sha256));
+        let admin = configured(&[("REDSHIFT_CHANGE", "control-plane"), ("CLUSTER_IDENTIFIER", "c")]).unwrap();
+        assert!(matches!(admin.access, Access::Wire(_)) && matches!(admin.change, Change::ControlPlane(_)));
+    }
+
+    #[test]
+    fn a_configuration_that_makes_no_sense_names_the_variable() {
+        for (variables, part) in [
+            (&[("REDSHIFT_ACCESS", "http")][..], "REDSHIFT_ACCESS is \"http\", expected wire or data-api"),
+            (&[("REDSHIFT_CHANGE", "x")], "expected sql or control-plane"),
+            (&[("PASSWORD_FORM", "clear")], "expected as-before or md5 or sha256"),
+            (&[("REDSHIFT_ACCESS", "data-api")], "CLUSTER_IDENTIFIER or WORKGROUP_NAME"),
+            (&[("REDSHIFT_CHANGE", "control-plane")], "CLUSTER_IDENTIFIER or WORKGROUP_NAME"),
+            (&[("REDSHIFT_ACCESS", "data-api"), ("CLUSTER_IDENTIFIER", "c")], "COMPANION_SECRET_ARN"),
+            (&[("WORKGROUP_NAME", "w"), ("CLUSTER_IDENTIFIER", "c")], "one warehouse"),
+            (&[("CHANGE_SECONDS", "long")], "CHANGE_SECONDS"),
+            (&[("PASSWORD_LENGTH", "65")], "8 to 64"),
+        ] {
+            let error = configured(variables).err().unwrap();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Logging in where the password is stored as `sha256|…`: Redshift's own authentication request 13, which no client of PostgreSQL knows.
+//!
+//! The first message of the server is looked at. If it asks for a digest, it is answered here, and the client above sees only what comes
+//! after; anything else passes. Source: AWS's open drivers, redshift_connector 2.2.0 and amazon-redshift-jdbc-driver.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::Socket;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+
+/// Bytes before the body of a message: its type and its length.
+const HEAD: usize = 5;
+/// Longer than any request for authentication.
+const LONGEST: usize = 4096;
+/// `AUTH_REQ_DIGEST`.
+const DIGEST: i32 = 13;
+
+/// TLS whose sessions can answer a request for a digest.
+#[derive(Clone)]
+pub(super) struct Digesting<T> {
+    pub(super) tls: T,
+    pub(super) password: SecretString,
+    /// Whether there was such a request.
+    pub(super) asked: Arc<AtomicBool>,
+}
+
+impl<T: MakeTlsConnect<Socket>> MakeTlsConnect<Socket> for Digesting<T>
+where
+    T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send + 'static,
+    T::Stream: Unpin,
+{
+    type Stream = Answering<T::Stream>;
+    type TlsConnect = Digesting<T::TlsConnect>;
+    type Error = T::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
+        let tls = self.tls.make_tls_connect(host)?;
+        Ok(Digesting { tls, password: self.password.clone(), asked: Arc::clone(&self.asked) })
+    }
+}
+
+impl<C: TlsConnect<Socket>> TlsConnect<Socket> for Digesting<C>
+where
+    C::Future: Send + 'static,
+    C::Stream: Unpin,
+{
+    type Stream = Answering<C::Stream>;
+    type Error = C::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Self::Error>> + Send>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        let connecting = self.tls.connect(socket);
+        let (password, asked) = (self.password, self.asked);
+        Box::pin(async move { Ok(Answering::new(connecting.await?, password, asked)) })
+    }
+}
+
+/// A stream whose first message from the server may be a request for a digest.
+pub(super) struct Answering<S> {
+    inner: S,
+    password: SecretString,
+    asked: Arc<AtomicBool>,
+    state: State,
+}
+
+enum State {
+    /// The first message, as far as it has come.
+    First(Vec<u8>),
+    /// What is still to be written of the answer.
+    Answer(Vec<u8>),
+    /// What was read too far, for the client above.
+    Rest(Vec<u8>),
+    Through,
+}
+
+impl<S> Answering<S> {
+    fn new(inner: S, password: SecretString, asked: Arc<AtomicBool>) -> Self {
+        Self { inner, password, asked, state: State::First(Vec::new()) }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Answering<S> {
+    /// Ready once what comes next is for the client above.
+    fn poll_answered(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.state {
+                State::First(seen) => {
+                    let wanted = wanted(seen);
+                    if seen.len() >= wanted {
+                        let message = std::mem::take(seen);
+                        self.state = match answer(&message, self.password.expose_secret().as_bytes())? {
+                            None => State::Rest(message),
+                            Some(answer) => {
+                                self.asked.store(true, Ordering::Relaxed);
+                                State::Answer(answer)
+                            }
+                        };
+                        continue;
+                    }
+                    // Never more than the first message: what follows is the client's own.
+                    let mut bytes = [0; LONGEST];
+                    let mut buffer = ReadBuf::new(&mut bytes[..wanted - seen.len()]);
+                    ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
+                    if buffer.filled().is_empty() {
+                        let ended = std::mem::take(seen);
+                        self.state = State::Rest(ended);
+                    } else {
+                        seen.extend_from_slice(buffer.filled());
+                    }
+                }
+                State::Answer(left) if !left.is_empty() => {
+                    let written = ready!(Pin::new(&mut self.inner).poll_write(context, left))?;
+                    if written == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    left.drain(..written);
+                }
+                State::Answer(_) => {
+                    ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+                    self.state = State::Through;
+                }
+                State::Rest(_) | State::Through => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+/// Bytes that the first message has, as far as it is known. Only a request for authentication is read whole.
+fn wanted(seen: &[u8]) -> usize {
+    match seen {
+        [b'R', a, b, c, d, ..] => {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]);
+            usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1).clamp(HEAD, LONGEST)
+        }
+        [b'R', ..] | [] => HEAD,
+        [_, ..] => seen.len(),
+    }
+}
+
+/// The answer to a request for a digest; `None` if the message is something else.
+fn answer(message: &[u8], password: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let mut body = message.get(HEAD..).unwrap_or_default();
+    if message.first() != Some(&b'R') || number(&mut body) != Some(DIGEST) {
+        return Ok(None);
+    }
+    let bad = || io::Error::other("the server's request for a digest is of an unknown form");
+    // The only algorithm there is: SHA-256.
+    if number(&mut body) != Some(0) {
+        return Err(bad());
+    }
+    let salt = counted(&mut body).ok_or_else(bad)?;
+    let server_nonce = counted(&mut body).ok_or_else(bad)?;
+    // As AWS's drivers make it: milliseconds since 1970.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let client_nonce = now.as_millis().to_string();
+    let digest = digest(password, salt, server_nonce, client_nonce.as_bytes());
+    let mut answer = vec![b'd'];
+    // Its own length, then those of both parts, are counted with them.
+    for part in [&digest[..], client_nonce.as_bytes()] {
+        let length = u32::try_from(part.len()).map_err(|_| bad())?;
+        answer.extend_from_slice(&length.to_be_bytes());
+        answer.extend_from_slice(part);
+    }
+    let length = u32::try_from(answer.len() - 1 + 4).map_err(|_| bad())?;
+    answer.splice(1..1, length.to_be_bytes());
+    Ok(Some(answer))
+}
+
+fn digest(password: &[u8], salt: &[u8], server_nonce: &[u8], client_nonce: &[u8]) -> [u8; 32] {
+    let stored = Sha256::new().chain_update(password).chain_update(salt).finalize();
+    Sha256::new().chain_update(stored).chain_update(server_nonce).chain_update(client_nonce).finalize().into()
+}
+
+fn number(body: &mut &[u8]) -> Option<i32> {
+    let (head, rest) = body.split_first_chunk::<4>()?;
+    *body = rest;
+    Some(i32::from_be_bytes(*head))
+}
+
+fn counted<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(number(body)?).ok()?;
+    let (part, rest) = body.split_at_checked(length)?;
+    *body = rest;
+    Some(part)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Answering<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_answered(context))?;
+        if let State::Rest(rest) = &mut self.state {
+            let length = rest.len().min(buffer.remaining());
+            buffer.put_slice(&rest[..length]);
+            rest.drain(..length);
+            if rest.is_empty() {
+                self.state = State::Through;
+            }
+            if length > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Answering<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Answering<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.inner.channel_binding()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    const SALT: &[u8] = &[7; 32];
+    const NONCE: &[u8] = b"server nonce";
+
+    fn request(algorithm: i32) -> Vec<u8> {
+        let mut body = [DIGEST.to_be_bytes(), algorithm.to_be_bytes()].concat();
+        for part in [SALT, NONCE] {
+            body.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+            body.extend(part);
+        }
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&b"R"[..], &length, &body].concat()
+    }
+
+    fn client(password: &str) -> (DuplexStream, Answering<DuplexStream>, Arc<AtomicBool>) {
+        // Three bytes at a time: no message comes or goes in one piece.
+        let (server, client) = tokio::io::duplex(3);
+        let asked = Arc::new(AtomicBool::new(false));
+        (server, Answering::new(client, password.into(), Arc::clone(&asked)), asked)
+    }
+
+    #[tokio::test]
+    async fn a_request_for_a_digest_is_answered_as_redshift_checks_it_and_the_client_sees_what_follows() {
+        let (mut server, mut client, asked) = client("Mypassword1");
+        let checking = tokio::spawn(async move {
+            server.write_all(&request(0)).await.unwrap();
+            let mut head = [0; 5];
+            server.read_exact(&mut head).await.unwrap();
+            let [kind, length @ ..] = head;
+            let mut body = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap() - 4];
+            server.read_exact(&mut body).await.unwrap();
+            let mut rest = &body[..];
+            let (digest, nonce) = (counted(&mut rest).unwrap(), counted(&mut rest).unwrap());
+            // The server has only what it stored.
+            let stored = Sha256::new().chain_update("Mypassword1").chain_update(SALT).finalize();
+            let expected =
+                Sha256::new().chain_update(stored).chain_update(NONCE).chain_update(nonce).finalize();
+            assert_eq!((kind, digest, rest), (b'd', &expected[..], &b""[..]));
+            assert!(nonce.iter().all(u8::is_ascii_digit), "{nonce:?}");
+            server.write_all(b"R\0\0\0\x08\0\0\0\0Z...").await.unwrap();
+        });
+        let mut after = [0; 13];
+        client.read_exact(&mut after).await.unwrap();
+        assert_eq!(&after, b"R\0\0\0\x08\0\0\0\0Z...");
+        assert!(asked.load(Ordering::Relaxed));
+        checking.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_other_first_message_passes_unchanged() {
+        let md5 = b"R\0\0\0\x0c\0\0\0\x05saltmore".as_slice();
+        for message in [md5, b"E\0\0\0\x06no".as_slice(), b"R\0".as_slice(), b"".as_slice()] {
+            let (mut server, mut client, asked) = client("p");
+            let sending = tokio::spawn(async move { server.write_all(message).await.unwrap() });
+            let mut seen = Vec::new();
+            client.read_to_end(&mut seen).await.unwrap();
+            assert_eq!((seen.as_slice(), asked.load(Ordering::Relaxed)), (message, false));
+            sending.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_of_an_unknown_form_ends_the_login_and_the_password_stays_here() {
+        let cut = [b"R".as_slice(), &15_u32.to_be_bytes(), &request(0)[5..16]].concat();
+        for message in [request(1), cut] {
+            let (mut server, mut client, _) = client("hunter2");
+            let sending = tokio::spawn(async move {
+                server.write_all(&message).await.unwrap();
+                let mut seen = Vec::new();
+                server.read_to_end(&mut seen).await.unwrap();
+                seen
+            });
+            let error = client.read_u8().await.unwrap_err();
+            assert!(error.to_string().contains("unknown form"), "{error}");
+            drop(client);
+            assert_eq!(sending.await.unwrap(), b"");
+        }
+    }
+}
