@@ -25,16 +25,22 @@ demo: local ## Deploy both accounts to a local cloud, load files, show what arri
 	@$(CLOUD) demo
 
 .PHONY: test
-test: setup build ## All tests: Python extension, then Rust, unit to end-to-end
+test: setup servers build ## All tests: Python extension, then Rust, unit to end-to-end
 	$(CLOUD) exec gateway-tests env PYTHONPATH=local/ministack python -m pytest --quiet -p no:cacheprovider $(PYTHON_TESTS)
 	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
+
+# PostgreSQL, MariaDB and Redis or Valkey come from the system.
+.PHONY: servers
+servers: launcher ## Install the servers of tests that systems lack: MySQL 8.0, a Kafka broker (ten minutes, once)
+	scripts/fetch-mysql
+	$(CLOUD) exec kafka true
 
 # Random schedules of faults; the seed of a failure is printed: make soak SEED=4711 RUNS=1.
 RUNS ?= 20000
 SEED ?= 1
 .PHONY: soak
 soak: ## Thousands of rotations with random faults (RUNS, SEED)
-	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- faults::tests::a_rotation_with_random_faults
+	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- random
 
 .PHONY: bench
 bench: build ## Start, first call, memory and zip of each function beside an empty one
@@ -70,7 +76,7 @@ format:
 validate: launcher ## Templates against cfn-lint and our rules, shell scripts
 	$(CLOUD) exec sam cfn-lint --non-zero-exit-code warning templates/*.yaml
 	policies/check
-	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/repair-rotation policies/check .ci/run
+	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/fetch-mysql scripts/repair-rotation policies/check .ci/run
 
 # Which of cargo-deny's checks; empty means all. `advisories` needs github.com.
 CHECKS ?=

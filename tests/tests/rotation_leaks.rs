@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use end_to_end::{Grants, written};
-use local_servers::postgres::Login as Session;
+use local_servers::postgres::{Flavour, Login as Session};
 use serde_json::{Value, json};
-use stage::{QUOTED, Stage};
+use stage::{QUOTED, Stage, Target};
 
 /// A queue that gets every event of the account's default bus.
 fn every_event(stage: &Stage) -> String {
@@ -68,10 +68,12 @@ fn watch_statements(stage: &Stage, stop: &AtomicBool) -> BTreeSet<String> {
 
 #[test]
 fn no_log_event_statement_or_history_of_rotations_and_repairs_shows_a_password_or_a_token() {
-    let stage = Stage::new();
-    stage.target.execute("ALTER SYSTEM SET log_statement = 'all'");
-    stage.target.execute("ALTER SYSTEM SET log_min_messages = 'info'");
-    stage.target.execute("SELECT pg_reload_conf()");
+    // A server that logs every statement.
+    let talkative = Flavour {
+        settings: &["password_encryption=scram-sha-256", "log_statement=all", "log_min_messages=info"],
+        ..Flavour::RDS
+    };
+    let stage = Stage::of(Target::with(talkative));
     let events = every_event(&stage);
     let mut secrets: BTreeSet<String> =
         ["first-password", "boss-password"].into_iter().map(str::to_owned).collect();

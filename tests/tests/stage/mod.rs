@@ -34,10 +34,14 @@ pub fn admin() -> Admin {
 
 impl Target {
     pub fn new() -> Self {
+        Self::with(Flavour::RDS)
+    }
+
+    pub fn with(flavour: Flavour) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let kit = PostgresKit::prepare(folder.path(), Flavour::RDS, None).unwrap();
+        let kit = PostgresKit::prepare(folder.path(), flavour, None).unwrap();
         let server = kit.create().unwrap();
         let ca = std::fs::read_to_string(kit.ca_file()).unwrap();
         let engine = Postgres::new(Tls::new(Some(&ca), None).unwrap(), Postgres::default_policy());
@@ -99,7 +103,10 @@ pub struct Stage {
 
 impl Stage {
     pub fn new() -> Self {
-        let target = Target::new();
+        Self::of(Target::new())
+    }
+
+    pub fn of(target: Target) -> Self {
         let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
         let make = |name: &str, value: &Value| {
             let account = cloud.account(TARGET);

@@ -1,0 +1,119 @@
+//! The stack of `templates/rotation.yaml` with each of its engines on a real server: what PostgreSQL has in `rotation_stack`, in short.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use cloud::setup::Environment;
+use cloud::wait::{self, Seen};
+use cloud::{Cloud, Options, TARGET, deploy};
+use end_to_end::{PATIENCE, Secret};
+use local_servers::{kafka, mysql};
+use rotation::document::SecretDocument;
+use rotation::engine::{Engine, Login};
+use rotation::engines::kafka::{Iterations, Kafka};
+use rotation::engines::mysql::{Mysql, OldPassword};
+use rotation::engines::trust::Tls;
+use serde_json::{Value, json};
+
+const FIRST: &str = "First-password-1";
+const ADMIN: &str = "Admin-password-1";
+
+/// Rotates a user's secret by a stack for two users who take turns, and looks with an engine of its own which credentials log in.
+fn take_turns<E: Engine>(name: &str, engine: &E, value: &Value, admin: &Value, ca: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let log_in = |value: &Value| {
+        let document = SecretDocument::parse(&value.to_string().into()).unwrap();
+        runtime.block_on(engine.log_in(&engine.account(&document).unwrap())).unwrap()
+    };
+    assert_eq!((log_in(value), log_in(admin)), (Login::Accepted, Login::Accepted));
+
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let make = |name: &str, value: &Value| {
+        let account = cloud.account(TARGET);
+        let words = json!({"Name": name, "SecretString": value.to_string()});
+        let made = account.json("secretsmanager", "CreateSecret", words).unwrap();
+        Secret { account, arn: made["ARN"].as_str().unwrap().to_owned() }
+    };
+    let (secret, admin) = (make("app", value), make("admin", admin));
+    let parameters = [
+        ("SecretArn", secret.arn.as_str()),
+        ("Engine", name),
+        ("Strategy", "alternating-users"),
+        ("AdminSecretArn", &admin.arn),
+        ("Architecture", deploy::architecture()),
+        ("AccessGrantWaitSeconds", "0"),
+        ("CaCertificates", ca),
+    ];
+    secret.account.deploy("sluice-rotation", "rotation", &parameters).unwrap();
+    let mut values = vec![value.clone()];
+    for turn in 0..3 {
+        if turn > 0 {
+            secret.call("RotateSecret", json!({})).unwrap();
+        }
+        let before = values[turn]["password"].clone();
+        wait::until("another password", PATIENCE, || {
+            let pending = secret.labels().contains(&"AWSPENDING".to_owned());
+            let ended = secret.value()["password"] != before && !pending;
+            Ok(if ended {
+                Seen::Yes(())
+            } else {
+                Seen::NotYet(format!("{:?}", end_to_end::written(&secret.account)))
+            })
+        })
+        .unwrap();
+        values.push(secret.value());
+        for (age, value) in values.iter().rev().enumerate() {
+            let expected = if age < 2 { Login::Accepted } else { Login::Refused };
+            assert_eq!(log_in(value), expected, "turn {turn}, {age} rotations old");
+        }
+    }
+    let users: Vec<_> = values.iter().map(|value| value["username"].as_str().unwrap()).collect();
+    assert_eq!(users, ["app", "app_clone", "app", "app_clone"]);
+    let lines = end_to_end::written(&secret.account);
+    for value in values.iter().skip(1) {
+        let password = value["password"].as_str().unwrap();
+        assert!(!lines.iter().any(|line| line.contains(password)), "a log shows a password");
+    }
+    assert!(lines.iter().any(|line| line.contains("rotation step")), "no log was found");
+}
+
+#[test]
+fn two_users_of_mariadb_take_turns() {
+    let programs = mysql::Programs::find(mysql::Brand::MariaDb).unwrap();
+    let server = mysql::Server::start(&programs, Path::new(env!("CARGO_TARGET_TMPDIR")), &[]).unwrap();
+    let users = format!(
+        "CREATE USER admin@`%` IDENTIFIED BY '{ADMIN}'; GRANT ALL ON *.* TO admin@`%` WITH GRANT OPTION; \
+         CREATE DATABASE shop; CREATE USER app@`127.0.0.1` IDENTIFIED BY '{FIRST}'; GRANT SELECT ON shop.* TO app@`127.0.0.1`"
+    );
+    server.execute(&users).unwrap();
+    let engine = Mysql::new(
+        Tls::new(Some(server.ca()), None).unwrap(),
+        Mysql::default_policy(),
+        OldPassword::KeptIfPossible,
+    );
+    let value = json!({"engine": "mariadb", "host": "127.0.0.1", "port": server.port(), "username": "app", "password": FIRST, "note": 1});
+    let admin = json!({"engine": "mariadb", "host": "127.0.0.1", "port": server.port(), "username": "admin", "password": ADMIN});
+    take_turns("mysql", &engine, &value, &admin, server.ca());
+}
+
+#[test]
+fn two_users_of_kafka_take_turns() {
+    let program =
+        kafka::program().unwrap_or_else(|_| Environment::Kafka.ensure(&|_| {}).unwrap().program("tansu"));
+    let folder = tempfile::tempdir().unwrap();
+    let broker = kafka::Broker::start(&program, folder.path(), "warn").unwrap();
+    broker.set_user("admin", ADMIN, kafka::Mechanism::Sha512).unwrap();
+    broker.set_user("app", FIRST, kafka::Mechanism::Sha512).unwrap();
+    let engine = Kafka::new(
+        Tls::new(Some(broker.ca()), None).unwrap(),
+        Kafka::default_policy(),
+        Iterations::default(),
+    );
+    let servers = format!("127.0.0.1:{}", broker.front().port());
+    let value =
+        json!({"engine": "kafka", "bootstrap.servers": servers, "username": "app", "password": FIRST});
+    let admin =
+        json!({"engine": "kafka", "bootstrap.servers": servers, "username": "admin", "password": ADMIN});
+    take_turns("kafka", &engine, &value, &admin, broker.ca());
+}
