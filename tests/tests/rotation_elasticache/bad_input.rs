@@ -144,7 +144,7 @@ fn logins_tell_a_wrong_password_from_every_other_trouble() {
 
     let account = |port: u16, host: &str, user: &str| {
         let server = rotation::engine::Server { host: host.into(), port, database: String::new() };
-        Account { server, user: user.into(), password: FIRST.into() }
+        Account { server, user: user.into(), password: FIRST.into(), mechanism: None }
     };
     let port = stage.redis.port();
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -183,6 +183,7 @@ fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
     let open = Stage::new();
     let service = Service::new(&open.redis, USER, FIRST, Faults::new(HashMap::new()));
     let account = |stage: &Stage| Account {
+        mechanism: None,
         server: stage.endpoint().server,
         user: "default".into(),
         password: FIRST.into(),

@@ -71,7 +71,7 @@ impl Stage {
 
     fn log_in(&self, engine: &impl Engine, user: &str, password: &str) -> Login {
         let server = self.endpoint().server;
-        let account = Account { server, user: user.into(), password: password.into() };
+        let account = Account { server, user: user.into(), password: password.into(), mechanism: None };
         self.runtime.block_on(engine.log_in(&account)).unwrap()
     }
 }
