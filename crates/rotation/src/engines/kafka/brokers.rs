@@ -48,8 +48,11 @@ fn parse_entry(entry: &str, default_port: u16) -> Option<(&str, u16)> {
         Some((host, port)) if colons == 1 || host.ends_with(']') => (host, port.parse().ok()?),
         _ => (address, default_port),
     };
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bare = inside.unwrap_or(host);
+    // Without brackets nobody could tell the end of an address from a port.
+    let colons = inside.is_some();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') || (c == ':' && colons);
     (port > 0 && !bare.is_empty() && bare.chars().all(allowed)).then_some((host, port))
 }
 
@@ -108,6 +111,7 @@ mod tests {
             "https://b1",
             "b1 b2",
             "u:p@b1:9096",
+            "::1",
         ] {
             let error = brokers("brokers", wrong).unwrap_err().to_string();
             assert!(error.contains("`brokers`") && error.contains("b1.example.com:9093"), "{wrong}: {error}");

@@ -4,7 +4,7 @@
 //! through the Data API ([`Access::DataApi`]). The password of an ordinary user is changed by ALTER USER, by itself or by an admin; that of the
 //! warehouse's own admin by the control plane ([`Change::ControlPlane`]). Whatever changes it, the proof is a login with the new password.
 //!
-//! ALTER USER gets a literal that was hashed here ([`form`]). Whoever reads it can log in with it. Over the wire it is in the statement for the
+//! ALTER USER gets a literal that was hashed here ([`Form`]). Whoever reads it can log in with it. Over the wire it is in the statement for the
 //! time that this runs; through the Data API the text of the statement can be read for a day by whoever has the function's role
 //! (DescribeStatement, ListStatements), so that nothing else may have this role.
 //!

@@ -1,23 +1,16 @@
-//! Makes one user like another: roles, groups, privileges, settings, limits.
-//!
-//! Redshift has no login as another role, so the second user gets everything that the first was given, and loses what the first has
-//! no longer: the difference of two lists, statement by statement. Each statement is complete in itself, so a run that died anywhere is
-//! taken up by the next. What a user owns stays its own. Sources: "GRANT", "REVOKE", "ALTER USER", "ALTER GROUP", "ALTER DEFAULT PRIVILEGES" and the
-//! pages of the `SVV_…_PRIVILEGES` views of the Redshift database developer guide. The views show the database of the session only.
+//! What a user was given, and the statements that make two users' grants the same.
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
-use warehouse::sql::{Identifier, Literal};
-
-use super::session::{Problem, Rows, Session};
+use super::{identifier, keyword, query};
+use crate::engines::redshift::session::{Problem, Session};
 
 /// What a user has: how it is given, and whether it may be passed on.
-type Grants = BTreeMap<Grant, bool>;
+pub(super) type Grants = BTreeMap<Grant, bool>;
 
 /// One thing that a user can be given; the user's name goes to the end of each part.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Grant {
+pub(super) struct Grant {
     give: String,
     take: String,
     /// Said before what is taken where only the right to pass it on is.
@@ -27,13 +20,13 @@ struct Grant {
 }
 
 /// How a view names its columns: one query and how its rows are read.
-struct Kind {
+pub(super) struct Kind {
     sql: &'static str,
     read: fn(&[&str]) -> Result<Grant, Problem>,
 }
 
 /// The last column of each is whether it may be passed on.
-const KINDS: [Kind; 9] = [
+pub(super) const KINDS: [Kind; 9] = [
     Kind {
         sql: "SELECT role_name, CASE WHEN admin_option THEN 'y' ELSE 'n' END FROM svv_user_grants WHERE user_name = $",
         read: role,
@@ -79,49 +72,7 @@ const KINDS: [Kind; 9] = [
     },
 ];
 
-/// Makes `user`, by the statement `create` if there is none yet, like `like`.
-pub(super) async fn make_like(
-    session: &Session<'_>,
-    like: &str,
-    user: &str,
-    create: &SecretString,
-) -> Result<(), Problem> {
-    // The first of the two users is what the second is made like, never the other way round: what it was given meanwhile stays.
-    if like.strip_suffix("_clone") == Some(user) {
-        return Ok(());
-    }
-    let Some(model) = limits(session, like).await? else {
-        return Err(Problem::Statement(format!("there is no user `{like}` that it could be made like")));
-    };
-    if model.superuser {
-        let problem =
-            format!("`{like}` is a superuser; a second superuser is not made. Rotate it as a single user");
-        return Err(Problem::Statement(problem));
-    }
-    let mut own = limits(session, user).await?;
-    if own.is_none() {
-        session.run(create).await?;
-        own = limits(session, user).await?;
-    }
-    let mut statements = own.map(|own| own.changes(&model, user)).transpose()?.unwrap_or_default();
-    for kind in &KINDS {
-        let (theirs, ours) = (grants(session, kind, like).await?, grants(session, kind, user).await?);
-        statements.extend(difference(&theirs, &ours, &identifier(user)?));
-    }
-    let (theirs, ours) = (settings(session, like).await?, settings(session, user).await?);
-    statements.extend(changed_settings(&theirs, &ours, user)?);
-    for statement in statements {
-        session.run(&statement.into()).await?;
-    }
-    Ok(())
-}
-
-async fn query(session: &Session<'_>, sql: &str, user: &str) -> Result<Rows, Problem> {
-    let user = Literal::new("username", user).map_err(|error| Problem::Statement(error.to_string()))?;
-    session.run(&sql.replace('$', &user.to_string()).into()).await
-}
-
-async fn grants(session: &Session<'_>, kind: &Kind, user: &str) -> Result<Grants, Problem> {
+pub(super) async fn grants(session: &Session<'_>, kind: &Kind, user: &str) -> Result<Grants, Problem> {
     let mut found = Grants::new();
     for row in query(session, kind.sql, user).await? {
         let row: Vec<&str> = row.iter().map(|cell| cell.as_deref().unwrap_or_default()).collect();
@@ -134,7 +85,7 @@ async fn grants(session: &Session<'_>, kind: &Kind, user: &str) -> Result<Grants
 }
 
 /// The statements that give `ours` what `theirs` has, and take what it has not.
-fn difference(theirs: &Grants, ours: &Grants, user: &str) -> Vec<String> {
+pub(super) fn difference(theirs: &Grants, ours: &Grants, user: &str) -> Vec<String> {
     let mut statements = Vec::new();
     for (grant, passes_on) in theirs {
         let Grant { give, take_option, option, .. } = grant;
@@ -148,20 +99,6 @@ fn difference(theirs: &Grants, ours: &Grants, user: &str) -> Vec<String> {
     let gone = ours.keys().filter(|grant| !theirs.contains_key(grant));
     statements.extend(gone.map(|grant| format!("{} {user}", grant.take)));
     statements
-}
-
-fn identifier(name: &str) -> Result<String, Problem> {
-    let checked = Identifier::new("name", name).map_err(|error| Problem::Statement(error.to_string()))?;
-    Ok(checked.to_string())
-}
-
-/// Words of SQL, as the views have them.
-fn keyword(word: &str) -> Result<&str, Problem> {
-    let known = !word.is_empty()
-        && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ' || byte == b'_');
-    known.then_some(word).ok_or_else(|| {
-        Problem::Statement(format!("a system view names a privilege `{word}`, which is not known here"))
-    })
 }
 
 /// `GRANT what TO user WITH GRANT OPTION` and its contraries.
@@ -257,112 +194,6 @@ fn default(row: &[&str]) -> Result<Grant, Problem> {
     let Grant { give, take, take_option, option } = privilege(&format!("{} ON {objects}", keyword(word)?));
     let [give, take, take_option] = [give, take, take_option].map(|part| format!("{head} {part}"));
     Ok(Grant { give, take, take_option, option })
-}
-
-/// What stands in `SVV_USER_INFO`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Limits {
-    superuser: bool,
-    create_databases: bool,
-    connections: String,
-    system_log: String,
-    session_timeout: String,
-}
-
-async fn limits(session: &Session<'_>, user: &str) -> Result<Option<Limits>, Problem> {
-    let sql = "SELECT CASE WHEN superuser THEN 'y' ELSE 'n' END, CASE WHEN createdb THEN 'y' ELSE 'n' END, connection_limit, syslog_access, \
-               session_timeout FROM svv_user_info WHERE user_name = $";
-    let rows = query(session, sql, user).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let text = |column: usize| row.get(column).cloned().flatten().unwrap_or_default().trim().to_owned();
-    Ok(Some(Limits {
-        superuser: text(0) == "y",
-        create_databases: text(1) == "y",
-        connections: text(2),
-        system_log: text(3),
-        session_timeout: text(4),
-    }))
-}
-
-impl Limits {
-    /// The statements that make a user's limits those of `model`: one for each that differs.
-    fn changes(&self, model: &Self, user: &str) -> Result<Vec<String>, Problem> {
-        let number = |text: &str| text.parse::<u32>().ok();
-        let user = identifier(user)?;
-        let mut words = Vec::new();
-        if self.create_databases != model.create_databases {
-            words.push(if model.create_databases { "CREATEDB" } else { "NOCREATEDB" }.to_owned());
-        }
-        if self.connections != model.connections {
-            words.push(match number(&model.connections) {
-                Some(limit) => format!("CONNECTION LIMIT {limit}"),
-                None => "CONNECTION LIMIT UNLIMITED".to_owned(),
-            });
-        }
-        if self.system_log != model.system_log {
-            words.push(format!("SYSLOG ACCESS {}", keyword(&model.system_log)?));
-        }
-        if self.session_timeout != model.session_timeout {
-            words.push(match number(&model.session_timeout) {
-                None | Some(0) => "RESET SESSION TIMEOUT".to_owned(),
-                Some(seconds) => format!("SESSION TIMEOUT {seconds}"),
-            });
-        }
-        Ok(words.iter().map(|words| format!("ALTER USER {user} {words}")).collect())
-    }
-}
-
-/// A user's settings: names and values, as `pg_user.useconfig` has them.
-async fn settings(session: &Session<'_>, user: &str) -> Result<BTreeMap<String, String>, Problem> {
-    // No setting that a user can have holds a line break.
-    let sql = "SELECT array_to_string(useconfig, chr(10)) FROM pg_user WHERE usename = $";
-    let rows = query(session, sql, user).await?;
-    let text = rows.first().and_then(|row| row.first().cloned().flatten()).unwrap_or_default();
-    let pairs = text.lines().filter_map(|line| line.split_once('='));
-    Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-}
-
-fn changed_settings(
-    theirs: &BTreeMap<String, String>,
-    ours: &BTreeMap<String, String>,
-    user: &str,
-) -> Result<Vec<String>, Problem> {
-    let user = identifier(user)?;
-    let mut statements = Vec::new();
-    for (name, value) in theirs.iter().filter(|(name, value)| ours.get(*name) != Some(*value)) {
-        let value = if name == "search_path" {
-            // A list of schemas, the only setting that is one.
-            schemas(value).iter().map(|schema| identifier(schema)).collect::<Result<Vec<_>, _>>()?.join(", ")
-        } else {
-            Literal::new(name, value).map_err(|error| Problem::Statement(error.to_string()))?.to_string()
-        };
-        statements.push(format!("ALTER USER {user} SET {} TO {value}", identifier(name)?));
-    }
-    for name in ours.keys().filter(|name| !theirs.contains_key(*name)) {
-        statements.push(format!("ALTER USER {user} RESET {}", identifier(name)?));
-    }
-    Ok(statements)
-}
-
-/// The names of a list such as `a, "$user", "b ""c"""`.
-fn schemas(list: &str) -> Vec<String> {
-    let (mut found, mut name, mut quoted) = (Vec::new(), String::new(), false);
-    let mut characters = list.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                name.push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => found.push(std::mem::take(&mut name)),
-            ' ' if !quoted => {}
-            other => name.push(other),
-        }
-    }
-    found.push(name);
-    found.retain(|name| !name.is_empty());
-    found
 }
 
 #[cfg(test)]
@@ -469,60 +300,5 @@ mod tests {
         assert!(schema(&["s", "USAGE", "TABLES; DROP"]).is_err());
         assert!(default(&["s", "VIEW", "o", "SELECT"]).is_err());
         assert!(relation(&["s", "t"]).is_err());
-    }
-
-    #[test]
-    fn limits_that_differ_are_set_and_no_others() {
-        let plain = Limits {
-            superuser: false,
-            create_databases: false,
-            connections: "UNLIMITED".into(),
-            system_log: "RESTRICTED".into(),
-            session_timeout: "0".into(),
-        };
-        let other = Limits {
-            create_databases: true,
-            connections: "5".into(),
-            system_log: "UNRESTRICTED".into(),
-            session_timeout: "60".into(),
-            ..plain.clone()
-        };
-        assert!(plain.changes(&plain, "u").unwrap().is_empty());
-        assert_eq!(
-            plain.changes(&other, "u").unwrap(),
-            [
-                "ALTER USER \"u\" CREATEDB",
-                "ALTER USER \"u\" CONNECTION LIMIT 5",
-                "ALTER USER \"u\" SYSLOG ACCESS UNRESTRICTED",
-                "ALTER USER \"u\" SESSION TIMEOUT 60"
-            ]
-        );
-        assert_eq!(
-            other.changes(&plain, "u").unwrap(),
-            [
-                "ALTER USER \"u\" NOCREATEDB",
-                "ALTER USER \"u\" CONNECTION LIMIT UNLIMITED",
-                "ALTER USER \"u\" SYSLOG ACCESS RESTRICTED",
-                "ALTER USER \"u\" RESET SESSION TIMEOUT"
-            ]
-        );
-    }
-
-    #[test]
-    fn settings_follow_and_a_search_path_stays_a_list() {
-        let map = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-        };
-        let theirs = map(&[("search_path", "\"$user\", public, \"a, \"\"b\"\"\""), ("timezone", "It's")]);
-        let ours = map(&[("timezone", "UTC"), ("query_group", "x")]);
-        assert_eq!(
-            changed_settings(&theirs, &ours, "u").unwrap(),
-            [
-                "ALTER USER \"u\" SET \"search_path\" TO \"$user\", \"public\", \"a, \"\"b\"\"\"",
-                "ALTER USER \"u\" SET \"timezone\" TO 'It''s'",
-                "ALTER USER \"u\" RESET \"query_group\""
-            ]
-        );
-        assert!(changed_settings(&theirs, &theirs, "u").unwrap().is_empty());
     }
 }
