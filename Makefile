@@ -42,8 +42,9 @@ SEED ?= 1
 soak: ## Thousands of rotations with random faults (RUNS, SEED)
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- random
 
+# The originals come from a checkout of aws-samples/aws-secrets-manager-rotation-lambdas: PYTHON_ORIGINALS=FOLDER, else it is fetched once.
 .PHONY: bench
-bench: build ## Start, first call, memory and zip of each function beside an empty one
+bench: build ## Start, first call, memory, zip of each function beside an empty one and its Python original
 	@$(CLOUD) bench
 
 ##@ Local cloud

@@ -11,7 +11,7 @@ pub mod deploy;
 mod error;
 mod janitor;
 pub mod kit;
-mod process;
+pub mod process;
 mod profiles;
 pub mod setup;
 pub mod sql;

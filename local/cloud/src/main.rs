@@ -42,7 +42,7 @@ enum Action {
     },
     /// Deploy both accounts to a local cloud, load files and show what arrived
     Demo,
-    /// Measure start, first call, memory and zip of each function beside an empty one
+    /// Measure start, first call, memory and zip of each function beside an empty one and the Python originals
     Bench,
     /// Run a command with an environment's programs in front of PATH
     Exec {

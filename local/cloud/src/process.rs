@@ -11,7 +11,10 @@ use std::{
 use crate::Error;
 
 /// Runs a command to its end and gives back what it printed.
-pub(crate) fn run(command: &mut Command) -> Result<Output, Error> {
+///
+/// # Errors
+/// It could not be started, or ended with something else than success.
+pub fn run(command: &mut Command) -> Result<Output, Error> {
     let output = command
         .stdin(Stdio::null())
         .output()

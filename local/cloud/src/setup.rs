@@ -32,6 +32,8 @@ pub enum Environment {
     Deny,
     /// Tansu, the Kafka broker of tests, unless it is on `PATH`. Its release build takes about ten minutes on two cores.
     Kafka,
+    /// What the Python originals of rotations run on, for `make bench` only. PyGreSQL is compiled here, with libpq.
+    PythonOriginals,
 }
 
 /// Where an environment's programs come from.
@@ -55,6 +57,7 @@ impl Environment {
             Self::Nextest => "nextest",
             Self::Deny => "deny",
             Self::Kafka => "kafka",
+            Self::PythonOriginals => "python-originals",
         }
     }
 
@@ -71,6 +74,7 @@ impl Environment {
             Self::Kafka => {
                 Origin::Cargo("tansu", "0.6.0", &["--no-default-features", "--features", "libsql"])
             }
+            Self::PythonOriginals => Origin::Python(&["local/bench/requirements.txt"]),
         }
     }
 
@@ -83,6 +87,7 @@ impl Environment {
             Self::Nextest => "cargo-nextest",
             Self::Deny => "cargo-deny",
             Self::Kafka => "Tansu (about ten minutes)",
+            Self::PythonOriginals => "AWS's Python runtime client, boto3 and database drivers",
         }
     }
 

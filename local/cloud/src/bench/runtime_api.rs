@@ -1,15 +1,23 @@
-//! The Lambda Runtime API, as much of it as a function needs to be measured, and the place that custom resources
-//! answer to.
+//! The Lambda Runtime API, as much of it as a function needs to be measured, the place that custom resources answer to,
+//! and Secrets Manager's DescribeSecret.
 //!
-//! Paths and headers are those of "Using the Lambda runtime API for custom runtimes" in the AWS Lambda guide.
+//! Paths and headers are those of "Using the Lambda runtime API for custom runtimes" in the AWS Lambda guide; the answer of
+//! DescribeSecret has the members of Secrets Manager's API reference.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
+
+use serde_json::json;
+
+/// The secret of every rotation that is measured.
+pub(super) const SECRET: &str = "arn:aws:secretsmanager:us-east-1:111111111111:secret:bench-AbCdEf";
+/// Its only version, which carries AWSCURRENT: a rotation to it has ended.
+pub(super) const VERSION: &str = "00000000-0000-0000-0000-000000000001";
 
 /// What the function did, and when.
 #[derive(Debug)]
@@ -22,7 +30,13 @@ pub(crate) enum Sign {
         at: Instant,
         /// Whether it was a result.
         success: bool,
+        /// The result or the error.
+        text: String,
     },
+    /// It asked Secrets Manager for the description of a secret.
+    Described,
+    /// It called something of AWS that is not here; the text is `X-Amz-Target`.
+    OtherCall(String),
     /// It could not start.
     InitError(String),
     /// It answered CloudFormation.
@@ -59,7 +73,7 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
-    while let Some((path, body)) = read_request(&mut reader)? {
+    while let Some(Request { path, target, body }) = read_request(&mut reader)? {
         let now = Instant::now();
         let gone = |_| io::Error::other("the measurement is over");
         let text = || String::from_utf8_lossy(&body).into_owned();
@@ -85,10 +99,29 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
             writer.write_all(&[head.as_bytes(), &event].concat())?;
             continue;
         }
+        if let Some(target) = target {
+            let described = target == "secretsmanager.DescribeSecret";
+            let (status, answer) = if described {
+                let stages = json!({VERSION: ["AWSCURRENT"]});
+                let secret = json!({"ARN": SECRET, "Name": "bench", "RotationEnabled": true, "VersionIdsToStages": stages});
+                ("200 OK", secret)
+            } else {
+                ("400 Bad Request", json!({"__type": "ValidationException", "message": "not here"}))
+            };
+            let answer = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            // The sign first: nobody waits for it, and it has to come before the answer of the event.
+            signs.send(if described { Sign::Described } else { Sign::OtherCall(target) }).map_err(gone)?;
+            writer.write_all((head + &answer).as_bytes())?;
+            continue;
+        }
         let sign = if path.ends_with("/init/error") {
             Sign::InitError(text())
         } else if path.contains("/invocation/") {
-            Sign::Answered { at: now, success: path.ends_with("/response") }
+            Sign::Answered { at: now, success: path.ends_with("/response"), text: text() }
         } else {
             Sign::CustomResource(text())
         };
@@ -99,31 +132,40 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
     Ok(())
 }
 
-/// Path and body of the next request, or `None` at the end of the connection.
-fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<(String, Vec<u8>)>> {
+/// One request, as much of it as matters here.
+#[derive(Debug, PartialEq, Eq)]
+struct Request {
+    path: String,
+    /// `X-Amz-Target`: which action of an AWS service with a JSON protocol it is.
+    target: Option<String>,
+    body: Vec<u8>,
+}
+
+/// The next request, or `None` at the end of the connection.
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (mut length, mut chunked) = (0, false);
+    let (mut length, mut chunked, mut target) = (0, false, None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
-        let header = header.trim_end().to_ascii_lowercase();
-        match header.split_once(':') {
-            Some(("content-length", value)) => length = value.trim().parse().unwrap_or(0),
-            Some(("transfer-encoding", value)) => chunked = value.contains("chunked"),
-            Some(_) => {}
-            None => break,
+        let Some((name, value)) = header.trim_end().split_once(':') else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().unwrap_or(0),
+            "transfer-encoding" => chunked = value.to_ascii_lowercase().contains("chunked"),
+            "x-amz-target" => target = Some(value.trim().to_owned()),
+            _ => {}
         }
     }
-    if !chunked {
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        return Ok(Some((path, body)));
-    }
     let mut body = Vec::new();
+    if !chunked {
+        body.resize(length, 0);
+        reader.read_exact(&mut body)?;
+        return Ok(Some(Request { path, target, body }));
+    }
     loop {
         let mut size = String::new();
         reader.read_line(&mut size)?;
@@ -134,7 +176,26 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<(String
         let mut end = String::new();
         reader.read_line(&mut end)?;
         if size == 0 {
-            return Ok(Some((path, body)));
+            return Ok(Some(Request { path, target, body }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_one_connection_are_read_one_after_the_other_whatever_the_case_of_their_headers() {
+        let mut sent =
+            "POST / HTTP/1.1\r\nX-Amz-Target: secretsmanager.DescribeSecret\r\nContent-Length: 2\r\n\r\n{}\
+                        POST /a HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"
+                .as_bytes();
+        let target = Some("secretsmanager.DescribeSecret".to_owned());
+        let first = Request { path: "/".into(), target, body: b"{}".to_vec() };
+        assert_eq!(read_request(&mut sent).unwrap(), Some(first));
+        let second = Request { path: "/a".into(), target: None, body: b"abcd".to_vec() };
+        assert_eq!(read_request(&mut sent).unwrap(), Some(second));
+        assert_eq!(read_request(&mut sent).unwrap(), None);
     }
 }

@@ -1,0 +1,163 @@
+//! What is measured: a program, the environment that Lambda would give it, and the event that it answers.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use super::runtime_api::{SECRET, VERSION};
+
+/// What every function finds in its environment. Credentials and endpoint lead nowhere, so that a call of AWS would be
+/// seen as a failure.
+const VARIABLES: [(&str, &str); 15] = [
+    ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+    ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+    ("AWS_LAMBDA_LOG_GROUP_NAME", "bench"),
+    ("AWS_LAMBDA_LOG_STREAM_NAME", "bench"),
+    ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "111111111111"),
+    ("AWS_SECRET_ACCESS_KEY", "none"),
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ("ACCESS_GRANT_WAIT_SECONDS", "0"),
+    ("WAIT_STATE_MACHINE_ARN", "arn:aws:states:us-east-1:111111111111:stateMachine:bench"),
+    ("WAIT_KEY_ARN", "arn:aws:kms:us-east-1:111111111111:key/00000000-0000-0000-0000-000000000000"),
+    // Files that are not there; else boto3 would read those of whoever measures.
+    ("AWS_CONFIG_FILE", "/dev/null"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+];
+
+/// What the template of rotations sets for one engine, where the function does not start without.
+const ENGINES: [(&str, &[(&str, &str)]); 4] = [
+    (
+        "rotate-api-key",
+        &[
+            ("API_KEY_PRESET", "confluent-cloud"),
+            ("API_KEY_OWNER", "sa-1"),
+            ("API_KEY_RESOURCE", "lsrc-1"),
+            ("API_KEY_ENDPOINT", "https://127.0.0.1:9"),
+            ("ADMIN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:111111111111:secret:admin-AbCdEf"),
+        ],
+    ),
+    (
+        "rotate-elasticache",
+        &[
+            ("AUTH_MODE", "user"),
+            ("USER_ARN", "arn:aws:elasticache:us-east-1:111111111111:user:bench"),
+            ("ENDPOINT_HOST", "127.0.0.1"),
+        ],
+    ),
+    (
+        "rotate-msk",
+        &[
+            (
+                "CLUSTER_ARN",
+                "arn:aws:kafka:us-east-1:111111111111:cluster/bench/00000000-0000-0000-0000-000000000000-1",
+            ),
+            ("BOOTSTRAP_BROKERS", ""),
+        ],
+    ),
+    (
+        "rotate-redshift",
+        &[("REDSHIFT_ACCESS", "wire"), ("REDSHIFT_CHANGE", "sql"), ("PASSWORD_FORM", "as-before")],
+    ),
+];
+
+/// Which event a function answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    /// CloudFormation's Delete of a resource that was never made, answered without a call of AWS.
+    Delete,
+    /// The step of a rotation that has ended, answered after DescribeSecret.
+    Step,
+}
+
+/// One program that is measured.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// What the table calls it.
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<OsString>,
+    /// The working directory: on Lambda, that of the function's code.
+    pub(super) folder: PathBuf,
+    pub(super) call: Call,
+}
+
+impl Subject {
+    /// A function that was built, from its folder.
+    pub(super) fn function(name: &str, folder: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            program: folder.join("bootstrap"),
+            arguments: Vec::new(),
+            folder: folder.to_owned(),
+            call: if name.starts_with("rotate-") { Call::Step } else { Call::Delete },
+        }
+    }
+
+    /// Its whole environment; `address` is that of the Runtime API.
+    pub(super) fn environment(&self, address: &str) -> Vec<(&'static str, String)> {
+        let mut variables: Vec<_> = VARIABLES.map(|(name, value)| (name, value.to_owned())).into();
+        variables.push(("AWS_LAMBDA_RUNTIME_API", address.to_owned()));
+        variables.push(("AWS_LAMBDA_FUNCTION_NAME", self.name.clone()));
+        variables.push(("_HANDLER", "bootstrap".to_owned()));
+        let own =
+            ENGINES.iter().find(|(name, _)| *name == self.name).map(|(_, own)| *own).unwrap_or_default();
+        variables.extend(own.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        if self.call == Call::Step {
+            let endpoint = format!("http://{address}");
+            variables.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
+            // What the Python originals read besides: the first all of them, the second that of ElastiCache.
+            variables.push(("SECRETS_MANAGER_ENDPOINT", endpoint.clone()));
+            variables.push(("SECRET_ARN", SECRET.to_owned()));
+            variables.push(("AWS_ENDPOINT_URL", endpoint));
+            // A zip has no bytecode of the handler; and a checkout is left as it was.
+            variables.push(("PYTHONDONTWRITEBYTECODE", "1".to_owned()));
+        }
+        variables
+    }
+
+    /// The event that it is sent, again and again; `address` is where a custom resource answers.
+    pub(super) fn event(&self, address: &str) -> Value {
+        match self.call {
+            Call::Step => json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": VERSION}),
+            Call::Delete => json!({
+                "RequestType": "Delete",
+                "ResponseURL": format!("http://{address}/answer"),
+                "StackId": "arn:aws:cloudformation:us-east-1:111111111111:stack/bench/00000000-0000-0000-0000-000000000000",
+                "RequestId": "bench",
+                "ResourceType": "Custom::Bench",
+                "LogicalResourceId": "Bench",
+                "PhysicalResourceId": "never-made",
+                "ResourceProperties": {"ServiceToken": "arn:aws:lambda:us-east-1:111111111111:function:bench"},
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_calls_secrets_manager_here_and_a_custom_resource_calls_nothing() {
+        for (name, endpoint) in
+            [("rotate-msk", "http://127.0.0.1:4711"), ("cfn-copy-job", "http://127.0.0.1:9")]
+        {
+            let variables = Subject::function(name, Path::new("f")).environment("127.0.0.1:4711");
+            let values = |wanted: &str| -> Vec<&str> {
+                variables
+                    .iter()
+                    .filter(|(name, _)| *name == wanted)
+                    .map(|(_, value)| value.as_str())
+                    .collect()
+            };
+            assert_eq!(values("AWS_ENDPOINT_URL"), [endpoint]);
+            assert_eq!(values("CLUSTER_ARN").len(), usize::from(name == "rotate-msk"));
+        }
+    }
+}
