@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 
 # Processor of the functions: x86_64 or arm64. The local cloud runs only what this machine runs.
 ARCH ?= x86_64
+# Profile of the functions: release is the one for Lambda; `make test` builds them with quick, in a third of the time.
+PROFILE ?= release
 # Further arguments of cargo, such as -j2.
 CARGOFLAGS ?=
 # The launcher builds in seconds; it finds and installs everything else.
@@ -25,6 +27,7 @@ demo: local ## Deploy both accounts to a local cloud, load files, show what arri
 	@$(CLOUD) demo
 
 .PHONY: test
+test: PROFILE := quick
 test: setup servers build ## All tests: Python extension, then Rust, unit to end-to-end
 	$(CLOUD) exec gateway-tests env PYTHONPATH=local/ministack python -m pytest --quiet -p no:cacheprovider $(PYTHON_TESTS)
 	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
@@ -37,10 +40,13 @@ servers: launcher ## Install the servers of tests that systems lack: MySQL 8.0, 
 
 # Random schedules of faults; the seed of a failure is printed: make soak SEED=4711 RUNS=1.
 RUNS ?= 20000
+ENGINE_RUNS ?= 1000
 SEED ?= 1
 .PHONY: soak
-soak: ## Thousands of rotations with random faults (RUNS, SEED)
+soak: setup servers ## Thousands of rotations with random faults: RUNS in memory, ENGINE_RUNS on each real server; SEED
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- random
+	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_ENGINE_RUNS=$(ENGINE_RUNS) SLUICE_SEED=$(SEED) cargo test --locked --package end-to-end \
+	  --test 'rotation_*' $(CARGOFLAGS) -- --nocapture random
 
 # The originals come from a checkout of aws-samples/aws-secrets-manager-rotation-lambdas: PYTHON_ORIGINALS=FOLDER, else it is fetched once.
 .PHONY: bench
@@ -62,7 +68,7 @@ setup: launcher ## Install what is needed into the cache (Python environments)
 .PHONY: build
 build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_64|arm64)
 	@case "$(ARCH)" in x86_64|arm64) ;; *) echo "ARCH must be x86_64 or arm64, found '$(ARCH)'" >&2; exit 2 ;; esac
-	@$(CLOUD) exec tools cargo lambda build --release --locked --lambda-dir target/lambda \
+	@$(CLOUD) exec tools cargo lambda build --profile $(PROFILE) --locked --lambda-dir target/lambda \
 	  $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --workspace $(NOT_DEPLOYED) $(CARGOFLAGS)
 
 .PHONY: lint

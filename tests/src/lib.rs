@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod rotation;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use cloud::Cloud;
 use cloud::aws::{Account, AwsError};
 use percent_encoding::percent_decode_str;
+pub use rotation::{STACK, log_of};
 use serde_json::{Value, json};
 
 /// How long a test waits for what it expects.
@@ -302,31 +305,49 @@ impl<'a> Grants<'a> {
         self.account.query("iam", "PutRolePolicy", &words).unwrap();
     }
 
-    /// The granted actions that the function itself calls.
-    pub fn called(&self) -> BTreeSet<String> {
-        let statements = self.document["Statement"].as_array().unwrap();
-        let of = |statement: &Value| match &statement["Action"] {
-            Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
-            one => vec![one.as_str().unwrap().to_owned()],
+    /// The granted actions that the function itself calls, with the statement of each.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        let of = |statement: &Value| {
+            let sid = statement["Sid"].as_str().unwrap().to_owned();
+            actions(statement).into_iter().map(move |action| (sid.clone(), action)).collect::<Vec<_>>()
         };
         let platform = |action: &String| PLATFORM.iter().any(|(one, _)| one == action);
-        statements.iter().flat_map(of).filter(|action| !platform(action)).collect()
+        let statements = self.document["Statement"].as_array().unwrap();
+        statements.iter().flat_map(of).filter(|(_, action)| !platform(action)).collect()
     }
 
-    /// The document without one action.
+    /// The granted actions that the function itself calls.
+    pub fn called(&self) -> BTreeSet<String> {
+        self.pairs().into_iter().map(|(_, action)| action).collect()
+    }
+
+    /// The document without one action, wherever it is granted.
     pub fn without(&self, action: &str) -> Value {
+        self.document_with(|_, found| found != action)
+    }
+
+    /// The document without one action of one statement.
+    pub fn without_in(&self, sid: &str, action: &str) -> Value {
+        self.document_with(|statement, found| statement["Sid"] != sid || found != action)
+    }
+
+    fn document_with(&self, kept: impl Fn(&Value, &str) -> bool) -> Value {
         let mut document = self.document.clone();
         for statement in document["Statement"].as_array_mut().unwrap() {
-            let kept: Vec<Value> = match &statement["Action"] {
-                Value::Array(items) => items.clone(),
-                one => vec![one.clone()],
-            };
-            let kept: Vec<Value> = kept.into_iter().filter(|item| item != action).collect();
+            let mut left = actions(statement);
+            left.retain(|action| kept(statement, action));
             // A statement without actions is not a statement; this one allows what nothing calls.
             statement["Action"] =
-                if kept.is_empty() { json!(["sts:GetCallerIdentity"]) } else { kept.into() };
+                if left.is_empty() { json!(["sts:GetCallerIdentity"]) } else { left.into() };
         }
         document
+    }
+}
+
+fn actions(statement: &Value) -> Vec<String> {
+    match &statement["Action"] {
+        Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
+        one => vec![one.as_str().unwrap().to_owned()],
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cloud::setup::Environment;
 use local_servers::kafka::{self, Broker, Cut, Mechanism};
@@ -13,7 +14,7 @@ use rotation::engine::{Engine, Login};
 use rotation::engines::kafka::{Iterations, Kafka};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 
@@ -105,19 +106,23 @@ fn text(secret: &MemorySecret, label: &str, key: &'static str) -> String {
     secret.document(label).unwrap().text(key).unwrap().to_owned()
 }
 
+/// One rotation of the user as in the beginning; gives the number of calls.
+fn rotate_with(target: &Target, strategy: &Strategy, faults: &HashMap<usize, Fault>, twice: bool) -> usize {
+    target.reset(&[Mechanism::Sha512]);
+    let secret = target.secret(&target.value());
+    let mut drill = Drill::new(&secret, &target.engine, faults.clone()).by(strategy.clone());
+    drill.twice = twice;
+    target
+        .runtime
+        .block_on(drill.run())
+        .unwrap_or_else(|problem| panic!("{strategy:?}, {faults:?}, twice: {twice}: {problem}"))
+}
+
 #[test]
 fn a_rotation_on_a_real_broker_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
     let target = Target::new();
     for (name, strategy) in strategies() {
-        let drill = |faults: HashMap<usize, Fault>| {
-            target.reset(&[Mechanism::Sha512]);
-            let secret = target.secret(&target.value());
-            let drill = Drill::new(&secret, &target.engine, faults.clone()).by(strategy.clone());
-            target
-                .runtime
-                .block_on(drill.run())
-                .unwrap_or_else(|problem| panic!("{name}, {faults:?}: {problem}"))
-        };
+        let drill = |faults: HashMap<usize, Fault>| rotate_with(&target, &strategy, &faults, false);
         let calls = drill(HashMap::new());
         let mut runs = 0;
         for call in 0..calls {
@@ -129,6 +134,61 @@ fn a_rotation_on_a_real_broker_with_a_fault_at_any_call_ends_with_a_credential_t
         println!("kafka, {name}: {calls} calls a rotation, {runs} runs with one fault each");
         assert_eq!((calls, runs), (if strategy == Strategy::SingleUser { 17 } else { 18 }, 4 * calls));
     }
+}
+
+#[test]
+fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+    let target = Target::new();
+    for_each_seed("kafka", "SLUICE_ENGINE_RUNS", 20, |schedule| {
+        rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
+    });
+}
+
+#[test]
+fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_the_window_is_short() {
+    let target = Target::new();
+    let mut admin = target.value();
+    admin["username"] = ADMIN.into();
+    admin["password"] = ADMIN_PASSWORD.into();
+    let admin = admin.to_string();
+    for (name, strategy) in strategies() {
+        target.reset(&[Mechanism::Sha512]);
+        let value = target.value().to_string();
+        let rotating = rotate_under_load(&target.engine, &strategy, &value, &admin, 100);
+        let seen = target.runtime.block_on(rotating).unwrap();
+        println!("kafka, {name}: 100 rotations, {seen}");
+        assert!(seen.logins > 300, "{} logins say nothing", seen.logins);
+        if matches!(strategy, Strategy::AlternatingUsers(_)) {
+            assert_eq!(seen.refused, 0, "{name}");
+        } else {
+            assert!(seen.longest < Duration::from_secs(5), "{name}: {:?}", seen.longest);
+        }
+    }
+}
+
+/// Requests that the broker gets of a rotation, by strategy, three in a row.
+const REQUESTS: [usize; 9] = [27, 27, 27, 27, 27, 27, 30, 30, 30];
+
+#[test]
+fn what_a_rotation_costs_is_counted() {
+    let target = Target::new();
+    let mut counted = Vec::new();
+    for (name, strategy) in strategies() {
+        target.reset(&[Mechanism::Sha512]);
+        let mut value = target.value();
+        for turn in ["first", "second", "third"] {
+            let _of_the_reset = target.broker.front().take_requests();
+            let secret = target.secret(&value);
+            let drill = Drill::new(&secret, &target.engine, HashMap::new()).by(strategy.clone());
+            let cost = target.runtime.block_on(drill.only_rotate()).unwrap();
+            let requests = target.broker.front().take_requests().len();
+            counted.push(requests);
+            println!("kafka, {name}, {turn}: {cost}; {requests} requests");
+            value["username"] = text(&secret, "AWSCURRENT", "username").into();
+            value["password"] = text(&secret, "AWSCURRENT", "password").into();
+        }
+    }
+    assert_eq!(counted, REQUESTS);
 }
 
 #[test]

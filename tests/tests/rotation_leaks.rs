@@ -131,7 +131,7 @@ fn rotate_in_every_way(stage: &Stage, secrets: &mut BTreeSet<String>) {
         value["password"].as_str().map(str::to_owned)
     };
     stage.deploy(&[]);
-    stage.wait_for_another_password_than("first-password");
+    stage.secret.wait_for_another_password_than("first-password");
     secrets.extend(password("AWSCURRENT"));
     stage.deploy(&[
         ("Strategy", "alternating-users"),
@@ -139,18 +139,18 @@ fn rotate_in_every_way(stage: &Stage, secrets: &mut BTreeSet<String>) {
         ("RotateImmediately", "false"),
     ]);
     for _ in 0..2 {
-        stage.wait_until_nothing_is_pending();
+        stage.secret.wait_until_nothing_is_pending();
         let before = stage.secret.password();
-        stage.rotate();
-        stage.wait_for_another_password_than(&before);
+        stage.secret.rotate();
+        stage.secret.wait_for_another_password_than(&before);
         secrets.extend(password("AWSCURRENT"));
     }
     let role = stage.secret.account.physical_id("sluice-rotation", "RotationRole").unwrap();
     let grants = Grants::of(&stage.secret.account, &role);
     grants.put(&grants.without("secretsmanager:UpdateSecretVersionStage"));
-    let seen = stage.log().len();
-    stage.rotate();
-    stage.wait_until_it_stopped(seen);
+    let seen = stage.secret.rotation_log().len();
+    stage.secret.rotate();
+    stage.secret.wait_until_it_stopped(seen);
     grants.put(&grants.document);
     secrets.extend(password("AWSPENDING"));
     let output =
@@ -159,7 +159,7 @@ fn rotate_in_every_way(stage: &Stage, secrets: &mut BTreeSet<String>) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // And one that nobody can mend: its error says the most.
     stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'foreign-password'"));
-    stage.wait_until_nothing_is_pending();
+    stage.secret.wait_until_nothing_is_pending();
     stage.rotate_without_a_server();
     secrets.extend(password("AWSPENDING"));
     secrets.extend(password("AWSCURRENT"));

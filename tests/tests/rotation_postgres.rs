@@ -8,31 +8,43 @@ mod stage;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use local_servers::postgres::Flavour;
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
-use rotation::faults::{Drill, Fault, MemorySecret, rotate_under_load, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use stage::{CLONE, FIRST, QUOTED, Target, USER, admin};
 
+/// Statements that the server sees of a rotation, by strategy, three in a row: of two users the first makes the second, the third compares them.
+const STATEMENTS: [usize; 9] = [4, 4, 4, 4, 4, 4, 11, 6, 11];
+
+/// One rotation of the user as it was in the beginning; gives the number of calls.
+fn rotate_with(target: &Target, strategy: &Strategy, faults: &HashMap<usize, Fault>, twice: bool) -> usize {
+    target.execute(&format!("DROP ROLE IF EXISTS {CLONE}"));
+    target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
+    let secret = MemorySecret::new(&target.value_without_address().to_string())
+        .with_admin(&target.admin().to_string());
+    let mut drill = Drill::new(&secret, &target.engine, faults.clone()).by(strategy.clone());
+    drill.twice = twice;
+    target
+        .runtime
+        .block_on(drill.run())
+        .unwrap_or_else(|problem| panic!("{faults:?}, twice: {twice}: {problem}"))
+}
+
 /// Every strategy with every kind of fault at every call, on one server; the number of calls without a fault.
 fn drill(strategy: &Strategy) -> usize {
     let target = Target::new();
-    let drill = |faults: HashMap<usize, Fault>| {
-        target.execute(&format!("DROP ROLE IF EXISTS {CLONE}"));
-        target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
-        let secret = MemorySecret::new(&target.value_without_address().to_string())
-            .with_admin(&target.admin().to_string());
-        let drill = Drill::new(&secret, &target.engine, faults.clone()).by(strategy.clone());
-        target.runtime.block_on(drill.run()).unwrap_or_else(|problem| panic!("{faults:?}: {problem}"))
-    };
+    let drill = |faults: HashMap<usize, Fault>| rotate_with(&target, strategy, &faults, false);
     let calls = drill(HashMap::new());
     for call in 0..calls {
         for fault in Fault::ALL {
             drill(HashMap::from([(call, fault)]));
         }
     }
+    println!("postgres, {strategy:?}: {calls} calls a rotation, {} runs with one fault each", 4 * calls);
     calls
 }
 
@@ -51,13 +63,47 @@ fn two_users_rotated_in_turns_with_a_fault_at_any_call_end_with_a_credential_tha
     assert_eq!(drill(&Strategy::AlternatingUsers(admin())), 18);
 }
 
-/// Rotations one after the other, each of the secret that the last one left.
-fn rotate(target: &Target, strategy: &Strategy, current: &Value) -> Value {
+#[test]
+fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+    let target = Target::new();
+    for_each_seed("postgres", "SLUICE_ENGINE_RUNS", 30, |schedule| {
+        rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
+    });
+}
+
+#[test]
+fn what_a_rotation_costs_is_counted() {
+    let settings = &["password_encryption=scram-sha-256", "log_statement=all", "log_min_messages=info"];
+    let target = Target::with(Flavour { settings, ..Flavour::RDS });
+    let statements = || {
+        ["statement: ", "execute "]
+            .map(|word| target.server.log_text().matches(word).count())
+            .iter()
+            .sum::<usize>()
+    };
+    let mut counted = Vec::new();
+    for (name, strategy) in strategies() {
+        target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
+        let mut value = target.value_without_address();
+        //
+        for turn in ["first", "second", "third"] {
+            let before = statements();
+            let (next, cost) = rotated(&target, &strategy, &value);
+            value = next;
+            counted.push(statements() - before);
+            println!("postgres, {name}, {turn}: {cost}; {} statements", statements() - before);
+        }
+    }
+    assert_eq!(counted, STATEMENTS);
+}
+
+/// Rotations one after the other, each of the secret that the last one left; with what it cost.
+fn rotated(target: &Target, strategy: &Strategy, current: &Value) -> (Value, String) {
     let secret = MemorySecret::new(&current.to_string()).with_admin(&target.admin().to_string());
     let drill = Drill::new(&secret, &target.engine, HashMap::new()).by(strategy.clone());
-    target.runtime.block_on(drill.run()).unwrap();
+    let cost = target.runtime.block_on(drill.only_rotate()).unwrap();
     let document = secret.document("AWSCURRENT").unwrap();
-    serde_json::from_str(document.to_secret_string().expose_secret()).unwrap()
+    (serde_json::from_str(document.to_secret_string().expose_secret()).unwrap(), cost)
 }
 
 #[test]
@@ -70,7 +116,7 @@ fn what_either_of_two_users_makes_belongs_to_the_first_and_both_may_use_it() {
     let strategy = Strategy::AlternatingUsers(admin());
     let mut current = target.value_without_address();
     for (turn, user) in ["app \"one\"_clone", USER, "app \"one\"_clone", USER].into_iter().enumerate() {
-        current = rotate(&target, &strategy, &current);
+        current = rotated(&target, &strategy, &current).0;
         assert_eq!(current["username"], user);
         // No schema is named: the search path of the first user holds for both.
         let rows = target.row(
@@ -87,7 +133,7 @@ fn what_either_of_two_users_makes_belongs_to_the_first_and_both_may_use_it() {
     }
     // A setting that the first user has no more is taken from the second as well.
     target.execute(&format!("ALTER ROLE {QUOTED} IN DATABASE postgres RESET statement_timeout"));
-    current = rotate(&target, &strategy, &current);
+    current = rotated(&target, &strategy, &current).0;
     let limit = "SELECT current_setting('statement_timeout'), rolconnlimit FROM pg_roles WHERE rolname = session_user";
     let timeout = target.row(&current["username"], "", limit);
     assert_eq!((timeout.get::<_, &str>(0), timeout.get::<_, i32>(1)), ("0", 17));
@@ -101,12 +147,7 @@ fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_t
         let (value, admin) = (target.value().to_string(), target.admin().to_string());
         let rotating = rotate_under_load(&target.engine, &strategy, &value, &admin, 100);
         let seen = target.runtime.block_on(rotating).unwrap();
-        println!(
-            "{name}: 100 rotations, {} logins of 3 clients, {} refused, longest time shut out {} ms",
-            seen.logins,
-            seen.refused,
-            seen.longest.as_millis()
-        );
+        println!("postgres, {name}: 100 rotations, {seen}");
         assert!(seen.logins > 300, "{} logins say nothing", seen.logins);
         if matches!(strategy, Strategy::AlternatingUsers(_)) {
             assert_eq!(seen.refused, 0, "{name}");

@@ -5,22 +5,22 @@
 mod stage;
 
 use cloud::wait::{self, Seen};
-use end_to_end::{Grants, PATIENCE};
+use end_to_end::{Grants, PATIENCE, STACK, log_of};
 use local_servers::postgres::Login as Session;
 use rotation::engine::Login;
 use serde_json::{Value, json};
-use stage::{QUOTED, Stage, USER, unstick};
+use stage::{QUOTED, Stage, USER};
 
 #[test]
 fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
     let stage = Stage::new();
     let first = stage.secret.value();
     stage.deploy(&[]);
-    stage.wait_for_another_password_than("first-password");
+    stage.secret.wait_for_another_password_than("first-password");
     let mut passwords = vec!["first-password".to_owned(), stage.secret.password()];
     for _ in 0..3 {
-        stage.rotate();
-        stage.wait_for_another_password_than(passwords.last().unwrap());
+        stage.secret.rotate();
+        stage.secret.wait_for_another_password_than(passwords.last().unwrap());
         passwords.push(stage.secret.password());
     }
     let (newest, older) = passwords.split_last().unwrap();
@@ -45,7 +45,7 @@ fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
         client.query_one(sql, &[&USER]).await.unwrap().get(0)
     });
     assert!(verifier.starts_with("SCRAM-SHA-256$4096:"), "{verifier}");
-    let log = stage.log();
+    let log = stage.secret.rotation_log();
     for secret in passwords.iter().chain([&verifier]) {
         assert!(!log.contains(secret.as_str()), "the log shows a password");
     }
@@ -81,35 +81,21 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
         (with("username", "nobody-there".into()), "NoCredentialLogsIn", "`nobody-there`"),
     ] {
         // Takes the label of the last case's rotation away with it, as a new value by hand does.
-        stage.put(&bad);
-        unstick(&stage);
-        let seen = stage.log().len();
-        stage.rotate();
-        wait::until(&format!("{name} in the log"), PATIENCE, || {
-            let log = stage.log();
-            let new = log.get(seen..).unwrap_or_default();
-            Ok(if new.contains(name) && new.contains(part) {
-                Seen::Yes(())
-            } else {
-                Seen::NotYet(new.to_owned())
-            })
-        })
-        .unwrap();
+        stage.secret.put(&bad);
+        stage.secret.unstick();
+        let seen = stage.secret.rotation_log().len();
+        stage.secret.rotate();
+        stage.secret.wait_for_log(seen, &[name, part]);
         assert_eq!(stage.secret.value(), bad, "{name}");
         assert_eq!(stage.try_password(&good, "first-password"), Login::Accepted, "{name}");
     }
     // A server that no trusted CA vouches for gets no password.
-    stage.put(&good);
-    unstick(&stage);
+    stage.secret.put(&good);
+    stage.secret.unstick();
     stage.deploy(&[("RotateImmediately", "false"), ("CaCertificates", "")]);
-    let seen = stage.log().len();
-    stage.rotate();
-    wait::until("ServerNotTrusted in the log", PATIENCE, || {
-        let log = stage.log();
-        let new = log.get(seen..).unwrap_or_default().to_owned();
-        Ok(if new.contains("ServerNotTrusted") { Seen::Yes(()) } else { Seen::NotYet(new) })
-    })
-    .unwrap();
+    let seen = stage.secret.rotation_log().len();
+    stage.secret.rotate();
+    stage.secret.wait_for_log(seen, &["ServerNotTrusted"]);
     assert_eq!(stage.secret.value(), good);
     stage.cloud.check().unwrap();
 }
@@ -118,37 +104,9 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
 fn every_grant_of_the_rotation_is_needed() {
     let stage = Stage::new();
     stage.deploy(&[("RotateImmediately", "false")]);
-    let role = stage.secret.account.physical_id("sluice-rotation", "RotationRole").unwrap();
-    let grants = Grants::of(&stage.secret.account, &role);
-    let called: Vec<String> = grants.called().into_iter().collect();
-    assert_eq!(called.len(), 5, "{called:?}");
-    for action in called {
-        grants.put(&grants.without(&action));
-        let seen = stage.log().len();
-        stage.rotate();
-        wait::until(&format!("a refusal of {action}"), PATIENCE, || {
-            let log = stage.log();
-            let new = log.get(seen..).unwrap_or_default();
-            let named = new.contains("AccessDenied") && new.contains(&action);
-            Ok(if named { Seen::Yes(()) } else { Seen::NotYet(new.to_owned()) })
-        })
-        .unwrap();
-        let before = stage.secret.password();
-        grants.put(&grants.document);
-        // Taken up again, not thrown away: without the last grant the server has the new password already.
-        wait::until("the rotation ended", PATIENCE, || {
-            let labels = stage.secret.labels();
-            if labels.contains(&"AWSPENDING".to_owned()) {
-                // Refused while it is pending, and started again.
-                let _refused = stage.secret.call("RotateSecret", json!({}));
-                return Ok(Seen::NotYet(format!("{labels:?}")));
-            }
-            Ok(Seen::Yes(()))
-        })
-        .unwrap();
-        assert_ne!(stage.secret.password(), before);
-        assert_eq!(stage.try_password(&stage.secret.value(), &stage.secret.password()), Login::Accepted);
-    }
+    let works =
+        |value: &Value| stage.try_password(value, value["password"].as_str().unwrap()) == Login::Accepted;
+    assert_eq!(stage.secret.every_grant_is_needed(&[], &works), 5);
 }
 
 #[test]
@@ -159,9 +117,9 @@ fn two_users_take_turns_and_the_older_credential_works_until_its_turn_comes() {
     let mut values = vec![first];
     for turn in 0..4 {
         if turn > 0 {
-            stage.rotate();
+            stage.secret.rotate();
         }
-        stage.wait_for_another_password_than(values[turn]["password"].as_str().unwrap());
+        stage.secret.wait_for_another_password_than(values[turn]["password"].as_str().unwrap());
         values.push(stage.secret.value());
         for (age, value) in values.iter().rev().enumerate() {
             let expected = if age < 2 { Login::Accepted } else { Login::Refused };
@@ -173,7 +131,7 @@ fn two_users_take_turns_and_the_older_credential_works_until_its_turn_comes() {
     let users: Vec<_> = values.iter().map(|value| value["username"].as_str().unwrap()).collect();
     assert_eq!(users, [USER, &clone, USER, &clone, USER]);
     // The admin's password is nowhere but in its secret.
-    assert!(!stage.log().contains("boss-password"));
+    assert!(!stage.secret.rotation_log().contains("boss-password"));
     assert_eq!(stage.admin.value(), stage.target.admin());
 }
 
@@ -188,7 +146,7 @@ fn consumers_of_every_kind_are_told_which_version_is_current() {
         ("ConsumerStateMachineArn", &consumers["MachineArn"]),
         ("ConsumerFunctionArn", &consumers["FunctionArn"]),
     ]);
-    stage.wait_for_another_password_than("first-password");
+    stage.secret.wait_for_another_password_than("first-password");
     let versions = stage.secret.versions();
     let current = versions.iter().find(|(_, labels)| labels.contains(&"AWSCURRENT".to_owned())).unwrap().0;
     let tells = |text: &str| {
@@ -211,7 +169,7 @@ fn consumers_of_every_kind_are_told_which_version_is_current() {
         let listed =
             account.json("states", "ListExecutions", json!({"stateMachineArn": consumers["MachineArn"]}))?;
         let started = listed["executions"].as_array().map(Vec::len).unwrap_or_default();
-        let log = stage.log_of(&consumers["LogGroup"]);
+        let log = log_of(&stage.secret.account, &consumers["LogGroup"]);
         let all = !by_topic.is_empty() && !by_bus.is_empty() && started > 0 && log.contains("TOLD");
         let seen = format!("topic {by_topic:?}, bus {by_bus:?}, {started} executions, log {log}");
         Ok(if all { Seen::Yes(()) } else { Seen::NotYet(seen) })
@@ -228,7 +186,7 @@ fn consumers_of_every_kind_are_told_which_version_is_current() {
     let execution = listed["executions"][0]["executionArn"].clone();
     let described = account.json("states", "DescribeExecution", json!({"executionArn": execution})).unwrap();
     assert!(tells(described["input"].as_str().unwrap()), "{described}");
-    let log = stage.log_of(&consumers["LogGroup"]);
+    let log = log_of(&stage.secret.account, &consumers["LogGroup"]);
     let told = log.lines().find_map(|line| line.split_once("TOLD ")).unwrap().1;
     assert!(tells(told.trim()), "{log}");
 }
@@ -238,7 +196,7 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
     let stage = Stage::new();
     stage.deploy(&[("RotateImmediately", "false")]);
     let first = stage.secret.value();
-    let role = stage.secret.account.physical_id("sluice-rotation", "RotationRole").unwrap();
+    let role = stage.secret.account.physical_id(STACK, "RotationRole").unwrap();
     let grants = Grants::of(&stage.secret.account, &role);
     let repair = |words: &[&str]| {
         let words: Vec<_> = words.iter().copied().chain(["--quiet-minutes", "0"]).collect();
@@ -271,7 +229,7 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
     stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'first-password'"));
     let (ok, text) = repair(&["--apply"]);
     assert!(ok && text.contains("Resume") && text.contains("resumed"), "{text}");
-    stage.wait_for_another_password_than(&second);
+    stage.secret.wait_for_another_password_than(&second);
     assert_eq!(stage.try_password(&first, &stage.secret.password()), Login::Accepted);
 
     // Somebody set a password that no version knows.
@@ -295,9 +253,9 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
 /// Rotates while the function's role lacks an action, until Secrets Manager has given up.
 fn stop_without(stage: &Stage, grants: &Grants, action: &str) {
     grants.put(&grants.without(action));
-    let seen = stage.log().len();
-    stage.rotate();
-    stage.wait_until_it_stopped(seen);
+    let seen = stage.secret.rotation_log().len();
+    stage.secret.rotate();
+    stage.secret.wait_until_it_stopped(seen);
     grants.put(&grants.document);
 }
 

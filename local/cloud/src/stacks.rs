@@ -66,11 +66,13 @@ impl Account {
         let before = self.describe_stack(stack)?;
         let kind = if before.is_some() { "UPDATE" } else { "CREATE" };
         let name = format!("change-{:016x}", fastrand::u64(..));
+        // As `sam deploy` does it: CloudFormation takes no more than 51,200 bytes in the request itself.
+        let (bucket, key) = self.keep_artifact(template.as_bytes(), "template")?;
         let mut request = vec![
             ("StackName".to_owned(), stack.to_owned()),
             ("ChangeSetName".to_owned(), name.clone()),
             ("ChangeSetType".to_owned(), kind.to_owned()),
-            ("TemplateBody".to_owned(), template.to_owned()),
+            ("TemplateURL".to_owned(), format!("https://s3.amazonaws.com/{bucket}/{key}")),
             ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
             ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
         ];
@@ -218,7 +220,6 @@ impl Account {
 
     /// Uploads what the template refers to in `folder`, and refers to the uploads instead.
     fn package(&self, template: &str, folder: &Path) -> Result<String, Error> {
-        let bucket = format!("sluice-artifacts-{}-{}", self.access_key(), self.region());
         let mut text = String::with_capacity(template.len());
         for line in template.split_inclusive('\n') {
             let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
@@ -234,15 +235,22 @@ impl Account {
             } else {
                 (zip_function(&read(&path.join("bootstrap"))?).map_err(Error::io("make a zip"))?, "zip")
             };
-            let key = format!("{}.{extension}", hex::encode(Sha256::digest(&body)));
-            match self.create_bucket(&bucket) {
-                Err(error) if !error.code.starts_with("BucketAlreadyOwnedByYou") => return Err(error.into()),
-                _ => self.put_object(&bucket, &key, &body)?,
-            }
+            let (bucket, key) = self.keep_artifact(&body, extension)?;
             let name = rest.split(':').next().unwrap_or_default();
             text.push_str(&format!("{indent}{name}: s3://{bucket}/{key}\n"));
         }
         Ok(text)
+    }
+
+    /// Puts something into the account's bucket for artifacts, under a name made of what it holds; gives bucket and key.
+    fn keep_artifact(&self, body: &[u8], extension: &str) -> Result<(String, String), Error> {
+        let bucket = format!("sluice-artifacts-{}-{}", self.access_key(), self.region());
+        let key = format!("{}.{extension}", hex::encode(Sha256::digest(body)));
+        match self.create_bucket(&bucket) {
+            Err(error) if !error.code.starts_with("BucketAlreadyOwnedByYou") => return Err(error.into()),
+            _ => self.put_object(&bucket, &key, body)?,
+        }
+        Ok((bucket, key))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Users and AUTH tokens of a real Redis rotated through the control plane of ElastiCache, with a fault at every call.
 
 // The counts and seeds of a run are for whoever reads the test's output.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod bad_input;
 mod interleaved;
@@ -17,7 +17,8 @@ use rotation::engine::{Account, Engine, Login, Server};
 use rotation::engines::elasticache::{Endpoint, Pace, RbacUser, Token};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, Faults, MemorySecret};
+use rotation::faults::{Drill, Fault, Faults, MemorySecret, for_each_seed, rotate_under_load};
+use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 use service::{ARN, GROUP, Service};
 
@@ -170,22 +171,56 @@ fn a_token_rotates_with_a_fault_at_any_call_and_the_current_one_logs_in_all_the_
 
 #[test]
 fn random_faults_in_both_and_steps_sent_twice_end_with_the_current_credential_in_force() {
-    let number =
-        |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (first, runs) = (number("SLUICE_SEED", 1), number("SLUICE_SOAK_RUNS", 60));
     let stage = Stage::new();
-    for seed in first..first + runs {
-        println!("SLUICE_SEED={seed}");
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut faults = |within| -> HashMap<usize, Fault> {
-            (0..random.usize(0..4))
-                .map(|_| (random.usize(0..within), Fault::ALL[random.usize(0..4)]))
-                .collect()
-        };
-        let (outer, inner) = (faults(40), faults(25));
-        let mode = if seed % 2 == 0 { Mode::User } else { Mode::Token };
-        drill(&stage, mode, outer, inner, random.bool());
+    for mode in [Mode::User, Mode::Token] {
+        for_each_seed(&format!("elasticache, {mode:?}"), "SLUICE_ENGINE_RUNS", 30, |schedule| {
+            drill(&stage, mode, schedule.faults.clone(), schedule.inner.clone(), schedule.twice);
+        });
     }
+}
+
+#[test]
+fn during_a_hundred_rotations_no_login_is_refused() {
+    let stage = Stage::new();
+    let service = Service::new(&stage.redis, USER, FIRST, Faults::new(HashMap::new()));
+    under_load(&stage, "user", &stage.user(&service), &user_value());
+    let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
+    under_load(&stage, "token", &stage.token(&service), &token_value());
+}
+
+fn under_load(stage: &Stage, name: &str, engine: &impl Engine, value: &Value) {
+    let value = value.to_string();
+    let rotating = rotate_under_load(engine, &Strategy::SingleUser, &value, "{}", 100);
+    let seen = stage.runtime.block_on(rotating).unwrap();
+    println!("elasticache, {name}: 100 rotations, {seen}");
+    assert!(seen.logins > 300, "{} logins say nothing", seen.logins);
+    assert_eq!(seen.refused, 0, "{name}");
+}
+
+#[test]
+fn what_a_rotation_costs_is_counted() {
+    let stage = Stage::new();
+    let mut counted = Vec::new();
+    for mode in [Mode::User, Mode::Token] {
+        let (name, value) = match mode {
+            Mode::User => (USER, user_value()),
+            Mode::Token => ("default", token_value()),
+        };
+        let service = Service::new(&stage.redis, name, FIRST, Faults::new(HashMap::new()));
+        let secret = MemorySecret::new(&value.to_string());
+        let cost = match mode {
+            Mode::User => only_rotate(&stage, &secret, &stage.user(&service)),
+            Mode::Token => only_rotate(&stage, &secret, &stage.token(&service)),
+        };
+        println!("elasticache, {mode:?}: {cost}; {} calls of ElastiCache", service.faults.calls());
+        counted.push(service.faults.calls());
+    }
+    // Looks while a change is under way are among them.
+    assert_eq!(counted, [5, 10]);
+}
+
+fn only_rotate(stage: &Stage, secret: &MemorySecret, engine: &impl Engine) -> String {
+    stage.runtime.block_on(Drill::new(secret, engine, HashMap::new()).only_rotate()).unwrap()
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Whole rotations, by every strategy, with a fault at every call and with a connection that breaks at every statement.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use local_servers::mysql::Brand;
 use rotation::engine::Engine;
-use rotation::faults::{Drill, Fault, MemorySecret, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
+use secrecy::ExposeSecret;
 
 use crate::cutting::{Cut, Cutting, Proxy};
-use crate::target::{BRANDS, FIRST, Target};
+use crate::target::{BRANDS, FIRST, MYSQL, Target};
 
 /// The user as it was before the rotation.
 fn reset(target: &Target, privileges: &str) {
@@ -24,11 +26,12 @@ fn drill<E: Engine>(
     strategy: &Strategy,
     keeps_old: bool,
     faults: &HashMap<usize, Fault>,
+    twice: bool,
 ) -> usize {
     let secret = MemorySecret::new(&target.value("app", FIRST).to_string());
     let secret = secret.with_admin(&target.value("admin", FIRST).to_string());
     let mut drill = Drill::new(&secret, engine, faults.clone()).by(strategy.clone());
-    drill.keeps_old = keeps_old;
+    (drill.keeps_old, drill.twice) = (keeps_old, twice);
     let result = target.runtime.block_on(drill.run());
     result.unwrap_or_else(|problem| panic!("{:?}, {strategy:?}, {faults:?}: {problem}", target.brand))
 }
@@ -55,7 +58,7 @@ fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_t
         for (name, strategy, privileges, keeps_old) in cases(brand) {
             let run = |faults: &HashMap<usize, Fault>| {
                 reset(&target, privileges);
-                drill(&target, &target.engine, &strategy, keeps_old, faults)
+                drill(&target, &target.engine, &strategy, keeps_old, faults, false)
             };
             let calls = run(&HashMap::new());
             for call in 0..calls {
@@ -81,7 +84,7 @@ fn a_rotation_whose_connection_breaks_before_or_after_any_statement_ends_with_a_
                 for number in 0.. {
                     reset(&target, privileges);
                     proxy.arm(cut, number);
-                    drill(&target, &engine, &strategy, keeps_old, &HashMap::new());
+                    drill(&target, &engine, &strategy, keeps_old, &HashMap::new(), false);
                     if !proxy.disarm() {
                         // The rotation was over before.
                         assert!(number > 4, "only {number} messages");
@@ -93,4 +96,77 @@ fn a_rotation_whose_connection_breaks_before_or_after_any_statement_ends_with_a_
             println!("{brand:?}, {name}: {rotations} rotations, each with a connection that broke");
         }
     }
+}
+
+#[test]
+fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+    for brand in BRANDS {
+        let target = Target::new(brand);
+        for_each_seed(&format!("{brand:?}"), "SLUICE_ENGINE_RUNS", 20, |schedule| {
+            let (wanted, _) = schedule.strategy();
+            for (_, strategy, privileges, keeps_old) in
+                cases(brand).into_iter().filter(|(name, ..)| name.starts_with(wanted))
+            {
+                reset(&target, privileges);
+                drill(&target, &target.engine, &strategy, keeps_old, &schedule.faults, schedule.twice);
+            }
+        });
+    }
+}
+
+#[test]
+fn during_a_hundred_rotations_no_login_is_refused_where_the_old_credential_is_kept_and_else_the_window_is_short()
+ {
+    for brand in BRANDS {
+        let target = Target::new(brand);
+        let admin = target.value("admin", FIRST).to_string();
+        for (name, strategy, privileges, keeps_old) in cases(brand) {
+            reset(&target, privileges);
+            let value = target.value("app", FIRST).to_string();
+            let rotating = rotate_under_load(&target.engine, &strategy, &value, &admin, 100);
+            let seen = target.runtime.block_on(rotating).unwrap();
+            println!("{brand:?}, {name}: 100 rotations, {seen}");
+            assert!(seen.logins > 300, "{} logins say nothing", seen.logins);
+            if keeps_old || matches!(strategy, Strategy::AlternatingUsers(_)) {
+                assert_eq!(seen.refused, 0, "{brand:?}, {name}");
+            } else {
+                assert!(seen.longest < Duration::from_secs(5), "{brand:?}, {name}: {:?}", seen.longest);
+            }
+        }
+    }
+}
+
+/// Statements that a server sees of a rotation, in the order of [`cases`], three in a row each.
+const STATEMENTS: [(Brand, &[usize]); 2] =
+    [(Brand::MariaDb, &[7, 7, 7, 7, 7, 7, 16, 10, 12]), (MYSQL, &[6, 6, 6, 7, 7, 7, 6, 6, 6, 19, 12, 14])];
+
+#[test]
+fn what_a_rotation_costs_is_counted() {
+    for (brand, expected) in STATEMENTS {
+        let target = Target::new(brand);
+        let mut counted = Vec::new();
+        for (name, strategy, privileges, _) in cases(brand) {
+            reset(&target, privileges);
+            let mut value = target.value("app", FIRST);
+            for turn in ["first", "second", "third"] {
+                target.execute("SET GLOBAL general_log = ON");
+                let before = queries(&target);
+                let secret = MemorySecret::new(&value.to_string())
+                    .with_admin(&target.value("admin", FIRST).to_string());
+                let rotation = Drill::new(&secret, &target.engine, HashMap::new()).by(strategy.clone());
+                let cost = target.runtime.block_on(rotation.only_rotate()).unwrap();
+                let statements = queries(&target) - before;
+                target.execute("SET GLOBAL general_log = OFF");
+                counted.push(statements);
+                println!("{brand:?}, {name}, {turn}: {cost}; {statements} statements");
+                let document = secret.document("AWSCURRENT").unwrap();
+                value = serde_json::from_str(document.to_secret_string().expose_secret()).unwrap();
+            }
+        }
+        assert_eq!(counted, expected, "{brand:?}");
+    }
+}
+
+fn queries(target: &Target) -> usize {
+    target.server.general_log().lines().filter(|line| line.contains("Query\t")).count()
 }

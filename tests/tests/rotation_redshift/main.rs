@@ -22,7 +22,7 @@ use rotation::engine::{Engine, Login};
 use rotation::engines::redshift::{Access, Change, Form, Patience, Redshift};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 use stage::{BOSS, BOSS_PASSWORD, CLONE, FIRST, Stage, USER, account, make_rich, quoted, rights};
@@ -51,6 +51,65 @@ fn over_the_wire_a_fault_at_any_call_of_the_rotation_ends_with_a_credential_that
         println!("{name}: {calls} calls a rotation, {} runs with one fault each", 4 * calls);
         assert_eq!(calls, if strategy == Strategy::SingleUser { 17 } else { 18 });
     }
+}
+
+#[test]
+fn over_the_wire_random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+    let stage = Stage::new();
+    let engine = stage.wire();
+    for_each_seed("redshift, wire", "SLUICE_ENGINE_RUNS", 20, |schedule| {
+        stage.reset();
+        let secret = stage.secret(stage.server.port(), USER, FIRST);
+        let mut drill = Drill::new(&secret, &engine, schedule.faults.clone()).by(schedule.strategy().1);
+        drill.twice = schedule.twice;
+        stage.runtime.block_on(drill.run()).unwrap_or_else(|problem| panic!("{schedule:?}: {problem}"));
+    });
+}
+
+#[test]
+fn over_the_wire_during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_the_window_is_short()
+ {
+    let stage = Stage::new();
+    let engine = stage.wire();
+    let boss = stage.value(stage.server.port(), BOSS, BOSS_PASSWORD).to_string();
+    for (name, strategy) in strategies() {
+        stage.reset();
+        let value = stage.value(stage.server.port(), USER, FIRST).to_string();
+        let seen = stage.runtime.block_on(rotate_under_load(&engine, &strategy, &value, &boss, 100)).unwrap();
+        println!("redshift, wire, {name}: 100 rotations, {seen}");
+        assert!(seen.logins > 300, "{} logins say nothing", seen.logins);
+        if matches!(strategy, Strategy::AlternatingUsers(_)) {
+            assert_eq!(seen.refused, 0, "{name}");
+        } else {
+            assert!(seen.longest < Duration::from_secs(5), "{name}: {:?}", seen.longest);
+        }
+    }
+}
+
+/// Statements that the server sees of a rotation over the wire, by strategy, three in a row: of two users the first makes the second, the third compares them.
+const STATEMENTS: [usize; 9] = [3, 3, 3, 3, 3, 3, 27, 3, 25];
+
+#[test]
+fn what_a_rotation_over_the_wire_costs_is_counted() {
+    let stage = Stage::new();
+    let engine = stage.wire();
+    let statements = || stage.server_log().matches("statement: ").count();
+    let mut counted = Vec::new();
+    for (name, strategy) in strategies() {
+        stage.reset();
+        let (mut user, mut password) = (USER.to_owned(), FIRST.to_owned());
+        for turn in ["first", "second", "third"] {
+            let before = statements();
+            let secret = stage.secret(stage.server.port(), &user, &password);
+            let drill = Drill::new(&secret, &engine, HashMap::new()).by(strategy.clone());
+            let cost = stage.runtime.block_on(drill.only_rotate()).unwrap();
+            counted.push(statements() - before);
+            println!("redshift, wire, {name}, {turn}: {cost}; {} statements", statements() - before);
+            let document = secret.document("AWSCURRENT").unwrap();
+            [user, password] = ["username", "password"].map(|key| document.text(key).unwrap().to_owned());
+        }
+    }
+    assert_eq!(counted, STATEMENTS);
 }
 
 #[test]

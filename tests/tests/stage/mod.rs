@@ -3,9 +3,8 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-use cloud::wait::{self, Seen};
-use cloud::{Cloud, Options, TARGET, deploy};
-use end_to_end::{PATIENCE, Secret};
+use cloud::{Cloud, Options, TARGET};
+use end_to_end::Secret;
 use local_servers::postgres::{Flavour, Login as Session, PostgresKit, Server};
 use rotation::engine::{Account, Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
@@ -108,73 +107,25 @@ impl Stage {
 
     pub fn of(target: Target) -> Self {
         let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
-        let make = |name: &str, value: &Value| {
-            let account = cloud.account(TARGET);
-            let words = json!({"Name": name, "SecretString": value.to_string()});
-            let made = account.json("secretsmanager", "CreateSecret", words).unwrap();
-            Secret { account, arn: made["ARN"].as_str().unwrap().to_owned() }
-        };
+        let make = |name: &str, value: &Value| Secret::create(cloud.account(TARGET), name, value);
         let (secret, admin) = (make("app", &target.value()), make("admin", &target.admin()));
         Self { target, cloud, secret, admin }
     }
 
     pub fn deploy(&self, further: &[(&str, &str)]) {
-        let mut parameters = vec![
-            ("SecretArn", self.secret.arn.as_str()),
-            ("Engine", "postgres"),
-            ("Architecture", deploy::architecture()),
-            ("AccessGrantWaitSeconds", "0"),
-            ("CaCertificates", self.target.ca.as_str()),
-        ];
+        let mut parameters = vec![("CaCertificates", self.target.ca.as_str())];
         parameters.retain(|(name, _)| further.iter().all(|(other, _)| other != name));
         parameters.extend(further);
-        self.secret.account.deploy("sluice-rotation", "rotation", &parameters).unwrap();
-    }
-
-    pub fn put(&self, value: &Value) {
-        self.secret.call("PutSecretValue", json!({"SecretString": value.to_string()})).unwrap();
-    }
-
-    pub fn rotate(&self) {
-        self.secret.call("RotateSecret", json!({})).unwrap();
-    }
-
-    /// Waits for the end of a rotation, or of a try-out.
-    pub fn wait_until_nothing_is_pending(&self) {
-        wait::until("no version is pending", PATIENCE, || {
-            let labels = self.secret.labels();
-            let pending = labels.contains(&"AWSPENDING".to_owned());
-            Ok(if pending { Seen::NotYet(format!("{labels:?}")) } else { Seen::Yes(()) })
-        })
-        .unwrap();
+        self.secret.deploy_rotation("postgres", &parameters);
     }
 
     /// Rotates while the server is down: there is a new version with a value, and the server knows nothing of it.
     pub fn rotate_without_a_server(&self) {
         self.target.server.stop();
-        let seen = self.log().len();
-        self.rotate();
-        self.wait_until_it_stopped(seen);
+        let seen = self.secret.rotation_log().len();
+        self.secret.rotate();
+        self.secret.wait_until_it_stopped(seen);
         self.target.runtime.block_on(self.target.server.start()).unwrap();
-    }
-
-    /// Waits until Secrets Manager gives the rotation up, whose log begins at `seen`: after its third attempt.
-    pub fn wait_until_it_stopped(&self, seen: usize) {
-        wait::until("three attempts failed", PATIENCE, || {
-            let log = self.log();
-            let failed = log.get(seen..).unwrap_or_default().matches("\"Failures\":1").count();
-            Ok(if failed == 3 { Seen::Yes(()) } else { Seen::NotYet(format!("{failed} failed: {log}")) })
-        })
-        .unwrap();
-    }
-
-    pub fn wait_for_another_password_than(&self, before: &str) {
-        wait::until("another password", PATIENCE, || {
-            let seen = self.secret.labels();
-            let ended = self.secret.password() != before && !seen.contains(&"AWSPENDING".to_owned());
-            Ok(if ended { Seen::Yes(()) } else { Seen::NotYet(format!("{seen:?}; {}", self.log())) })
-        })
-        .unwrap();
     }
 
     /// Over TLS with a verified certificate, as the function does it; the server takes nothing else.
@@ -183,29 +134,5 @@ impl Stage {
         value["password"] = password.into();
         let account = self.target.account(&value);
         self.target.runtime.block_on(self.target.engine.log_in(&account)).unwrap()
-    }
-
-    /// Every line that the function has logged.
-    pub fn log(&self) -> String {
-        self.log_of(&self.secret.account.physical_id("sluice-rotation", "RotationLogs").unwrap_or_default())
-    }
-
-    /// Every line of a log group.
-    pub fn log_of(&self, group: &str) -> String {
-        let found = self.secret.account.json("logs", "FilterLogEvents", json!({"logGroupName": group}));
-        let events = found.map(|found| found["events"].clone()).unwrap_or_default();
-        let lines = events.as_array().cloned().unwrap_or_default();
-        lines.iter().map(|event| event["message"].as_str().unwrap_or_default().to_owned() + "\n").collect()
-    }
-}
-
-/// Waits for the end of Secrets Manager's attempts and takes AWSPENDING away, as the runbook of a stuck rotation says.
-pub fn unstick(stage: &Stage) {
-    stage.secret.call("CancelRotateSecret", json!({})).unwrap();
-    for (version, labels) in stage.secret.versions() {
-        if labels.contains(&"AWSPENDING".to_owned()) {
-            let words = json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": version});
-            stage.secret.call("UpdateSecretVersionStage", words).unwrap();
-        }
     }
 }

@@ -11,7 +11,7 @@ mod pg_wire;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "elasticache")]
-pub(crate) mod redis;
+pub mod redis;
 #[cfg(feature = "redshift")]
 pub mod redshift;
 #[cfg(feature = "elasticache")]

@@ -15,13 +15,13 @@ use crate::engine::{Account, EngineError, Login};
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The user of a login without a name.
-pub(crate) const DEFAULT_USER: &str = "default";
+pub const DEFAULT_USER: &str = "default";
 
 /// Tries a password in a session of its own: `AUTH`, then `PING`, which a user may lack the permission for.
 ///
 /// # Errors
 /// Anything but a clear yes or no.
-pub(crate) async fn log_in(tls: &Tls, account: &Account) -> Result<Login, EngineError> {
+pub async fn log_in(tls: &Tls, account: &Account) -> Result<Login, EngineError> {
     let server = || account.server.clone();
     let unreachable = |problem: String| EngineError::Unreachable { server: server(), problem };
     let mut stream = tls.connect(&account.server).await?;

@@ -1,6 +1,6 @@
 //! Faults in the calls of a machine, to the secret and to the engine alike.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, pending};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -105,12 +105,13 @@ pub struct Faulty<V, E> {
     /// The engine, or another server, without faults.
     pub engine: E,
     faults: Faults,
+    made: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl<V, E> Faulty<V, E> {
     /// Faults by number of the call, counted from 0.
     pub fn new(versions: V, engine: E, faults: HashMap<usize, Fault>) -> Self {
-        Self { versions, engine, faults: Faults::new(faults) }
+        Self { versions, engine, faults: Faults::new(faults), made: Mutex::default() }
     }
 
     /// Calls that were made.
@@ -123,7 +124,13 @@ impl<V, E> Faulty<V, E> {
         self.faults.died().await;
     }
 
-    async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+    /// How often each was called: actions of AWS by their names, and what the engine was asked for.
+    pub fn made(&self) -> BTreeMap<&'static str, usize> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Option<T> {
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
         self.faults.call(call).await
     }
 }
@@ -134,7 +141,7 @@ fn broken(action: &str) -> CallError {
 
 impl<V: Versions, E: Send + Sync> Versions for Faulty<&V, E> {
     async fn describe(&self, secret: &str) -> Result<Description, CallError> {
-        let answer = self.call(self.versions.describe(secret)).await;
+        let answer = self.call("DescribeSecret", self.versions.describe(secret)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:DescribeSecret")))
     }
 
@@ -144,22 +151,22 @@ impl<V: Versions, E: Send + Sync> Versions for Faulty<&V, E> {
         version: Option<&str>,
         label: &str,
     ) -> Result<Option<SecretString>, CallError> {
-        let answer = self.call(self.versions.value(secret, version, label)).await;
+        let answer = self.call("GetSecretValue", self.versions.value(secret, version, label)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:GetSecretValue")))
     }
 
     async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
-        let answer = self.call(self.versions.put_pending(event, value)).await;
+        let answer = self.call("PutSecretValue", self.versions.put_pending(event, value)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:PutSecretValue")))
     }
 
     async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<Moved, CallError> {
-        let answer = self.call(self.versions.promote(secret, from, to)).await;
+        let answer = self.call("UpdateSecretVersionStage", self.versions.promote(secret, from, to)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:UpdateSecretVersionStage")))
     }
 
     async fn random_password(&self, policy: &PasswordPolicy) -> Result<SecretString, CallError> {
-        let answer = self.call(self.versions.random_password(policy)).await;
+        let answer = self.call("GetRandomPassword", self.versions.random_password(policy)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:GetRandomPassword")))
     }
 }
@@ -178,7 +185,7 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
     }
 
     async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
-        let answer = self.call(self.engine.log_in(account)).await;
+        let answer = self.call("log in", self.engine.log_in(account)).await;
         answer.unwrap_or_else(|| {
             let (server, problem) = (account.server.clone(), "the connection broke".to_owned());
             Err(EngineError::Unreachable { server, problem })
@@ -186,7 +193,7 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
     }
 
     async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
-        let answer = self.call(self.engine.set_password(by, user, new)).await;
+        let answer = self.call("set", self.engine.set_password(by, user, new)).await;
         answer.unwrap_or_else(|| Err(not_set(by, user)))
     }
 
@@ -199,12 +206,12 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
     }
 
     async fn retire_others(&self, keep: &Account) -> Result<(), EngineError> {
-        let answer = self.call(self.engine.retire_others(keep)).await;
+        let answer = self.call("retire", self.engine.retire_others(keep)).await;
         answer.unwrap_or_else(|| Err(not_set(keep, &keep.user)))
     }
 
     async fn set(&self, by: &Account, like: Option<&str>, pending: &Account) -> Result<(), EngineError> {
-        let answer = self.call(self.engine.set(by, like, pending)).await;
+        let answer = self.call("set", self.engine.set(by, like, pending)).await;
         answer.unwrap_or_else(|| Err(not_set(by, &pending.user)))
     }
 
@@ -219,7 +226,7 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
         user: &str,
         new: &SecretString,
     ) -> Result<(), EngineError> {
-        let answer = self.call(self.engine.set_other_user(admin, like, user, new)).await;
+        let answer = self.call("set", self.engine.set_other_user(admin, like, user, new)).await;
         answer.unwrap_or_else(|| Err(not_set(admin, user)))
     }
 }
@@ -232,7 +239,7 @@ impl<V: Send + Sync, H: Http> Http for &Faulty<V, &H> {
         headers: &[(&'static str, SecretString)],
         body_wanted: bool,
     ) -> Result<Answer, HttpError> {
-        let answer = self.call(self.engine.send(request, headers, body_wanted)).await;
+        let answer = self.call("request", self.engine.send(request, headers, body_wanted)).await;
         answer.unwrap_or_else(|| Err(HttpError::Broken("the connection broke".to_owned())))
     }
 }

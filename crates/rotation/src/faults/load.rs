@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +24,17 @@ pub struct Seen {
     pub refused: u32,
     /// The longest time from the beginning of a refused login to the end of the next one that worked.
     pub longest: Duration,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { logins, refused, longest } = self;
+        write!(
+            f,
+            "{logins} logins of 3 clients, {refused} refused, longest time shut out {} ms",
+            longest.as_millis()
+        )
+    }
 }
 
 /// Rotates a secret with this value `rotations` times, while three clients read what AWSCURRENT is and log in with it. A rotation

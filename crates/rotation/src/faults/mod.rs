@@ -14,6 +14,7 @@ mod key_provider;
 mod key_tests;
 mod load;
 mod memory;
+mod random;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ pub use key_drill::KeyDrill;
 pub use key_provider::{KeyProvider, Reply, Rules};
 pub use load::{Seen, rotate_under_load};
 pub use memory::{MemorySecret, MemoryServer};
+pub use random::{Schedule, for_each_seed};
 
 /// The secret of a drill.
 pub const SECRET: &str = "arn:secret";
@@ -136,6 +138,30 @@ impl<'a, E: Engine> Drill<'a, E> {
             () = self.died() => None,
             result = target.act(&occasion) => Some(result),
         }
+    }
+
+    /// The four steps without a fault, and nothing that looks at what they did; gives what they called, as [`Drill::cost`].
+    ///
+    /// # Errors
+    /// A step failed.
+    pub async fn only_rotate(&self) -> Result<String, String> {
+        for step in Step::ALL {
+            let result = self.step(step).await.ok_or("a rotation without faults died")?;
+            result.map_err(|error| lambda_kit::call::chain(&error))?;
+        }
+        Ok(self.cost())
+    }
+
+    /// What the calls were, in a line: those of AWS, then what the engine was asked for.
+    pub fn cost(&self) -> String {
+        let made = self.faulty.made();
+        let is_aws = |name: &str| name.starts_with(char::is_uppercase);
+        let part = |wanted: bool| {
+            let of = made.iter().filter(|(name, _)| is_aws(name) == wanted);
+            of.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+        };
+        let aws: usize = made.iter().filter(|(name, _)| is_aws(name)).map(|(_, count)| count).sum();
+        format!("{aws} calls of AWS ({}); engine: {}", part(true), part(false))
     }
 
     /// Rotates until it is done; gives the number of calls that the machine made.

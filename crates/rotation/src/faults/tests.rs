@@ -1,13 +1,13 @@
 //! The machine on a server in memory: death right before and right after every call, seeded random schedules, bad input.
 
 // The counts and seeds of a run are for whoever reads the test's output.
-#![allow(clippy::print_stdout, clippy::disallowed_methods)]
+#![allow(clippy::print_stdout)]
 
 use std::collections::HashMap;
 
 use secrecy::ExposeSecret;
 
-use super::{ADMIN, Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN, strategies};
+use super::{ADMIN, Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN, for_each_seed, strategies};
 use crate::event::Step;
 use crate::machine::Done;
 use crate::passwords::{Admin, Strategy};
@@ -44,19 +44,13 @@ async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in
     assert_eq!(counts, [17, 18, 18]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_rotation_with_random_faults_and_steps_sent_twice_ends_with_a_credential_that_logs_in() {
-    let number =
-        |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (first, runs) = (number("SLUICE_SEED", 1), number("SLUICE_SOAK_RUNS", 500));
-    for seed in first..first + runs {
-        println!("SLUICE_SEED={seed}");
-        let mut random = fastrand::Rng::with_seed(seed);
-        let (_, strategy) = &strategies()[random.usize(0..3)];
-        let faults = (0..random.usize(1..8)).map(|_| (random.usize(0..60), Fault::ALL[random.usize(0..4)]));
-        let faults = faults.collect();
-        drill(strategy, faults, random.bool()).await;
-    }
+#[test]
+fn a_rotation_with_random_faults_and_steps_sent_twice_ends_with_a_credential_that_logs_in() {
+    for_each_seed("in memory", "SLUICE_SOAK_RUNS", 500, |schedule| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let (_, strategy) = schedule.strategy();
+        runtime.unwrap().block_on(drill(&strategy, schedule.faults.clone(), schedule.twice));
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -243,3 +243,20 @@ impl Adapter {
         self.verify.base.as_ref().unwrap_or(&self.base)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_in_the_docs_is_one() {
+        let page = include_str!("../../../../docs/rotating.md");
+        let (_, rest) = page.split_once("```json\n").unwrap();
+        let (text, _) = rest.split_once("```").unwrap();
+        let adapter = Adapter::parse(text).unwrap();
+        assert!(adapter.needs_admin());
+        // Without its mark nobody would find the key again.
+        let unmarked = Adapter::parse(&text.replace("{{mark}}", "a key")).unwrap_err().to_string();
+        assert!(unmarked.contains("mark"), "{unmarked}");
+    }
+}

@@ -1,13 +1,10 @@
-//! The stack of `templates/rotation.yaml` with each of its engines on a real server: what PostgreSQL has in `rotation_stack`, in short.
-
-#![allow(clippy::unwrap_used)]
+//! Two users of MariaDB and of Kafka take turns.
 
 use std::path::Path;
 
 use cloud::setup::Environment;
-use cloud::wait::{self, Seen};
-use cloud::{Cloud, Options, TARGET, deploy};
-use end_to_end::{PATIENCE, Secret};
+use cloud::{Cloud, Options, TARGET};
+use end_to_end::Secret;
 use local_servers::{kafka, mysql};
 use rotation::document::SecretDocument;
 use rotation::engine::{Engine, Login};
@@ -29,40 +26,17 @@ fn take_turns<E: Engine>(name: &str, engine: &E, value: &Value, admin: &Value, c
     assert_eq!((log_in(value), log_in(admin)), (Login::Accepted, Login::Accepted));
 
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
-    let make = |name: &str, value: &Value| {
-        let account = cloud.account(TARGET);
-        let words = json!({"Name": name, "SecretString": value.to_string()});
-        let made = account.json("secretsmanager", "CreateSecret", words).unwrap();
-        Secret { account, arn: made["ARN"].as_str().unwrap().to_owned() }
-    };
+    let make = |name: &str, value: &Value| Secret::create(cloud.account(TARGET), name, value);
     let (secret, admin) = (make("app", value), make("admin", admin));
-    let parameters = [
-        ("SecretArn", secret.arn.as_str()),
-        ("Engine", name),
-        ("Strategy", "alternating-users"),
-        ("AdminSecretArn", &admin.arn),
-        ("Architecture", deploy::architecture()),
-        ("AccessGrantWaitSeconds", "0"),
-        ("CaCertificates", ca),
-    ];
-    secret.account.deploy("sluice-rotation", "rotation", &parameters).unwrap();
+    let parameters =
+        [("Strategy", "alternating-users"), ("AdminSecretArn", admin.arn.as_str()), ("CaCertificates", ca)];
+    secret.deploy_rotation(name, &parameters);
     let mut values = vec![value.clone()];
     for turn in 0..3 {
         if turn > 0 {
-            secret.call("RotateSecret", json!({})).unwrap();
+            secret.rotate();
         }
-        let before = values[turn]["password"].clone();
-        wait::until("another password", PATIENCE, || {
-            let pending = secret.labels().contains(&"AWSPENDING".to_owned());
-            let ended = secret.value()["password"] != before && !pending;
-            Ok(if ended {
-                Seen::Yes(())
-            } else {
-                Seen::NotYet(format!("{:?}", end_to_end::written(&secret.account)))
-            })
-        })
-        .unwrap();
-        values.push(secret.value());
+        values.push(secret.rotated(&values[turn]));
         for (age, value) in values.iter().rev().enumerate() {
             let expected = if age < 2 { Login::Accepted } else { Login::Refused };
             assert_eq!(log_in(value), expected, "turn {turn}, {age} rotations old");
@@ -70,12 +44,8 @@ fn take_turns<E: Engine>(name: &str, engine: &E, value: &Value, admin: &Value, c
     }
     let users: Vec<_> = values.iter().map(|value| value["username"].as_str().unwrap()).collect();
     assert_eq!(users, ["app", "app_clone", "app", "app_clone"]);
-    let lines = end_to_end::written(&secret.account);
-    for value in values.iter().skip(1) {
-        let password = value["password"].as_str().unwrap();
-        assert!(!lines.iter().any(|line| line.contains(password)), "a log shows a password");
-    }
-    assert!(lines.iter().any(|line| line.contains("rotation step")), "no log was found");
+    let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
+    crate::nothing_shows(&secret, &values.iter().skip(1).map(password).collect());
 }
 
 #[test]
