@@ -13,8 +13,11 @@ from . import (
     control,
     custom_resources,
     deletion,
+    deliveries,
     elasticache,
+    event_buses,
     events,
+    faults,
     forwarding,
     holds,
     identity,
@@ -22,6 +25,7 @@ from . import (
     recorder,
     request_context,
     rotation,
+    rule_targets,
     s3_events,
     s3_policies,
     secrets,
@@ -30,10 +34,11 @@ from . import (
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
-    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources, deletion, cfn_redshift, cfn_network, cfn_secrets,
-    elasticache, msk, holds, control,
+    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources,
+    deletion, cfn_redshift, cfn_network, cfn_secrets,
+    elasticache, msk, rule_targets, event_buses, holds, faults, control,
 )
-_USING: tuple[ModuleType, ...] = (authorization, events)
+_USING: tuple[ModuleType, ...] = (authorization, deliveries, events)
 
 
 def targets() -> Iterator[Target]:

@@ -10,7 +10,7 @@ from typing import Any
 import ministack.app as app
 from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, elasticache, events, holds, recorder, s3_events
+from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events
 from .patching import Target, wrap
 
 TARGETS = (
@@ -80,6 +80,13 @@ def _hold(request: dict[str, Any]) -> Answer:
     return _answer({"hold": number})
 
 
+def _fault(request: dict[str, Any]) -> Answer:
+    faults.order(faults.Fault(
+        _field(request, "action"), request.get("resource", "*"), int(request.get("times", 1)), request.get("code", "InternalError"),
+        request.get("message", "an ordered failure"), int(request.get("status", 500))))
+    return _answer({})
+
+
 def _redis_server(request: dict[str, Any]) -> Answer:
     arn = _field(request, "arn")
     server = elasticache.Server(_field(request, "socket"), _field(request, "user"), _field(request, "password"))
@@ -94,6 +101,7 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "bucket": _bucket,
     "bucket-notification": _bucket_notification,
     "event": _event,
+    "fault": _fault,
     "hold": _hold,
     "redis-server": _redis_server,
 }
@@ -137,6 +145,9 @@ async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
             return _calls(method, query)
         if name == "holds" and method == "DELETE":
             holds.release_all()
+            return _answer({})
+        if name == "faults" and method == "DELETE":
+            faults.clear()
             return _answer({})
         if name.startswith("hold/"):
             return await _one_hold(method, name[len("hold/"):], query)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from conftest import TARGET, Gateway, until
+from queues import make_queue, rule
 from stacks import Stack
 
 # The four steps; the secret's own value says how to misbehave, and "log" in it lists the steps that ran.
@@ -62,12 +63,9 @@ def rotator(gateway: Gateway) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def events(gateway: Gateway) -> str:
     """A queue with every rotation event."""
-    sqs, rules = gateway.client("sqs"), gateway.client("events")
-    url: str = sqs.create_queue(QueueName="gw-rotations")["QueueUrl"]
-    arn = f"arn:aws:sqs:us-east-1:{TARGET}:gw-rotations"
-    rules.put_rule(Name="gw-rotations", EventPattern=json.dumps({"detail-type": ["AWS Service Event via CloudTrail"]}))
-    rules.put_targets(Rule="gw-rotations", Targets=[{"Id": "1", "Arn": arn}])
-    return url
+    queue = make_queue(gateway, "gw-rotations")
+    rule(gateway, "gw-rotations", {"detail-type": ["AWS Service Event via CloudTrail"]}, [{"Arn": queue.arn}])
+    return queue.url
 
 
 def _secret(gateway: Gateway, name: str, **value: Any) -> tuple[Any, str]:
