@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from . import (
+    alarm_events,
+    api_calls,
     authorization,
+    cfn_events,
+    cfn_monitoring,
     cfn_network,
     cfn_redshift,
     cfn_secrets,
     control,
     custom_resources,
-    deletion,
+    stack_events, deletion,
     deliveries,
     elasticache,
     event_buses,
@@ -29,14 +33,16 @@ from . import (
     s3_events,
     s3_policies,
     secrets,
+    stack_events,
     state_machines,
+    subscriptions,
 )
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
     identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources,
-    deletion, cfn_redshift, cfn_network, cfn_secrets,
-    elasticache, msk, rule_targets, event_buses, holds, faults, control,
+    stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, subscriptions,
+    elasticache, msk, rule_targets, event_buses, alarm_events, holds, faults, api_calls, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, deliveries, events)
 

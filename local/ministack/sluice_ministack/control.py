@@ -10,7 +10,7 @@ from typing import Any
 import ministack.app as app
 from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events
+from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, subscriptions
 from .patching import Target, wrap
 
 TARGETS = (
@@ -87,6 +87,17 @@ def _fault(request: dict[str, Any]) -> Answer:
     return _answer({})
 
 
+def _database_event(request: dict[str, Any]) -> Answer:
+    service = _field(request, "service")
+    if service not in ("rds", "redshift"):
+        raise BadRequest(f"service must be rds or redshift, found {service!r}")
+    told = subscriptions.publish(subscriptions.Event(
+        service, _field(request, "account"), request.get("region") or "us-east-1", _field(request, "source_type"),
+        _field(request, "source"), _field(request, "event_id"), _field(request, "message"),
+        tuple(request.get("categories") or ()), request.get("severity", "INFO")))
+    return _answer({"published": told})
+
+
 def _redis_server(request: dict[str, Any]) -> Answer:
     arn = _field(request, "arn")
     server = elasticache.Server(_field(request, "socket"), _field(request, "user"), _field(request, "password"))
@@ -100,6 +111,7 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "authorize-service": _authorize_service,
     "bucket": _bucket,
     "bucket-notification": _bucket_notification,
+    "database-event": _database_event,
     "event": _event,
     "fault": _fault,
     "hold": _hold,
