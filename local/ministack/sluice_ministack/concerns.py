@@ -8,6 +8,7 @@ from types import ModuleType
 from . import (
     alarm_events,
     api_calls,
+    async_invocations,
     authorization,
     cfn_events,
     cfn_monitoring,
@@ -26,6 +27,7 @@ from . import (
     holds,
     identity,
     msk,
+    queue_mappings,
     recorder,
     request_context,
     rotation,
@@ -42,7 +44,7 @@ from .patching import Target
 _PATCHING: tuple[ModuleType, ...] = (
     identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources,
     stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, subscriptions,
-    elasticache, msk, rule_targets, event_buses, alarm_events, holds, faults, api_calls, control,
+    elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, alarm_events, holds, faults, api_calls, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, deliveries, events)
 

@@ -12,7 +12,7 @@ that needs them fails.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,12 +61,16 @@ class Undelivered(Exception):
 
 @dataclass(frozen=True)
 class Sender:
-    """The service, the resource it delivers for (``arn``, such as a rule), and the role it assumes for that, if any."""
+    """The service, the resource it delivers for (``arn``, such as a rule), and the role it assumes for that, if any.
+
+    ``assumed``: the service assumed it before, as Lambda does a function's.
+    """
 
     service: str
     arn: str
     role_arn: str = ""
     session: str = "sluice"
+    assumed: bool = False
 
     @property
     def account(self) -> str:
@@ -97,7 +101,7 @@ def admit(sender: Sender, action: str, arn: str, policy: tuple[Any, ...] | None,
     """
     faults.strike(action, arn)
     if sender.role_arn:
-        if not authorization.may_assume(sender.service, sender.role_arn, sender.context()):
+        if not sender.assumed and not authorization.may_assume(sender.service, sender.role_arn, sender.context()):
             raise Undelivered("FAILED_TO_ASSUME_ROLE", f"{sender.service} is not authorized to perform: sts:AssumeRole on resource: "
                                                        f"{sender.role_arn}")
         decision = authorization.for_role(sender.role_arn, sender.session, action, arn, policy)
@@ -124,7 +128,13 @@ def admit_key(sender: Sender, key_id: str, arn: str, encryption_context: dict[st
         admit(sender, action, str(key["Arn"]), policy, context)
 
 
-def to_queue(sender: Sender, arn: str, body: str, attributes: dict[str, str] | None = None, group_id: str = "") -> None:
+def typed(attributes: Mapping[str, str | int]) -> dict[str, dict[str, str]]:
+    """Message attributes as the APIs spell them."""
+    return {name: {"DataType": "Number" if isinstance(value, int) else "String", "StringValue": str(value)}
+            for name, value in attributes.items()}
+
+
+def to_queue(sender: Sender, arn: str, body: str, attributes: Mapping[str, str | int] | None = None, group_id: str = "") -> None:
     """Put a message on a queue."""
     queue = sqs._queue_by_arn(arn)
     if queue is None:
@@ -133,7 +143,7 @@ def to_queue(sender: Sender, arn: str, body: str, attributes: dict[str, str] | N
     admit_key(sender, queue["attributes"].get("KmsMasterKeyId", ""), arn, {"aws:sqs:arn": arn})
     message: dict[str, Any] = {
         "QueueUrl": sqs._queue_url_for_account(arn.split(":")[4], arn.rsplit(":", 1)[-1]), "MessageBody": body,
-        "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}}
+        "MessageAttributes": typed(attributes or {})}
     if group_id:
         message.update(MessageGroupId=group_id, MessageDeduplicationId=sqs.hashlib.sha256(body.encode()).hexdigest())
     with owning(arn):

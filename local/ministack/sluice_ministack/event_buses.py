@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextvars
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -76,6 +77,16 @@ def _hand_over(arn: str, event: dict[str, Any]) -> None:
         received.update({"EventBusName": _name(arn)}, **({_FROM: event["Account"]} if event["Account"] != get_account_id() else {}))
         eventbridge._dispatch_event(received)
         eventbridge._archive_event({name: value for name, value in received.items() if name != _FROM})
+
+
+def put(sender: Sender, arn: str, source: str, detail_type: str, resources: list[str], detail: str) -> None:
+    """Put one event on any bus in a sender's name."""
+    policy = policy_of(arn)
+    if policy is None:
+        raise Undelivered("NO_RESOURCE", f"the event bus {arn} does not exist")
+    deliveries.admit(sender, _PUT, arn, policy)
+    _hand_over(arn, {"EventId": new_uuid(), "Source": source, "DetailType": detail_type, "Detail": detail, "Time": int(time.time()),
+                     "Resources": resources, "Account": sender.account, "Region": sender.arn.split(":")[3]})
 
 
 def _across(sender: Sender, arn: str, event: dict[str, Any], account: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from typing import Any
 
 import pytest
 from conftest import REGION, TARGET, Gateway, until
+from functions import function
 from queues import make_queue, put_event, rule, service_role
 
 MISSING = {
@@ -43,17 +42,6 @@ def topic(gateway: Gateway, name: str, statement: dict[str, Any] | None, **attri
     if statement is not None:
         client.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=json.dumps({
             "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sns:Publish", "Resource": arn, **statement}]}))
-    return arn
-
-
-def function(gateway: Gateway, name: str, code: str) -> str:
-    role = gateway.role(name, [])
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("index.py", code)
-    arn: str = gateway.client("lambda").create_function(
-        FunctionName=name, Runtime="python3.11", Role=role["Arn"], Handler="index.handler", Code={"ZipFile": archive.getvalue()},
-        Timeout=20)["FunctionArn"]
     return arn
 
 
