@@ -7,6 +7,7 @@ from types import ModuleType
 
 from . import (
     alarm_events,
+    alarms,
     api_calls,
     async_invocations,
     authorization,
@@ -17,7 +18,7 @@ from . import (
     cfn_secrets,
     control,
     custom_resources,
-    stack_events, deletion,
+    deletion,
     deliveries,
     elasticache,
     event_buses,
@@ -26,6 +27,7 @@ from . import (
     forwarding,
     holds,
     identity,
+    metrics,
     msk,
     queue_mappings,
     recorder,
@@ -34,6 +36,7 @@ from . import (
     rule_targets,
     s3_events,
     s3_policies,
+    schedules,
     secrets,
     stack_events,
     state_machines,
@@ -44,7 +47,8 @@ from .patching import Target
 _PATCHING: tuple[ModuleType, ...] = (
     identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources,
     stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, subscriptions,
-    elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, alarm_events, holds, faults, api_calls, control,
+    elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, alarm_events, metrics, alarms,
+    schedules, holds, faults, api_calls, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, deliveries, events)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ministack.app as app
 from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, subscriptions
+from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, subscriptions
 from .patching import Target, wrap
 
 TARGETS = (
@@ -98,6 +99,16 @@ def _database_event(request: dict[str, Any]) -> Answer:
     return _answer({"published": told})
 
 
+def _tick(request: dict[str, Any]) -> Answer:
+    at = float(request.get("at") or time.time())
+    for name, fire in (("rule", schedules.fire_rule), ("schedule", schedules.fire_schedule)):
+        if name in request:
+            arn = _field(request, name)
+            return _answer({}) if fire(arn, at) else _answer({"message": f"no scheduled {name} {arn}"}, 404)
+    schedules.tick(at)
+    return _answer({})
+
+
 def _redis_server(request: dict[str, Any]) -> Answer:
     arn = _field(request, "arn")
     server = elasticache.Server(_field(request, "socket"), _field(request, "user"), _field(request, "password"))
@@ -116,6 +127,7 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "fault": _fault,
     "hold": _hold,
     "redis-server": _redis_server,
+    "tick": _tick,
 }
 
 

@@ -62,11 +62,19 @@ class Delivery:
     body: str
 
     @property
+    def scheduled(self) -> bool:
+        """Whether this is a schedule of EventBridge Scheduler, not a rule."""
+        return str(self.rule.get("Arn", "")).split(":")[2:3] == ["scheduler"]
+
+    @property
     def sender(self) -> Sender:
-        """EventBridge for the rule, in the target's role if there is one."""
-        return Sender(EVENTS, str(self.rule.get("Arn", "")), str(self.target.get("RoleArn") or ""), "events")
+        """EventBridge for the rule, or Scheduler, in the target's role if there is one."""
+        service = "scheduler.amazonaws.com" if self.scheduled else EVENTS
+        return Sender(service, str(self.rule.get("Arn", "")), str(self.target.get("RoleArn") or ""), service.split(".")[0])
 
     def _count(self, name: str) -> None:
+        if self.scheduled:
+            return
         bus = self.rule.get("EventBusName", "default")
         cloudwatch.record_metric("AWS/Events", name, 1, "Count", {
             "RuleName": self.rule.get("Name", ""), **({} if bus == "default" else {"EventBusName": bus})})
@@ -124,8 +132,13 @@ class Delivery:
             attributes["EXHAUSTED_RETRY_CONDITION"] = condition
         if attempts or condition:
             attributes["RETRY_ATTEMPTS"] = str(attempts)
+        sender = Sender(EVENTS, str(self.rule.get("Arn", "")))
+        if self.scheduled:
+            sender = self.sender
+            attributes["SCHEDULE_ARN"] = attributes.pop("RULE_ARN")
+            attributes.update(RETRY_ATTEMPTS=str(attempts), IS_PAYLOAD_TRUNCATED="false", EXECUTION_ID=self.event["EventId"])
         try:
-            deliveries.to_queue(Sender(EVENTS, str(self.rule.get("Arn", ""))), queue, self.body, attributes)
+            deliveries.to_queue(sender, queue, self.body, attributes)
             self._count("InvocationsSentToDlq")
         except (Undelivered, faults.Struck) as lost:
             self._count("InvocationsFailedToBeSentToDlq")
