@@ -27,6 +27,8 @@ TARGETS = (
     Target("ministack.core.iam_evaluator", "resolve_principal", ("access_key_id", "account_id")),
     Target("ministack.core.iam_evaluator", "find_iam_access_key_account", ("access_key_id",)),
     Target("ministack.core.iam_evaluator", "_gather_role_policies", ("role_name", "account_id")),
+    Target("ministack.core.iam_evaluator", "_gather_user_policies", ("user_name", "account_id")),
+    Target("ministack.core.iam_evaluator", "caller_arn", ()),
     Target("ministack.services.iam", "_roles"),
     Target("ministack.core.responses", "_account_from_sts_session", ("access_key_id",)),
     Target("ministack.core.responses", "request_scope", ("account_id", "region")),
@@ -98,12 +100,35 @@ def for_role(role_arn: str, session: str, action: str, resource: str, resource_p
         region=get_region(), service_context={key.lower(): value for key, value in (context or {}).items()})
     identity = result = iam_evaluator.evaluate(ctx, iam_evaluator._gather_role_policies(name, account))
     if resource_policy is not None:
-        result = iam_evaluator.combine_resource_policy(identity, ctx, resource_policy[0], resource_policy[1])
+        # A key's policy must allow even its own account's roles.
+        result = iam_evaluator.combine_resource_policy(identity, ctx, resource_policy[0], resource_policy[1],
+                                                       required=action.startswith("kms:"))
     allowed = result.decision == "Allow"
     recorder.record(principal, action, resource, "allowed" if allowed else "denied", via)
     return Decision(True) if allowed else Decision(False, _sentence(
         f"User: {principal}", action, resource, bool(result.resource_policy_arn) or identity.decision == "Allow",
         result.decision == "Deny"))
+
+
+def for_caller(action: str, resource: str, resource_policy: tuple[Any, ...] | None, context: dict[str, Any]) -> Decision:
+    """Judge who makes the request that is being served, for a further action that the request needs."""
+    principal = iam_evaluator.caller_arn()
+    account = principal.split(":")[4]
+    if ":assumed-role/" in principal:
+        role, session = principal.split(":assumed-role/", 1)[1].split("/", 1)
+        return for_role(f"arn:aws:iam::{account}:role/{role}", session, action, resource, resource_policy, context)
+    root = principal.endswith(":root")
+    ctx = iam_evaluator.EvalContext(
+        principal_arn=principal, principal_type="Root" if root else "User", principal_account=account, action=action,
+        resource_arn=resource, region=get_region(), service_context={key.lower(): value for key, value in context.items()})
+    identity = iam_evaluator.EvalResult("Allow", principal) if root else iam_evaluator.evaluate(
+        ctx, iam_evaluator._gather_user_policies(principal.rsplit("/", 1)[-1], account))
+    result = identity if resource_policy is None else iam_evaluator.combine_resource_policy(
+        identity, ctx, resource_policy[0], resource_policy[1], required=action.startswith("kms:"))
+    allowed = result.decision == "Allow"
+    recorder.record(principal, action, resource, "allowed" if allowed else "denied", "service")
+    return Decision(True) if allowed else Decision(False, _sentence(
+        f"User: {principal}", action, resource, identity.decision == "Allow", result.decision == "Deny"))
 
 
 def may_assume(service: str, role_arn: str, context: dict[str, Any]) -> bool:

@@ -134,13 +134,19 @@ def typed(attributes: Mapping[str, str | int]) -> dict[str, dict[str, str]]:
             for name, value in attributes.items()}
 
 
-def to_queue(sender: Sender, arn: str, body: str, attributes: Mapping[str, str | int] | None = None, group_id: str = "") -> None:
-    """Put a message on a queue."""
+def admit_queue(sender: Sender, arn: str) -> None:
+    """Raise Undelivered unless the queue is there and its policy and key admit the sender."""
     queue = sqs._queue_by_arn(arn)
     if queue is None:
         raise Undelivered("NO_RESOURCE", f"the queue {arn} does not exist")
-    admit(sender, "sqs:SendMessage", arn, (queue["attributes"].get("Policy") or "", arn.split(":")[4]))
+    admit(sender, "sqs:SendMessage", arn, (queue["attributes"].get("Policy") or "", arn.split(":")[4]),
+          {**sender.context(), "aws:SourceOwner": sender.account})
     admit_key(sender, queue["attributes"].get("KmsMasterKeyId", ""), arn, {"aws:sqs:arn": arn})
+
+
+def to_queue(sender: Sender, arn: str, body: str, attributes: Mapping[str, str | int] | None = None, group_id: str = "") -> None:
+    """Put a message on a queue."""
+    admit_queue(sender, arn)
     message: dict[str, Any] = {
         "QueueUrl": sqs._queue_url_for_account(arn.split(":")[4], arn.rsplit(":", 1)[-1]), "MessageBody": body,
         "MessageAttributes": typed(attributes or {})}

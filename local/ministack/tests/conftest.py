@@ -90,7 +90,8 @@ def gateway(redshift: StubRedshift, tmp_path_factory: pytest.TempPathFactory) ->
     port, place = free_port(), tmp_path_factory.mktemp("gateway")
     log = place / "log"
     environment = {**os.environ, "GATEWAY_PORT": str(port), "SLUICE_REDSHIFT_URL": redshift.url, "TMPDIR": str(place),
-                   "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1", "SLUICE_ROTATION_RETRY_SECONDS": "0.1", "SLUICE_ALARM_EVALUATION_SECONDS": "0", "PYTHONPATH": str(PACKAGE)}
+                   "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1", "SLUICE_ROTATION_RETRY_SECONDS": "0.1", "SLUICE_ALARM_EVALUATION_SECONDS": "0",
+                   "SLUICE_SNS_RETRY_SECONDS": "0.05", "PYTHONPATH": str(PACKAGE)}
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-m", "sluice_ministack"], env=environment, cwd=place, stdout=output, stderr=output,
                                    start_new_session=True)
