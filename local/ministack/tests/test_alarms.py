@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import REGION, TARGET, Gateway, until
+from conftest import REGION, TARGET, Gateway, started, until
 from functions import function
 from queues import make_queue, rule
 from stacks import Stack
+from stub_redshift import StubRedshift
 
 HOUR = 3600
 
@@ -281,3 +283,21 @@ def test_every_account_is_evaluated(gateway: Gateway) -> None:
     assert client.describe_alarms(AlarmNames=["gw-elsewhere"])["MetricAlarms"][0]["StateValue"] == "ALARM"
     assert f"arn:aws:cloudwatch:{REGION}:{TARGET}:alarm:gw-elsewhere" not in [
         one["AlarmArn"] for one in gateway.client("cloudwatch").describe_alarms()["MetricAlarms"]]
+
+
+def test_with_shortened_periods_silence_is_an_alarm_by_the_clock(redshift: StubRedshift, tmp_path: Path) -> None:
+    settings = {"SLUICE_METRIC_PERIOD_SCALE": "0.02", "SLUICE_ALARM_EVALUATION_SECONDS": "0.2"}
+    with started(redshift, tmp_path, **settings) as quick:
+        client = quick.client("cloudwatch")
+
+        def state() -> str:
+            return str(client.describe_alarms(AlarmNames=["quick"])["MetricAlarms"][0]["StateValue"])
+
+        def beat() -> bool:
+            client.put_metric_data(Namespace="n", MetricData=[{"MetricName": "beat", "Value": 1}])
+            return state() == "OK"
+
+        client.put_metric_alarm(AlarmName="quick", Namespace="n", MetricName="beat", Statistic="Sum", Period=60, EvaluationPeriods=1,
+                                Threshold=1, ComparisonOperator="LessThanThreshold", TreatMissingData="breaching")
+        until(beat, "the alarm is quiet while it beats")
+        until(lambda: state() == "ALARM", "the alarm tells silence")

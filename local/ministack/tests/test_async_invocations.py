@@ -170,6 +170,29 @@ def test_an_answer_that_lambda_cannot_read_fails_the_whole_batch(gateway: Gatewa
     assert bool(lost.take()) == fails
 
 
+def test_failed_messages_go_back_to_where_they_came_from_by_one_call(gateway: Gateway) -> None:
+    lost = make_queue(gateway, "gw-redrive-lost", service="")
+    queue = make_queue(gateway, "gw-redrive", service="", VisibilityTimeout="0", RedrivePolicy=json.dumps(
+        {"deadLetterTargetArn": lost.arn, "maxReceiveCount": 1}))
+    alone = make_queue(gateway, "gw-redrive-alone", service="")
+    queue.client.send_message(QueueUrl=queue.url, MessageBody="m")
+    queue.client.receive_message(QueueUrl=queue.url)
+    until(lambda: not queue.client.receive_message(QueueUrl=queue.url).get("Messages") and "1" == lost.client.get_queue_attributes(
+        QueueUrl=lost.url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]["ApproximateNumberOfMessages"], "the message failed")
+    with pytest.raises(ClientError, match="must be configured as a Dead Letter Queue"):
+        queue.client.start_message_move_task(SourceArn=alone.arn)
+    start = [{"Effect": "Allow", "Action": ["sqs:StartMessageMoveTask", *READ], "Resource": lost.arn}]
+    with pytest.raises(ClientError, match="sqs:SendMessage"):
+        gateway.as_role("sqs", gateway.role("gw-redrive-unable", start)).start_message_move_task(SourceArn=lost.arn)
+    able = gateway.as_role("sqs", gateway.role("gw-redrive-able", [
+        *start, {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue.arn}]))
+    able.start_message_move_task(SourceArn=lost.arn)
+    task = queue.client.list_message_move_tasks(SourceArn=lost.arn)["Results"][0]
+    assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 1)
+    assert queue.one()["Body"] == "m"
+    assert not lost.take()
+
+
 def test_a_mapping_needs_a_role_that_may_read_the_queue(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-unread", service="")
     function(gateway, "gw-unread", REPORTING, [{"Effect": "Allow", "Action": READ[:2], "Resource": queue.arn}])

@@ -13,7 +13,6 @@ from queues import Queue, make_queue, rule, service_role
 from stacks import Stack
 
 HUB = "333333333333"
-TRAIL = "111122223333-trail"
 
 
 def gather(queue: Queue, found: list[dict[str, Any]], enough: Any) -> list[dict[str, Any]]:
