@@ -1,12 +1,14 @@
-"""AWS::Events::* in CloudFormation: EventBusPolicy, and the properties of EventBus that MiniStack drops.
+"""AWS::Events::* in CloudFormation: EventBusPolicy, the properties of EventBus that MiniStack drops, the checks of Rule that it leaves out.
 
 Schemas of AWS::Events::EventBusPolicy (Ref is ``BUS|STATEMENT``) and AWS::Events::EventBus (Policy, DeadLetterConfig, KmsKeyIdentifier,
-LogConfig).
+LogConfig). PutRule and PutTargets refuse a pattern that is not valid, a bus that is not there, more than five targets, and another account's
+bus without a role [pages: PutRule, PutTargets of the API reference; Amazon EventBridge quotas].
 """
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from ministack.services import eventbridge
@@ -22,6 +24,10 @@ TARGETS = (
     Target("ministack.services.eventbridge", "_put_permission", ("data",)),
     Target("ministack.services.eventbridge", "_remove_permission", ("data",)),
     Target("ministack.services.eventbridge", "_ensure_default_bus", ()),
+    Target("ministack.services.eventbridge", "_event_pattern_error", ("pattern_str",)),
+    Target("ministack.services.eventbridge", "_validate_target_arn", ("target",)),
+    Target("ministack.services.eventbridge", "_rule_key", ("rule_name", "bus_name")),
+    Target("ministack.services.eventbridge", "_rules"),
     Target("ministack.services.cloudformation.provisioners", "_RESOURCE_HANDLERS"),
 )
 
@@ -88,6 +94,45 @@ def _whole_bus(handlers: dict[str, Any]) -> dict[str, Any]:
     return {**handlers, "create": create_bus, "update": update_bus}
 
 
+_MOST_TARGETS = 5
+
+
+def _checked_rule(handlers: dict[str, Any]) -> dict[str, Any]:
+    create, update = handlers["create"], handlers["update"]
+
+    def check(props: Properties) -> None:
+        pattern = props.get("EventPattern")
+        problem = eventbridge._event_pattern_error(json.dumps(pattern) if isinstance(pattern, dict) else pattern or "")
+        targets = props.get("Targets") or []
+        if problem:
+            problem = f"Event pattern is not valid. Reason: {problem}"
+        elif not pattern and not props.get("ScheduleExpression"):
+            problem = "Parameter(s) EventPattern or ScheduleExpression must be specified."
+        elif _bus(props) not in eventbridge._event_buses:
+            problem = f"Event bus {_bus(props)} does not exist."
+        elif len(targets) > _MOST_TARGETS:
+            problem = f"The rule has {len(targets)} targets, at most {_MOST_TARGETS} are allowed."
+        else:
+            refused = next((answer for answer in map(eventbridge._validate_target_arn, targets) if answer), None)
+            problem = str(json.loads(refused[2])["message"]) if refused else ""
+        if problem:
+            raise ValueError(f"{problem} (Service: EventBridge, Status Code: 400)")
+
+    def create_rule(logical_id: str, props: Properties, stack_name: str) -> Made:
+        check(props)
+        made: Made = create(logical_id, props, stack_name)
+        # The countdown of a rate begins with the rule.
+        eventbridge._rules[eventbridge._rule_key(made[0], _bus(props))].setdefault("CreationTime", time.time())
+        return made
+
+    def update_rule(physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str | None = None) -> Made:
+        check(new)
+        made: Made = update(physical_id, old, new, stack_name, logical_id)
+        return made
+
+    return {**handlers, "create": create_rule, "update": update_rule}
+
+
 TYPES = (
     ResourceType("AWS::Events::EventBusPolicy", _policy_create, _policy_delete, _policy_update, replacing=("EventBusName", "StatementId"),
                  tagged=False),
@@ -98,4 +143,5 @@ def install() -> None:
     """Register the type and mend EventBus."""
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::Events::EventBus"] = _whole_bus(handlers["AWS::Events::EventBus"])
+    handlers["AWS::Events::Rule"] = _checked_rule(handlers["AWS::Events::Rule"])
     cfn_types.register(TYPES)

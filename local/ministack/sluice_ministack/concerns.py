@@ -38,6 +38,7 @@ from . import (
     s3_events,
     s3_policies,
     schedules,
+    secret_listing,
     secrets,
     stack_events,
     state_machines,
@@ -47,7 +48,7 @@ from . import (
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
-    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources,
+    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, secret_listing, state_machines, custom_resources,
     stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, subscriptions,
     elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, queue_redrive, topics, alarm_events, metrics, alarms,
     schedules, holds, faults, api_calls, control,

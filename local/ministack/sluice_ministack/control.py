@@ -11,7 +11,7 @@ from typing import Any
 import ministack.app as app
 from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, subscriptions
+from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
 from .patching import Target, wrap
 
 TARGETS = (
@@ -99,6 +99,12 @@ def _database_event(request: dict[str, Any]) -> Answer:
     return _answer({"published": told})
 
 
+def _secret(request: dict[str, Any]) -> Answer:
+    arn = _field(request, "arn")
+    found = secret_listing.change(arn, request.get("set") or {})
+    return _answer({}) if found else _answer({"message": f"no secret {arn}"}, 404)
+
+
 def _tick(request: dict[str, Any]) -> Answer:
     at = float(request.get("at") or time.time())
     for name, fire in (("rule", schedules.fire_rule), ("schedule", schedules.fire_schedule)):
@@ -127,6 +133,7 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "fault": _fault,
     "hold": _hold,
     "redis-server": _redis_server,
+    "secret": _secret,
     "tick": _tick,
 }
 

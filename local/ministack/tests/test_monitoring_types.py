@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from conftest import REGION, SOURCE, TARGET, Gateway
 from queues import make_queue
 from stacks import Stack
@@ -42,6 +43,23 @@ def test_a_bus_with_its_policies_is_made_changed_and_deleted(gateway: Gateway) -
         assert client.describe_event_bus(Name="gw-cfn-bus")["DeadLetterConfig"] == {"Arn": f"{queue}-2"}
         assert stack.delete() == "DELETE_COMPLETE"
     assert "gw-cfn-bus" not in [one["Name"] for one in client.list_event_buses()["EventBuses"]]
+
+
+@pytest.mark.parametrize(("properties", "reason"), [
+    ({"EventPattern": {"source": [{"prefix": 1}]}}, "Event pattern is not valid"),
+    ({"EventPattern": {"source": "text"}}, "Event pattern is not valid"),
+    ({}, "must be specified"),
+    ({"EventPattern": {"source": ["x"]}, "EventBusName": "gw-no-bus"}, "does not exist"),
+    ({"EventPattern": {"source": ["x"]}, "Targets": [
+        {"Id": "hub", "Arn": f"arn:aws:events:{REGION}:{SOURCE}:event-bus/default"}]}, "RoleArn is required"),
+    ({"EventPattern": {"source": ["x"]}, "Targets": [
+        {"Id": str(number), "Arn": f"arn:aws:sqs:{REGION}:{TARGET}:q"} for number in range(6)]}, "at most 5"),
+])
+def test_a_rule_that_eventbridge_refuses_fails_its_stack(gateway: Gateway, properties: dict[str, Any], reason: str) -> None:
+    with Stack(gateway, "gw-cfn-bad-rule") as stack:
+        made = stack.create({"Resources": {"Rule": {"Type": "AWS::Events::Rule", "Properties": properties}}})
+        assert made["StackStatus"] == "ROLLBACK_COMPLETE"
+        assert reason in stack.reasons("CREATE_FAILED")[0]
 
 
 def test_a_composite_alarm_follows_its_alarms_and_needs_them(gateway: Gateway) -> None:

@@ -187,3 +187,24 @@ def test_a_rotation_schedule_in_a_stack_rotates_at_once(gateway: Gateway, rotato
         assert stack.create(template)["StackStatus"] == "CREATE_COMPLETE", stack.reasons("CREATE_FAILED")
         client = gateway.client("secretsmanager")
         until(lambda: _value(client, stack.outputs()["Secret"])["password"] == "new", "the rotation ends")
+
+
+def test_a_listing_tells_rotation_and_dates_also_of_an_aged_secret(gateway: Gateway, rotator: str) -> None:
+    client, arn = _secret(gateway, "gw-listed")
+    client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator, RotationRules={"ScheduleExpression": "rate(10 days)"})
+
+    def listed() -> dict[str, Any]:
+        found: dict[str, Any] = client.list_secrets(Filters=[{"Key": "name", "Values": ["gw-listed"]}])["SecretList"][0]
+        return found
+
+    until(lambda: "LastRotatedDate" in listed(), "the rotation")
+    assert "LastAccessedDate" in listed()
+    assert (listed()["RotationLambdaARN"], listed()["RotationRules"]) == (rotator, {"ScheduleExpression": "rate(10 days)"})
+    old = 1_700_000_000
+    assert gateway.call("POST", "secret", {"arn": arn, "set": {"LastRotatedDate": old, "LastAccessedDate": old}}) == (200, {})
+    entry = listed()
+    assert [int(entry[name].timestamp()) for name in ("LastRotatedDate", "LastAccessedDate", "NextRotationDate")] == [
+        old, old, old + 10 * 86400]
+    assert client.describe_secret(SecretId=arn)["NextRotationDate"] == entry["NextRotationDate"]
+    assert gateway.call("POST", "secret", {"arn": arn, "set": {"Name": "x"}})[0] == 400
+    assert gateway.call("POST", "secret", {"arn": f"{arn}-not", "set": {}})[0] == 404
