@@ -98,6 +98,9 @@ class Delivery:
             return problem
         except faults.Struck as struck:
             return Undelivered(struck.code, struck.message, struck.status >= 429)
+        except Exception as problem:  # an error of the local cloud must not lose the event
+            _log.exception("%s -> %s", self.rule.get("Arn"), self.target.get("Arn"))
+            return Undelivered("INTERNAL_ERROR", f"{type(problem).__name__}: {problem}")
         return None
 
     def _retry(self, send: Callable[[Sender], None], problem: Undelivered) -> None:
