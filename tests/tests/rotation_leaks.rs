@@ -15,7 +15,12 @@ use stage::{QUOTED, Stage, Target};
 /// A queue that gets every event of the account's default bus.
 fn every_event(stage: &Stage) -> String {
     let account = &stage.secret.account;
-    let queue = account.json("sqs", "CreateQueue", json!({"QueueName": "every-event"})).unwrap();
+    let statement = json!({
+        "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*",
+    });
+    let policy = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+    let words = json!({"QueueName": "every-event", "Attributes": {"Policy": policy}});
+    let queue = account.json("sqs", "CreateQueue", words).unwrap();
     let url = queue["QueueUrl"].as_str().unwrap().to_owned();
     let words = json!({"QueueUrl": url, "AttributeNames": ["QueueArn"]});
     let arn = account.json("sqs", "GetQueueAttributes", words).unwrap()["Attributes"]["QueueArn"].clone();

@@ -6,11 +6,13 @@ resource's own account an allow in the identity policies or in the resource poli
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import _account_from_sts_session, request_scope
+from ministack.core.responses import _account_from_sts_session, get_region, request_scope
+from ministack.services import iam as iam_service
 
 from . import recorder
 from .patching import Target
@@ -24,6 +26,10 @@ TARGETS = (
            ("identity", "ctx", "policy", "owner_account", "required", "limits")),
     Target("ministack.core.iam_evaluator", "resolve_principal", ("access_key_id", "account_id")),
     Target("ministack.core.iam_evaluator", "find_iam_access_key_account", ("access_key_id",)),
+    Target("ministack.core.iam_evaluator", "_gather_role_policies", ("role_name", "account_id")),
+    Target("ministack.core.iam_evaluator", "_gather_user_policies", ("user_name", "account_id")),
+    Target("ministack.core.iam_evaluator", "caller_arn", ()),
+    Target("ministack.services.iam", "_roles"),
     Target("ministack.core.responses", "_account_from_sts_session", ("access_key_id",)),
     Target("ministack.core.responses", "request_scope", ("account_id", "region")),
 )
@@ -79,6 +85,65 @@ def for_principal(access_key: str, action: str, resource: str, region: str, cont
         return Decision(True)
     by_resource = bool(result.resource_policy_arn) or identity.decision == "Allow"
     return Decision(False, _sentence(f"User: {principal.arn}", action, resource, by_resource, result.decision == "Deny"))
+
+
+def for_role(role_arn: str, session: str, action: str, resource: str, resource_policy: tuple[Any, ...] | None = None,
+             context: dict[str, Any] | None = None, via: str = "service") -> Decision:
+    """Judge a role that a service assumed, ``session`` being the service's session name.
+
+    ``resource_policy`` is the resource's policy and its owner's account, if the resource has one.
+    """
+    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    principal = f"arn:{role_arn.split(':')[1]}:sts::{account}:assumed-role/{name}/{session}"
+    ctx = iam_evaluator.EvalContext(
+        principal_arn=principal, principal_type="AssumedRole", principal_account=account, action=action, resource_arn=resource,
+        region=get_region(), service_context={key.lower(): value for key, value in (context or {}).items()})
+    identity = result = iam_evaluator.evaluate(ctx, iam_evaluator._gather_role_policies(name, account))
+    if resource_policy is not None:
+        # A key's policy must allow even its own account's roles.
+        result = iam_evaluator.combine_resource_policy(identity, ctx, resource_policy[0], resource_policy[1],
+                                                       required=action.startswith("kms:"))
+    allowed = result.decision == "Allow"
+    recorder.record(principal, action, resource, "allowed" if allowed else "denied", via)
+    return Decision(True) if allowed else Decision(False, _sentence(
+        f"User: {principal}", action, resource, bool(result.resource_policy_arn) or identity.decision == "Allow",
+        result.decision == "Deny"))
+
+
+def for_caller(action: str, resource: str, resource_policy: tuple[Any, ...] | None, context: dict[str, Any]) -> Decision:
+    """Judge who makes the request that is being served, for a further action that the request needs."""
+    principal = iam_evaluator.caller_arn()
+    account = principal.split(":")[4]
+    if ":assumed-role/" in principal:
+        role, session = principal.split(":assumed-role/", 1)[1].split("/", 1)
+        return for_role(f"arn:aws:iam::{account}:role/{role}", session, action, resource, resource_policy, context)
+    root = principal.endswith(":root")
+    ctx = iam_evaluator.EvalContext(
+        principal_arn=principal, principal_type="Root" if root else "User", principal_account=account, action=action,
+        resource_arn=resource, region=get_region(), service_context={key.lower(): value for key, value in context.items()})
+    identity = iam_evaluator.EvalResult("Allow", principal) if root else iam_evaluator.evaluate(
+        ctx, iam_evaluator._gather_user_policies(principal.rsplit("/", 1)[-1], account))
+    result = identity if resource_policy is None else iam_evaluator.combine_resource_policy(
+        identity, ctx, resource_policy[0], resource_policy[1], required=action.startswith("kms:"))
+    allowed = result.decision == "Allow"
+    recorder.record(principal, action, resource, "allowed" if allowed else "denied", "service")
+    return Decision(True) if allowed else Decision(False, _sentence(
+        f"User: {principal}", action, resource, identity.decision == "Allow", result.decision == "Deny"))
+
+
+def may_assume(service: str, role_arn: str, context: dict[str, Any]) -> bool:
+    """Whether a role exists and trusts a service principal."""
+    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    role = iam_service._roles.get_scoped(account, None, name)
+    if role is None:
+        return False
+    # A trust policy names no resource; the evaluator wants one.
+    document = role.get("AssumeRolePolicyDocument") or "{}"
+    trust = json.loads(document) if isinstance(document, str) else document
+    statements = trust.get("Statement", [])
+    listed = [statements] if isinstance(statements, dict) else statements
+    return for_service(service, "sts:AssumeRole", role_arn, context,
+                       json.dumps({"Statement": [{**one, "Resource": "*"} for one in listed]})).allowed
 
 
 def for_service(service: str, action: str, resource: str, context: dict[str, Any], resource_policy: str | None) -> Decision:

@@ -6,34 +6,54 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from . import (
+    alarm_events,
+    alarms,
+    api_calls,
+    async_invocations,
     authorization,
+    cfn_events,
+    cfn_monitoring,
     cfn_network,
     cfn_redshift,
     cfn_secrets,
     control,
     custom_resources,
     deletion,
+    deliveries,
     elasticache,
+    event_buses,
     events,
+    faults,
     forwarding,
     holds,
     identity,
+    metrics,
     msk,
+    queue_mappings,
+    queue_redrive,
     recorder,
     request_context,
     rotation,
+    rule_targets,
     s3_events,
     s3_policies,
+    schedules,
+    secret_listing,
     secrets,
+    stack_events,
     state_machines,
+    subscriptions,
+    topics,
 )
 from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
-    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, state_machines, custom_resources, deletion, cfn_redshift, cfn_network, cfn_secrets,
-    elasticache, msk, holds, control,
+    identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, secret_listing, state_machines, custom_resources,
+    stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, subscriptions,
+    elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, queue_redrive, topics, alarm_events, metrics, alarms,
+    schedules, holds, faults, api_calls, control,
 )
-_USING: tuple[ModuleType, ...] = (authorization, events)
+_USING: tuple[ModuleType, ...] = (authorization, deliveries, events)
 
 
 def targets() -> Iterator[Target]:

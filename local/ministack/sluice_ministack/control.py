@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ministack.app as app
 from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, elasticache, events, holds, recorder, s3_events
+from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
 from .patching import Target, wrap
 
 TARGETS = (
@@ -80,6 +81,40 @@ def _hold(request: dict[str, Any]) -> Answer:
     return _answer({"hold": number})
 
 
+def _fault(request: dict[str, Any]) -> Answer:
+    faults.order(faults.Fault(
+        _field(request, "action"), request.get("resource", "*"), int(request.get("times", 1)), request.get("code", "InternalError"),
+        request.get("message", "an ordered failure"), int(request.get("status", 500))))
+    return _answer({})
+
+
+def _database_event(request: dict[str, Any]) -> Answer:
+    service = _field(request, "service")
+    if service not in ("rds", "redshift"):
+        raise BadRequest(f"service must be rds or redshift, found {service!r}")
+    told = subscriptions.publish(subscriptions.Event(
+        service, _field(request, "account"), request.get("region") or "us-east-1", _field(request, "source_type"),
+        _field(request, "source"), _field(request, "event_id"), _field(request, "message"),
+        tuple(request.get("categories") or ()), request.get("severity", "INFO")))
+    return _answer({"published": told})
+
+
+def _secret(request: dict[str, Any]) -> Answer:
+    arn = _field(request, "arn")
+    found = secret_listing.change(arn, request.get("set") or {})
+    return _answer({}) if found else _answer({"message": f"no secret {arn}"}, 404)
+
+
+def _tick(request: dict[str, Any]) -> Answer:
+    at = float(request.get("at") or time.time())
+    for name, fire in (("rule", schedules.fire_rule), ("schedule", schedules.fire_schedule)):
+        if name in request:
+            arn = _field(request, name)
+            return _answer({}) if fire(arn, at) else _answer({"message": f"no scheduled {name} {arn}"}, 404)
+    schedules.tick(at)
+    return _answer({})
+
+
 def _redis_server(request: dict[str, Any]) -> Answer:
     arn = _field(request, "arn")
     server = elasticache.Server(_field(request, "socket"), _field(request, "user"), _field(request, "password"))
@@ -93,9 +128,13 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "authorize-service": _authorize_service,
     "bucket": _bucket,
     "bucket-notification": _bucket_notification,
+    "database-event": _database_event,
     "event": _event,
+    "fault": _fault,
     "hold": _hold,
     "redis-server": _redis_server,
+    "secret": _secret,
+    "tick": _tick,
 }
 
 
@@ -137,6 +176,9 @@ async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
             return _calls(method, query)
         if name == "holds" and method == "DELETE":
             holds.release_all()
+            return _answer({})
+        if name == "faults" and method == "DELETE":
+            faults.clear()
             return _answer({})
         if name.startswith("hold/"):
             return await _one_hold(method, name[len("hold/"):], query)

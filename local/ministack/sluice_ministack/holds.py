@@ -99,7 +99,7 @@ def release_all() -> None:
         release(number)
 
 
-async def _described(method: str, path: str, headers: dict[str, str], body: bytes,
+async def described(method: str, path: str, headers: dict[str, str], body: bytes,
                      query: dict[str, Any]) -> tuple[str, str, str]:
     """Action, resource and principal of a request, in IAM's words."""
     params = app._routing_params(method, path, headers, body, query)
@@ -131,8 +131,8 @@ def _holding(original: Dispatch) -> Dispatch:
                        request_id: str) -> Any:
         taken: list[Hold] = []
         if _holds:
-            described = await _described(method, path, headers, body, query_params)
-            taken = [hold for hold in list(_holds.values()) if hold.takes(*described)][:1]
+            request = await described(method, path, headers, body, query_params)
+            taken = [hold for hold in list(_holds.values()) if hold.takes(*request)][:1]
         if taken and taken[0].phase == "before":
             await _wait(taken[0])
         answer = await original(method, path, headers, body, query_params, request_id)

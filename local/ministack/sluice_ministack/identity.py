@@ -3,6 +3,7 @@
 - ``aws:PrincipalArn`` of a role session is the ARN of the role, not of the session [page: AWS global condition context keys].
   MiniStack gives the session's ARN, so a condition on the role's ARN never matches.
 - ``aws:ResourceAccount`` of an S3 resource is the account that owns the bucket; an S3 ARN names none, and MiniStack gives the caller's.
+- ``aws:PrincipalOrgID`` is ``o-localcloud`` for every account that made no organisation of its own: MiniStack knows no member accounts.
 - ``aws:SecureTransport`` is true: loopback stands in for TLS here, and the templates deny plain HTTP.
 - sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md). MiniStack verifies the signature of every
   key that is not a 12-digit root key, so such a request would be refused. It is told apart by its signed headers: ``host`` alone, which
@@ -35,6 +36,7 @@ TARGETS = (
     Target("ministack.services.s3", "_bucket_owner_account", ("name",)),
 )
 
+ORGANIZATION = "o-localcloud"
 _SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 _UNSIGNED = re.compile(r"SignedHeaders=host\s*,")
 
@@ -79,6 +81,8 @@ def _as_on_aws(original: Callable[..., Any]) -> Callable[..., Any]:
             return role_of_session(ctx.principal_arn)
         if name == "aws:securetransport":
             return "true"
+        if name == "aws:principalorgid" and ctx.principal_account:
+            return original(key, ctx) or ORGANIZATION
         if name in ("aws:resourceaccount", "s3:resourceaccount"):
             return _bucket_owner(ctx.resource_arn) or original(key, ctx)
         return original(key, ctx)

@@ -24,11 +24,12 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from ministack.core import iam_evaluator, router
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
-from ministack.services import lambda_svc, secretsmanager
+from ministack.services import eventbridge, lambda_svc, secretsmanager
 
 from . import authorization, events
 from .patching import Target, wrap
@@ -43,6 +44,9 @@ TARGETS = (
     Target("ministack.services.secretsmanager", "_update_secret_version_stage", ("data",)),
     Target("ministack.services.secretsmanager", "_find_stage_version", ("secret", "stage")),
     Target("ministack.services.secretsmanager", "_remove_stage", ("secret", "version_id", "stage")),
+    Target("ministack.services.eventbridge", "_parse_rate_seconds", ("expr",)),
+    Target("ministack.services.eventbridge", "_parse_cron_fields", ("expr",)),
+    Target("ministack.services.eventbridge", "_cron_next_fire", ("fields", "after_dt")),
     Target("ministack.services.lambda_svc", "_get_func_record_for_ref"),
     Target("ministack.services.lambda_svc", "_execution_record_for_config"),
     Target("ministack.services.lambda_svc", "_execute_function_with_config_scope", ("func", "event")),
@@ -229,19 +233,34 @@ def _promoting(original: Handler) -> Handler:
     return update_secret_version_stage
 
 
+def dates_of(secret: dict[str, Any]) -> dict[str, Any]:
+    """LastRotatedDate and NextRotationDate, as far as there are any; a schedule with cron gives its next day in UTC."""
+    found = {"LastRotatedDate": secret["LastRotatedDate"]} if secret.get("LastRotatedDate") else {}
+    rules = secret.get("RotationRules") or {}
+    if not secret.get("RotationEnabled"):
+        return found
+    last = int(secret.get("LastRotatedDate") or secret["CreatedDate"])
+    expression = str(rules.get("ScheduleExpression") or "")
+    seconds = eventbridge._parse_rate_seconds(expression)
+    fields = eventbridge._parse_cron_fields(expression)
+    if rules.get("AutomaticallyAfterDays"):
+        found["NextRotationDate"] = last + int(rules["AutomaticallyAfterDays"]) * 86400
+    elif seconds:
+        found["NextRotationDate"] = last + int(seconds)
+    elif fields is not None:
+        after = eventbridge._cron_next_fire(fields, datetime.fromtimestamp(last, tz=UTC))
+        if after is not None:
+            found["NextRotationDate"] = int(after.timestamp())
+    return found
+
+
 def _describing(original: Handler) -> Handler:
     def describe_secret(data: dict[str, Any]) -> Any:
         answer = original(data)
         _, secret = secretsmanager._resolve(data.get("SecretId"))
         if answer[0] != 200 or secret is None:
             return answer
-        found = json.loads(answer[2])
-        if secret.get("LastRotatedDate"):
-            found["LastRotatedDate"] = secret["LastRotatedDate"]
-        days = (secret.get("RotationRules") or {}).get("AutomaticallyAfterDays")
-        if days and secret.get("RotationEnabled"):
-            found["NextRotationDate"] = (secret.get("LastRotatedDate") or secret["CreatedDate"]) + int(days) * 86400
-        return json_response(found)
+        return json_response({**json.loads(answer[2]), **dates_of(secret)})
 
     return describe_secret
 

@@ -16,11 +16,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id, get_region, json_response, now_iso
+from ministack.core.responses import get_account_id, json_response, now_iso
 from ministack.services import lambda_svc, secretsmanager, stepfunctions
 
-from . import recorder, rotation
+from . import authorization, rotation
 from .patching import Target, wrap
 
 TARGETS = (
@@ -37,7 +36,6 @@ TARGETS = (
     Target("ministack.services.stepfunctions", "_emit_execution_status_event", ("execution",)),
     Target("ministack.services.lambda_svc", "_get_func_record_for_ref"),
     Target("ministack.services.lambda_svc", "function_policy_for_arn"),
-    Target("ministack.core.iam_evaluator", "_gather_role_policies", ("role_name", "account_id")),
 )
 
 _role: contextvars.ContextVar[str] = contextvars.ContextVar("sluice_state_machine_role", default="")
@@ -101,17 +99,8 @@ def _denial(action: str, arn: str, policy: tuple[Any, ...] | None = None) -> str
     role_arn = _role.get()
     if not role_arn:
         return ""
-    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
-    principal = f"arn:{role_arn.split(':')[1]}:sts::{account}:assumed-role/{name}/states"
-    ctx = iam_evaluator.EvalContext(principal_arn=principal, principal_type="AssumedRole", principal_account=account, action=action,
-                                    resource_arn=arn, region=get_region())
-    result = iam_evaluator.evaluate(ctx, iam_evaluator._gather_role_policies(name, account))
-    if policy is not None:
-        result = iam_evaluator.combine_resource_policy(result, ctx, policy[0], get_account_id())
-    allowed = result.decision == "Allow"
-    recorder.record(principal, action, arn, "allowed" if allowed else "denied", "states")
-    return "" if allowed else (f"User: {principal} is not authorized to perform: {action} on resource: {arn} because no "
-                               f"identity-based policy allows the {action} action")
+    owned = None if policy is None else (policy[0], get_account_id())
+    return authorization.for_role(role_arn, "states", action, arn, owned, via="states").message
 
 
 def _invoke_denial(function_ref: str) -> str:

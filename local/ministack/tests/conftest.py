@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,14 @@ def redshift() -> Iterator[StubRedshift]:
         yield stub
 
 
-@pytest.fixture(scope="session")
-def gateway(redshift: StubRedshift, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    port, place = free_port(), tmp_path_factory.mktemp("gateway")
+@contextmanager
+def started(redshift: StubRedshift, place: Path, **settings: str) -> Iterator[Gateway]:
+    """A gateway of its own, with further environment."""
+    port = free_port()
     log = place / "log"
     environment = {**os.environ, "GATEWAY_PORT": str(port), "SLUICE_REDSHIFT_URL": redshift.url, "TMPDIR": str(place),
-                   "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1", "SLUICE_ROTATION_RETRY_SECONDS": "0.1", "PYTHONPATH": str(PACKAGE)}
+                   "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1", "SLUICE_ROTATION_RETRY_SECONDS": "0.1", "SLUICE_ALARM_EVALUATION_SECONDS": "0",
+                   "SLUICE_SNS_RETRY_SECONDS": "0.05", "PYTHONPATH": str(PACKAGE), **settings}
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-m", "sluice_ministack"], env=environment, cwd=place, stdout=output, stderr=output,
                                    start_new_session=True)
@@ -114,3 +117,9 @@ def gateway(redshift: StubRedshift, tmp_path_factory: pytest.TempPathFactory) ->
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def gateway(redshift: StubRedshift, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with started(redshift, tmp_path_factory.mktemp("gateway")) as running:
+        yield running

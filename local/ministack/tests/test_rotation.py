@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from conftest import TARGET, Gateway, until
+from queues import make_queue, rule
 from stacks import Stack
 
 # The four steps; the secret's own value says how to misbehave, and "log" in it lists the steps that ran.
@@ -62,12 +63,9 @@ def rotator(gateway: Gateway) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def events(gateway: Gateway) -> str:
     """A queue with every rotation event."""
-    sqs, rules = gateway.client("sqs"), gateway.client("events")
-    url: str = sqs.create_queue(QueueName="gw-rotations")["QueueUrl"]
-    arn = f"arn:aws:sqs:us-east-1:{TARGET}:gw-rotations"
-    rules.put_rule(Name="gw-rotations", EventPattern=json.dumps({"detail-type": ["AWS Service Event via CloudTrail"]}))
-    rules.put_targets(Rule="gw-rotations", Targets=[{"Id": "1", "Arn": arn}])
-    return url
+    queue = make_queue(gateway, "gw-rotations")
+    rule(gateway, "gw-rotations", {"detail-type": ["AWS Service Event via CloudTrail"]}, [{"Arn": queue.arn}])
+    return queue.url
 
 
 def _secret(gateway: Gateway, name: str, **value: Any) -> tuple[Any, str]:
@@ -189,3 +187,24 @@ def test_a_rotation_schedule_in_a_stack_rotates_at_once(gateway: Gateway, rotato
         assert stack.create(template)["StackStatus"] == "CREATE_COMPLETE", stack.reasons("CREATE_FAILED")
         client = gateway.client("secretsmanager")
         until(lambda: _value(client, stack.outputs()["Secret"])["password"] == "new", "the rotation ends")
+
+
+def test_a_listing_tells_rotation_and_dates_also_of_an_aged_secret(gateway: Gateway, rotator: str) -> None:
+    client, arn = _secret(gateway, "gw-listed")
+    client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator, RotationRules={"ScheduleExpression": "rate(10 days)"})
+
+    def listed() -> dict[str, Any]:
+        found: dict[str, Any] = client.list_secrets(Filters=[{"Key": "name", "Values": ["gw-listed"]}])["SecretList"][0]
+        return found
+
+    until(lambda: "LastRotatedDate" in listed(), "the rotation")
+    assert "LastAccessedDate" in listed()
+    assert (listed()["RotationLambdaARN"], listed()["RotationRules"]) == (rotator, {"ScheduleExpression": "rate(10 days)"})
+    old = 1_700_000_000
+    assert gateway.call("POST", "secret", {"arn": arn, "set": {"LastRotatedDate": old, "LastAccessedDate": old}}) == (200, {})
+    entry = listed()
+    assert [int(entry[name].timestamp()) for name in ("LastRotatedDate", "LastAccessedDate", "NextRotationDate")] == [
+        old, old, old + 10 * 86400]
+    assert client.describe_secret(SecretId=arn)["NextRotationDate"] == entry["NextRotationDate"]
+    assert gateway.call("POST", "secret", {"arn": arn, "set": {"Name": "x"}})[0] == 400
+    assert gateway.call("POST", "secret", {"arn": f"{arn}-not", "set": {}})[0] == 404

@@ -1,0 +1,276 @@
+"""Alarms evaluated as CloudWatch does it, missing data included.
+
+MiniStack looks when data comes in, at all dimensions at once, and never at silence. Here [pages: Using Amazon CloudWatch alarms: Evaluating an
+alarm, Configuring how CloudWatch alarms treat missing data; Using metric math]:
+
+- one metric by its dimensions, in periods; the newest EvaluationPeriods datapoints of the evaluation range, DatapointsToAlarm of them
+  breaching; what is missing is treated by TreatMissingData, as in the page's tables (the range is two periods longer, as there);
+- metrics may be expressions: ids, numbers, ``+ - * / ( )``, FILL, SUM, MAX, MIN, AVG of a list;
+- evaluated when data comes in (then missing data changes nothing), by ``POST /_sluice/tick``, and every
+  ``SLUICE_ALARM_EVALUATION_SECONDS`` (60; 0 never). The unfinished period counts for comparisons with "greater" only.
+
+``SLUICE_METRIC_PERIOD_SCALE`` (1) shortens every alarm's period.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch
+from ministack.services.cloudformation import provisioners
+
+from . import metrics
+from .patching import Target, wrap
+
+TARGETS = (
+    Target("ministack.services.cloudwatch", "_evaluate_alarm", ("alarm",)),
+    Target("ministack.services.cloudwatch", "_put_metric_alarm", ("params", "cbor_data", "is_cbor", "is_json")),
+    Target("ministack.services.cloudwatch", "_record_history", ("alarm_name", "old_state", "new_state", "reason", "alarm_type", "reason_data")),
+    Target("ministack.services.cloudwatch", "_dispatch_alarm_actions", ("alarm", "old_state", "new_state", "reason")),
+    Target("ministack.services.cloudwatch", "_evaluate_parent_alarms", ("child",)),
+    Target("ministack.services.cloudwatch", "_calc_stats", ("points",)),
+    Target("ministack.services.cloudwatch", "_stat_value", ("stats", "stat_name", "points")),
+    Target("ministack.services.cloudwatch", "_dims_key", ("dims",)),
+    Target("ministack.services.cloudwatch", "_metrics"),
+    Target("ministack.services.cloudwatch", "_alarms"),
+    Target("ministack.services.cloudformation.provisioners", "_cw_metric_alarm_record", ("name", "props")),
+)
+
+_log = logging.getLogger("sluice.alarms")
+_MORE_PERIODS = 2
+_WORDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "GreaterThanOrEqualToThreshold": ("greater than or equal to", lambda value, limit: value >= limit),
+    "GreaterThanThreshold": ("greater than", lambda value, limit: value > limit),
+    "LessThanThreshold": ("less than", lambda value, limit: value < limit),
+    "LessThanOrEqualToThreshold": ("less than or equal to", lambda value, limit: value <= limit),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an evaluation comes to; ``state`` is empty when the state is kept."""
+
+    state: str
+    reason: str = ""
+
+
+def _scale() -> float:
+    return float(os.environ.get("SLUICE_METRIC_PERIOD_SCALE", "1"))
+
+
+def judge(points: list[bool | None], periods: int, needed: int, missing: str) -> str:
+    """The new state for the datapoints of the evaluation range, oldest first: breaching, not, or missing.
+
+    ``""`` keeps the state. Follows the tables of the page on missing data.
+    """
+    there = [point for point in points if point is not None][-periods:]
+    breaching, good = there.count(True), there.count(False)
+    lacking = periods - len(there)
+    if not there:
+        return {"missing": "INSUFFICIENT_DATA", "ignore": "", "breaching": "ALARM", "notBreaching": "OK"}[missing]
+    if breaching >= needed or (missing == "breaching" and breaching + lacking >= needed):
+        return "ALARM"
+    if lacking and not good and missing in ("missing", "ignore"):
+        return "ALARM" if missing == "missing" else ""
+    return "OK"
+
+
+def _series(metric: dict[str, Any], stat: str, edges: list[float]) -> list[float | None]:
+    """One value a period, between neighbouring edges."""
+    dimensions = {one["Name"]: one["Value"] for one in metric.get("Dimensions") or []}
+    points = list(cloudwatch._metrics.get((metric.get("Namespace"), metric.get("MetricName"), cloudwatch._dims_key(dimensions)), []))
+    found: list[float | None] = []
+    for start, end in zip(edges, edges[1:], strict=False):
+        inside = [point for point in points if start <= point["Timestamp"] < end]
+        value = cloudwatch._stat_value(cloudwatch._calc_stats(inside), stat, inside) if inside else None
+        found.append(None if value is None else float(value))
+    return found
+
+
+class _Expression:
+    """A metric math expression over series of the same length."""
+
+    def __init__(self, text: str, series: dict[str, list[float | None]], length: int) -> None:
+        self._series, self._length = series, length
+        self._tree = ast.parse(text.strip(), mode="eval").body
+
+    def values(self) -> list[float | None]:
+        return [self._value(self._tree, at) for at in range(self._length)]
+
+    def _value(self, node: ast.expr, at: int) -> float | None:
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            return float(node.value)
+        if isinstance(node, ast.Name) and node.id in self._series:
+            return self._series[node.id][at]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            value = self._value(node.operand, at)
+            return None if value is None else -value
+        if isinstance(node, ast.BinOp):
+            return self._arithmetic(node, self._value(node.left, at), self._value(node.right, at))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return self._call(node.func.id.upper(), node.args, at)
+        raise ValueError(f"the local cloud does not imitate {ast.unparse(node)!r} in a metric expression")
+
+    @staticmethod
+    def _arithmetic(node: ast.BinOp, left: float | None, right: float | None) -> float | None:
+        if left is None or right is None:
+            return None
+        if isinstance(node.op, ast.Div):
+            return left / right if right else None
+        operations: dict[type, Callable[[float, float], float]] = {
+            ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b}
+        if type(node.op) not in operations:
+            raise ValueError(f"the local cloud does not imitate {ast.unparse(node)!r} in a metric expression")
+        return operations[type(node.op)](left, right)
+
+    def _call(self, name: str, arguments: list[ast.expr], at: int) -> float | None:
+        if name == "FILL" and len(arguments) == 2:
+            value = self._value(arguments[0], at)
+            return self._value(arguments[1], at) if value is None else value
+        if name in ("SUM", "MAX", "MIN", "AVG") and len(arguments) == 1 and isinstance(arguments[0], ast.List):
+            values = [value for value in (self._value(one, at) for one in arguments[0].elts) if value is not None]
+            if not values:
+                return None
+            results = {"SUM": sum(values), "MAX": max(values), "MIN": min(values), "AVG": sum(values) / len(values)}
+            return float(results[name])
+        raise ValueError(f"the local cloud does not imitate {name} in a metric expression")
+
+
+def _period(alarm: dict[str, Any]) -> float:
+    stated = [one["MetricStat"]["Period"] for one in alarm.get("Metrics") or [] if one.get("MetricStat")]
+    return float(max((int(one) for one in stated), default=int(alarm.get("Period") or 60))) * _scale()
+
+
+def _values(alarm: dict[str, Any], edges: list[float]) -> list[float | None]:
+    if not alarm.get("Metrics"):
+        return _series(alarm, alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average", edges)
+    series: dict[str, list[float | None]] = {}
+    shown: list[float | None] = []
+    # Expressions after what they name.
+    for one in sorted(alarm["Metrics"], key=lambda one: bool(one.get("Expression"))):
+        found = (_Expression(one["Expression"], series, len(edges) - 1).values() if one.get("Expression")
+                 else _series(one["MetricStat"]["Metric"], one["MetricStat"]["Stat"], edges))
+        series[one["Id"]] = found
+        if str(one.get("ReturnData", True)).lower() == "true":
+            shown = found
+    return shown
+
+
+def evaluate(alarm: dict[str, Any], now: float, silence_counts: bool) -> Verdict:
+    """Judge one alarm at a time."""
+    words, compare = _WORDS[alarm["ComparisonOperator"]]
+    periods = int(alarm.get("EvaluationPeriods") or 1)
+    needed = int(alarm.get("DatapointsToAlarm") or periods)
+    period = _period(alarm)
+    end = now // period * period
+    edges = [end - period * back for back in range(periods + _MORE_PERIODS, -1, -1)]
+    values = _values(alarm, edges)
+    if alarm["ComparisonOperator"].startswith("Greater"):
+        current = _values(alarm, [end, end + period])[0]
+        if current is not None:
+            values = [*values[1:], current]
+    missing = alarm.get("TreatMissingData") or "missing"
+    there = [value for value in values if value is not None][-periods:]
+    if not there and not silence_counts:
+        return Verdict("")
+    limit = float(alarm["Threshold"])
+    state = judge([None if value is None else compare(value, limit) for value in values], periods, needed, missing)
+    if not there:
+        treated = {"breaching": "Breaching", "notBreaching": "NonBreaching"}.get(missing)
+        reason = f"Insufficient Data: {periods} datapoint{'s were' if periods > 1 else ' was'} unknown." if treated is None else (
+            f"Threshold Crossed: no datapoints were received for {periods} period{'s' if periods > 1 else ''} and {periods} missing "
+            f"datapoint{'s were' if periods > 1 else ' was'} treated as [{treated}].")
+        return Verdict(state, reason)
+    hits = sum(compare(value, limit) for value in there)
+    crossed = state == "ALARM"
+    told = [value for value in there if compare(value, limit)] if crossed else there
+    return Verdict(state, f"Threshold Crossed: {hits if crossed else len(there) - hits} out of the last {len(there)} datapoints "
+                          f"{told} {'was' if len(told) == 1 else 'were'}{'' if crossed else ' not'} {words} the threshold ({limit}) "
+                          f"(minimum {needed if crossed else periods - needed + 1} datapoint for {alarm['StateValue']} -> {state} transition).")
+
+
+def _apply(alarm: dict[str, Any], now: float, silence_counts: bool) -> None:
+    if alarm.get("ComparisonOperator") not in _WORDS:
+        return
+    verdict = evaluate(alarm, now, silence_counts)
+    old = alarm["StateValue"]
+    if verdict.state in ("", old):
+        return
+    alarm.update(StateValue=verdict.state, StateReason=verdict.reason, StateUpdatedTimestamp=int(time.time()),
+                 StateReasonData=json.dumps({"version": "1.0", "statistic": alarm.get("Statistic"), "period": alarm.get("Period"),
+                                             "threshold": alarm.get("Threshold")}))
+    cloudwatch._record_history(alarm["AlarmName"], old, verdict.state, verdict.reason)
+    cloudwatch._dispatch_alarm_actions(alarm, old, verdict.state, verdict.reason)
+    cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _on_data(alarm: dict[str, Any]) -> None:
+    _apply(alarm, time.time(), False)
+
+
+def tick(now: float) -> None:
+    """Evaluate every alarm of every account as of a time."""
+    scopes: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for (account, region, _), alarm in cloudwatch._alarms.all_items():
+        scopes.setdefault((account, region), []).append(alarm)
+    for (account, region), found in scopes.items():
+        with request_scope(account, region):
+            if any(one.get("Namespace") == "AWS/SQS" or one.get("Metrics") for one in found):
+                metrics.measure_queues()
+            for alarm in found:
+                try:
+                    _apply(alarm, now, True)
+                except Exception:  # one alarm never fails another
+                    _log.exception("%s was not evaluated", alarm.get("AlarmName"))
+
+
+def _keeping_math(original: Callable[..., Any]) -> Callable[..., Any]:
+    def put(params: Any, cbor_data: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:
+        name = cbor_data.get("AlarmName") if cbor_data else None
+        answer = original(params, cbor_data, is_cbor, is_json)
+        if answer[0] == 200 and name in cloudwatch._alarms:
+            alarm = cloudwatch._alarms[name]
+            if cbor_data.get("Metrics"):
+                alarm["Metrics"] = cbor_data["Metrics"]
+                for one in ("MetricName", "Namespace", "Statistic", "Period"):
+                    alarm.pop(one, None)
+        return answer
+
+    return put
+
+
+def _record_with_math(original: Callable[..., Any]) -> Callable[..., Any]:
+    def record(name: str, props: dict[str, Any]) -> Any:
+        if not props.get("Metrics"):
+            return original(name, props)
+        alarm = original(name, {**props, "Metrics": None, "MetricName": "expression", "Namespace": "expression"})
+        for one in ("MetricName", "Namespace", "Statistic", "Period"):
+            alarm.pop(one, None)
+        return {**alarm, "Metrics": props["Metrics"]}
+
+    return record
+
+
+def _forever(seconds: float) -> None:
+    while True:
+        time.sleep(seconds)
+        tick(time.time())
+
+
+def install() -> None:
+    """Evaluate alarms in place of MiniStack, and from time to time."""
+    cloudwatch._evaluate_alarm = _on_data
+    wrap(cloudwatch, "_put_metric_alarm", _keeping_math)
+    wrap(provisioners, "_cw_metric_alarm_record", _record_with_math)
+    seconds = float(os.environ.get("SLUICE_ALARM_EVALUATION_SECONDS", "60"))
+    if seconds > 0:
+        threading.Thread(target=_forever, args=(seconds,), name="sluice-alarms", daemon=True).start()
