@@ -8,7 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 
 # Processor of the functions: x86_64 or arm64. The local cloud runs only what this machine runs.
 ARCH ?= x86_64
-# Profile of the functions: release is the one for Lambda; `make test` builds them with quick, in a third of the time.
+# Profile of the functions: release is the one for Lambda. `make demo` and `make test` build them with quick, in less than half of the time, and
+# scripts/deploy sends nothing to AWS that was built so.
 PROFILE ?= release
 # Further arguments of cargo, such as -j2.
 CARGOFLAGS ?=
@@ -23,6 +24,7 @@ PYTHON_TESTS := local/ministack/tests scripts/tests
 ##@ Two commands to start with
 
 .PHONY: demo
+demo: PROFILE := quick
 demo: local ## Deploy both accounts to a local cloud, load files, show what arrived
 	@$(CLOUD) demo
 
@@ -70,6 +72,7 @@ build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_6
 	@case "$(ARCH)" in x86_64|arm64) ;; *) echo "ARCH must be x86_64 or arm64, found '$(ARCH)'" >&2; exit 2 ;; esac
 	@$(CLOUD) exec tools cargo lambda build --profile $(PROFILE) --locked --lambda-dir target/lambda \
 	  $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --workspace $(NOT_DEPLOYED) $(CARGOFLAGS)
+	@echo "$(PROFILE)" >target/lambda/profile
 
 .PHONY: lint
 lint: format validate ## Formatting, clippy, and what validate checks

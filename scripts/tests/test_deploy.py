@@ -30,6 +30,10 @@ if words[:3] == ["configure", "get", "region"]:
     if not region:
         sys.exit(1)
     print(region)
+elif words[:3] == ["configure", "get", "endpoint_url"]:
+    if "endpoint" not in world:
+        sys.exit(1)
+    print(world["endpoint"])
 elif "get-caller-identity" in words:
     print(world["accounts"][profile])
 elif "describe-stacks" in words:
@@ -241,3 +245,19 @@ def test_what_cannot_be_deployed_is_refused_with_a_sentence(deployment: Deployme
     assert result.returncode != 0
     assert result.stderr.startswith(f"deploy: {sentence}"), result.stderr
     assert not [call for call in deployment.calls("sam") if call["words"][0] == "deploy"]
+
+
+def test_functions_that_were_built_for_tests_go_to_a_local_cloud_only(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-network", NETWORK)
+    (deployment.folder / "target" / "lambda").mkdir(parents=True)
+    (deployment.folder / "target" / "lambda" / "profile").write_text("quick\n")
+    refused = deployment.run("warehouse")
+    assert refused.returncode == 1 and "run 'make build' first" in refused.stderr, refused.stderr
+    assert not deployment.calls("sam")
+    succeed(deployment.run("warehouse", AWS_ENDPOINT_URL="http://127.0.0.1:4566"))
+    deployment.world["endpoint"] = "http://127.0.0.1:4566"
+    succeed(deployment.run("warehouse"))
+    deployment.world["endpoint"] = "https://vpce-1.example.com"
+    assert deployment.run("warehouse").returncode == 1
+    (deployment.folder / "target" / "lambda" / "profile").write_text("release\n")
+    succeed(deployment.run("warehouse"))
