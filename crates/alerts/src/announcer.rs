@@ -48,6 +48,9 @@ pub enum ReportError {
         "another invocation is publishing what this event led to; this delivery is repeated to see whether it did"
     )]
     Busy,
+    /// What has to be looked up could not be read.
+    #[error("what this event is about could not be looked up")]
+    Read(#[source] CallError),
     /// Others were faster each time.
     #[error("the state of this incident was written by others {ATTEMPTS} times in a row")]
     Contended,

@@ -7,15 +7,19 @@
 pub mod announcement;
 pub mod announcer;
 pub mod command;
+pub mod duty;
 pub mod event;
 #[cfg(any(test, feature = "memory"))]
 pub mod faults;
+pub mod handler;
 pub mod incident;
 pub mod judge;
 pub mod kind;
 pub mod message;
 pub mod moment;
 pub mod publish;
+pub mod read;
+pub mod run;
 pub mod state;
 pub mod store;
 pub mod text;

@@ -3,6 +3,8 @@
 //! After a change that is meant: `SLUICE_UPDATE_GOLDEN=1 cargo test -p alerts --test golden`, then read the difference as somebody would at
 //! three in the morning.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -74,6 +74,19 @@ impl Aws {
         let patience = Patience::from_env(env)?;
         Ok(Self { config: config(env, patience)?, patience })
     }
+
+    /// The same with the credentials of another role, in the Region where that role is to act.
+    #[must_use]
+    pub fn acting_as(&self, credentials: Credentials, region: &str) -> Self {
+        let config = self
+            .config
+            .clone()
+            .into_builder()
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region(Region::new(region.to_owned()))
+            .build();
+        Self { config, patience: self.patience }
+    }
 }
 
 /// An HTTP client that reads the system's certificates with the first request, once for all clients.

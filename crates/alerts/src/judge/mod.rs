@@ -15,7 +15,9 @@ mod warehouse;
 
 pub use access::{AccessRules, Reading, Readings};
 pub use dead_letter::{Held, HeldMessage, dead_letters};
-pub use rotation::{History, Rotated, RotationRules, secret_call, slow};
+pub use rotation::{
+    History, Rotated, RotationRules, changes_a_value, secret_call, slow, subject as secret_of,
+};
 pub use stack::{Cause, StackEvent, first_cause};
 pub use unknown::unknown_event;
 

@@ -204,13 +204,19 @@ impl RotationRules {
 }
 
 /// The secret that a call is about, as the call or its answer names it.
-pub(super) fn subject(trail: &Trail) -> Option<&str> {
+pub fn subject(trail: &Trail) -> Option<&str> {
     // Before February 2024 some answers said `aRN`.
     trail
         .answered("arn")
         .or_else(|| trail.answered("aRN"))
         .or_else(|| trail.answered("ARN"))
         .or_else(|| trail.asked("secretId"))
+}
+
+/// Whether a call wrote what clients read, by somebody who is not expected to.
+pub fn changes_a_value(trail: &Trail, rules: &RotationRules) -> bool {
+    let writes = matches!(trail.event_name.as_str(), "PutSecretValue" | "UpdateSecret");
+    writes && trail.error_code.is_none() && writes_current(trail) && !rules.allow(trail)
 }
 
 /// What a call to Secrets Manager says: a value written by hand, rotation turned off or on, a secret deleted or restored.
@@ -226,7 +232,7 @@ pub fn secret_call(known: &Known, trail: &Trail, rules: &RotationRules, rotated:
     };
     let here = |command: Command| command.option("secret-id", secret).option("region", &known.place.region);
     let incident = match trail.event_name.as_str() {
-        "PutSecretValue" | "UpdateSecret" if rotated != Rotated::No && writes_current(trail) && !rules.allow(trail) => {
+        "PutSecretValue" | "UpdateSecret" if rotated != Rotated::No && changes_a_value(trail, rules) => {
             let known_rotated = match rotated {
                 Rotated::Yes => "This secret rotates.",
                 _ => "Whether this secret rotates could not be read.",

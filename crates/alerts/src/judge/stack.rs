@@ -52,8 +52,8 @@ pub fn first_cause<'a>(events: &'a [StackEvent], stack: &str, token: Option<&str
         Some(_) => events.len(),
         None => events.iter().position(|event| begins(&event)).unwrap_or(events.len()),
     };
-    let failures = events[..end].iter().filter(of_this).filter(|event| event.status.ends_with("_FAILED"));
-    failures.filter(|event| event.physical_id != stack && !is_consequence(&event.reason)).next_back()
+    let mut failures = events[..end].iter().filter(of_this).filter(|event| event.status.ends_with("_FAILED"));
+    failures.rfind(|event| event.physical_id != stack && !is_consequence(&event.reason))
 }
 
 /// Whether a reason only says that something else failed.
