@@ -190,4 +190,6 @@ fn chain(error: &ReportError) -> String {
 }
 
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tests;

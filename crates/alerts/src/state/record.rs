@@ -89,8 +89,8 @@ impl Record {
     /// Takes in a signal that was not taken in before; returns what is to be told.
     pub fn apply(&mut self, signal: &Signal, now: Moment, policy: &Policy) -> Option<Announcement> {
         match &signal.edge {
-            Edge::Raised(incident) => self.raised(&signal.key, incident, signal.at, now, policy),
-            Edge::Cleared(how) => self.cleared(&signal.key, how, signal.at, now),
+            Edge::Raised(incident) => self.raised(signal, incident, now, policy),
+            Edge::Cleared(how) => self.cleared(signal, how),
         }
     }
 
@@ -100,17 +100,19 @@ impl Record {
             .episode
             .as_mut()
             .filter(|episode| episode.count > episode.told_count && episode.next <= now)?;
-        Some(Self::again(episode, key, now, policy))
+        // At one time an incident has one count, and is looked after once.
+        let moment = format!("{} {}", now.millis(), episode.count);
+        Some(Self::again(episode, id(key, Status::Repeated, &moment), now, policy))
     }
 
     fn raised(
         &mut self,
-        key: &Key,
+        signal: &Signal,
         incident: &Incident,
-        at: Moment,
         now: Moment,
         policy: &Policy,
     ) -> Option<Announcement> {
+        let (key, at, event) = (&signal.key, signal.at, signal.event.as_str());
         if let Some(recovery) = self.recovery.as_mut().filter(|recovery| at <= recovery.end.at) {
             recovery.count += 1;
             if recovery.told_until.is_some_and(|until| at <= until) {
@@ -120,7 +122,7 @@ impl Record {
             recovery.told_until = Some(recovery.end.at);
             let end = recovery.end.clone();
             return Some(Announcement {
-                id: id(key, Status::Passed, now, recovery.count),
+                id: id(key, Status::Passed, event),
                 thread: digest(&[key.as_str(), "passed", &end.at.millis().to_string()]),
                 status: Status::Passed,
                 incident: incident.clone(),
@@ -137,7 +139,8 @@ impl Record {
                 episode.last = at;
                 episode.incident = incident.clone();
             }
-            return (episode.next <= now).then(|| Self::again(episode, key, now, policy));
+            return (episode.next <= now)
+                .then(|| Self::again(episode, id(key, Status::Repeated, event), now, policy));
         }
         let episode = Episode {
             first: at,
@@ -147,14 +150,15 @@ impl Record {
             told: 1,
             next: now.plus(policy.pause(1)),
             incident: incident.clone(),
-            thread: digest(&[key.as_str(), &now.millis().to_string()]),
+            thread: digest(&[key.as_str(), event]),
         };
-        let told = told(&episode, key, now, Status::Opened, None);
+        let told = told(&episode, id(key, Status::Opened, event), Status::Opened, None);
         self.episode = Some(episode);
         Some(told)
     }
 
-    fn cleared(&mut self, key: &Key, how: &str, at: Moment, now: Moment) -> Option<Announcement> {
+    fn cleared(&mut self, signal: &Signal, how: &str) -> Option<Announcement> {
+        let at = signal.at;
         if self.recovery.as_ref().is_some_and(|recovery| at <= recovery.end.at) {
             return None;
         }
@@ -163,7 +167,8 @@ impl Record {
             Some(episode) => {
                 self.recovery =
                     Some(Recovery { end: end.clone(), told_until: Some(at), count: episode.count });
-                Some(told(&episode, key, now, Status::Recovered, Some(end)))
+                let id = id(&signal.key, Status::Recovered, signal.event.as_str());
+                Some(told(&episode, id, Status::Recovered, Some(end)))
             }
             None => {
                 // Between two occurrences of the same episode it says nothing new; before the first it is the end of another one.
@@ -177,11 +182,11 @@ impl Record {
         }
     }
 
-    fn again(episode: &mut Episode, key: &Key, now: Moment, policy: &Policy) -> Announcement {
+    fn again(episode: &mut Episode, id: String, now: Moment, policy: &Policy) -> Announcement {
         episode.told += 1;
         episode.told_count = episode.count;
         episode.next = now.plus(policy.pause(episode.told));
-        told(episode, key, now, Status::Repeated, None)
+        told(episode, id, Status::Repeated, None)
     }
 
     /// When there is something to do although no event comes.
@@ -196,9 +201,9 @@ impl Record {
     }
 }
 
-fn told(episode: &Episode, key: &Key, now: Moment, status: Status, end: Option<End>) -> Announcement {
+fn told(episode: &Episode, id: String, status: Status, end: Option<End>) -> Announcement {
     Announcement {
-        id: id(key, status, now, episode.count),
+        id,
         thread: episode.thread.clone(),
         status,
         incident: episode.incident.clone(),
@@ -209,9 +214,9 @@ fn told(episode: &Episode, key: &Key, now: Moment, status: Status, end: Option<E
     }
 }
 
-/// No other announcement has the same id, also where everything before it was forgotten: at one time an incident has one state.
-fn id(key: &Key, status: Status, now: Moment, count: u64) -> String {
-    digest(&[key.as_str(), status.name(), &now.millis().to_string(), &count.to_string()])
+/// No other announcement has the same id, also after everything before it was forgotten: an event leads to one of each status at most.
+fn id(key: &Key, status: Status, event: &str) -> String {
+    digest(&[key.as_str(), status.name(), event])
 }
 
 #[cfg(test)]

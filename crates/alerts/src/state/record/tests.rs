@@ -87,9 +87,12 @@ fn announcements_of_one_incident_share_a_thread_and_no_two_share_an_id() {
     }
     assert!(threads[0] == threads[1] && threads[1] == threads[2] && threads[3] == threads[4]);
     assert_ne!(threads[2], threads[3]);
-    // Also not with one from before everything was forgotten.
-    let told = Record::default().apply(&signal(10), Moment::from_millis(900 * HOUR), &policy).unwrap();
-    assert!(!ids.contains_key(&told.id));
+    // Also not at the same time, nor with one from before everything was forgotten.
+    let mut record = Record::default();
+    for event in [60, -70, 80, -90] {
+        let told = record.apply(&signal(event), Moment::from_millis(5 * HOUR), &policy).unwrap();
+        assert_eq!(ids.insert(told.id, event), None);
+    }
 }
 
 /// All orders of a set.
