@@ -39,8 +39,10 @@ servers: launcher ## Install the servers of tests that systems lack: MySQL 8.0, 
 RUNS ?= 20000
 SEED ?= 1
 .PHONY: soak
-soak: ## Thousands of rotations with random faults (RUNS, SEED)
+soak: ## Thousands of rotations with random faults, storms of 10,000 events (RUNS, SEED)
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- random
+	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package alerts --all-features $(CARGOFLAGS) -- \
+	  --nocapture storm crash_at_any_call in_whatever_order
 
 .PHONY: bench
 bench: build ## Start, first call, memory and zip of each function beside an empty one

@@ -233,3 +233,42 @@ async fn a_state_that_is_not_readable_begins_anew() {
     deliver(&world, &[vec![raised("s", 1)]]).await;
     assert_eq!(statuses(&world), ["opened"]);
 }
+
+#[tokio::test]
+async fn a_check_that_looks_again_and_again_tells_once_and_then_that_it_is_over() {
+    let world = World::default();
+    let announcer = Announcer::new(&world, &world, Policy::default());
+    let found = |run: i64| {
+        let at = Moment::from_millis(run * 60 * MINUTE);
+        let place = Place::new("111111111111", "us-east-1");
+        Incident::new(Kind::RotationOverdue, Severity::Warning, place, "arn:s", "secret s", at)
+    };
+    for run in 0..30 {
+        // Each run comes twice.
+        for _ in 0..2 {
+            let signal =
+                Signal::raised(found(run), EventId::of(&["check-secrets", &run.to_string(), "arn:s"]));
+            let results = announcer.report(&[signal], turn(run * 60)).await;
+            assert!(results[0].is_ok());
+        }
+    }
+    let over = Signal::cleared(
+        found(0).key(),
+        "it rotated",
+        EventId::of(&["check-secrets", "30", "arn:s"]),
+        turn(1800).now,
+    );
+    assert!(announcer.report(&[over], turn(1800)).await[0].is_ok());
+    let subjects: Vec<String> = world.published().into_iter().map(|message| message.subject).collect();
+    assert_eq!(
+        subjects,
+        [
+            "[WARNING] Rotation overdue: secret s (111111111111 us-east-1)",
+            "[WARNING] Still: Rotation overdue, 2 times: secret s (111111111111 us-east-1)",
+            "[WARNING] Still: Rotation overdue, 3 times: secret s (111111111111 us-east-1)",
+            "[WARNING] Still: Rotation overdue, 7 times: secret s (111111111111 us-east-1)",
+            "[WARNING] Still: Rotation overdue, 23 times: secret s (111111111111 us-east-1)",
+            "[RECOVERED] Rotation overdue: secret s (111111111111 us-east-1)",
+        ]
+    );
+}

@@ -71,3 +71,61 @@ impl ReadRole {
         Ok(credentials)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+    use aws_sdk_sts::primitives::DateTime;
+    use aws_sdk_sts::types::Credentials as Assumed;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use lambda_kit::env::Env;
+
+    use super::*;
+
+    const SECRET: &str = "arn:aws-us-gov:secretsmanager:us-gov-west-1:222222222222:secret:app-AbCdEf";
+
+    fn role(client: Client) -> ReadRole {
+        let source = |name: &str| {
+            let set = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"].contains(&name);
+            set.then(|| "us-east-1".to_owned())
+        };
+        let aws = Aws::from_env(Env::from(&source)).unwrap();
+        ReadRole { aws, client, name: "sluice-read".into(), known: Mutex::default() }
+    }
+
+    fn rule(lives: Duration) -> aws_smithy_mocks::Rule {
+        mock!(Client::assume_role)
+            .match_requests(|request| {
+                request.role_arn() == Some("arn:aws-us-gov:iam::222222222222:role/sluice-read")
+            })
+            .then_output(move || {
+                let ends = DateTime::from(SystemTime::now() + lives);
+                let found = Assumed::builder()
+                    .access_key_id("a")
+                    .secret_access_key("s")
+                    .session_token("t")
+                    .expiration(ends);
+                AssumeRoleOutput::builder().credentials(found.build().unwrap()).build()
+            })
+    }
+
+    #[tokio::test]
+    async fn the_role_is_that_of_the_resources_account_and_is_assumed_again_only_before_it_ends() {
+        for (lives, calls) in [(Duration::from_secs(3600), 1), (Duration::from_secs(200), 2)] {
+            let rule = rule(lives);
+            let role = role(mock_client!(aws_sdk_sts, RuleMode::MatchAny, [&rule]));
+            role.for_resource(SECRET).await.unwrap();
+            role.for_resource(SECRET).await.unwrap();
+            assert_eq!(rule.num_calls(), calls);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_no_arn_leads_to_no_account() {
+        let rule = rule(Duration::from_secs(3600));
+        let role = role(mock_client!(aws_sdk_sts, RuleMode::MatchAny, [&rule]));
+        let error = role.for_resource("app").await.unwrap_err();
+        assert!(error.to_string().contains("names no ARN"), "{error}");
+        assert_eq!(rule.num_calls(), 0);
+    }
+}

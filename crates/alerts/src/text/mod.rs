@@ -65,11 +65,18 @@ pub fn visible(text: &str) -> String {
 pub fn unmentioned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
-    let mut rest = text.chars().peekable();
-    while let Some(character) = rest.next() {
-        let next = rest.peek().copied().unwrap_or(' ');
+    for (at, character) in text.char_indices() {
+        let rest = &text[at + character.len_utf8()..];
+        // These call everybody; whether a chat wants a blank before them is its own affair.
+        let calls_all =
+            || ["here", "channel", "everyone", "all"].iter().any(|name| starts_with_word(rest, name));
+        let in_a_word = before.is_alphanumeric();
         out.push(match character {
-            '@' if !before.is_alphanumeric() && !next.is_whitespace() => '＠',
+            '@' if (!in_a_word && !rest.starts_with(char::is_whitespace) && !rest.is_empty())
+                || calls_all() =>
+            {
+                '＠'
+            }
             '<' => '‹',
             '>' => '›',
             '`' => '´',
@@ -79,6 +86,11 @@ pub fn unmentioned(text: &str) -> String {
         before = character;
     }
     out
+}
+
+fn starts_with_word(text: &str, word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+        && !text[word.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '.' || next == '-')
 }
 
 /// A text as one ASCII line, as mail headers take it: anything else becomes `?`, runs of blanks become one.
@@ -137,7 +149,8 @@ mod tests {
             let text = shown(mention);
             assert!(!text.contains('<') && !text.contains('>') && !text.contains('@'), "{mention}: {text}");
         }
-        assert_eq!(shown("ops@example.com at 3 @ 4"), "ops@example.com at 3 @ 4");
+        assert_eq!(shown("Configuration@here now"), "Configuration＠here now");
+        assert_eq!(shown("ops@example.com, a@here.com at 3 @ 4"), "ops@example.com, a@here.com at 3 @ 4");
     }
 
     #[test]
@@ -158,7 +171,7 @@ mod tests {
             for (at, character) in characters.iter().enumerate() {
                 if *character == '@' {
                     let next = characters.get(at + 1).copied().unwrap_or(' ');
-                    prop_assert!(before.is_alphanumeric() || next.is_whitespace());
+                    prop_assert!(before.is_alphanumeric() || next.is_whitespace() || at + 1 == characters.len());
                 }
                 before = *character;
             }
