@@ -176,12 +176,17 @@ impl<S: Store, P: Publisher, D: Duty> Handler<S, P, D> {
 
     /// Looks after what is due.
     async fn tick(&self, turn: Turn) -> Result<Told, ReportError> {
-        let mut told = self.announcer.sweep(turn, MOST_DUE).await?;
-        let signals = self.duty.tick(turn).await?;
-        for result in self.announcer.report(&signals, turn).await {
-            told += result?;
+        // One that fails does not keep the other from its work.
+        let swept = self.announcer.sweep(turn, MOST_DUE).await;
+        let (signals, mut failure) = self.duty.tick(turn).await;
+        let mut told = Told::default();
+        for result in std::iter::once(swept).chain(self.announcer.report(&signals, turn).await) {
+            match result {
+                Ok(done) => told += done,
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
-        Ok(told)
+        failure.map_or(Ok(told), Err)
     }
 }
 

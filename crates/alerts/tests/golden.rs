@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use alerts::announcement::{Announcement, Status};
+use alerts::announcement::{Announcement, End, Status};
 use alerts::event::{Event, Known, deliveries};
 use alerts::incident::Place;
 use alerts::judge::{
@@ -116,10 +116,66 @@ fn every_sample_event_is_told_as_its_golden_file_says() {
         assert_eq!(found, text, "{}", path.display());
         expected.insert(path);
     }
+    for (name, found) in [("of-statuses.txt", statuses()), ("of-protocols.json", protocols())] {
+        let path = golden.join(name);
+        if update {
+            std::fs::write(&path, &found).unwrap();
+        }
+        assert_eq!(found, std::fs::read_to_string(&path).unwrap_or_default(), "{}", path.display());
+        expected.insert(path);
+    }
     assert!(expected.len() > 60, "{}", expected.len());
     let there: BTreeSet<PathBuf> =
         std::fs::read_dir(&golden).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(there, expected, "a golden file without its event");
+}
+
+/// A rotation that failed, at each point of its life.
+fn announcement(status: Status) -> Announcement {
+    let text = std::fs::read_to_string(root().join("secretsmanager/rotation-failed.json")).unwrap();
+    let item = deliveries(&serde_json::from_str(&text).unwrap()).items.remove(0);
+    let Edge::Raised(incident) = signals(&item.parsed.unwrap()).remove(0).edge else {
+        panic!("a failed rotation is an incident")
+    };
+    let over = matches!(status, Status::Recovered | Status::Passed);
+    Announcement {
+        id: "0123456789abcdef".into(),
+        thread: "fedcba9876543210".into(),
+        status,
+        first: incident.since,
+        last: Moment::parse("2026-03-01T04:10:00Z").unwrap(),
+        incident: *incident,
+        count: if status == Status::Opened { 1 } else { 14 },
+        end: over.then(|| End {
+            at: Moment::parse("2026-03-01T05:00:00Z").unwrap(),
+            how: "a rotation succeeded".into(),
+        }),
+    }
+}
+
+fn statuses() -> String {
+    let mut out = Vec::new();
+    for status in [Status::Opened, Status::Repeated, Status::Recovered, Status::Passed] {
+        let message = Message::of(&announcement(status));
+        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+        out.push(format!("Subject: {}\n\n{}", message.subject, body["email"].as_str().unwrap()));
+    }
+    out.join("\n--------\n\n")
+}
+
+/// What each protocol gets, JSON within JSON unfolded.
+fn protocols() -> String {
+    let message = Message::of(&announcement(Status::Repeated));
+    let mut body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+    for (_, text) in body.as_object_mut().unwrap() {
+        if let Ok(unfolded) = serde_json::from_str(text.as_str().unwrap()) {
+            *text = unfolded;
+        }
+    }
+    let attributes: std::collections::BTreeMap<_, _> = message.attributes.into_iter().collect();
+    let all =
+        serde_json::json!({"Subject": message.subject, "Message": body, "MessageAttributes": attributes});
+    format!("{}\n", serde_json::to_string_pretty(&all).unwrap())
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl<S: Store + Sync> Duty for AccessDuty<S> {
         again
     }
 
-    async fn tick(&self, _: Turn) -> Result<Vec<Signal>, ReportError> {
-        Ok(Vec::new())
+    async fn tick(&self, _: Turn) -> (Vec<Signal>, Option<ReportError>) {
+        (Vec::new(), None)
     }
 }

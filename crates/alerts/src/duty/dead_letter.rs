@@ -31,8 +31,13 @@ impl<Q: Queues + Sync> Duty for DeadLetterDuty<Q> {
     /// Whatever event comes, the alarm of a queue for example, asks for a look.
     async fn judge(&self, events: &[&Known], turn: Turn) -> (Vec<Result<Vec<Signal>, ReportError>>, ()) {
         let mut all: Vec<Result<Vec<Signal>, ReportError>> = events.iter().map(|_| Ok(Vec::new())).collect();
-        if let Some(first) = all.first_mut() {
-            *first = self.tick(turn).await;
+        if !all.is_empty() {
+            let (signals, error) = self.tick(turn).await;
+            all[0] = Ok(signals);
+            // The last one comes again; the first tells what could be found out. Where there is one only, the schedule looks again.
+            if let (Some(error), Some(last)) = (error, all.iter_mut().skip(1).next_back()) {
+                *last = Err(error);
+            }
         }
         (all, ())
     }
@@ -41,12 +46,18 @@ impl<Q: Queues + Sync> Duty for DeadLetterDuty<Q> {
         Vec::new()
     }
 
-    async fn tick(&self, turn: Turn) -> Result<Vec<Signal>, ReportError> {
-        let mut signals = Vec::new();
+    async fn tick(&self, turn: Turn) -> (Vec<Signal>, Option<ReportError>) {
+        let (mut signals, mut failure) = (Vec::new(), None);
         for queue in self.queues.all() {
-            let held = self.queues.look(queue).await.map_err(ReportError::Read)?;
-            signals.extend(dead_letters(&held, &self.here, turn.now));
+            match self.queues.look(queue).await {
+                Ok(held) => signals.extend(dead_letters(&held, &self.here, turn.now)),
+                // A queue that is gone hides no other.
+                Err(error) => {
+                    tracing::error!(queue, %error, "the queue could not be looked at");
+                    failure = failure.or(Some(ReportError::Read(error)));
+                }
+            }
         }
-        Ok(signals)
+        (signals, failure)
     }
 }

@@ -1,6 +1,8 @@
 //! `on-failure`: whatever failed, with the cause where it can be read.
 
-use super::Duty;
+use tokio::time::Instant;
+
+use super::{Duty, LOOK_UP, in_time};
 use crate::announcer::{ReportError, Turn};
 use crate::event::{Event, Known};
 use crate::judge::{asks_for_a_cause, judge, judge_stack};
@@ -19,12 +21,13 @@ impl<R: Stacks + Sync> FailureDuty<R> {
         Self { stacks }
     }
 
-    async fn one(&self, known: &Known) -> Vec<Signal> {
+    async fn one(&self, known: &Known, until: Instant) -> Vec<Signal> {
         let Event::Stack(stack) = &known.event else { return judge(known) };
         if !asks_for_a_cause(known) {
             return judge(known);
         }
-        let found = cause_of(&self.stacks, &stack.stack_id, stack.client_request_token.as_deref()).await;
+        let asked = cause_of(&self.stacks, &stack.stack_id, stack.client_request_token.as_deref());
+        let found = in_time(until, "cloudformation:DescribeStackEvents", asked).await;
         let cause = found.unwrap_or_else(|error| {
             // That it failed must be told although nobody can say why. The reason in the event is better than nothing.
             tracing::warn!(stack = stack.stack_id, %error, "the cause could not be read");
@@ -38,9 +41,10 @@ impl<R: Stacks + Sync> Duty for FailureDuty<R> {
     type Pending = ();
 
     async fn judge(&self, events: &[&Known], _: Turn) -> (Vec<Result<Vec<Signal>, ReportError>>, ()) {
+        let until = Instant::now() + LOOK_UP;
         let mut all = Vec::with_capacity(events.len());
         for known in events {
-            all.push(Ok(self.one(known).await));
+            all.push(Ok(self.one(known, until).await));
         }
         (all, ())
     }
@@ -49,7 +53,7 @@ impl<R: Stacks + Sync> Duty for FailureDuty<R> {
         Vec::new()
     }
 
-    async fn tick(&self, _: Turn) -> Result<Vec<Signal>, ReportError> {
-        Ok(Vec::new())
+    async fn tick(&self, _: Turn) -> (Vec<Signal>, Option<ReportError>) {
+        (Vec::new(), None)
     }
 }

@@ -11,6 +11,10 @@ pub use failure::FailureDuty;
 pub use rotation::RotationDuty;
 
 use std::future::Future;
+use std::time::Duration;
+
+use lambda_kit::call::CallError;
+use tokio::time::Instant;
 
 use crate::announcer::{ReportError, Turn};
 use crate::event::Known;
@@ -40,9 +44,22 @@ pub trait Duty {
         turn: Turn,
     ) -> impl Future<Output = Vec<(usize, ReportError)>> + Send;
 
-    /// What is to be told because a schedule asks.
-    ///
-    /// # Errors
-    /// It could not be found out.
-    fn tick(&self, turn: Turn) -> impl Future<Output = Result<Vec<Signal>, ReportError>> + Send;
+    /// What is to be told because a schedule asks, and what of it could not be found out.
+    fn tick(&self, turn: Turn) -> impl Future<Output = (Vec<Signal>, Option<ReportError>)> + Send;
+}
+
+/// How long one invocation looks things up, all its events together. What is not known then is told without: an event that waits for a role
+/// which is not there would take the others' time, and come again only to wait again.
+const LOOK_UP: Duration = Duration::from_secs(15);
+
+/// The answer to a look-up within the time that is left for that.
+async fn in_time<T>(
+    until: Instant,
+    action: &str,
+    asked: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let answer = tokio::time::timeout_at(until, asked).await;
+    answer.unwrap_or_else(|_| {
+        Err(CallError::without_answer(action, "no answer within the time for looking things up"))
+    })
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::Duty;
+use tokio::time::Instant;
+
+use super::{Duty, LOOK_UP, in_time};
 use crate::announcer::{ReportError, Turn};
 use crate::event::{Event, Known, Rotation};
 use crate::incident::digest;
@@ -68,8 +70,14 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationDuty<S, R> {
         Err(ReportError::Contended)
     }
 
-    async fn rotated(&self, known: &Known, secret: &str, turn: Turn) -> Result<Rotated, ReportError> {
-        match self.secrets.rotates(secret).await {
+    async fn rotated(
+        &self,
+        known: &Known,
+        secret: &str,
+        turn: Turn,
+        until: Instant,
+    ) -> Result<Rotated, ReportError> {
+        match in_time(until, "secretsmanager:DescribeSecret", self.secrets.rotates(secret)).await {
             Ok(true) => Ok(Rotated::Yes),
             Ok(false) => Ok(Rotated::No),
             Err(error) => {
@@ -80,7 +88,7 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationDuty<S, R> {
         }
     }
 
-    async fn one(&self, known: &Known, turn: Turn) -> Result<Vec<Signal>, ReportError> {
+    async fn one(&self, known: &Known, turn: Turn, until: Instant) -> Result<Vec<Signal>, ReportError> {
         match &known.event {
             Event::Rotation(rotation) => {
                 let history = self.noted(known, rotation, turn).await?;
@@ -89,7 +97,7 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationDuty<S, R> {
             Event::SecretCall(trail) => {
                 // Only where somebody wrote a value does it matter whether the secret rotates.
                 let rotated = match secret_of(trail).filter(|_| changes_a_value(trail, &self.rules)) {
-                    Some(secret) => self.rotated(known, secret, turn).await?,
+                    Some(secret) => self.rotated(known, secret, turn, until).await?,
                     None => Rotated::Unknown,
                 };
                 Ok(secret_call(known, trail, &self.rules, rotated))
@@ -103,9 +111,10 @@ impl<S: Store + Sync, R: Secrets + Sync> Duty for RotationDuty<S, R> {
     type Pending = ();
 
     async fn judge(&self, events: &[&Known], turn: Turn) -> (Vec<Result<Vec<Signal>, ReportError>>, ()) {
+        let until = Instant::now() + LOOK_UP;
         let mut all = Vec::with_capacity(events.len());
         for known in events {
-            all.push(self.one(known, turn).await);
+            all.push(self.one(known, turn, until).await);
         }
         (all, ())
     }
@@ -114,7 +123,7 @@ impl<S: Store + Sync, R: Secrets + Sync> Duty for RotationDuty<S, R> {
         Vec::new()
     }
 
-    async fn tick(&self, _: Turn) -> Result<Vec<Signal>, ReportError> {
-        Ok(Vec::new())
+    async fn tick(&self, _: Turn) -> (Vec<Signal>, Option<ReportError>) {
+        (Vec::new(), None)
     }
 }

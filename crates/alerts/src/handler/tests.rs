@@ -214,6 +214,23 @@ async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
     assert!(subjects(&world)[1].starts_with("[RECOVERED] Stack failed"), "{:?}", subjects(&world));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
+    let world = World::default();
+    let handler = handler(&world, FailureDuty::new(Silent));
+    let bodies = [
+        "cloudformation/stack-update-rollback",
+        "cloudformation/stack-create-rollback",
+        "states/execution-failed",
+    ];
+    let begun = tokio::time::Instant::now();
+    let (_, answer) =
+        handler.handle(&batch(&bodies.map(|case| fixture(case).to_string())), turn(0), pending()).await;
+    assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
+    assert_eq!(begun.elapsed(), Duration::from_secs(15), "all look-ups together");
+    assert_eq!(subjects(&world).len(), 2, "both operations are of one stack: {:?}", subjects(&world));
+}
+
 #[tokio::test]
 async fn a_value_written_by_hand_is_told_where_the_secret_rotates_or_where_nobody_can_say() {
     let rules = || RotationRules { writers: vec!["sluice-rotation-*".into()] };
@@ -314,7 +331,7 @@ async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_
     }
     let kept = subject.handle(&batch(&["{}".to_owned()]), turn(6), pending()).await.1;
     assert_eq!(kept, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m0"}]})));
-    let empty = Lookups { held: vec![held(0, vec![])], queues, ..Lookups::default() };
+    let empty = Lookups { held: vec![held(0, vec![])], queues: queues.clone(), ..Lookups::default() };
     let subject = handler(&world, DeadLetterDuty::new(&empty, here));
     subject.handle(&fixture("events/scheduled"), turn(10), pending()).await.1.unwrap();
     let told: Vec<String> =
@@ -326,6 +343,14 @@ async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_
             "[RECOVERED] Undelivered messages: in alerts-failed (333333333333 us-east-1)",
         ]
     );
+    // A queue that is gone fails the invocation, and the others are looked at all the same.
+    let world = World::default();
+    let gone = vec!["arn:aws:sqs:us-east-1:333333333333:gone".to_owned(), queues[0].clone()];
+    let filled = Lookups { held: vec![held(1, vec![message("3")])], queues: gone, ..Lookups::default() };
+    let subject = handler(&world, DeadLetterDuty::new(&filled, Place::new("333333333333", "us-east-1")));
+    let (_, answer) = subject.handle(&fixture("events/scheduled"), turn(20), pending()).await;
+    assert!(answer.unwrap_err().starts_with("what this event is about could not be looked up"));
+    assert_eq!(subjects(&world).len(), 1);
 }
 
 #[tokio::test]

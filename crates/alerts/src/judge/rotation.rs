@@ -36,7 +36,12 @@ pub(super) fn outcome(known: &Known, rotation: &Rotation) -> Vec<Signal> {
                     "Clients go on with the current value, which still works. The credential gets older than it should."
                 })
                 .remedy(
-                    "Find the step's error in the log of the rotation function, mend it, then start the rotation again:",
+                    if may_have_set(rotation) {
+                        "Ask the server which credential it takes (runbook: make repair-rotation). Mend the step's error in the function's log, \
+                         then start the rotation again:"
+                    } else {
+                        "Mend the step's error in the log of the rotation function, then start the rotation again:"
+                    },
                     rotate(known, secret),
                 ),
         ),
