@@ -9,25 +9,25 @@
 //! - a crash between publishing and taking out leads to the one duplicate that can remain: the same message with the same id, once more;
 //! - the same event twice, also at the same time, counts once, because its id can be written once only.
 
+mod items;
 mod outcome;
 
 pub use outcome::{ReportError, Told, Turn};
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use items::{Item, Loaded, Plan, Read, claim, parsed};
 
 use crate::announcement::Announcement;
-use crate::incident::Key;
+use crate::incident::{Key, digest};
 use crate::message::Message;
-use crate::moment::Moment;
 use crate::publish::Publisher;
 use crate::state::{Edge, EventId, Gate, Outgoing, Policy, Record, Signal};
-use crate::store::{ItemKey, MOST_ITEMS, Put, Store, StoreError, Stored};
+use crate::store::{ItemKey, MOST_ITEMS, Put, Store, StoreError};
 
 /// How long the id of an event is remembered: longer than any queue keeps a message (14 days).
-const EVENT_MEMORY: std::time::Duration = std::time::Duration::from_secs(15 * 86_400);
+const EVENT_MEMORY: Duration = Duration::from_secs(15 * 86_400);
 /// Attempts to write against others that write the same items.
 const ATTEMPTS: u32 = 12;
 /// Most announcements of one incident or subject that wait for being published. More means that nothing can be published: then events are
@@ -43,12 +43,6 @@ pub struct Announcer<S, P> {
     store: S,
     publisher: P,
     policy: Policy,
-}
-
-/// An item and the revision that it was read at.
-struct Read<T> {
-    value: T,
-    revision: Option<u64>,
 }
 
 impl<S: Store, P: Publisher> Announcer<S, P> {
@@ -113,122 +107,121 @@ impl<S: Store, P: Publisher> Announcer<S, P> {
 
     /// Takes in signals of one incident.
     async fn incident(&self, key: &Key, signals: &[&Signal], turn: Turn) -> Result<Told, ReportError> {
+        for attempt in 0..ATTEMPTS {
+            pause(key.as_str(), attempt, turn).await;
+            let mut loaded = self.load(key, signals, turn).await?;
+            let plan = self.plan(key, signals, &mut loaded, turn);
+            // Of the events that were taken in before, one may have led to what another invocation has yet to publish.
+            let busy = plan.busy && plan.told.repeated > 0;
+            if plan.puts.is_empty() {
+                return if busy { Err(ReportError::Busy) } else { Ok(plan.told) };
+            }
+            if plan.fresh && loaded.record.value.outbox.len() > MOST_WAITING {
+                return Err(ReportError::Full);
+            }
+            match self.store.write(&plan.puts, turn.now).await {
+                Err(StoreError::Conflict) => continue,
+                other => other.map_err(ReportError::Store)?,
+            }
+            let mut told = plan.told;
+            loaded.record.revision = Some(loaded.record.revision.unwrap_or(0) + 1);
+            let item = ItemKey::new(key.as_str(), INCIDENT);
+            told.published += self.publish(&item, loaded.record, &plan.mine, turn).await?;
+            if let Some((subject, _)) = loaded.gate.filter(|(_, gate)| !gate.value.outbox.is_empty()) {
+                match self.subject(&subject.partition, turn).await {
+                    Ok(more) => told += more,
+                    // It is in the store, and no event waits for it.
+                    Err(error) => tracing::warn!(%error, "a summary is left to the schedule"),
+                }
+            }
+            return if busy { Err(ReportError::Busy) } else { Ok(told) };
+        }
+        Err(ReportError::Contended)
+    }
+
+    /// Reads the state of an incident, of its subject, and which events were taken in before.
+    async fn load(&self, key: &Key, signals: &[&Signal], turn: Turn) -> Result<Loaded, ReportError> {
+        let read = async |keys: &[ItemKey]| self.store.read(keys, turn.now).await.map_err(ReportError::Store);
         let subject = signals.iter().find_map(|signal| match &signal.edge {
             Edge::Raised(incident) => Some(subject_key(&incident.place.account, &incident.subject)),
             Edge::Cleared(_) => None,
         });
-        let record_key = ItemKey::new(key.as_str(), INCIDENT);
-        for _ in 0..ATTEMPTS {
-            let mut wanted = vec![record_key.clone()];
-            wanted.extend(signals.iter().map(|signal| event_key(key, &signal.event)));
-            wanted.extend(subject.clone());
-            let items = self.store.read(&wanted, turn.now).await.map_err(ReportError::Store)?;
-            let mut record: Read<Record> = parsed(&record_key, items.first().cloned().flatten());
-            // A recovery does not know the subject of what it ends; the record does.
-            let subject = match (&subject, record.value.subject()) {
-                (Some(subject), _) => Some(subject.clone()),
-                (None, Some((account, subject))) => Some(subject_key(account, subject)),
-                (None, None) => None,
-            };
-            let mut gate: Option<(ItemKey, Read<Gate>, bool)> = match subject {
-                Some(subject) if wanted.contains(&subject) => {
-                    let read = parsed(&subject, items.last().cloned().flatten());
-                    Some((subject, read, false))
-                }
-                Some(subject) => {
-                    let mut found = self
-                        .store
-                        .read(std::slice::from_ref(&subject), turn.now)
-                        .await
-                        .map_err(ReportError::Store)?;
-                    let read = parsed(&subject, found.pop().flatten());
-                    Some((subject, read, false))
-                }
-                None => None,
-            };
+        let item = ItemKey::new(key.as_str(), INCIDENT);
+        let mut wanted = vec![item.clone()];
+        wanted.extend(signals.iter().map(|signal| event_key(key, &signal.event)));
+        wanted.extend(subject.clone());
+        let mut found = read(&wanted).await?.into_iter();
+        let record: Read<Record> = parsed(&item, found.next().flatten());
+        let known = found.by_ref().take(signals.len()).map(|event| event.is_some()).collect();
+        // A recovery does not know the subject of what it ends; the record does.
+        let gate = match (subject, record.value.subject()) {
+            (Some(subject), _) => Some((parsed(&subject, found.next().flatten()), subject)),
+            (None, Some((account, name))) => {
+                let subject = subject_key(account, name);
+                let gate = read(std::slice::from_ref(&subject)).await?.pop().flatten();
+                Some((parsed(&subject, gate), subject))
+            }
+            (None, None) => None,
+        };
+        Ok(Loaded { record, gate: gate.map(|(gate, subject)| (subject, gate)), known })
+    }
 
-            let mut told = Told::default();
-            let mut puts = Vec::new();
-            let (mut mine, busy) = claim(&mut record.value.outbox, turn);
-            let mut announcements = Vec::new();
-            let mut seen = HashSet::new();
-            for (signal, known) in signals.iter().zip(items.iter().skip(1)) {
-                if known.is_some() || !seen.insert(&signal.event) {
-                    told.repeated += 1;
-                    continue;
-                }
-                announcements.extend(record.value.apply(signal, turn.now, &self.policy));
-                puts.push(Put {
-                    key: event_key(key, &signal.event),
-                    expected: None,
-                    body: signal.raw.clone().unwrap_or_default(),
-                    expires: turn.now.plus(EVENT_MEMORY),
-                    due: None,
-                });
+    /// What follows from signals, and what is to be written for it.
+    fn plan(&self, key: &Key, signals: &[&Signal], loaded: &mut Loaded, turn: Turn) -> Plan {
+        let record = &mut loaded.record.value;
+        let (mine, busy) = claim(&mut record.outbox, turn);
+        let mut plan = Plan { puts: Vec::new(), mine, told: Told::default(), fresh: false, busy };
+        let mut announcements = Vec::new();
+        let mut seen = HashSet::new();
+        for (signal, known) in signals.iter().zip(&loaded.known) {
+            if *known || !seen.insert(&signal.event) {
+                plan.told.repeated += 1;
+                continue;
             }
-            announcements.extend(record.value.tick(key, turn.now, &self.policy));
-            for announcement in announcements {
-                let admitted = gate.as_mut().is_none_or(|(subject, gate, changed)| {
-                    *changed = true;
-                    if let Some(summary) = gate.value.tick(&subject.partition, turn.now, &self.policy) {
-                        gate.value.outbox.push(Outgoing { announcement: summary, claimed: turn.now });
-                    }
-                    gate.value.admits(&announcement, turn.now, &self.policy)
-                });
-                if admitted {
-                    mine.push(announcement.clone());
-                    record.value.outbox.push(Outgoing { announcement, claimed: turn.until });
-                } else {
-                    told.held += 1;
-                }
-            }
-            if puts.is_empty() && mine.is_empty() {
-                return if busy && told.repeated > 0 { Err(ReportError::Busy) } else { Ok(told) };
-            }
-            if record.value.outbox.len() > MOST_WAITING {
-                return Err(ReportError::Full);
-            }
-            puts.push(put(&record_key, &record, record.value.expires(turn.now), record.value.due()));
-            let summary_due = gate.as_ref().is_some_and(|(_, gate, _)| !gate.value.outbox.is_empty());
-            let subject = match gate {
-                Some((subject, gate, true)) => {
-                    puts.push(put(
-                        &subject,
-                        &gate,
-                        gate.value.expires(turn.now, &self.policy),
-                        gate.value.due(&self.policy),
-                    ));
-                    Some(subject)
-                }
-                _ => None,
-            };
-            match self.store.write(&puts, turn.now).await {
-                Err(StoreError::Conflict) => continue,
-                other => other.map_err(ReportError::Store)?,
-            }
-            told.published += self.publish(&mine).await?;
-            let ids: HashSet<String> = mine.into_iter().map(|announcement| announcement.id).collect();
-            if !ids.is_empty() {
-                record.revision = Some(record.revision.unwrap_or(0) + 1);
-                let when = |record: &Record| (record.expires(turn.now), record.due());
-                self.sent(&record_key, record, &ids, turn, |record| &mut record.outbox, when).await?;
-            }
-            if let Some(subject) = subject.filter(|_| summary_due) {
-                told += self.subject(&subject.partition, turn).await?;
-            }
-            // Of the events that were taken in before, one may have led to what another invocation has yet to publish.
-            return if busy && told.repeated > 0 { Err(ReportError::Busy) } else { Ok(told) };
+            plan.fresh = true;
+            announcements.extend(record.apply(signal, turn.now, &self.policy));
+            plan.puts.push(Put {
+                key: event_key(key, &signal.event),
+                expected: None,
+                body: signal.raw.clone().unwrap_or_default(),
+                expires: turn.now.plus(EVENT_MEMORY),
+                due: None,
+            });
         }
-        Err(ReportError::Contended)
+        // While nothing can be published, there is enough to tell already.
+        if record.outbox.len() < MOST_WAITING {
+            announcements.extend(record.tick(key, turn.now, &self.policy));
+        }
+        let is_told = !announcements.is_empty();
+        for announcement in announcements {
+            let admitted = loaded.gate.as_mut().is_none_or(|(subject, gate)| {
+                if let Some(summary) = gate.value.tick(&subject.partition, turn.now, &self.policy) {
+                    gate.value.outbox.push(Outgoing { announcement: summary, claimed: turn.now });
+                }
+                gate.value.admits(&announcement, turn.now, &self.policy)
+            });
+            if admitted {
+                plan.mine.push(announcement.clone());
+                record.outbox.push(Outgoing { announcement, claimed: turn.until });
+            } else {
+                plan.told.held += 1;
+            }
+        }
+        if plan.fresh || is_told || !plan.mine.is_empty() {
+            plan.puts.push(self.put(&ItemKey::new(key.as_str(), INCIDENT), &loaded.record, turn));
+            plan.puts.extend(
+                loaded.gate.iter().filter(|_| is_told).map(|(subject, gate)| self.put(subject, gate, turn)),
+            );
+        }
+        plan
     }
 
     /// Tells the summary of a subject, if there is one to tell.
     async fn subject(&self, partition: &str, turn: Turn) -> Result<Told, ReportError> {
         let key = ItemKey::new(partition, SUBJECT);
-        for _ in 0..ATTEMPTS {
-            let mut items =
-                self.store.read(std::slice::from_ref(&key), turn.now).await.map_err(ReportError::Store)?;
-            let mut gate: Read<Gate> = parsed(&key, items.pop().flatten());
+        for attempt in 0..ATTEMPTS {
+            pause(partition, attempt, turn).await;
+            let mut gate: Read<Gate> = self.again(&key, turn).await?;
             let (mut mine, busy) = claim(&mut gate.value.outbox, turn);
             if let Some(summary) = gate.value.tick(partition, turn.now, &self.policy) {
                 mine.push(summary.clone());
@@ -237,82 +230,85 @@ impl<S: Store, P: Publisher> Announcer<S, P> {
             if mine.is_empty() {
                 return if busy { Err(ReportError::Busy) } else { Ok(Told::default()) };
             }
-            let expires = gate.value.expires(turn.now, &self.policy);
-            match self.store.write(&[put(&key, &gate, expires, gate.value.due(&self.policy))], turn.now).await
-            {
+            match self.store.write(&[self.put(&key, &gate, turn)], turn.now).await {
                 Err(StoreError::Conflict) => continue,
                 other => other.map_err(ReportError::Store)?,
             }
-            let published = self.publish(&mine).await?;
-            let ids = mine.into_iter().map(|announcement| announcement.id).collect();
             gate.revision = Some(gate.revision.unwrap_or(0) + 1);
-            let when = |gate: &Gate| (gate.expires(turn.now, &self.policy), gate.due(&self.policy));
-            self.sent(&key, gate, &ids, turn, |gate| &mut gate.outbox, when).await?;
+            let published = self.publish(&key, gate, &mine, turn).await?;
             return Ok(Told { published, ..Told::default() });
         }
         Err(ReportError::Contended)
     }
 
-    async fn publish(&self, announcements: &[Announcement]) -> Result<u32, ReportError> {
-        let mut published = 0;
-        for announcement in announcements {
-            self.publisher.publish(&Message::of(announcement)).await.map_err(ReportError::Publish)?;
-            published += 1;
-            tracing::info!(
-                id = announcement.id,
-                status = announcement.status.name(),
-                kind = announcement.incident.kind.name(),
-                severity = announcement.incident.severity.name(),
-                count = announcement.count,
-                "alert published"
-            );
-        }
-        Ok(published)
-    }
-
-    /// Takes what was published out of an item, whatever others wrote into it meanwhile.
-    async fn sent<T: Serialize + DeserializeOwned + Default>(
+    /// Publishes what is in an item's outbox and takes it out. What cannot be published is left there, for whoever comes next.
+    async fn publish<T: Item>(
         &self,
         key: &ItemKey,
         mut item: Read<T>,
-        ids: &HashSet<String>,
+        announcements: &[Announcement],
         turn: Turn,
-        outbox: impl Fn(&mut T) -> &mut Vec<Outgoing>,
-        when: impl Fn(&T) -> (Moment, Option<Moment>),
-    ) -> Result<(), ReportError> {
-        for _ in 0..ATTEMPTS {
-            let waiting = outbox(&mut item.value);
-            let before = waiting.len();
-            waiting.retain(|outgoing| !ids.contains(&outgoing.announcement.id));
-            if waiting.len() == before {
-                return Ok(());
-            }
-            let (expires, due) = when(&item.value);
-            match self.store.write(&[put(key, &item, expires, due)], turn.now).await {
-                Err(StoreError::Conflict) => {}
-                other => return other.map_err(ReportError::Store),
-            }
-            let mut items =
-                self.store.read(std::slice::from_ref(key), turn.now).await.map_err(ReportError::Store)?;
-            item = parsed(key, items.pop().flatten());
+    ) -> Result<u32, ReportError> {
+        if announcements.is_empty() {
+            return Ok(0);
         }
-        Err(ReportError::Contended)
+        let (mut sent, mut failure) = (HashSet::new(), None);
+        for announcement in announcements {
+            if let Err(error) = self.publisher.publish(&Message::of(announcement)).await {
+                failure = failure.or(Some(ReportError::Publish(error)));
+                continue;
+            }
+            sent.insert(announcement.id.as_str());
+            let (id, status, kind) =
+                (&announcement.id, announcement.status.name(), announcement.incident.kind.name());
+            tracing::info!(id, status, kind, count = announcement.count, "alert published");
+        }
+        let tried: HashSet<&str> =
+            announcements.iter().map(|announcement| announcement.id.as_str()).collect();
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                // Others wrote into it meanwhile.
+                pause(&key.partition, attempt, turn).await;
+                item = self.again(key, turn).await?;
+            }
+            let outbox = item.value.outbox();
+            outbox.retain(|outgoing| !sent.contains(outgoing.announcement.id.as_str()));
+            for outgoing in
+                outbox.iter_mut().filter(|outgoing| tried.contains(outgoing.announcement.id.as_str()))
+            {
+                outgoing.claimed = turn.now;
+            }
+            match self.store.write(&[self.put(key, &item, turn)], turn.now).await {
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(failure.unwrap_or(ReportError::Store(error))),
+                Ok(()) => return failure.map_or(Ok(u32::try_from(sent.len()).unwrap_or(u32::MAX)), Err),
+            }
+        }
+        Err(failure.unwrap_or(ReportError::Contended))
+    }
+
+    /// Reads an item once more.
+    async fn again<T: Item>(&self, key: &ItemKey, turn: Turn) -> Result<Read<T>, ReportError> {
+        let mut items =
+            self.store.read(std::slice::from_ref(key), turn.now).await.map_err(ReportError::Store)?;
+        Ok(parsed(key, items.pop().flatten()))
+    }
+
+    fn put<T: Item>(&self, key: &ItemKey, item: &Read<T>, turn: Turn) -> Put {
+        let (expires, due) = item.value.times(turn.now, &self.policy);
+        // Maps of strings and numbers only: serde_json writes them all.
+        let body = serde_json::to_string(&item.value).unwrap_or_default();
+        Put { key: key.clone(), expected: item.revision, body, expires, due }
     }
 }
 
-/// Takes over what nobody publishes any more. The second is whether somebody is about to publish something.
-fn claim(outbox: &mut [Outgoing], turn: Turn) -> (Vec<Announcement>, bool) {
-    let mut busy = false;
-    let mut mine = Vec::new();
-    for outgoing in outbox {
-        if outgoing.claimed <= turn.now {
-            outgoing.claimed = turn.until;
-            mine.push(outgoing.announcement.clone());
-        } else {
-            busy = true;
-        }
+/// Waits before a repeated attempt, so that those who write the same item do not meet again: up to 20, 40, 80 … 640 ms, for each another part.
+async fn pause(partition: &str, attempt: u32, turn: Turn) {
+    if attempt > 0 {
+        let seed = format!("{} {} {attempt}", turn.now.millis(), turn.until.millis());
+        let random = u64::from_str_radix(&digest(&[partition, &seed]), 16).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(random % (10 << attempt.min(6)))).await;
     }
-    (mine, busy)
 }
 
 fn event_key(key: &Key, event: &EventId) -> ItemKey {
@@ -320,28 +316,9 @@ fn event_key(key: &Key, event: &EventId) -> ItemKey {
 }
 
 fn subject_key(account: &str, subject: &str) -> ItemKey {
-    let hash = crate::incident::digest(&[account, subject]);
+    let hash = digest(&[account, subject]);
     let text: String = subject.chars().take(200).collect();
     ItemKey::new(format!("subject|{account}|{text}|{hash}"), SUBJECT)
-}
-
-fn parsed<T: DeserializeOwned + Default>(key: &ItemKey, stored: Option<Stored>) -> Read<T> {
-    let revision = stored.as_ref().map(|stored| stored.revision);
-    let value = stored.and_then(|stored| match serde_json::from_str(&stored.body) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            // An event that could never be taken in again would be worse than a state that begins anew.
-            tracing::error!(partition = key.partition, %error, "an item of the state is not readable and begins anew");
-            None
-        }
-    });
-    Read { value: value.unwrap_or_default(), revision }
-}
-
-fn put<T: Serialize>(key: &ItemKey, item: &Read<T>, expires: Moment, due: Option<Moment>) -> Put {
-    // Maps of strings and numbers only: serde_json writes them all.
-    let body = serde_json::to_string(&item.value).unwrap_or_default();
-    Put { key: key.clone(), expected: item.revision, body, expires, due }
 }
 
 #[cfg(test)]

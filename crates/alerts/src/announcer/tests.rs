@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::faults::{Fault, World};
 use crate::incident::{Incident, Place};
 use crate::kind::{Kind, Severity};
+use crate::moment::Moment;
 
 const MINUTE: i64 = 60_000;
 
@@ -137,7 +138,7 @@ async fn a_crash_at_any_call_loses_nothing_and_leads_to_one_duplicate_at_most() 
     println!("{calls} calls without faults, {cases} cases, {duplicates} duplicates");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn invocations_at_the_same_time_tell_nothing_twice_and_lose_nothing() {
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -163,6 +164,8 @@ async fn invocations_at_the_same_time_tell_nothing_twice_and_lose_nothing() {
                 if results.iter().all(Result::is_ok) {
                     break;
                 }
+                // As a queue does, though sooner.
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         let starts: Vec<usize> = (0..4).map(|_| random.usize(0..5)).collect();
@@ -208,20 +211,45 @@ async fn what_is_too_much_about_one_subject_is_held_back_and_told_as_one() {
 
 #[tokio::test]
 async fn while_nothing_can_be_published_events_wait_and_afterwards_everything_is_told() {
-    // Every publish is refused at first: calls 2, 5, … Each delivery makes two calls before it.
-    let world =
-        World::new((0..400).map(|call| (call, Fault::Refused)).filter(|(call, _)| call % 3 == 2).collect());
+    // The first three publishes are refused.
+    let world = World::new(HashMap::from([(2, Fault::Refused), (6, Fault::Refused), (10, Fault::Refused)]));
     let announcer = Announcer::new(&world, &world, Policy::default());
-    let first = announcer.report(&[raised("s", 1)], turn(0)).await;
-    assert!(matches!(first[0], Err(ReportError::Publish(_))), "{first:?}");
-    // The same delivery again while the first one's claim lasts says that it must come again.
-    let soon = Turn { now: turn(0).now.plus(Duration::from_secs(1)), ..turn(0) };
-    let again = announcer.report(&[raised("s", 1)], soon).await;
-    assert!(matches!(again[0], Err(ReportError::Busy)), "{again:?}");
-    for minute in 1..300 {
-        let _ = announcer.sweep(turn(minute), 10).await;
+    // The delivery is refused each time, and tried again at once: nobody is about to publish it.
+    for second in 0..3 {
+        let now = turn(0).now.plus(Duration::from_secs(second));
+        let result = announcer.report(&[raised("s", 1)], Turn { now, ..turn(0) }).await;
+        assert!(matches!(result[0], Err(ReportError::Publish(_))), "{result:?}");
     }
+    assert_eq!(statuses(&world), [""; 0]);
+    // The next event of the incident takes it along, so that the schedule finds nothing.
+    let now = turn(0).now.plus(Duration::from_secs(3));
+    assert!(announcer.report(&[raised("s", 2)], Turn { now, ..turn(0) }).await[0].is_ok());
+    assert_eq!(announcer.sweep(turn(1), 10).await.unwrap().published, 0);
     assert_eq!(statuses(&world), ["opened"]);
+}
+
+#[tokio::test]
+async fn while_much_waits_no_event_is_taken_in_and_the_schedule_publishes_what_waits() {
+    let world = World::default();
+    let key = raised("s", 1).key;
+    let mut record = Record::default();
+    let policy = Policy::default();
+    for at in 1..=3 {
+        for signal in [raised("s", at * 10), cleared("s", at * 10 + 5)] {
+            let announcement = record.apply(&signal, turn(0).now, &policy).unwrap();
+            record.outbox.push(Outgoing { announcement, claimed: turn(0).until });
+        }
+    }
+    let item = ItemKey::new(key.as_str(), INCIDENT);
+    let body = serde_json::to_string(&record).unwrap();
+    let put = Put { key: item, expected: None, body, expires: turn(900).now, due: record.due() };
+    world.memory().write(&[put], turn(0).now).await.unwrap();
+    let announcer = Announcer::new(&world, &world, Policy::default());
+    let refused = announcer.report(&[raised("s", 100)], turn(1)).await;
+    assert!(matches!(refused[0], Err(ReportError::Full)), "{refused:?}");
+    assert_eq!(announcer.sweep(turn(2), 10).await.unwrap().published, 6);
+    assert!(announcer.report(&[raised("s", 100)], turn(3)).await[0].is_ok());
+    assert_eq!(world.published().len(), 7);
 }
 
 #[tokio::test]
