@@ -123,3 +123,47 @@ fn metrics(function: &str, done: Done, at: SystemTime) -> Metrics {
         .count("Published", done.told.published)
         .count("HeldBack", done.told.held)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_is_that_of_the_template_and_what_is_missing_is_named() {
+        let source = |name: &str| {
+            let value = match name {
+                "TOPIC_ARN" => "arn:aws:sns:eu-central-1:333333333333:alerts",
+                "STATE_TABLE" => "alerts",
+                "AWS_REGION" => "eu-central-1",
+                "AWS_LAMBDA_FUNCTION_NAME" => "on-failure",
+                "QUEUE_URLS" => "https://a, https://b,",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let setting = Setting::from_env(Env::from(&source)).unwrap();
+        assert_eq!(setting.here, Place::new("333333333333", "eu-central-1"));
+        assert_eq!(list(Env::from(&source), "QUEUE_URLS"), ["https://a", "https://b"]);
+        let without = |name: &str| source(name).filter(|_| name != "STATE_TABLE");
+        let error = Setting::from_env(Env::from(&without)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "environment variable STATE_TABLE is not set; the function's template sets it"
+        );
+    }
+
+    #[test]
+    fn an_invocations_metrics_are_by_function() {
+        let done = Done {
+            events: 10,
+            unknown: 2,
+            failed: 1,
+            told: crate::announcer::Told { published: 3, held: 4, repeated: 5 },
+        };
+        let found = metrics("on-failure", done, SystemTime::UNIX_EPOCH).to_json();
+        assert_eq!(found["_aws"]["CloudWatchMetrics"][0]["Dimensions"], serde_json::json!([["Function"]]));
+        let values = ["Events", "UnknownEvents", "FailedEvents", "Published", "HeldBack", "RepeatedEvents"]
+            .map(|name| &found[name]);
+        assert_eq!(values, [10, 2, 1, 3, 4, 5].map(Value::from).each_ref());
+    }
+}

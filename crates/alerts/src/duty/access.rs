@@ -7,7 +7,7 @@ use super::Duty;
 use crate::announcer::{ReportError, Turn};
 use crate::event::{Event, Known};
 use crate::incident::digest;
-use crate::judge::{AccessRules, Reading, Readings, judge};
+use crate::judge::{AccessRules, Reading, Readings, judge, secret_name};
 use crate::state::Signal;
 use crate::store::{ItemKey, MOST_ITEMS, Put, Store};
 
@@ -87,8 +87,9 @@ impl<S: Store + Sync> Duty for AccessDuty<S> {
             results.push(Ok(if reading.is_none() { judge(known) } else { Vec::new() }));
             if let Some(reading) = reading {
                 let place = &reading.place;
-                let partition =
-                    format!("readings|{}", digest(&[&place.account, &place.region, &reading.secret]));
+                // Some ask for the ARN, some for the name.
+                let name = secret_name(&reading.secret);
+                let partition = format!("readings|{}", digest(&[&place.account, &place.region, name]));
                 by_secret.entry(partition).or_default().push((at, reading));
             }
         }

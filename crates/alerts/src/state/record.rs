@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Edge, Outgoing, Policy, Signal};
 use crate::announcement::{Announcement, End, Status};
 use crate::incident::{Incident, Key, digest};
+use crate::kind::Severity;
 use crate::moment::Moment;
 
 /// How long a recovery is remembered, for occurrences before it that come late. EventBridge tries for a day.
@@ -39,6 +40,8 @@ struct Episode {
     told: u32,
     /// Not told again before.
     next: Moment,
+    /// The worst severity that was told.
+    told_severity: Severity,
     /// As it was at its last occurrence.
     incident: Incident,
     /// Tells this episode from others of the same incident.
@@ -139,7 +142,8 @@ impl Record {
                 episode.last = at;
                 episode.incident = incident.clone();
             }
-            return (episode.next <= now)
+            // What gets worse does not wait.
+            return (episode.next <= now || incident.severity > episode.told_severity)
                 .then(|| Self::again(episode, id(key, Status::Repeated, event), now, policy));
         }
         let episode = Episode {
@@ -149,6 +153,7 @@ impl Record {
             told_count: 1,
             told: 1,
             next: now.plus(policy.pause(1)),
+            told_severity: incident.severity,
             incident: incident.clone(),
             thread: digest(&[key.as_str(), event]),
         };
@@ -185,6 +190,7 @@ impl Record {
     fn again(episode: &mut Episode, id: String, now: Moment, policy: &Policy) -> Announcement {
         episode.told += 1;
         episode.told_count = episode.count;
+        episode.told_severity = episode.told_severity.max(episode.incident.severity);
         episode.next = now.plus(policy.pause(episode.told));
         told(episode, id, Status::Repeated, None)
     }

@@ -57,6 +57,27 @@ fn repeats_are_told_again_at_a_growing_interval_also_when_no_event_comes() {
 }
 
 #[test]
+fn what_gets_worse_is_told_at_once_and_only_once() {
+    let mut record = Record::default();
+    let policy = Policy::default();
+    let mut told = Vec::new();
+    for (number, severity) in
+        [Severity::Warning, Severity::Warning, Severity::Error, Severity::Error, Severity::Warning]
+            .into_iter()
+            .enumerate()
+    {
+        let at = Moment::from_millis(i64::try_from(number).unwrap());
+        let mut raised = incident(at);
+        raised.severity = severity;
+        let signal = Signal::raised(raised, EventId::of(&[&number.to_string()]));
+        told.extend(
+            record.apply(&signal, at, &policy).map(|announcement| (number, announcement.incident.severity)),
+        );
+    }
+    assert_eq!(told, [(0, Severity::Warning), (2, Severity::Error)]);
+}
+
+#[test]
 fn what_was_over_before_anything_was_heard_of_it_is_told_once_all_the_same() {
     let mut record = Record::default();
     assert_eq!(run(&mut record, &[-40, 30, 20], 0), [(Status::Passed, 1)]);
