@@ -1,8 +1,8 @@
 //! Cuts credentials out of texts that services and functions wrote.
 //!
-//! Three forms carry them: addresses (query strings of pre-signed URLs and of CloudFormation's response URLs, user and password before the
-//! host), names followed by a value (`password=…`, `"SecretString":"…"`, `PASSWORD '…'`), and `Bearer …`. A text that merely speaks of a
-//! password stays as it is.
+//! Four forms carry them: addresses (query strings of pre-signed URLs and of CloudFormation's response URLs, user and password before the
+//! host), names followed by a value (`password=…`, `"SecretString":"…"`, `PASSWORD '…'`), `Bearer …`, and private keys and verifiers by
+//! themselves. A text that merely speaks of a password stays as it is.
 
 /// What stands in place of what was cut.
 const CUT: &str = "[cut]";
@@ -29,7 +29,35 @@ const NAMES: [&str; 16] = [
 
 /// The text without credentials.
 pub fn redact(text: &str) -> String {
-    addresses(&values(text))
+    addresses(&values(&keys(text)))
+}
+
+/// Cuts private keys in PEM, and the verifiers that PostgreSQL keeps in place of passwords: as good as those to whoever reads them.
+fn keys(text: &str) -> String {
+    const BEGIN: &str = "-----BEGIN ";
+    const END: &str = "-----END ";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(BEGIN) {
+        out.push_str(&rest[..at]);
+        let block = &rest[at..];
+        let end = block
+            .find(END)
+            .and_then(|end| block[end + END.len()..].find("-----").map(|more| end + END.len() + more + 5));
+        // A certificate is public. A block without its end was cut off: whatever it is goes.
+        let end = end.unwrap_or(block.len());
+        let label = block[BEGIN.len()..].split("-----").next().unwrap_or_default();
+        out.push_str(if label.ends_with("CERTIFICATE") { &block[..end] } else { CUT });
+        rest = &block[end..];
+    }
+    out.push_str(rest);
+    for scheme in ["SCRAM-SHA-256$", "SCRAM-SHA-512$"] {
+        while let Some(at) = out.find(scheme) {
+            let end = token_end(&out, at);
+            out.replace_range(at..end, CUT);
+        }
+    }
+    out
 }
 
 /// Cuts values after names.
@@ -187,6 +215,9 @@ mod tests {
             "the token was Bearer abcdefgh12345678hunter2",
             "{'apiKey' => 'hunter2'}",
             "password='unclosed hunter2",
+            "key: -----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY----- end",
+            "cut off: -----BEGIN PRIVATE KEY-----\nhunter2",
+            "role app has SCRAM-SHA-256$4096:c2FsdA==$aHVudGVyMg==:hunter2 now",
         ] {
             let clean = redact(text);
             assert!(!clean.contains("hunter2") && clean.contains(CUT), "{text}: {clean}");
@@ -200,6 +231,7 @@ mod tests {
             "secret: arn:aws:secretsmanager:us-east-1:111111111111:secret:app-AbCdEf",
             "the bearer of this token may not decrypt",
             "https://console.aws.amazon.com/rds/home",
+            "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE----- is not trusted",
             "{\"SecretId\":\"app\",\"token\":null}",
         ] {
             assert_eq!(redact(text), text);
