@@ -41,7 +41,7 @@ pub(super) fn security_group(known: &Known, trail: &Trail) -> Vec<Signal> {
         severity,
         known.place.clone(),
         group,
-        &format!("{group} by {}", trail.user_identity.name()),
+        &format!("{group}{} by {}", if open.is_some() { " opened to every address" } else { "" }, trail.user_identity.name()),
         known.time,
     )
     .what(&format!("{who} called {operation}{}.", if open.is_some() { " and opened the group to every address" } else { "" }))

@@ -141,7 +141,7 @@ pub(super) fn call(known: &Known, trail: &Trail) -> Vec<Signal> {
         .iter()
         .find_map(|name| trail.asked(name).or_else(|| trail.answered(name)))
         .unwrap_or("unknown warehouse");
-    let name = format!("{} by {}", last_part(subject), trail.user_identity.name());
+    let name = format!("{operation} of {} by {}", last_part(subject), trail.user_identity.name());
     let incident = Incident::new(
         Kind::WarehouseChanged,
         *severity,
