@@ -45,8 +45,10 @@ RUNS ?= 20000
 ENGINE_RUNS ?= 1000
 SEED ?= 1
 .PHONY: soak
-soak: setup servers ## Thousands of rotations with random faults: RUNS in memory, ENGINE_RUNS on each real server; SEED
+soak: setup servers ## Thousands of random faults in rotations, storms of 10,000 events: RUNS in memory, ENGINE_RUNS on each real server; SEED
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- random
+	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package alerts --all-features $(CARGOFLAGS) -- \
+	  --nocapture storm crash_at_any_call in_whatever_order
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_ENGINE_RUNS=$(ENGINE_RUNS) SLUICE_SEED=$(SEED) cargo test --locked --package end-to-end \
 	  --test 'rotation_*' $(CARGOFLAGS) -- --nocapture random
 

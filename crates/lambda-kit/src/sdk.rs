@@ -49,6 +49,8 @@ macro_rules! clients {
 }
 
 clients! {
+    "cloudformation" cloudformation aws_sdk_cloudformation "AWS CloudFormation",
+    "dynamodb" dynamodb aws_sdk_dynamodb "Amazon DynamoDB",
     "elasticache" elasticache aws_sdk_elasticache "Amazon ElastiCache",
     "kafka" kafka aws_sdk_kafka "Amazon MSK",
     "kms" kms aws_sdk_kms "AWS KMS",
@@ -58,6 +60,9 @@ clients! {
     "s3" s3 aws_sdk_s3 "Amazon S3",
     "secretsmanager" secretsmanager aws_sdk_secretsmanager "AWS Secrets Manager",
     "sfn" sfn aws_sdk_sfn "AWS Step Functions",
+    "sns" sns aws_sdk_sns "Amazon SNS",
+    "sqs" sqs aws_sdk_sqs "Amazon SQS",
+    "sts" sts aws_sdk_sts "AWS STS",
 }
 
 impl Aws {
@@ -68,6 +73,19 @@ impl Aws {
     pub fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
         let patience = Patience::from_env(env)?;
         Ok(Self { config: config(env, patience)?, patience })
+    }
+
+    /// The same with the credentials of another role, in the Region where that role is to act.
+    #[must_use]
+    pub fn acting_as(&self, credentials: Credentials, region: &str) -> Self {
+        let config = self
+            .config
+            .clone()
+            .into_builder()
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region(Region::new(region.to_owned()))
+            .build();
+        Self { config, patience: self.patience }
     }
 }
 

@@ -1,0 +1,146 @@
+//! Commands that mend: built from values that come from outside, and safe to paste into bash or zsh.
+
+use crate::text::is_hidden;
+
+/// A command of the AWS CLI in the making.
+#[derive(Debug, Clone)]
+pub struct Command {
+    words: String,
+    refused: bool,
+}
+
+impl Command {
+    /// `aws SERVICE OPERATION`, both of them literals of ours.
+    pub fn aws(service: &'static str, operation: &'static str) -> Self {
+        Self { words: format!("aws {service} {operation}"), refused: false }
+    }
+
+    /// Another command of ours, without any value from outside.
+    pub fn ours(words: &'static str) -> Self {
+        Self { words: words.to_owned(), refused: false }
+    }
+
+    /// `--NAME VALUE`.
+    #[must_use]
+    pub fn option(mut self, name: &'static str, value: &str) -> Self {
+        // The CLI reads a file in place of such a value, whatever the shell's quoting.
+        // Source: "Loading a parameter from a file" of the AWS CLI user guide.
+        self.refused |= ["file://", "fileb://"].iter().any(|prefix| value.starts_with(prefix));
+        // A shell variable cannot hold it.
+        self.refused |= value.contains('\0');
+        let between = if value.starts_with('-') { '=' } else { ' ' };
+        self.words.push_str(&format!(" --{name}{between}{}", quoted(value)));
+        self
+    }
+
+    /// A flag of ours, or an option whose value is ours.
+    #[must_use]
+    pub fn flag(mut self, words: &'static str) -> Self {
+        self.words.push(' ');
+        self.words.push_str(words);
+        self
+    }
+
+    /// The command as text; nothing where a value is such that no quoting makes it safe.
+    pub fn text(self) -> Option<String> {
+        (!self.refused).then_some(self.words)
+    }
+}
+
+/// One word of a shell with exactly this value.
+///
+/// What is plain stays plain. What has only printable characters stands between single quotes. Anything that could mislead the reader, call
+/// somebody in a chat or end a code block is written as bytes in `$'…'`, which bash, zsh and ksh read (and POSIX from 2024 on).
+pub fn quoted(value: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+%".contains(character);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    let harmless =
+        |character: char| !is_hidden(character) && character.is_ascii() && !"@<>`]\\'".contains(character);
+    if value.chars().all(harmless) {
+        return format!("'{value}'");
+    }
+    let mut word = String::from("$'");
+    for byte in value.bytes() {
+        match byte {
+            b'\'' => word.push_str("\\'"),
+            b'\\' => word.push_str("\\\\"),
+            b'@' | b'<' | b'>' | b'`' | b']' => word.push_str(&format!("\\x{byte:02x}")),
+            0x20..0x7f => word.push(char::from(byte)),
+            _ => word.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    word.push('\'');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What bash makes of a word.
+    fn read_by_bash(word: &str) -> String {
+        let output = process::Command::new("bash")
+            .args(["--norc", "-c", &format!("printf %s {word}")])
+            .env("LC_ALL", "C")
+            .output()
+            .expect("bash is on the machine");
+        assert!(output.status.success() && output.stderr.is_empty(), "{word}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn hostile_values_are_one_word_with_exactly_their_value() {
+        for value in [
+            "",
+            "plain-key_1.csv",
+            "a b",
+            "$(rm -rf /)",
+            "`id`",
+            "'; drop table x; --",
+            "a'b\"c\\d",
+            "line\nfeed",
+            "*?[x]{a,b}~",
+            "!!",
+            "-rf",
+            "@here",
+            "<!channel>",
+            "\u{202e}gpj.exe",
+            "ä🦀",
+            "\\x41",
+            "#comment",
+            "a\tb\r",
+        ] {
+            let word = quoted(value);
+            assert_eq!(read_by_bash(&word), value, "{word}");
+            assert!(
+                !word.contains(['\n', '\r', '`', '@', '<', '>']) && !word.chars().any(is_hidden),
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_become_an_option_or_a_file() {
+        let command = Command::aws("s3api", "head-object").option("key", "-x").text();
+        assert_eq!(command.as_deref(), Some("aws s3api head-object --key=-x"));
+        assert_eq!(Command::aws("s3api", "head-object").option("key", "file:///etc/passwd").text(), None);
+        assert_eq!(Command::aws("s3api", "head-object").option("key", "a\0b").text(), None);
+    }
+
+    proptest! {
+        // Each case starts a shell.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_value_is_one_word_with_exactly_its_value(value in "[^\0]{0,40}") {
+            let word = quoted(&value);
+            prop_assert_eq!(read_by_bash(&word), value);
+            prop_assert!(!word.chars().any(is_hidden) && word.is_ascii());
+        }
+    }
+}

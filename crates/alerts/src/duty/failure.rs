@@ -1,0 +1,59 @@
+//! `on-failure`: whatever failed, with the cause where it can be read.
+
+use tokio::time::Instant;
+
+use super::{Duty, LOOK_UP, in_time};
+use crate::announcer::{ReportError, Turn};
+use crate::event::{Event, Known};
+use crate::judge::{asks_for_a_cause, judge, judge_stack};
+use crate::read::{Stacks, cause_of};
+use crate::state::Signal;
+
+/// The duty of `on-failure`.
+#[derive(Debug)]
+pub struct FailureDuty<R> {
+    stacks: R,
+}
+
+impl<R: Stacks + Sync> FailureDuty<R> {
+    /// With these stacks to read causes in.
+    pub fn new(stacks: R) -> Self {
+        Self { stacks }
+    }
+
+    async fn one(&self, known: &Known, until: Instant) -> Vec<Signal> {
+        let Event::Stack(stack) = &known.event else { return judge(known) };
+        if !asks_for_a_cause(known) {
+            return judge(known);
+        }
+        let asked = cause_of(&self.stacks, &stack.stack_id, stack.client_request_token.as_deref());
+        let found = in_time(until, "cloudformation:DescribeStackEvents", asked).await;
+        let cause = found.unwrap_or_else(|error| {
+            // That it failed must be told although nobody can say why. The reason in the event is better than nothing.
+            tracing::warn!(stack = stack.stack_id, %error, "the cause could not be read");
+            None
+        });
+        judge_stack(known, cause.as_ref())
+    }
+}
+
+impl<R: Stacks + Sync> Duty for FailureDuty<R> {
+    type Pending = ();
+
+    async fn judge(&self, events: &[&Known], _: Turn) -> (Vec<Result<Vec<Signal>, ReportError>>, ()) {
+        let until = Instant::now() + LOOK_UP;
+        let mut all = Vec::with_capacity(events.len());
+        for known in events {
+            all.push(Ok(self.one(known, until).await));
+        }
+        (all, ())
+    }
+
+    async fn settle(&self, (): (), _: &[bool], _: Turn) -> Vec<(usize, ReportError)> {
+        Vec::new()
+    }
+
+    async fn tick(&self, _: Turn) -> (Vec<Signal>, Option<ReportError>) {
+        (Vec::new(), None)
+    }
+}

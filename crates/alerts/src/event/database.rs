@@ -1,0 +1,119 @@
+//! What RDS and Redshift say about databases: RDS by EventBridge and by event subscriptions, Redshift by event subscriptions only.
+//!
+//! Source: "Amazon RDS event categories and event messages" of the RDS user guide, "Amazon Redshift provisioned cluster event notifications" of
+//! the management guide. The names of a subscription's members are from messages that were published elsewhere.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Event, Known, arn_part, typed};
+use crate::incident::Place;
+use crate::moment::Moment;
+use crate::state::EventId;
+
+/// Who says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// RDS and Aurora.
+    Rds,
+    /// Redshift.
+    Redshift,
+}
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// By whom.
+    pub engine: Engine,
+    /// ARN where there is one, else the name.
+    pub subject: String,
+    /// The name.
+    pub name: String,
+    /// Such as `RDS-EVENT-0006`, `REDSHIFT-EVENT-3519`.
+    pub event_id: String,
+    /// Such as `failure`, `Monitoring`; of RDS subscriptions unknown.
+    pub categories: Vec<String>,
+    /// Redshift says whether it is an error.
+    pub is_error: Option<bool>,
+    /// In words.
+    pub message: String,
+}
+
+/// An event of RDS.
+pub(super) fn rds(detail: &Value) -> Result<Database, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Detail {
+        #[serde(default)]
+        event_categories: Vec<String>,
+        #[serde(default)]
+        source_arn: Option<String>,
+        source_identifier: String,
+        #[serde(rename = "EventID")]
+        event_id: String,
+        message: String,
+    }
+    let found: Detail = typed(detail, "an event of RDS")?;
+    Ok(Database {
+        engine: Engine::Rds,
+        subject: found.source_arn.unwrap_or_else(|| found.source_identifier.clone()),
+        name: found.source_identifier,
+        event_id: found.event_id,
+        categories: found.event_categories,
+        is_error: None,
+        message: found.message,
+    })
+}
+
+/// The message of an event subscription, of RDS or Redshift.
+pub(super) fn subscription(value: &Value) -> Result<Known, String> {
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(rename = "Event Time")]
+        time: String,
+        #[serde(rename = "Event Message")]
+        message: String,
+        #[serde(rename = "Event ID", alias = "About this Event")]
+        about: String,
+        #[serde(rename = "Source ID", alias = "Resource")]
+        name: String,
+        #[serde(rename = "Source ARN", default)]
+        arn: Option<String>,
+        #[serde(rename = "Identifier Link", default)]
+        link: Option<String>,
+        #[serde(rename = "Severity", default)]
+        severity: Option<String>,
+        #[serde(rename = "Category", default)]
+        categories: Vec<String>,
+    }
+    let found: Message = typed(value, "a message of an event subscription")?;
+    // "2018-04-05 14:04:18.082", sometimes with a Z and blanks.
+    let time = found.time.trim().trim_end_matches('Z').replace(' ', "T");
+    let time = Moment::parse(&format!("{time}Z"))
+        .ok_or_else(|| "not a message of an event subscription: `Event Time` is not a time".to_owned())?;
+    let event_id = found.about.trim().rsplit('#').next().unwrap_or_default().to_owned();
+    let engine = if event_id.starts_with("REDSHIFT") { Engine::Redshift } else { Engine::Rds };
+    let (name, arn) = (found.name.trim().to_owned(), found.arn.unwrap_or_default());
+    // Without an ARN only the link to the console names the Region.
+    let linked = found.link.as_deref().and_then(|link| link.split("region=").nth(1)).unwrap_or_default();
+    let linked: String = linked
+        .chars()
+        .take_while(|character| character.is_ascii_alphanumeric() || *character == '-')
+        .collect();
+    let region = if arn.is_empty() { linked.as_str() } else { arn_part(&arn, 3) };
+    Ok(Known {
+        id: EventId::of(&["subscription", &name, &event_id, &time.millis().to_string(), &found.message]),
+        place: Place::new(arn_part(&arn, 4), region),
+        time,
+        resources: Vec::new(),
+        event: Event::Database(Database {
+            engine,
+            subject: if arn.is_empty() { name.clone() } else { arn },
+            name,
+            event_id,
+            categories: found.categories,
+            is_error: found.severity.map(|severity| severity.eq_ignore_ascii_case("ERROR")),
+            message: found.message,
+        }),
+    })
+}

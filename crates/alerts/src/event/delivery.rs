@@ -1,0 +1,94 @@
+//! How events reach a function: one by one, from a topic, or from a queue in batches; wrapped once or twice.
+
+use serde_json::Value;
+
+use super::{Parsed, parse, unknown};
+
+/// Most wrappings that are taken off: a topic's notification in a queue's message is two.
+const MOST_LAYERS: usize = 4;
+
+/// What a function was invoked with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The events.
+    pub items: Vec<Item>,
+    /// Whether a queue waits to hear which of them failed.
+    pub answers_by_message: bool,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// The id of the queue's message that holds it.
+    pub message_id: Option<String>,
+    /// The event.
+    pub parsed: Parsed,
+}
+
+/// Unpacks what a function was invoked with. Never fails: what is not understood is an unknown event.
+pub fn deliveries(payload: &Value) -> Delivery {
+    let Some(records) = payload.get("Records").and_then(Value::as_array) else {
+        return Delivery {
+            items: vec![Item { message_id: None, parsed: unwrapped(payload, 0) }],
+            answers_by_message: false,
+        };
+    };
+    let mut answers_by_message = false;
+    let items = records
+        .iter()
+        .map(|record| {
+            let text = |name: &str| record.get(name).and_then(Value::as_str);
+            if text("eventSource") == Some("aws:sqs") {
+                answers_by_message = true;
+                let message_id = text("messageId").map(str::to_owned);
+                Item { message_id, parsed: from_text(text("body").unwrap_or_default(), 0) }
+            } else if text("EventSource") == Some("aws:sns") {
+                let message = record.get("Sns").and_then(|sns| sns.get("Message")).and_then(Value::as_str);
+                Item {
+                    message_id: None,
+                    parsed: with_topic(from_text(message.unwrap_or_default(), 0), record.get("Sns")),
+                }
+            } else {
+                let problem = "not a record of SQS or SNS";
+                Item { message_id: None, parsed: Err(unknown(&record.to_string(), Some(record), problem)) }
+            }
+        })
+        .collect();
+    Delivery { items, answers_by_message }
+}
+
+/// Takes off wrappings: a topic's notification.
+fn unwrapped(value: &Value, layer: usize) -> Parsed {
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    match (text("Type"), text("Message"), text("TopicArn")) {
+        (Some("Notification"), Some(message), Some(_)) if layer < MOST_LAYERS => {
+            with_topic(from_text(message, layer + 1), Some(value))
+        }
+        _ => parse(value),
+    }
+}
+
+fn from_text(text: &str, layer: usize) -> Parsed {
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) => unwrapped(&value, layer),
+        // The parser's own words may quote what it read; where it stopped is enough.
+        Err(error) => {
+            Err(unknown(text, None, &format!("not JSON: line {} column {}", error.line(), error.column())))
+        }
+    }
+}
+
+/// A subscription's message of Redshift names no account; the topic that it came by is in the same one or in the hub's.
+fn with_topic(mut parsed: Parsed, notification: Option<&Value>) -> Parsed {
+    if let (Ok(known), Some(topic)) =
+        (&mut parsed, notification.and_then(|value| value.get("TopicArn")).and_then(Value::as_str))
+    {
+        if known.place.account.is_empty() {
+            known.place.account = super::arn_part(topic, 4).to_owned();
+        }
+        if known.place.region.is_empty() {
+            known.place.region = super::arn_part(topic, 3).to_owned();
+        }
+    }
+    parsed
+}

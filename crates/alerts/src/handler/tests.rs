@@ -1,0 +1,380 @@
+use std::collections::HashMap;
+use std::future::pending;
+use std::path::Path;
+use std::time::Duration;
+
+use lambda_kit::call::CallError;
+
+use super::*;
+use crate::duty::{AccessDuty, DeadLetterDuty, FailureDuty, RotationDuty};
+use crate::faults::{Fault, World};
+use crate::judge::{AccessRules, Held, HeldMessage, RotationRules, StackEvent};
+use crate::moment::Moment;
+use crate::read::{Queues, Secrets, Stacks};
+use crate::state::Policy;
+
+/// What can be looked up in tests.
+#[derive(Default)]
+struct Lookups {
+    stacks: HashMap<String, Vec<StackEvent>>,
+    rotates: Option<bool>,
+    held: Vec<Held>,
+    queues: Vec<String>,
+}
+
+fn refused() -> CallError {
+    CallError::without_answer("sts:AssumeRole", "AccessDenied")
+}
+
+impl Stacks for &Lookups {
+    async fn events(&self, stack: &str) -> Result<Vec<StackEvent>, CallError> {
+        self.stacks.get(stack).cloned().ok_or_else(refused)
+    }
+}
+
+impl Secrets for &Lookups {
+    async fn rotates(&self, _: &str) -> Result<bool, CallError> {
+        self.rotates.ok_or_else(refused)
+    }
+}
+
+impl Queues for &Lookups {
+    fn all(&self) -> &[String] {
+        &self.queues
+    }
+
+    async fn look(&self, queue: &str) -> Result<Held, CallError> {
+        self.held.iter().find(|held| held.queue == queue).cloned().ok_or_else(refused)
+    }
+}
+
+pub(super) fn fixture(case: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(case).with_extension("json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+pub(super) fn turn(minute: i64) -> Turn {
+    let now = Moment::parse("2026-03-01T03:00:00Z")
+        .unwrap()
+        .plus(Duration::from_secs(60 * u64::try_from(minute).unwrap()));
+    Turn { now, until: now.plus(Duration::from_secs(30)) }
+}
+
+fn handler<D: Duty>(world: &World, duty: D) -> Handler<&World, &World, D> {
+    let announcer = Announcer::new(world, world, Policy::default());
+    Handler::new(
+        announcer,
+        duty,
+        Place::new("333333333333", "us-east-1"),
+        "sluice-hub-OnFailure".into(),
+        "alerts".into(),
+    )
+}
+
+fn subjects(world: &World) -> Vec<String> {
+    world.published().into_iter().map(|message| message.subject).collect()
+}
+
+fn mail(world: &World, number: usize) -> String {
+    let body: Value = serde_json::from_str(&world.published()[number].body).unwrap();
+    body["email"].as_str().unwrap().to_owned()
+}
+
+fn batch(bodies: &[String]) -> Value {
+    let records: Vec<Value> = bodies
+        .iter()
+        .enumerate()
+        .map(|(number, body)| json!({"eventSource": "aws:sqs", "messageId": format!("m{number}"), "body": body}))
+        .collect();
+    json!({"Records": records})
+}
+
+#[tokio::test]
+async fn malformed_and_unknown_events_fail_no_batch_and_become_one_incident() {
+    let (world, lookups) = (World::default(), Lookups::default());
+    let handler = handler(&world, FailureDuty::new(&lookups));
+    let (done, answer) = handler.handle(&fixture("sqs/batch"), turn(0), pending()).await;
+    assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
+    assert_eq!((done.events, done.unknown, done.failed, done.told.published), (6, 2, 0, 5));
+    let unknown: Vec<String> =
+        subjects(&world).into_iter().filter(|subject| subject.contains("Unknown")).collect();
+    assert_eq!(unknown, ["[WARNING] Unknown events: at sluice-hub-OnFailure (333333333333 us-east-1)"]);
+    let kept: Vec<String> = world
+        .memory()
+        .all()
+        .into_iter()
+        .filter(|(key, body)| {
+            key.partition.contains("unknown-events") && key.sort.starts_with("event|") && !body.is_empty()
+        })
+        .map(|(_, body)| body)
+        .collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(
+        kept.iter().any(|raw| raw.contains("Capacity Change"))
+            && kept.iter().all(|raw| !raw.contains("NEVERSHOWN"))
+    );
+}
+
+#[tokio::test]
+async fn only_the_messages_of_what_could_not_be_told_come_again() {
+    // Calls: read and write of the first incident, its publish is refused; the second goes well.
+    let world = World::new(HashMap::from([(2, Fault::Refused)]));
+    let lookups = Lookups::default();
+    let handler = handler(&world, FailureDuty::new(&lookups));
+    let bodies = ["states/execution-failed", "backup/job-failed"].map(|case| fixture(case).to_string());
+    let (done, answer) = handler.handle(&batch(&bodies), turn(0), pending()).await;
+    assert_eq!(answer, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m0"}]})));
+    assert_eq!(done.failed, 1);
+    let (_, answer) = handler.handle(&batch(&bodies[..1]), turn(1), pending()).await;
+    assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
+    assert_eq!(subjects(&world).len(), 2);
+}
+
+#[tokio::test]
+async fn without_a_queue_a_failure_is_the_invocations_own_with_its_reason() {
+    let world = World::new(HashMap::from([(0, Fault::Refused)]));
+    let lookups = Lookups::default();
+    let handler = handler(&world, FailureDuty::new(&lookups));
+    let (_, answer) = handler.handle(&fixture("states/execution-failed"), turn(0), pending()).await;
+    assert_eq!(answer, Err("the state of the alerts cannot be used: call: refused".to_owned()));
+    let (_, answer) = handler.handle(&fixture("states/execution-failed"), turn(1), pending()).await;
+    assert_eq!(answer, Ok(Value::Null));
+}
+
+/// Stacks that never answer.
+struct Silent;
+
+impl Stacks for Silent {
+    async fn events(&self, _: &str) -> Result<Vec<StackEvent>, CallError> {
+        pending().await
+    }
+}
+
+#[tokio::test]
+async fn when_the_time_is_over_what_is_not_done_comes_again() {
+    let world = World::default();
+    let handler = handler(&world, FailureDuty::new(Silent));
+    let bodies: Vec<String> = std::iter::repeat_n(fixture("states/execution-failed").to_string(), CHUNK)
+        .chain([fixture("cloudformation/stack-update-rollback").to_string()])
+        .collect();
+    let mut polls = 0;
+    let over = std::future::poll_fn(|context| {
+        polls += 1;
+        context.waker().wake_by_ref();
+        if polls > 1000 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    });
+    let (done, answer) = handler.handle(&batch(&bodies), turn(0), over).await;
+    // The first chunk was done, the second was not.
+    assert_eq!(answer, Ok(json!({"batchItemFailures": [{"itemIdentifier": format!("m{CHUNK}")}]})));
+    assert_eq!((done.failed, subjects(&world).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
+    const STACK: &str = "arn:aws:cloudformation:us-east-1:222222222222:stack/sluice-target/0f4b2c1e-1111-4aaa-8bbb-0123456789ab";
+    let event = |resource: &str, status: &str, reason: &str| StackEvent {
+        resource: resource.into(),
+        kind: "AWS::S3::Bucket".into(),
+        physical_id: resource.into(),
+        status: status.into(),
+        reason: reason.into(),
+        token: Some("deploy-4711".into()),
+        at: None,
+    };
+    let events = vec![
+        event("Other", "UPDATE_FAILED", "Resource update cancelled"),
+        event("Bucket", "CREATE_FAILED", "the name is taken"),
+    ];
+    let lookups = Lookups { stacks: HashMap::from([(STACK.to_owned(), events)]), ..Lookups::default() };
+    let world = World::default();
+    let subject = handler(&world, FailureDuty::new(&lookups));
+    for (minute, case) in
+        ["stack-update-rollback", "resource-update-failed", "resource-cancelled", "stack-update-rollback"]
+            .iter()
+            .enumerate()
+    {
+        let minute = i64::try_from(minute).unwrap();
+        let (_, answer) =
+            subject.handle(&fixture(&format!("cloudformation/{case}")), turn(minute), pending()).await;
+        assert_eq!(answer, Ok(Value::Null));
+    }
+    assert_eq!(subjects(&world), ["[ERROR] Stack failed: sluice-target (222222222222 us-east-1)"]);
+    assert!(
+        mail(&world, 0).contains("Cause:    Bucket (AWS::S3::Bucket): the name is taken\n"),
+        "{}",
+        mail(&world, 0)
+    );
+    // The role may not be there: it is told all the same, with what the event says.
+    let (world, lookups) = (World::default(), Lookups::default());
+    let subject = handler(&world, FailureDuty::new(&lookups));
+    subject.handle(&fixture("cloudformation/stack-update-rollback"), turn(0), pending()).await.1.unwrap();
+    assert!(mail(&world, 0).contains("failed to update: [NamespacePolicy]"), "{}", mail(&world, 0));
+    // The next deployment that succeeds is the end.
+    subject.handle(&fixture("cloudformation/stack-update-complete"), turn(1), pending()).await.1.unwrap();
+    assert!(subjects(&world)[1].starts_with("[RECOVERED] Stack failed"), "{:?}", subjects(&world));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
+    let world = World::default();
+    let handler = handler(&world, FailureDuty::new(Silent));
+    let bodies = [
+        "cloudformation/stack-update-rollback",
+        "cloudformation/stack-create-rollback",
+        "states/execution-failed",
+    ];
+    let begun = tokio::time::Instant::now();
+    let (_, answer) =
+        handler.handle(&batch(&bodies.map(|case| fixture(case).to_string())), turn(0), pending()).await;
+    assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
+    assert_eq!(begun.elapsed(), Duration::from_secs(15), "all look-ups together");
+    assert_eq!(subjects(&world).len(), 2, "both operations are of one stack: {:?}", subjects(&world));
+}
+
+#[tokio::test]
+async fn a_value_written_by_hand_is_told_where_the_secret_rotates_or_where_nobody_can_say() {
+    let rules = || RotationRules { writers: vec!["sluice-rotation-*".into()] };
+    for (rotates, told) in [(Some(true), 1), (Some(false), 0), (None, 1)] {
+        let (world, lookups) = (World::default(), Lookups { rotates, ..Lookups::default() });
+        let subject = handler(&world, RotationDuty::new(&world, &lookups, rules()));
+        for case in ["put-secret-value-by-hand", "put-secret-value-by-rotation", "update-secret-description"]
+        {
+            subject.handle(&fixture(&format!("secretsmanager/{case}")), turn(0), pending()).await.1.unwrap();
+        }
+        assert_eq!(subjects(&world).len(), told, "{rotates:?}");
+    }
+}
+
+#[tokio::test]
+async fn rotations_are_told_failed_recovered_and_slow_against_the_secrets_own_history() {
+    let (world, lookups) = (World::default(), Lookups::default());
+    let subject = handler(&world, RotationDuty::new(&world, &lookups, RotationRules::default()));
+    let send = async |case: &str, day: i64, time: &str| {
+        let mut event = fixture(&format!("secretsmanager/{case}"));
+        event["id"] = json!(format!("{case}-{day}"));
+        event["detail"]["eventTime"] = json!(format!("2026-03-{day:02}T{time}Z"));
+        // Everything comes twice.
+        for minute in [0, 1] {
+            subject.handle(&event, turn(day * 1440 + minute), pending()).await.1.unwrap();
+        }
+    };
+    for day in 1..=5 {
+        send("rotation-succeeded", day, "03:00:10").await;
+        send("rotation-started", day, "03:00:00").await;
+    }
+    assert_eq!(subjects(&world), [""; 0]);
+    send("rotation-started", 6, "03:00:00").await;
+    send("rotation-succeeded", 6, "03:20:00").await;
+    assert_eq!(subjects(&world), ["[WARNING] Rotation slow: secret app (111111111111 us-east-1)"]);
+    assert!(mail(&world, 0).contains("took 20 min. Those before took 10 s (median)"), "{}", mail(&world, 0));
+    send("rotation-failed", 7, "03:00:00").await;
+    send("rotation-succeeded", 7, "09:00:00").await;
+    let told = subjects(&world);
+    assert!(
+        told[1].starts_with("[ERROR] Rotation failed") && told[2].starts_with("[RECOVERED] Rotation failed"),
+        "{told:?}"
+    );
+    assert!(mail(&world, 2).contains("after 6 h"), "{}", mail(&world, 2));
+    assert_eq!(told.len(), 3);
+}
+
+#[tokio::test]
+async fn a_crash_between_telling_of_a_reader_and_remembering_it_neither_loses_nor_repeats() {
+    let denied = fixture("secretsmanager/get-secret-value-denied");
+    let world = World::default();
+    let subject = handler(&world, AccessDuty::new(&world, AccessRules::default()));
+    subject.handle(&denied, turn(0), pending()).await.1.unwrap();
+    let (calls, _) = world.calls();
+    for at in 0..calls {
+        for fault in Fault::ALL {
+            let world = World::new(HashMap::from([(at, fault)]));
+            let subject = handler(&world, AccessDuty::new(&world, AccessRules::default()));
+            for minute in 0..4 {
+                world.revive();
+                let (_, answer) = subject.handle(&denied, turn(minute), pending()).await;
+                if !world.is_dead() && answer.is_ok() {
+                    break;
+                }
+            }
+            let told = world.published();
+            let same = told.iter().all(|message| message.attributes == told[0].attributes);
+            assert!((1..=2).contains(&told.len()) && same, "{fault:?} at {at}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_stay() {
+    let message = |id: &str| HeldMessage {
+        id: id.into(),
+        sent: None,
+        body: "{}".into(),
+        attributes: Default::default(),
+    };
+    let held = |count, messages| Held {
+        queue: "arn:aws:sqs:us-east-1:333333333333:alerts-failed".into(),
+        count,
+        messages,
+        destination: None,
+    };
+    let queues = vec!["arn:aws:sqs:us-east-1:333333333333:alerts-failed".to_owned()];
+    let world = World::default();
+    let here = Place::new("333333333333", "us-east-1");
+    let filled = Lookups {
+        held: vec![held(2, vec![message("1"), message("2")])],
+        queues: queues.clone(),
+        ..Lookups::default()
+    };
+    let subject = handler(&world, DeadLetterDuty::new(&filled, here.clone()));
+    for minute in [0, 5] {
+        subject.handle(&fixture("events/scheduled"), turn(minute), pending()).await.1.unwrap();
+    }
+    let kept = subject.handle(&batch(&["{}".to_owned()]), turn(6), pending()).await.1;
+    assert_eq!(kept, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m0"}]})));
+    let empty = Lookups { held: vec![held(0, vec![])], queues: queues.clone(), ..Lookups::default() };
+    let subject = handler(&world, DeadLetterDuty::new(&empty, here));
+    subject.handle(&fixture("events/scheduled"), turn(10), pending()).await.1.unwrap();
+    let told: Vec<String> =
+        subjects(&world).into_iter().filter(|subject| subject.contains("Undelivered")).collect();
+    assert_eq!(
+        told,
+        [
+            "[ERROR] Undelivered messages: in alerts-failed (333333333333 us-east-1)",
+            "[RECOVERED] Undelivered messages: in alerts-failed (333333333333 us-east-1)",
+        ]
+    );
+    // A queue that is gone fails the invocation, and the others are looked at all the same.
+    let world = World::default();
+    let gone = vec!["arn:aws:sqs:us-east-1:333333333333:gone".to_owned(), queues[0].clone()];
+    let filled = Lookups { held: vec![held(1, vec![message("3")])], queues: gone, ..Lookups::default() };
+    let subject = handler(&world, DeadLetterDuty::new(&filled, Place::new("333333333333", "us-east-1")));
+    let (_, answer) = subject.handle(&fixture("events/scheduled"), turn(20), pending()).await;
+    assert!(answer.unwrap_err().starts_with("what this event is about could not be looked up"));
+    assert_eq!(subjects(&world).len(), 1);
+}
+
+#[tokio::test]
+async fn no_sample_event_leaves_anything_secret_in_a_message_or_in_the_state() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
+    let (world, lookups) = (World::default(), Lookups::default());
+    let failure = handler(&world, FailureDuty::new(&lookups));
+    let rotation = handler(&world, RotationDuty::new(&world, &lookups, RotationRules::default()));
+    let access = handler(&world, AccessDuty::new(&world, AccessRules::default()));
+    let mut events = 0;
+    for folder in
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+    {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let value: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let _ = failure.handle(&value, turn(events), pending()).await;
+            let _ = rotation.handle(&value, turn(events), pending()).await;
+            let _ = access.handle(&value, turn(events), pending()).await;
+            events += 1;
+        }
+    }
+    let everything = format!("{:?}{:?}", world.published(), world.memory().all());
+    assert!(events > 70 && world.published().len() > 30, "{events} {}", world.published().len());
+    for secret in ["NEVERSHOWN", "X-Amz-Signature=", "RotationToken\\\":\\\"0f1e"] {
+        assert!(!everything.contains(secret), "{secret}");
+    }
+}

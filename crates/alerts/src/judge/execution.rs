@@ -1,0 +1,61 @@
+//! Executions of state machines.
+
+use super::last_part;
+use crate::command::Command;
+use crate::event::{Execution, ExecutionStatus, Known};
+use crate::incident::{Incident, Key};
+use crate::kind::{Kind, Severity};
+use crate::state::Signal;
+
+pub(super) fn status(known: &Known, execution: &Execution) -> Vec<Signal> {
+    let machine = execution.state_machine_arn.as_str();
+    let run = last_part(&execution.execution_arn);
+    let (severity, happened) = match execution.status {
+        ExecutionStatus::Failed => (Severity::Error, "failed"),
+        ExecutionStatus::TimedOut => (Severity::Error, "took longer than it may and was ended"),
+        ExecutionStatus::Aborted => (Severity::Warning, "was stopped by somebody"),
+        ExecutionStatus::Succeeded => {
+            let key = Key::new(Kind::ExecutionFailed, &known.place, machine, None);
+            let how =
+                format!("the later execution {run} succeeded; what failed before is not repeated by that");
+            return vec![Signal::cleared(key, &how, known.id.clone(), known.time)];
+        }
+        ExecutionStatus::Running | ExecutionStatus::PendingRedrive => return Vec::new(),
+    };
+    let cause = match (execution.error.as_deref(), execution.cause.as_deref().map(readable)) {
+        (Some(error), Some(cause)) => Some(format!("{error}: {cause}")),
+        (Some(text), None) => Some(text.to_owned()),
+        (None, cause) => cause,
+    };
+    let incident = Incident::new(
+        Kind::ExecutionFailed,
+        severity,
+        known.place.clone(),
+        machine,
+        last_part(machine),
+        known.time,
+    )
+    .what(&format!("Its execution {run} {happened}."))
+    .impact("What this execution was to do is not done, or half done. Nothing repeats it by itself.")
+    .cause(cause.as_deref())
+    .remedy(
+        "Mend the cause, then let it go on where it failed (within 14 days):",
+        Command::aws("stepfunctions", "redrive-execution")
+            .option("execution-arn", &execution.execution_arn)
+            .option("region", &known.place.region),
+    );
+    vec![Signal::raised(incident, known.id.clone())]
+}
+
+/// The message of an error that a function answered as JSON; anything else is a text already.
+pub(super) fn readable(cause: &str) -> String {
+    let answer: Option<serde_json::Value> = serde_json::from_str(cause).ok();
+    let message =
+        answer.as_ref().and_then(|answer| answer.get("errorMessage")).and_then(serde_json::Value::as_str);
+    match (message, answer.as_ref().is_some_and(serde_json::Value::is_object)) {
+        (Some(message), _) => message.to_owned(),
+        // An object of another form may hold whatever the failing state was given.
+        (None, true) => "a JSON object without errorMessage; see the execution's history".to_owned(),
+        (None, false) => cause.to_owned(),
+    }
+}

@@ -1,0 +1,76 @@
+//! From an event to what it says about incidents. Pure: what has to be looked up comes in as a value.
+
+mod access;
+mod alarm;
+mod backup;
+mod change;
+mod database;
+mod dead_letter;
+mod execution;
+mod function;
+mod rotation;
+mod stack;
+mod unknown;
+mod warehouse;
+
+pub use access::{AccessRules, Reading, Readings};
+pub use dead_letter::{Held, HeldMessage, dead_letters};
+pub use rotation::{
+    History, Rotated, RotationRules, changes_a_value, secret_call, slow, subject as secret_of,
+};
+pub use stack::{Cause, StackEvent, first_cause};
+pub use unknown::unknown_event;
+
+use crate::event::{Event, Known};
+use crate::state::Signal;
+
+/// What an event says by itself. Calls to Secrets Manager say nothing without their rules: see [`secret_call`] and [`Readings`].
+pub fn judge(known: &Known) -> Vec<Signal> {
+    match &known.event {
+        Event::Rotation(rotation) => rotation::outcome(known, rotation),
+        Event::Stack(stack) => stack::status(known, stack, None),
+        Event::StackResource(resource) => stack::resource(known, resource),
+        Event::Execution(execution) => execution::status(known, execution),
+        Event::Statement(statement) => warehouse::statement(known, statement),
+        Event::Integration(integration) => warehouse::integration(known, integration),
+        Event::WarehouseCall(trail) => warehouse::call(known, trail),
+        Event::NetworkCall(trail) => change::security_group(known, trail),
+        Event::Alarm(alarm) => alarm::state(known, alarm),
+        Event::Backup(backup) => backup::job(known, backup),
+        Event::BackupCopy(copy) => backup::copy(known, copy),
+        Event::Database(database) => database::event(known, database),
+        Event::FunctionFailure(failure) => function::failure(known, failure),
+        Event::SecretCall(_) | Event::SecretLabel(_) | Event::Tick => Vec::new(),
+    }
+}
+
+/// The same for a stack's event, with the cause that was found in the stack's own events.
+pub fn judge_stack(known: &Known, cause: Option<&Cause>) -> Vec<Signal> {
+    match &known.event {
+        Event::Stack(stack) => stack::status(known, stack, cause),
+        _ => judge(known),
+    }
+}
+
+/// Whether an event says that a stack failed, so that its cause is worth looking up.
+pub fn asks_for_a_cause(known: &Known) -> bool {
+    matches!(&known.event, Event::Stack(stack) if stack::is_failure(&stack.status_details.status))
+}
+
+/// What a secret is called: the name in its ARN, without the six characters that Secrets Manager adds.
+pub(crate) fn secret_name(id: &str) -> &str {
+    let Some((_, name)) = id.split_once(":secret:") else { return id };
+    match name.rsplit_once('-') {
+        Some((name, suffix))
+            if suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
+        {
+            name
+        }
+        _ => name,
+    }
+}
+
+/// The last part of an ARN, after a slash or a colon.
+pub(crate) fn last_part(arn: &str) -> &str {
+    arn.rsplit(['/', ':']).next().filter(|name| !name.is_empty()).unwrap_or(arn)
+}

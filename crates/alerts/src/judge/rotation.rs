@@ -1,0 +1,346 @@
+//! Rotations: how they went, how long they took, and who else wrote.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret_name;
+use crate::command::Command;
+use crate::event::{Event, Known, Rotation, RotationOutcome, Trail};
+use crate::incident::{Incident, Key};
+use crate::kind::{Kind, Severity};
+use crate::moment::{Moment, said};
+use crate::state::Signal;
+
+/// How a rotation went.
+pub(super) fn outcome(known: &Known, rotation: &Rotation) -> Vec<Signal> {
+    let secret = &rotation.secret;
+    let begin = |kind, severity| {
+        let name = format!("secret {}", secret_name(secret));
+        Incident::new(kind, severity, known.place.clone(), secret, &name, known.time)
+            .cause(rotation.error.as_deref())
+    };
+    let raised = |incident: Incident| vec![Signal::raised(incident, known.id.clone())];
+    let cleared = |kind, how: &str| {
+        let key = Key::new(kind, &known.place, secret, None);
+        Signal::cleared(key, how, known.id.clone(), known.time)
+    };
+    match rotation.outcome {
+        RotationOutcome::Failed => raised(
+            begin(Kind::RotationFailed, Severity::Error)
+                .what("Secrets Manager gave up a rotation of this secret. It tries again at the next window of the schedule.")
+                .impact(if may_have_set(rotation) {
+                    "The new password may be set on the server while AWSCURRENT still has the old one: then clients are refused. Check \
+                     first that AWSCURRENT logs in (runbook)."
+                } else {
+                    "Clients go on with the current value, which still works. The credential gets older than it should."
+                })
+                .remedy(
+                    if may_have_set(rotation) {
+                        "Ask the server which credential it takes (runbook: make repair-rotation). Mend the step's error in the function's log, \
+                         then start the rotation again:"
+                    } else {
+                        "Mend the step's error in the log of the rotation function, then start the rotation again:"
+                    },
+                    rotate(known, secret),
+                ),
+        ),
+        RotationOutcome::Abandoned => raised(
+            begin(Kind::RotationAbandoned, Severity::Warning)
+                .what(
+                    "A new version was written while a rotation was under way, so Secrets Manager took AWSPENDING away and gave the \
+                     rotation up.",
+                )
+                .impact(
+                    "If the rotation had set its password on the server before, clients that read AWSCURRENT are refused now.",
+                )
+                .remedy("Check that AWSCURRENT logs in (runbook), then start the rotation again:", rotate(known, secret)),
+        ),
+        RotationOutcome::TestFailed => raised(
+            begin(Kind::RotationTestFailed, Severity::Warning)
+                .what("The try-out of this secret's rotation failed: testSecret could not log in with the current value.")
+                .impact("Nothing was changed. A real rotation would fail the same way.")
+                .remedy(
+                    "Mend what the function's log says (network, permissions, keys of the secret), then try again:",
+                    rotate(known, secret).flag("--no-rotate-immediately"),
+                ),
+        ),
+        RotationOutcome::Succeeded => vec![
+            cleared(Kind::RotationFailed, "a rotation succeeded"),
+            cleared(Kind::RotationAbandoned, "a rotation succeeded"),
+        ],
+        RotationOutcome::TestSucceeded => vec![cleared(Kind::RotationTestFailed, "a try-out succeeded")],
+        RotationOutcome::Started | RotationOutcome::TestStarted | RotationOutcome::Other => Vec::new(),
+    }
+}
+
+/// Whether the step that failed is one that sets the password, or one after it.
+fn may_have_set(rotation: &Rotation) -> bool {
+    rotation.error.as_ref().is_none_or(|error| {
+        ["setSecret", "testSecret", "finishSecret"].iter().any(|step| error.contains(step))
+    })
+}
+
+fn rotate(known: &Known, secret: &str) -> Command {
+    Command::aws("secretsmanager", "rotate-secret")
+        .option("secret-id", secret)
+        .option("region", &known.place.region)
+}
+
+/// When the rotations of one secret began and ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The oldest first. What follows from them does not depend on the order in which they came.
+    edges: Vec<Edge>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Edge {
+    at: Moment,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum What {
+    Began,
+    Succeeded,
+    GaveUp,
+}
+
+impl History {
+    /// Most begins and ends that are remembered: those of twenty rotations.
+    const MOST: usize = 40;
+    /// Fewer rotations than these say nothing about what is usual.
+    const FEWEST: usize = 5;
+    /// Longer ago than this a begin does not belong to an end: Secrets Manager repeats within a window of at most a day.
+    const LONGEST: Duration = Duration::from_secs(86_400);
+
+    /// Takes in an event about the secret. Whether that changed anything is returned: the same event twice does not.
+    pub fn note(&mut self, outcome: RotationOutcome, at: Moment) -> bool {
+        let what = match outcome {
+            RotationOutcome::Started => What::Began,
+            RotationOutcome::Succeeded => What::Succeeded,
+            RotationOutcome::Failed | RotationOutcome::Abandoned => What::GaveUp,
+            _ => return false,
+        };
+        let edge = Edge { at, what };
+        let Err(place) = self.edges.binary_search(&edge) else { return false };
+        self.edges.insert(place, edge);
+        let excess = self.edges.len().saturating_sub(Self::MOST);
+        self.edges.drain(..excess);
+        true
+    }
+
+    /// Whether any rotation was seen.
+    pub fn knows_a_rotation(&self) -> bool {
+        !self.edges.is_empty()
+    }
+
+    /// The end of each rotation that succeeded, and the seconds since it began. What was given up says nothing about how long one takes.
+    fn took(&self) -> Vec<(Moment, u64)> {
+        let pairs = self
+            .edges
+            .windows(2)
+            .filter(|pair| (pair[0].what, pair[1].what) == (What::Began, What::Succeeded));
+        let took = pairs.map(|pair| (pair[1].at, pair[1].at.since(pair[0].at)));
+        took.filter(|(_, took)| *took <= Self::LONGEST).map(|(end, took)| (end, took.as_secs())).collect()
+    }
+
+    /// How long the rotation took that ended then, and how long those before it usually did, if it took much longer: three times the median
+    /// and a minute more.
+    fn slow(&self, end: Moment) -> Option<(Duration, Duration)> {
+        let all = self.took();
+        let at = all.iter().position(|(found, _)| *found == end)?;
+        let mut before: Vec<u64> = all[..at].iter().map(|(_, seconds)| *seconds).collect();
+        if before.len() < Self::FEWEST {
+            return None;
+        }
+        before.sort_unstable();
+        let (took, usual) = (all[at].1, before[before.len() / 2]);
+        (took > usual * 3 && took > usual + 60)
+            .then(|| (Duration::from_secs(took), Duration::from_secs(usual)))
+    }
+}
+
+/// What a rotation that ended says about its duration. The answer to the same event is always the same.
+pub fn slow(known: &Known, history: &History) -> Option<Signal> {
+    let Event::Rotation(Rotation { outcome: RotationOutcome::Succeeded, secret, .. }) = &known.event else {
+        return None;
+    };
+    let (took, usual) = history.slow(known.time)?;
+    let name = format!("secret {}", secret_name(secret));
+    let incident = Incident::new(Kind::RotationSlow, Severity::Warning, known.place.clone(), secret, &name, known.time)
+        .what(&format!("A rotation succeeded, but took {}. Those before took {} (median).", said(took), said(usual)))
+        .impact("Between setSecret and finishSecret a client that read the secret before may be refused. That time was longer than usual.")
+        .remedy(
+            "Read in the function's log which step took the time, and whether Secrets Manager had to repeat one:",
+            Command::aws("secretsmanager", "describe-secret").option("secret-id", secret).option("region", &known.place.region),
+        );
+    Some(Signal::raised(incident, known.id.clone()))
+}
+
+/// Who may write into rotated secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RotationRules {
+    /// ARNs or names of roles that write on purpose, such as the rotation functions'. A `*` at the end stands for the rest.
+    pub writers: Vec<String>,
+}
+
+/// Whether a secret rotates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotated {
+    /// It does.
+    Yes,
+    /// It does not: then anybody who may write may write.
+    No,
+    /// It could not be found out.
+    Unknown,
+}
+
+impl RotationRules {
+    fn allow(&self, trail: &Trail) -> bool {
+        let (behind, name) = (trail.user_identity.behind(), trail.user_identity.name());
+        trail.user_identity.invoked_by.as_deref() == Some("secretsmanager.amazonaws.com")
+            || self.writers.iter().any(|writer| match writer.strip_suffix('*') {
+                Some(beginning) => behind.starts_with(beginning) || name.starts_with(beginning),
+                None => behind == writer || name == writer,
+            })
+    }
+}
+
+/// The secret that a call is about, as the call or its answer names it.
+pub fn subject(trail: &Trail) -> Option<&str> {
+    // Before February 2024 some answers said `aRN`.
+    trail
+        .answered("arn")
+        .or_else(|| trail.answered("aRN"))
+        .or_else(|| trail.answered("ARN"))
+        .or_else(|| trail.asked("secretId"))
+}
+
+/// Whether a call wrote what clients read, by somebody who is not expected to.
+pub fn changes_a_value(trail: &Trail, rules: &RotationRules) -> bool {
+    let writes = matches!(trail.event_name.as_str(), "PutSecretValue" | "UpdateSecret");
+    writes && trail.error_code.is_none() && writes_current(trail) && !rules.allow(trail)
+}
+
+/// What a call to Secrets Manager says: a value written by hand, rotation turned off or on, a secret deleted or restored.
+pub fn secret_call(known: &Known, trail: &Trail, rules: &RotationRules, rotated: Rotated) -> Vec<Signal> {
+    let Some(secret) = subject(trail).filter(|_| trail.error_code.is_none()) else { return Vec::new() };
+    let who = trail.user_identity.behind();
+    let begin = |kind, severity| {
+        let name = format!("secret {}", secret_name(secret));
+        Incident::new(kind, severity, known.place.clone(), secret, &name, known.time)
+    };
+    let cleared = |kind, how: &str| {
+        vec![Signal::cleared(Key::new(kind, &known.place, secret, None), how, known.id.clone(), known.time)]
+    };
+    let here = |command: Command| command.option("secret-id", secret).option("region", &known.place.region);
+    let incident = match trail.event_name.as_str() {
+        "PutSecretValue" | "UpdateSecret" if rotated != Rotated::No && changes_a_value(trail, rules) => {
+            let known_rotated = match rotated {
+                Rotated::Yes => "This secret rotates.",
+                _ => "Whether this secret rotates could not be read.",
+            };
+            begin(Kind::SecretChangedByHand, Severity::Warning)
+                .what(&format!("{who} wrote a value into this secret ({}). {known_rotated}", trail.event_name))
+                .impact(
+                    "If the value was not set on the server too, clients are refused from now on. The schedule counts the change as a \
+                     rotation. A rotation that was under way is abandoned.",
+                )
+                .remedy(
+                    "Ask who did it. If it was a mistake, let the rotation make a credential that works everywhere:",
+                    here(Command::aws("secretsmanager", "rotate-secret")),
+                )
+        }
+        "CancelRotateSecret" => begin(Kind::RotationCancelled, Severity::Warning)
+            .what(&format!("{who} turned the rotation of this secret off (CancelRotateSecret)."))
+            .impact("It does not rotate any more. A version that carried AWSPENDING may be left behind and block the next rotation.")
+            .remedy("If that was not meant, turn it on again:", here(Command::aws("secretsmanager", "rotate-secret"))),
+        "RotateSecret" => return cleared(Kind::RotationCancelled, "rotation was turned on again"),
+        "DeleteSecret" => begin(Kind::SecretDeleted, Severity::Error)
+            .what(&format!("{who} marked this secret for deletion (DeleteSecret)."))
+            .impact("From now on nobody can read it: every client that asks for it gets an error.")
+            .remedy(
+                "If that was not meant, restore it. One deleted without a recovery window is gone.",
+                here(Command::aws("secretsmanager", "restore-secret")),
+            ),
+        "RestoreSecret" => return cleared(Kind::SecretDeleted, "the secret was restored"),
+        _ => return Vec::new(),
+    };
+    vec![Signal::raised(incident, known.id.clone())]
+}
+
+/// Whether a call changes what clients read: a version under other labels does not, nor a description.
+fn writes_current(trail: &Trail) -> bool {
+    let labels = trail.request_parameters.get("versionStages").and_then(serde_json::Value::as_array);
+    match (trail.event_name.as_str(), labels) {
+        ("PutSecretValue", Some(labels)) => labels.iter().any(|label| label == "AWSCURRENT"),
+        ("PutSecretValue", None) => true,
+        // UpdateSecret makes a version only where it was given a value; then the answer names the version.
+        _ => trail.answered("versionId").is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_millis(seconds * 1000)
+    }
+
+    fn history(durations: &[i64]) -> History {
+        let mut history = History::default();
+        for (number, took) in durations.iter().enumerate() {
+            let begin = i64::try_from(number).unwrap() * 100_000;
+            history.note(RotationOutcome::Started, at(begin));
+            history.note(RotationOutcome::Succeeded, at(begin + took));
+        }
+        history
+    }
+
+    #[test]
+    fn a_rotation_is_slow_against_the_secrets_own_history_and_only_when_there_is_one() {
+        assert_eq!(history(&[10, 10, 10, 10, 900]).slow(at(400_900)), None);
+        let slow = history(&[10, 12, 11, 10, 13, 900]).slow(at(500_900)).unwrap();
+        assert_eq!(slow, (Duration::from_secs(900), Duration::from_secs(11)));
+        // Three times a few seconds is nothing to wake anybody for.
+        assert_eq!(history(&[10, 12, 11, 10, 13, 60]).slow(at(500_060)), None);
+        assert_eq!(history(&[600, 600, 600, 600, 600, 1700]).slow(at(501_700)), None);
+    }
+
+    #[test]
+    fn begins_and_ends_pair_in_whatever_order_and_however_often_they_come() {
+        let mut events = vec![];
+        for number in 0..4 {
+            events.push((RotationOutcome::Started, at(number * 1000)));
+            events.push((RotationOutcome::Succeeded, at(number * 1000 + 10 + number)));
+        }
+        let mut in_order = History::default();
+        for (outcome, at) in &events {
+            in_order.note(*outcome, *at);
+        }
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut shuffled: Vec<_> = events.iter().chain(&events).copied().collect();
+            random.shuffle(&mut shuffled);
+            let mut found = History::default();
+            for (outcome, at) in shuffled {
+                found.note(outcome, at);
+            }
+            assert_eq!(found, in_order, "seed {seed}");
+        }
+        assert_eq!(in_order.took().iter().map(|(_, seconds)| *seconds).collect::<Vec<_>>(), [10, 11, 12, 13]);
+    }
+
+    #[test]
+    fn a_begin_that_ended_in_failure_pairs_with_nothing() {
+        let mut history = History::default();
+        history.note(RotationOutcome::Started, at(0));
+        history.note(RotationOutcome::Failed, at(50));
+        history.note(RotationOutcome::Started, at(1000));
+        history.note(RotationOutcome::Succeeded, at(1010));
+        assert_eq!(history.took(), [(at(1010), 10)]);
+    }
+}

@@ -1,0 +1,230 @@
+//! Stacks: what failed first, and what a person has to do.
+
+use crate::command::Command;
+use crate::event::{Known, Stack, StackResource};
+use crate::incident::{Incident, Key};
+use crate::kind::{Kind, Severity};
+use crate::moment::Moment;
+use crate::state::{EventId, Signal};
+
+/// Why a stack failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Name of the resource in the template.
+    pub resource: String,
+    /// Its type.
+    pub kind: String,
+    /// What CloudFormation says.
+    pub reason: String,
+}
+
+/// One event of a stack, as DescribeStackEvents returns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackEvent {
+    /// Name of the resource in the template; the stack's own name for the stack.
+    pub resource: String,
+    /// Its type.
+    pub kind: String,
+    /// Its id: the ARN, where it is a stack within the stack.
+    pub physical_id: String,
+    /// The status.
+    pub status: String,
+    /// Why.
+    pub reason: String,
+    /// The operation that it belongs to.
+    pub token: Option<String>,
+    /// When.
+    pub at: Option<Moment>,
+}
+
+/// The first real cause in a stack's events: the oldest failure of the operation that is not a consequence of another one.
+///
+/// `events` are in the order of DescribeStackEvents, the newest first.
+pub fn first_cause<'a>(events: &'a [StackEvent], stack: &str, token: Option<&str>) -> Option<&'a StackEvent> {
+    let of_this = |event: &&StackEvent| token.is_none() || event.token.as_deref() == token;
+    // Without a token the operation begins with the newest event by which the stack itself was asked for something.
+    let begins = |event: &&StackEvent| {
+        event.physical_id == stack
+            && ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"]
+                .contains(&event.status.as_str())
+    };
+    let end = match token {
+        Some(_) => events.len(),
+        None => events.iter().position(|event| begins(&event)).unwrap_or(events.len()),
+    };
+    let mut failures = events[..end].iter().filter(of_this).filter(|event| event.status.ends_with("_FAILED"));
+    failures.rfind(|event| event.physical_id != stack && !is_consequence(&event.reason))
+}
+
+/// Whether a reason only says that something else failed.
+///
+/// Source: texts of CloudFormation's own events; there is no list of them.
+fn is_consequence(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    reason.is_empty()
+        || ["resource creation cancelled", "resource update cancelled", "resource deletion cancelled"]
+            .iter()
+            .any(|text| reason.starts_with(text))
+}
+
+/// Whether a status says that an operation failed.
+pub(super) fn is_failure(status: &str) -> bool {
+    status.ends_with("_FAILED")
+        || status.contains("ROLLBACK_IN_PROGRESS")
+        || status.ends_with("ROLLBACK_COMPLETE")
+}
+
+/// Whether only a person gets a stack out of this status.
+fn is_stuck(status: &str) -> bool {
+    matches!(
+        status,
+        "ROLLBACK_FAILED" | "UPDATE_ROLLBACK_FAILED" | "DELETE_FAILED" | "IMPORT_ROLLBACK_FAILED"
+    )
+}
+
+/// All events of one operation count as one occurrence.
+fn operation(known: &Known, stack: &str, token: Option<&str>) -> EventId {
+    match token {
+        Some(token) => EventId::of(&["operation", stack, token]),
+        None => known.id.clone(),
+    }
+}
+
+pub(super) fn status(known: &Known, stack: &Stack, cause: Option<&Cause>) -> Vec<Signal> {
+    let (arn, status) = (stack.stack_id.as_str(), stack.status_details.status.as_str());
+    let name = crate::event::stack_name(arn);
+    let cleared = |kind, how: &str| {
+        Signal::cleared(Key::new(kind, &known.place, arn, None), how, known.id.clone(), known.time)
+    };
+    if matches!(status, "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" | "DELETE_COMPLETE") {
+        let how = format!("the stack is in {status}");
+        return vec![cleared(Kind::StackFailed, &how), cleared(Kind::StackStuck, &how)];
+    }
+    if !is_failure(status) {
+        return Vec::new();
+    }
+    let reason = match cause {
+        Some(cause) => Some(format!("{} ({}): {}", cause.resource, cause.kind, cause.reason)),
+        None => stack.status_details.status_reason.clone(),
+    };
+    if is_stuck(status) {
+        let at = |command: Command| command.option("stack-name", arn).option("region", &known.place.region);
+        let (remedy, command) = match status {
+            "UPDATE_ROLLBACK_FAILED" => (
+                "Mend the cause, then let CloudFormation go on (the runbook says how to skip a resource):",
+                at(Command::aws("cloudformation", "continue-update-rollback")),
+            ),
+            "DELETE_FAILED" => (
+                "Mend the cause, often a resource that is not empty, then delete again:",
+                at(Command::aws("cloudformation", "delete-stack")),
+            ),
+            _ => (
+                "Nothing goes on by itself. Look at what is left, then delete the stack:",
+                at(Command::aws("cloudformation", "delete-stack")),
+            ),
+        };
+        let incident = Incident::new(Kind::StackStuck, Severity::Critical, known.place.clone(), arn, name, known.time)
+            .what(&format!("The stack is in {status}. CloudFormation does nothing more by itself."))
+            .impact("No deployment of this stack works until a person ends this state. Resources may be half changed.")
+            .cause(reason.as_deref())
+            .remedy(remedy, command);
+        return vec![Signal::raised(incident, known.id.clone())];
+    }
+    let token = stack.client_request_token.as_deref();
+    let mut signals =
+        vec![Signal::raised(failed(known, arn, status, reason.as_deref()), operation(known, arn, token))];
+    if status == "UPDATE_ROLLBACK_COMPLETE" {
+        signals.push(cleared(Kind::StackStuck, "the rollback came to its end"));
+    }
+    signals
+}
+
+fn failed(known: &Known, arn: &str, status: &str, reason: Option<&str>) -> Incident {
+    let name = crate::event::stack_name(arn);
+    let first = status.starts_with("ROLLBACK") || status == "CREATE_FAILED";
+    let (impact, remedy) = if first {
+        (
+            "The stack was not created. What had been made is deleted again.",
+            "Mend the cause, delete the stack, deploy again. All events:",
+        )
+    } else {
+        (
+            "The stack goes back to what it was. What runs now is the old version; the change is not deployed.",
+            "Mend the cause and deploy again. All events:",
+        )
+    };
+    Incident::new(Kind::StackFailed, Severity::Error, known.place.clone(), arn, name, known.time)
+        .what(&format!("A deployment failed: the stack is in {status}."))
+        .impact(impact)
+        .cause(reason)
+        .remedy(
+            remedy,
+            Command::aws("cloudformation", "describe-stack-events")
+                .option("stack-name", arn)
+                .option("region", &known.place.region)
+                .flag("--query \"StackEvents[?ends_with(ResourceStatus,'FAILED')].[Timestamp,LogicalResourceId,ResourceStatusReason]\" --output table"),
+        )
+}
+
+/// A resource that failed tells the cause earlier than the stack does.
+pub(super) fn resource(known: &Known, resource: &StackResource) -> Vec<Signal> {
+    let status = resource.status_details.status.as_str();
+    let reason = resource.status_details.status_reason.as_deref().unwrap_or_default();
+    let kind = resource.resource_type.as_deref().unwrap_or("unknown type");
+    // A stack within the stack has events of its own, which say more. The stack itself comes as a resource of itself too.
+    if !status.ends_with("_FAILED") || is_consequence(reason) || kind == "AWS::CloudFormation::Stack" {
+        return Vec::new();
+    }
+    let cause = format!("{} ({kind}): {reason}", resource.logical_resource_id);
+    let incident = failed(known, &resource.stack_id, status, Some(&cause));
+    let incident =
+        incident.what(&format!("A deployment fails: {} is in {status}.", resource.logical_resource_id));
+    vec![Signal::raised(
+        incident,
+        operation(known, &resource.stack_id, resource.client_request_token.as_deref()),
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STACK: &str = "arn:aws:cloudformation:us-east-1:111111111111:stack/app/1";
+
+    fn event(resource: &str, status: &str, reason: &str, token: Option<&str>) -> StackEvent {
+        let physical_id = if resource == "app" { STACK } else { "physical" };
+        StackEvent {
+            resource: resource.into(),
+            kind: "AWS::S3::Bucket".into(),
+            physical_id: physical_id.into(),
+            status: status.into(),
+            reason: reason.into(),
+            token: token.map(str::to_owned),
+            at: None,
+        }
+    }
+
+    #[test]
+    fn the_first_real_cause_is_the_oldest_failure_that_is_no_consequence_of_another() {
+        let events = [
+            event("app", "UPDATE_ROLLBACK_COMPLETE", "", Some("t2")),
+            event(
+                "app",
+                "UPDATE_ROLLBACK_IN_PROGRESS",
+                "The following resource(s) failed to create: [B, A].",
+                Some("t2"),
+            ),
+            event("C", "CREATE_FAILED", "Resource creation cancelled", Some("t2")),
+            event("B", "CREATE_FAILED", "second", Some("t2")),
+            event("A", "CREATE_FAILED", "first", Some("t2")),
+            event("app", "UPDATE_IN_PROGRESS", "User Initiated", Some("t2")),
+            event("A", "CREATE_FAILED", "of an earlier operation", Some("t1")),
+            event("app", "CREATE_IN_PROGRESS", "User Initiated", Some("t1")),
+        ];
+        for token in [Some("t2"), None] {
+            assert_eq!(first_cause(&events, STACK, token).unwrap().reason, "first", "{token:?}");
+        }
+        assert_eq!(first_cause(&events[..3], STACK, Some("t2")), None);
+        assert_eq!(first_cause(&[], STACK, None), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! Text from outside: bounded, without credentials, visible, and calling nobody.
+//!
+//! Names, keys and error texts are written by whoever can create a resource or send a file. Each is treated in two steps: [`kept`] when it
+//! is taken from the event (nothing secret goes any further than that), [`shown`] when it is put before people.
+
+mod redact;
+
+pub use redact::redact;
+
+/// Characters that change how the text around them looks: controls, bidirectional controls, and what has no width.
+///
+/// Source: Unicode 15.1, categories Cc, Cf, Zl and Zp; UTS 55 names the bidirectional ones as those that sources should not hide.
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e01ef}')
+}
+
+/// At most so many characters of a text, with a note of what was cut.
+pub fn cut(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let note = format!("… [{} more characters]", length - most);
+    text.chars().take(most).chain(note.chars()).collect()
+}
+
+/// A text from outside as it may be kept: without credentials, of at most so many characters.
+pub fn kept(text: &str, most: usize) -> String {
+    // What is far beyond the limit need not be searched; a credential that the cut would split is cut off with it.
+    let near = text.char_indices().nth(most.saturating_mul(4)).map_or(text, |(end, _)| &text[..end]);
+    let note = text.len() > near.len();
+    let clean = cut(&redact(near), most);
+    if note && !clean.ends_with("characters]") { format!("{clean}…") } else { clean }
+}
+
+/// A text as people may see it: hidden characters escaped, mentions neutralised. Line feeds are hidden too: `\n`.
+pub fn shown(text: &str) -> String {
+    unmentioned(&visible(text))
+}
+
+/// Hidden characters as escapes, so that what is seen is what is there.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            hidden if is_hidden(hidden) => out.push_str(&format!("\\u{{{:x}}}", u32::from(hidden))),
+            plain => out.push(plain),
+        }
+    }
+    out
+}
+
+/// The same text, but nobody is called by it: `@here`, `<!channel>`, `<@U123>`, `<users/all>` become look-alikes that no chat acts upon.
+///
+/// An `@` inside a word, as in an address, calls nobody and stays. A backtick would end the code that chats show values in, and `](` would make
+/// a link that shows another address than it leads to.
+pub fn unmentioned(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    for (at, character) in text.char_indices() {
+        let rest = &text[at + character.len_utf8()..];
+        // These call everybody; whether a chat wants a blank before them is its own affair.
+        let calls_all =
+            || ["here", "channel", "everyone", "all"].iter().any(|name| starts_with_word(rest, name));
+        let in_a_word = before.is_alphanumeric();
+        out.push(match character {
+            '@' if (!in_a_word && !rest.starts_with(char::is_whitespace) && !rest.is_empty())
+                || calls_all() =>
+            {
+                '＠'
+            }
+            '<' => '‹',
+            '>' => '›',
+            '`' => '´',
+            '(' if before == ']' => '❨',
+            other => other,
+        });
+        before = character;
+    }
+    out
+}
+
+fn starts_with_word(text: &str, word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+        && !text[word.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '.' || next == '-')
+}
+
+/// A text as one ASCII line, as mail headers take it: anything else becomes `?`, runs of blanks become one.
+pub fn ascii_line(text: &str, most: usize) -> String {
+    let line: String =
+        text.chars().map(|character| if character.is_ascii() { character } else { '?' }).collect();
+    let words: Vec<&str> =
+        line.split(|character: char| character.is_whitespace() || character.is_control()).collect();
+    let line = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    if line.len() <= most { line } else { format!("{}...", &line[..most.saturating_sub(3)]) }
+}
+
+/// JSON in which hidden characters are escaped too: the same value, and what is seen is what is there.
+pub fn json(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    for character in value.to_string().chars() {
+        // Outside of strings JSON of serde has no hidden character; inside, an escape stands for the same character.
+        if is_hidden(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_turns_the_reading_direction_or_hides_is_left() {
+        let hostile = "pay\u{202e}gpj.exe\u{2066}\u{200b}\u{0}\u{1b}[31m\nsecond\u{feff}";
+        let seen = visible(hostile);
+        assert_eq!(seen, "pay\\u{202e}gpj.exe\\u{2066}\\u{200b}\\u{0}\\u{1b}[31m\\nsecond\\u{feff}");
+    }
+
+    #[test]
+    fn mentions_of_every_chat_call_nobody_and_addresses_stay_readable() {
+        for mention in [
+            "@here",
+            "@channel",
+            "<!channel>",
+            "<!here|x>",
+            "<@U0123>",
+            "<#C12>",
+            "<users/all>",
+            "(@everyone)",
+            "x @team",
+        ] {
+            let text = shown(mention);
+            assert!(!text.contains('<') && !text.contains('>') && !text.contains('@'), "{mention}: {text}");
+        }
+        assert_eq!(shown("Configuration@here now"), "Configuration＠here now");
+        assert_eq!(shown("ops@example.com, a@here.com at 3 @ 4"), "ops@example.com, a@here.com at 3 @ 4");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_how_much_is_missing() {
+        assert_eq!(cut("äöü🦀x", 4), "äöü🦀… [1 more characters]");
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(kept(&"x".repeat(100_000), 10), "xxxxxxxxxx… [30 more characters]");
+    }
+
+    proptest! {
+        #[test]
+        fn what_people_see_has_no_hidden_character_and_no_mention(text in any::<String>()) {
+            let seen = shown(&text);
+            prop_assert!(!seen.chars().any(is_hidden));
+            prop_assert!(!seen.contains('<') && !seen.contains('`'));
+            let mut before = ' ';
+            let characters: Vec<char> = seen.chars().collect();
+            for (at, character) in characters.iter().enumerate() {
+                if *character == '@' {
+                    let next = characters.get(at + 1).copied().unwrap_or(' ');
+                    prop_assert!(before.is_alphanumeric() || next.is_whitespace() || at + 1 == characters.len());
+                }
+                before = *character;
+            }
+        }
+
+        #[test]
+        fn escaped_json_is_the_same_value(text in any::<String>()) {
+            let value = serde_json::json!({"key": text});
+            let escaped = json(&value);
+            prop_assert!(!escaped.chars().any(is_hidden));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+        }
+
+        #[test]
+        fn a_subject_is_one_line_of_ascii_within_its_limit(text in any::<String>(), most in 3_usize..120) {
+            let line = ascii_line(&text, most);
+            prop_assert!(line.len() <= most && line.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+        }
+
+        #[test]
+        fn what_is_kept_is_never_longer_than_the_limit_and_its_note(text in any::<String>(), most in 0_usize..200) {
+            prop_assert!(kept(&text, most).chars().count() <= most + 40);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What is told of every sample event, as people read it: one file an event in tests/golden.
+//!
+//! After a change that is meant: `SLUICE_UPDATE_GOLDEN=1 cargo test -p alerts --test golden`, then read the difference as somebody would at
+//! three in the morning.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use alerts::announcement::{Announcement, End, Status};
+use alerts::event::{Event, Known, deliveries};
+use alerts::incident::Place;
+use alerts::judge::{
+    AccessRules, Reading, Readings, Rotated, RotationRules, judge, secret_call, unknown_event,
+};
+use alerts::message::Message;
+use alerts::moment::Moment;
+use alerts::state::{Edge, Signal};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events")
+}
+
+/// Samples of requests that functions of other crates get.
+fn is_for_others(value: &serde_json::Value) -> bool {
+    value.get("RequestType").is_some() || value.get("Step").is_some()
+}
+
+/// Every sample event: its name and content.
+fn samples() -> Vec<(String, serde_json::Value)> {
+    let mut samples = Vec::new();
+    for folder in
+        std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+    {
+        for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let value =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let name = path.with_extension("");
+            let name = name.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            if !is_for_others(&value) {
+                samples.push((name, value));
+            }
+        }
+    }
+    samples.sort_by(|one, other| one.0.cmp(&other.0));
+    samples
+}
+
+fn signals(known: &Known) -> Vec<Signal> {
+    match &known.event {
+        Event::SecretCall(trail) => {
+            let rules = RotationRules { writers: vec!["sluice-rotation-*".into()] };
+            let reading = Reading::of(known, trail);
+            let read = Readings::default().note(reading.as_slice(), &AccessRules::default());
+            secret_call(known, trail, &rules, Rotated::Yes).into_iter().chain(read).collect()
+        }
+        _ => judge(known),
+    }
+}
+
+fn rendered(value: &serde_json::Value) -> String {
+    let here = Place::new("333333333333", "us-east-1");
+    let now = Moment::parse("2026-03-01T03:00:00Z").unwrap();
+    let mut out = Vec::new();
+    for item in deliveries(value).items {
+        let signals = match &item.parsed {
+            Ok(known) => signals(known),
+            Err(unknown) => {
+                vec![unknown_event(unknown, &here, "sluice-hub-OnFailure", "sluice-hub-Alerts", now)]
+            }
+        };
+        if signals.is_empty() {
+            out.push("(nothing to tell)\n".to_owned());
+        }
+        for signal in signals {
+            out.push(match signal.edge {
+                Edge::Cleared(how) => {
+                    format!("(ends {}: {how})\n", signal.key.as_str().split('|').nth(1).unwrap())
+                }
+                Edge::Raised(incident) => {
+                    let announcement = Announcement {
+                        id: "0123456789abcdef".into(),
+                        thread: "fedcba9876543210".into(),
+                        status: Status::Opened,
+                        first: signal.at,
+                        last: signal.at,
+                        incident: *incident,
+                        count: 1,
+                        end: None,
+                    };
+                    let message = Message::of(&announcement);
+                    let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+                    format!("Subject: {}\n\n{}", message.subject, body["email"].as_str().unwrap())
+                }
+            });
+        }
+    }
+    out.join("\n--------\n\n")
+}
+
+#[test]
+fn every_sample_event_is_told_as_its_golden_file_says() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let update = std::env::var_os("SLUICE_UPDATE_GOLDEN").is_some();
+    let mut expected = BTreeSet::new();
+    for (name, value) in samples() {
+        let path = golden.join(format!("{}.txt", name.replace('/', "-")));
+        let found = rendered(&value);
+        if update {
+            std::fs::create_dir_all(&golden).unwrap();
+            std::fs::write(&path, &found).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(found, text, "{}", path.display());
+        expected.insert(path);
+    }
+    for (name, found) in [("of-statuses.txt", statuses()), ("of-protocols.json", protocols())] {
+        let path = golden.join(name);
+        if update {
+            std::fs::write(&path, &found).unwrap();
+        }
+        assert_eq!(found, std::fs::read_to_string(&path).unwrap_or_default(), "{}", path.display());
+        expected.insert(path);
+    }
+    assert!(expected.len() > 60, "{}", expected.len());
+    let there: BTreeSet<PathBuf> =
+        std::fs::read_dir(&golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(there, expected, "a golden file without its event");
+}
+
+/// A rotation that failed, at each point of its life.
+fn announcement(status: Status) -> Announcement {
+    let text = std::fs::read_to_string(root().join("secretsmanager/rotation-failed.json")).unwrap();
+    let item = deliveries(&serde_json::from_str(&text).unwrap()).items.remove(0);
+    let Edge::Raised(incident) = signals(&item.parsed.unwrap()).remove(0).edge else {
+        panic!("a failed rotation is an incident")
+    };
+    let over = matches!(status, Status::Recovered | Status::Passed);
+    Announcement {
+        id: "0123456789abcdef".into(),
+        thread: "fedcba9876543210".into(),
+        status,
+        first: incident.since,
+        last: Moment::parse("2026-03-01T04:10:00Z").unwrap(),
+        incident: *incident,
+        count: if status == Status::Opened { 1 } else { 14 },
+        end: over.then(|| End {
+            at: Moment::parse("2026-03-01T05:00:00Z").unwrap(),
+            how: "a rotation succeeded".into(),
+        }),
+    }
+}
+
+fn statuses() -> String {
+    let mut out = Vec::new();
+    for status in [Status::Opened, Status::Repeated, Status::Recovered, Status::Passed] {
+        let message = Message::of(&announcement(status));
+        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+        out.push(format!("Subject: {}\n\n{}", message.subject, body["email"].as_str().unwrap()));
+    }
+    out.join("\n--------\n\n")
+}
+
+/// What each protocol gets, JSON within JSON unfolded.
+fn protocols() -> String {
+    let message = Message::of(&announcement(Status::Repeated));
+    let mut body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+    for (_, text) in body.as_object_mut().unwrap() {
+        if let Ok(unfolded) = serde_json::from_str(text.as_str().unwrap()) {
+            *text = unfolded;
+        }
+    }
+    let attributes: std::collections::BTreeMap<_, _> = message.attributes.into_iter().collect();
+    let all =
+        serde_json::json!({"Subject": message.subject, "Message": body, "MessageAttributes": attributes});
+    format!("{}\n", serde_json::to_string_pretty(&all).unwrap())
+}
+
+#[test]
+fn the_first_line_says_what_and_where_and_every_remedy_has_a_command() {
+    for (name, value) in samples() {
+        for told in rendered(&value).split("--------\n").filter(|told| told.contains("Subject: ")) {
+            let first = told.lines().find(|line| line.starts_with('[')).unwrap();
+            assert!(first.contains("us-east-1)") && first.contains(": "), "{name}: {first}");
+            assert!(first.len() < 140, "{name}: {first}");
+            for label in ["What:", "Since:", "Means:", "Do:", "Command:", "Runbook:"] {
+                assert!(told.lines().any(|line| line.starts_with(label)), "{name} without {label}: {told}");
+            }
+            assert!(!told.contains("unknown "), "{name}: {told}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Every text of every sample event replaced by something hostile: what people read stays readable and calls nobody, and the commands do
+//! nothing but call the AWS CLI.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use alerts::announcement::{Announcement, Status};
+use alerts::event::{Event, deliveries};
+use alerts::incident::Place;
+use alerts::judge::{
+    AccessRules, Reading, Readings, Rotated, RotationRules, judge, secret_call, unknown_event,
+};
+use alerts::message::{MOST_BYTES, Message};
+use alerts::moment::Moment;
+use alerts::state::{Edge, Signal};
+use alerts::text::is_hidden;
+use serde_json::{Value, json};
+
+const HOSTILE: [&str; 4] = [
+    "$(touch executed)`touch executed`;touch executed;'\"\\\n touch executed",
+    "@here <!channel> <@U1> [x](https://evil.example) ```out```",
+    "\u{202e}gpj.exe\u{2066}\u{200b}\u{0}\u{1b}[2J\u{feff}",
+    "https://b.s3.amazonaws.com/k?X-Amz-Signature=hunter2 password=hunter2",
+];
+
+fn samples() -> Vec<Value> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
+    let mut samples = Vec::new();
+    for folder in
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+    {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            samples.push(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap());
+        }
+    }
+    samples
+}
+
+/// The places of all texts in a value.
+fn texts(value: &Value, at: String, found: &mut Vec<String>) {
+    match value {
+        Value::String(_) => found.push(at),
+        Value::Object(members) => {
+            for (name, member) in members {
+                texts(member, format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        Value::Array(members) => {
+            for (number, member) in members.iter().enumerate() {
+                texts(member, format!("{at}/{number}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn signals(value: &Value) -> Vec<Signal> {
+    let here = Place::new("333333333333", "us-east-1");
+    let mut all = Vec::new();
+    for item in deliveries(value).items {
+        match &item.parsed {
+            Ok(known) => match &known.event {
+                Event::SecretCall(trail) => {
+                    all.extend(secret_call(known, trail, &RotationRules::default(), Rotated::Unknown));
+                    let reading = Reading::of(known, trail);
+                    all.extend(Readings::default().note(reading.as_slice(), &AccessRules::default()));
+                }
+                _ => all.extend(judge(known)),
+            },
+            Err(unknown) => all.push(unknown_event(unknown, &here, "f", "t", Moment::from_millis(0))),
+        }
+    }
+    all
+}
+
+#[test]
+fn whatever_an_event_says_messages_stay_readable_and_commands_do_nothing_else() {
+    let mut commands = BTreeSet::new();
+    // Most texts of an event get into no message.
+    let mut incidents = BTreeSet::new();
+    for sample in samples() {
+        let mut places = Vec::new();
+        texts(&sample, String::new(), &mut places);
+        for place in places {
+            for hostile in HOSTILE {
+                let mut event = sample.clone();
+                let text = event.pointer_mut(&place).unwrap();
+                // As the whole, and as the end of an ARN or a name.
+                for changed in [json!(hostile), json!(format!("{}{hostile}", text.as_str().unwrap()))] {
+                    *event.pointer_mut(&place).unwrap() = changed;
+                    for signal in signals(&event) {
+                        let Edge::Raised(incident) = signal.edge else { continue };
+                        if !incidents.insert(serde_json::to_string(&incident).unwrap()) {
+                            continue;
+                        }
+                        commands.extend(incident.command.clone());
+                        let announcement = Announcement {
+                            id: "i".into(),
+                            thread: "t".into(),
+                            status: Status::Opened,
+                            incident: *incident,
+                            count: 1,
+                            first: signal.at,
+                            last: signal.at,
+                            end: None,
+                        };
+                        check(&Message::of(&announcement), &place);
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        incidents.len() > 1000 && commands.len() > 250,
+        "{} incidents, {} commands",
+        incidents.len(),
+        commands.len()
+    );
+    run(&commands);
+}
+
+fn check(message: &Message, place: &str) {
+    assert!(message.bytes() <= MOST_BYTES, "{place}");
+    assert!(
+        message.subject.len() < 100 && message.subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
+        "{place}"
+    );
+    let body: Value = serde_json::from_str(&message.body).unwrap();
+    for protocol in ["default", "email", "sms"] {
+        let text = body[protocol].as_str().unwrap();
+        assert!(!text.chars().any(|character| is_hidden(character) && character != '\n'), "{place}: {text}");
+        assert!(
+            !text.contains("<!") && !text.contains("<@") && !text.contains("@here") && !text.contains("]("),
+            "{place}: {text}"
+        );
+    }
+    let chat: Value = serde_json::from_str(body["https"].as_str().unwrap()).unwrap();
+    for text in [&chat["content"]["title"], &chat["content"]["description"], &chat["metadata"]["summary"]] {
+        let text = text.as_str().unwrap();
+        assert!(!text.contains('<') && !text.contains('`') && !text.contains("@here"), "{place}: {text}");
+    }
+    let data = body["sqs"].as_str().unwrap();
+    assert!(!data.chars().any(is_hidden) && serde_json::from_str::<Value>(data).is_ok(), "{place}");
+    assert!(
+        !message.body.contains("hunter2") || data.contains("\\x") || in_command_only(data),
+        "{place}: {data}"
+    );
+}
+
+/// A command holds names exactly as they are, also one that somebody made look like a credential; nothing else does.
+fn in_command_only(data: &str) -> bool {
+    let mut value: Value = serde_json::from_str(data).unwrap();
+    value["command"] = Value::Null;
+    !value.to_string().contains("hunter2")
+}
+
+/// Runs all commands with an AWS CLI that does nothing, where nothing else may happen.
+fn run(commands: &BTreeSet<String>) {
+    let folder = std::env::temp_dir().join(format!("sluice-hostile-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut script = String::from("set -u\nALERTS_TABLE=t\naws() { calls=$((calls + 1)); }\ncalls=0\n");
+    for command in commands {
+        assert!(!command.contains('\n'), "{command}");
+        script.push_str(command);
+        script.push('\n');
+    }
+    script.push_str("printf %s \"$calls\"\n");
+    let path = folder.join("commands.sh");
+    std::fs::write(&path, script).unwrap();
+    let output = Command::new("bash").arg("--norc").arg(&path).current_dir(&folder).output().unwrap();
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), commands.len().to_string());
+    assert_eq!(files, ["commands.sh"], "a command did something else than calling the AWS CLI");
+}

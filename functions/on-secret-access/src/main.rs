@@ -1,0 +1,30 @@
+//! The function that tells who reads secrets.
+
+use std::time::Duration;
+
+use alerts::duty::AccessDuty;
+use alerts::judge::AccessRules;
+use alerts::run::{Setting, list};
+use lambda_kit::env::{Env, EnvError};
+use lambda_kit::sdk::Aws;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Env::process();
+    lambda_kit::trace::init(env);
+    alerts::run::run(async move {
+        let aws = Aws::from_env(env)?;
+        let setting = Setting::from_env(env)?;
+        let usual = AccessRules::default();
+        let days =
+            env.parsed("LEARNING_DAYS", "a whole number of days", usual.learning.as_secs() / 86_400)?;
+        let rules = AccessRules {
+            reads_per_hour: env.parsed("READS_PER_HOUR", "a whole number of reads", usual.reads_per_hour)?,
+            learning: Duration::from_secs(days.saturating_mul(86_400)),
+            expected: list(env, "EXPECTED_READERS"),
+        };
+        let duty = AccessDuty::new(setting.store(&aws), rules);
+        Ok::<_, EnvError>(setting.handler(&aws, duty))
+    })
+    .await
+}
