@@ -49,6 +49,7 @@ macro_rules! clients {
 }
 
 clients! {
+    "dynamodb" dynamodb aws_sdk_dynamodb "Amazon DynamoDB",
     "elasticache" elasticache aws_sdk_elasticache "Amazon ElastiCache",
     "kafka" kafka aws_sdk_kafka "Amazon MSK",
     "kms" kms aws_sdk_kms "AWS KMS",
