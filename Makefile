@@ -39,7 +39,8 @@ servers: launcher ## Install the servers of tests that systems lack: MySQL 8.0, 
 RUNS ?= 20000
 SEED ?= 1
 .PHONY: soak
-soak: ## Thousands of rotations with random faults (RUNS, SEED)
+soak: ## Thousands of rotations with random faults (RUNS, SEED), hundreds of days of the copy monitor, its cost up to 10^6 files
+	SLUICE_SOAK_RUNS=$$(( $(RUNS) / 20 + 1 )) SLUICE_SEED=$(SEED) SLUICE_SCALE=full cargo test --quiet --locked --package copy-monitor $(CARGOFLAGS) -- random statements_do_not --nocapture
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- random
 
 .PHONY: bench
