@@ -2,6 +2,8 @@
 
 pub mod call;
 pub mod env;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod grants;
 pub mod metrics;
 pub mod sdk;

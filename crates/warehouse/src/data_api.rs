@@ -100,10 +100,10 @@ pub enum Token<'a> {
 /// A database of one warehouse, reached as one user.
 #[derive(Debug, Clone)]
 pub struct Database {
-    client: Client,
-    target: Target,
-    database: String,
-    login: Login,
+    pub(crate) client: Client,
+    pub(crate) target: Target,
+    pub(crate) database: String,
+    pub(crate) login: Login,
 }
 
 impl Database {
@@ -175,32 +175,17 @@ impl Database {
         let mut rows = Rows::new();
         let mut next = None;
         loop {
-            let page = self
-                .client
-                .get_statement_result()
-                .id(id)
-                .set_next_token(next)
-                .send()
-                .await
-                .map_err(|error| CallError::new("redshift-data:GetStatementResult", &error))?;
-            rows.extend(page.records().iter().map(|row| row.iter().map(cell).collect()));
-            next = page.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            let page = self.page(id, next).await?;
+            rows.extend(page.rows);
+            next = page.next;
             if next.is_none() {
                 return Ok(rows);
             }
         }
     }
-
-    async fn cancel(&self, id: &str) {
-        if let Err(error) = self.client.cancel_statement().id(id).send().await {
-            // The statement may have just finished. Nothing more can be done about it.
-            let error = CallError::new("redshift-data:CancelStatement", &error);
-            tracing::warn!(statement = id, %error, "a statement that took too long could not be cancelled");
-        }
-    }
 }
 
-fn cell(field: &Field) -> Cell {
+pub(crate) fn cell(field: &Field) -> Cell {
     match field {
         Field::LongValue(number) => Cell::Integer(*number),
         Field::DoubleValue(number) => Cell::Float(*number),

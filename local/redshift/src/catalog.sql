@@ -87,6 +87,13 @@ SELECT user_id AS userid, query_id AS query, 0 AS slice, name::char(256) AS name
   curtime AT TIME ZONE 'UTC' AS curtime, 1 AS status, file_format::char(16) AS file_format, 0 AS is_partial, 0::bigint AS start_offset, copy_job_id
 FROM sluice_sys.load_commit WHERE sluice_sys.sees(user_id, current_user);
 
+CREATE VIEW pg_catalog.svv_user_info AS
+SELECT usename::varchar(128) AS user_name, usesysid::int AS user_id, usecreatedb AS createdb, usesuper AS superuser, false AS catalog_update,
+  'UNLIMITED'::varchar(20) AS connection_limit,
+  CASE WHEN pg_catalog.pg_has_role(usename, 'sluice_syslog', 'MEMBER') THEN 'UNRESTRICTED' ELSE 'RESTRICTED' END::varchar(12) AS syslog_access,
+  NULL::timestamp AS last_ddl_timestamp, 0 AS session_timeout, NULL::varchar(128) AS external_user_id
+FROM pg_catalog.pg_user u WHERE usename = current_user OR (SELECT usesuper FROM pg_catalog.pg_user me WHERE me.usename = current_user);
+
 CREATE VIEW pg_catalog.svv_tables AS
 SELECT table_catalog::varchar(128) AS table_catalog, table_schema::varchar(128) AS table_schema, table_name::varchar(128) AS table_name,
   table_type::varchar(12) AS table_type, NULL::varchar(256) AS remarks FROM information_schema.tables;
@@ -104,7 +111,7 @@ CREATE FUNCTION pg_catalog.getdate() RETURNS timestamp STABLE LANGUAGE sql AS $$
 GRANT USAGE ON SCHEMA sluice_sys TO PUBLIC;
 
 GRANT SELECT ON pg_catalog.sys_copy_job, pg_catalog.sys_copy_job_detail, pg_catalog.sys_copy_job_info, pg_catalog.svv_copy_job_integrations,
-  pg_catalog.sys_load_history, pg_catalog.sys_load_error_detail, pg_catalog.stl_load_errors, pg_catalog.stl_load_commits, pg_catalog.svv_tables,
+  pg_catalog.sys_load_history, pg_catalog.sys_load_error_detail, pg_catalog.stl_load_errors, pg_catalog.stl_load_commits, pg_catalog.svv_user_info, pg_catalog.svv_tables,
   pg_catalog.svv_columns TO PUBLIC;
 
 GRANT CREATE ON SCHEMA public TO PUBLIC;

@@ -287,7 +287,13 @@ async fn an_ordinary_user_needs_grants_to_create_a_job_and_sees_only_its_own_row
         "{refused}"
     );
     assert_eq!(local.rows("SELECT count(*) FROM sys_copy_job").await, [["2"]], "a superuser sees all");
+    let access = "SELECT user_name, superuser, syslog_access FROM svv_user_info";
+    assert_eq!(local.rows_as("loader", access).await, [["loader", "false", "RESTRICTED"]]);
     local.sql("ALTER USER loader SYSLOG ACCESS UNRESTRICTED").await;
+    assert_eq!(local.rows_as("loader", access).await, [["loader", "false", "UNRESTRICTED"]]);
+    assert!(
+        local.rows(access).await.contains(&["admin", "true", "UNRESTRICTED"].map(str::to_owned).to_vec())
+    );
     assert_eq!(local.rows_as("loader", "SELECT count(*) FROM sys_copy_job").await, [["2"]]);
     local.sql("ALTER USER loader SYSLOG ACCESS RESTRICTED").await;
     assert_eq!(local.rows_as("loader", "SELECT count(*) FROM sys_copy_job").await, [["1"]]);

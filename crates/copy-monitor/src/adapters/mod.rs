@@ -1,0 +1,8 @@
+//! The ports on AWS.
+
+mod data_api;
+mod dynamodb;
+mod s3;
+
+pub use dynamodb::Table;
+pub use s3::Buckets;

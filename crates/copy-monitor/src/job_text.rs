@@ -1,0 +1,161 @@
+//! What a job reads, from the text that Redshift shows of it.
+//!
+//! `SYS_COPY_JOB.job_text` is "the parameters of the COPY statement" in 256 characters (Redshift database developer guide). A text that is cut, or that has another
+//! form than a COPY with `FROM 's3://…'`, gives what it has; the rest comes from the settings.
+
+use warehouse::sql::Literal;
+
+/// Characters that Redshift shows of a job.
+const SHOWN: usize = 256;
+
+/// What a job's text says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JobText {
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+    /// The COPY before and after its source, if the text is a whole one.
+    pub(crate) copy: Option<(String, String)>,
+}
+
+/// A word or a quoted text, and where it ends.
+#[derive(Debug, PartialEq, Eq)]
+enum Token<'a> {
+    Word(&'a str),
+    /// The content, with doubled quotes and escapes undone; `None` if it is cut.
+    Quoted(Option<String>),
+    Other,
+}
+
+fn token(text: &str) -> (Token<'_>, usize) {
+    let first = text.chars().next().unwrap_or(' ');
+    if first.is_alphanumeric() || first == '_' {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        return (Token::Word(&text[..end]), end);
+    }
+    if first != '\'' && first != '"' {
+        return (Token::Other, first.len_utf8());
+    }
+    let mut content = String::new();
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            // A backslash escapes in a literal, as Redshift's QUOTE_LITERAL shows; in a delimited identifier it is itself.
+            '\\' if first == '\'' => content.extend(chars.next().map(|(_, escaped)| escaped)),
+            c if c == first => match chars.peek() {
+                Some((_, next)) if *next == first => {
+                    content.push(first);
+                    chars.next();
+                }
+                _ => return (Token::Quoted(Some(content)), at + c.len_utf8()),
+            },
+            c => content.push(c),
+        }
+    }
+    (Token::Quoted(None), text.len())
+}
+
+/// Reads the text of a job. `None`: it does not show where the job reads from.
+pub(crate) fn read(text: &str) -> Option<JobText> {
+    let text = text.trim();
+    let whole = text.chars().count() < SHOWN;
+    let (mut at, mut after_from, mut is_copy) = (0, false, None);
+    let mut found: Option<(String, String, usize, usize)> = None;
+    let mut end = text.len();
+    while at < text.len() {
+        let (token, length) = token(&text[at..]);
+        match token {
+            Token::Word(word) => {
+                is_copy.get_or_insert(word.eq_ignore_ascii_case("copy"));
+                after_from = word.eq_ignore_ascii_case("from");
+                // The rest makes the job; a COPY of one file ends before it.
+                if found.is_some() && word.eq_ignore_ascii_case("job") {
+                    end = at;
+                    break;
+                }
+            }
+            Token::Quoted(Some(content)) if after_from && found.is_none() => {
+                let (bucket, prefix) = content.strip_prefix("s3://")?.split_once('/')?;
+                found = Some((bucket.to_owned(), prefix.to_owned(), at, at + length));
+                after_from = false;
+            }
+            Token::Quoted(Some(_)) => after_from = false,
+            Token::Quoted(None) => {
+                return found.map(|(bucket, prefix, ..)| JobText { bucket, prefix, copy: None });
+            }
+            Token::Other => after_from &= text[at..].starts_with(char::is_whitespace),
+        }
+        at += length;
+    }
+    let (bucket, prefix, begins, ends) = found?;
+    let cut = !whole && end == text.len();
+    let copy = (is_copy == Some(true) && !cut)
+        .then(|| (text[..begins].to_owned(), text[ends..end].trim_end().to_owned()));
+    Some(JobText { bucket, prefix, copy })
+}
+
+/// The job's COPY, from exactly one key.
+pub(crate) fn copy_of(copy: &(String, String), bucket: &str, key: &str) -> Option<String> {
+    let from = Literal::new("key", &format!("s3://{bucket}/{key}")).ok()?;
+    Some(format!("{}{from}{}", copy.0, copy.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use warehouse::sql::{
+        Copy, CopyJob, Format, Identifier, JobName, Options, RoleArn, S3Location, TableName,
+    };
+
+    use super::*;
+
+    #[test]
+    fn bucket_prefix_and_copy_are_found_in_what_redshift_shows() {
+        let text = "COPY \"public\".\"from 's3://no/no'\" FROM 's3://b/it''s/\\\\in/' IAM_ROLE 'arn' FORMAT AS CSV JOB CREATE j AUTO ON";
+        let read = read(text).unwrap();
+        assert_eq!((read.bucket.as_str(), read.prefix.as_str()), ("b", "it's/\\in/"));
+        assert_eq!(
+            copy_of(read.copy.as_ref().unwrap(), "b", "it's/\\in/x.csv").unwrap(),
+            "COPY \"public\".\"from 's3://no/no'\" FROM 's3://b/it''s/\\\\in/x.csv' IAM_ROLE 'arn' FORMAT AS CSV"
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_cut_gives_no_copy_and_none_that_is_no_copy() {
+        let long =
+            format!("COPY t FROM 's3://b/in/' IAM_ROLE 'arn' FORMAT AS CSV NULL AS '{}", "x".repeat(300));
+        let cut: String = long.chars().take(256).collect();
+        assert_eq!(read(&cut), Some(JobText { bucket: "b".into(), prefix: "in/".into(), copy: None }));
+        let words =
+            format!("COPY t FROM 's3://b/in/' IAM_ROLE 'arn' FORMAT AS CSV {}", "TRIMBLANKS ".repeat(30));
+        let cut: String = words.chars().take(256).collect();
+        assert_eq!(read(&cut).unwrap().copy, None);
+        assert_eq!(read("FROM 's3://b/in/' IAM_ROLE 'arn'").unwrap().copy, None);
+        for nothing in ["", "COPY t (a, b", "COPY t FROM 'dynamodb://x'", "COPY t FROM 's3://b/cut", "from"] {
+            assert_eq!(read(nothing), None, "{nothing}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_job_that_this_kit_makes_is_read_back(prefix in "[ -~é🦀]{0,24}", table in "[ -~]{1,24}", key in "[ -~é🦀]{0,24}") {
+            prop_assume!(!prefix.starts_with('/') && !key.starts_with('/'));
+            let name = |text: &str| Identifier::new("P", text);
+            let copy = |prefix: &str| Copy::new(
+                TableName { schema: name("public").unwrap(), table: name(&table).unwrap() }, vec![],
+                S3Location::new("a-bucket", prefix).unwrap(),
+                RoleArn::new("P", "arn:aws:iam::222222222222:role/r").unwrap(), Format::Csv, &Options::default(),
+            ).unwrap();
+            let (whole, key) = (copy(&prefix), format!("{prefix}{key}"));
+            let job = CopyJob { name: JobName::new("P", "j", "o", &whole).unwrap(), copy: whole };
+            let read = read(&job.create(true)).unwrap();
+            prop_assert_eq!(&read.prefix, &prefix);
+            prop_assert_eq!(&read.bucket, "a-bucket");
+            prop_assert_eq!(copy_of(&read.copy.unwrap(), "a-bucket", &key).unwrap(), copy(&key).to_string());
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_fail(text in "\\PC{0,300}") {
+            let _ = read(&text);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The life of a run's statement: its event does not come, it fails, it never ends, its result is gone; and buckets that cannot be listed.
+
+use std::time::Duration;
+
+use lambda_kit::faults::Fault;
+use warehouse::batch::Progress;
+
+use super::drill::{Drill, MINUTE, Plan, Start};
+use crate::finding::{Problem, Turn};
+use crate::report::Outcome;
+
+/// A drill with a file in error.
+fn drill() -> Drill {
+    let drill = Drill::new(1, 2);
+    {
+        let mut world = drill.shared.world();
+        world.put("in1/bad");
+        world.notice("in1/bad");
+        world.refuse(0, Some(Duration::ZERO));
+    }
+    drill
+}
+
+#[tokio::test]
+async fn a_result_whose_event_is_lost_is_read_by_the_next_tick_after_the_patience() {
+    let drill = drill();
+    drill.run(Start::Tick).await;
+    drill.shared.world().run_batches();
+    drill.shared.world().events.clear();
+    drill.pass(MINUTE);
+    assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::OnTheWay);
+    drill.pass(MINUTE * 5);
+    assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::Read);
+    drill.every_failure_was_told_once();
+    // The event comes after all.
+    assert_eq!(drill.run(Start::End(0)).await.outcome, Outcome::Overtaken);
+    assert_eq!(drill.told().len(), 1);
+}
+
+#[tokio::test]
+async fn a_result_that_nobody_has_any_more_is_asked_for_again() {
+    let drill = drill();
+    drill.run(Start::Tick).await;
+    drill.shared.world().run_batches();
+    drill.shared.world().events.clear();
+    drill.pass(MINUTE * 60 * 25);
+    assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::Overtaken);
+    drill.settle(1).await;
+    drill.every_failure_was_told_once();
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_is_told_by_the_second_run_with_redshifts_text_and_its_id() {
+    let drill = drill();
+    for run in 0..3 {
+        drill.run(Start::Tick).await;
+        drill.shared.world().batches[run].progress =
+            Progress::Failed("permission denied for view".to_owned());
+        assert_eq!(drill.run(Start::End(run)).await.outcome, Outcome::Failed);
+        // Twice, as EventBridge may.
+        assert_eq!(drill.run(Start::End(run)).await.outcome, Outcome::Overtaken);
+        drill.pass(MINUTE * 5);
+    }
+    let told = drill.told();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].problem, Problem::CannotAsk { message: "permission denied for view".to_owned() });
+    let command =
+        ["aws", "redshift-data", "describe-statement", "--region", "us-east-1", "--id", "statement-1"];
+    assert_eq!(told[0].command, command);
+    drill.settle(1).await;
+    assert_eq!(drill.of_kind("CannotAsk")[1].turn, Turn::Over);
+    drill.every_failure_was_told_once();
+}
+
+#[tokio::test]
+async fn a_statement_that_never_ends_is_cancelled_and_the_next_run_reads_everything() {
+    let drill = drill();
+    drill.run(Start::Tick).await;
+    drill.pass(MINUTE * 30);
+    assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::OnTheWay);
+    drill.pass(MINUTE * 31);
+    assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::Failed);
+    assert!(matches!(drill.shared.world().batches[0].progress, Progress::Aborted(_)));
+    drill.settle(1).await;
+    drill.every_failure_was_told_once();
+    // One failing run by itself is nobody's business.
+    assert_eq!(drill.of_kind("CannotAsk").len(), 0);
+}
+
+#[tokio::test]
+async fn an_event_of_another_warehouse_or_of_a_part_of_a_batch_changes_nothing() {
+    let drill = drill();
+    drill.run(Start::Tick).await;
+    drill.shared.world().run_batches();
+    let before = drill.shared.table().documents.clone();
+    for (name, id) in [
+        ("sluice-copy-monitor.other.1", "statement-0"),
+        ("sluice-copy-monitor.main.2", "statement-0"),
+        ("sluice-copy-monitor.main.1", "statement-7"),
+        ("sluice-copy-monitor.main.1", "statement-0:3"),
+        ("nightly", "statement-0"),
+    ] {
+        let report = drill.complete(name, id).await;
+        assert_eq!(report.outcome, Outcome::Overtaken, "{name} {id}");
+    }
+    assert_eq!(drill.shared.table().documents, before);
+}
+
+#[tokio::test]
+async fn a_run_whose_start_was_not_written_down_is_found_by_its_event_and_not_by_that_of_a_part() {
+    let drill = drill();
+    // The calls are: read the document, write the run, start the statement. It dies after that.
+    let (result, _) = drill.invoke(Start::Tick, Plan::from([(2, Fault::DiesAfter)])).await;
+    assert!(result.is_none());
+    drill.shared.world().run_batches();
+    let part = drill.complete("sluice-copy-monitor.main.1", "statement-0:3").await;
+    assert_eq!(part.outcome, Outcome::Overtaken);
+    assert_eq!(drill.run(Start::End(0)).await.outcome, Outcome::Read);
+    drill.every_failure_was_told_once();
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_listed_is_told_once_and_the_other_jobs_are_listed() {
+    let drill = drill();
+    drill.settle(1).await;
+    {
+        let mut world = drill.shared.world();
+        world.denied = Some("in1/".to_owned());
+        world.put("in2/lost");
+    }
+    drill.settle(20).await;
+    assert_eq!(drill.of_kind("NeverLoaded").len(), 1);
+    let told = drill.of_kind("CannotList");
+    let [finding] = told.as_slice() else { panic!("{told:?}") };
+    let Problem::CannotList { message, .. } = &finding.problem else { unreachable!() };
+    assert_eq!(message, "s3:ListBucket: AccessDenied: Access Denied");
+    drill.shared.world().denied = None;
+    drill.settle(5).await;
+    let turns: Vec<_> = drill.of_kind("CannotList").iter().map(|finding| finding.turn).collect();
+    assert_eq!(turns, [Turn::Began, Turn::Over]);
+}
+
+#[tokio::test]
+async fn objects_that_were_deleted_after_their_load_do_not_hide_what_is_between_them() {
+    let drill = Drill::new(1, 1);
+    drill.shared.world().page = 10;
+    drill.settle(1).await;
+    for number in 0..40 {
+        let mut world = drill.shared.world();
+        let key = format!("in1/{number:02}");
+        world.put(&key);
+        world.notice(&key);
+        world.load(number);
+    }
+    drill.settle(12).await;
+    {
+        let mut world = drill.shared.world();
+        world.objects.retain(|key, _| key.ends_with("00") || key.ends_with("39"));
+        world.put("in1/20-lost");
+        world.put("in1/39");
+    }
+    // The ledger has 40 entries between the first and the last object, more than are read in a row.
+    drill.settle(30).await;
+    let keys = |kind: &str| {
+        drill
+            .of_kind(kind)
+            .iter()
+            .map(|finding| finding.problem.file().unwrap().key.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (keys("NeverLoaded"), keys("Overwritten")),
+        (vec!["in1/20-lost".to_owned()], vec!["in1/39".to_owned()])
+    );
+    assert!(drill.calls.lock().unwrap().contains_key("entries_of"));
+}

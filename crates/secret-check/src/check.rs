@@ -1,0 +1,134 @@
+//! The check: page by page, with few further calls.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::SystemTime;
+
+use lambda_kit::call::CallError;
+use lambda_kit::metrics::Metrics;
+use tokio::time::Instant;
+
+use crate::finding::Finding;
+use crate::rules::{Rules, judge, judge_details, judge_pending};
+use crate::secret::{Secret, Secrets};
+
+/// Where findings go, one by one.
+pub trait Sink: Send + Sync {
+    /// Takes a finding. It comes with every check as long as it lasts, with the same id.
+    fn found(&self, finding: &Finding) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+/// Why a check did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The function's time is over.
+    #[error("the time ran out after {seen} secrets; give the function more time")]
+    OutOfTime {
+        /// How many were judged.
+        seen: u64,
+    },
+}
+
+/// What a check saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Secrets.
+    pub secrets: u64,
+    /// Calls of Secrets Manager.
+    pub calls: u64,
+    /// Findings by kind.
+    pub findings: BTreeMap<&'static str, u64>,
+    /// Secrets that could not be asked for more: a policy of their own may forbid it.
+    pub refused: u64,
+}
+
+impl Summary {
+    /// For CloudWatch. `SecretChecks` is there after a whole check only: an alarm on its absence finds a check that does not run.
+    pub fn metrics(&self, at: SystemTime) -> Metrics {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let of = |kind: &str| count(self.findings.get(kind).copied().unwrap_or(0));
+        Metrics::new("Sluice/Secrets", at)
+            .count("SecretChecks", 1)
+            .count("Secrets", count(self.secrets))
+            .count("Overdue", of("Overdue"))
+            .count("Stuck", of("Stuck"))
+            .count("RotationOff", of("RotationOff"))
+            .count("Unused", of("Unused"))
+            .count("ReplicaOutOfSync", of("ReplicaOutOfSync"))
+            .count("ScheduledForDeletion", of("ScheduledForDeletion"))
+            .count("NotAsked", count(self.refused))
+    }
+}
+
+/// Checks all secrets of an account and Region; stops at `until`.
+///
+/// # Errors
+/// A call failed, or the time ran out. Nothing is lost by either: the next check begins anew.
+pub async fn check<S: Secrets, F: Sink>(
+    rules: &Rules,
+    secrets: &S,
+    sink: &F,
+    now: SystemTime,
+    until: Instant,
+) -> Result<Summary, CheckError> {
+    let mut summary = Summary::default();
+    let mut next = None;
+    loop {
+        let (page, more) = secrets.page(next).await?;
+        summary.calls += 1;
+        for secret in &page {
+            if Instant::now() >= until {
+                return Err(CheckError::OutOfTime { seen: summary.secrets });
+            }
+            for finding in findings(rules, secrets, secret, now, &mut summary).await? {
+                sink.found(&finding).await?;
+                *summary.findings.entry(finding.problem.kind()).or_default() += 1;
+            }
+            summary.secrets += 1;
+        }
+        next = more;
+        if next.is_none() {
+            return Ok(summary);
+        }
+    }
+}
+
+async fn findings<S: Secrets>(
+    rules: &Rules,
+    secrets: &S,
+    secret: &Secret,
+    now: SystemTime,
+    summary: &mut Summary,
+) -> Result<Vec<Finding>, CheckError> {
+    let (mut found, questions) = judge(rules, secret, now);
+    if let (true, Some(version)) = (questions.pending_version, secret.pending()) {
+        summary.calls += 1;
+        match secrets.version_created(&secret.arn, version).await {
+            Ok(created) => found.extend(judge_pending(rules, secret, created, now)),
+            Err(error) => refused(secret, error, summary)?,
+        }
+    }
+    if questions.details {
+        summary.calls += 1;
+        match secrets.details(&secret.arn).await {
+            Ok(Some(details)) => found.extend(judge_details(rules, secret, &details, now)),
+            // It is deleted by now.
+            Ok(None) => {}
+            Err(error) => refused(secret, error, summary)?,
+        }
+    }
+    Ok(found)
+}
+
+/// One secret's own policy must not end the check of all others.
+fn refused(secret: &Secret, error: CallError, summary: &mut Summary) -> Result<(), CheckError> {
+    if !error.is_refusal() {
+        return Err(error.into());
+    }
+    tracing::warn!(secret = secret.arn, %error, "the secret could not be asked for more");
+    summary.refused += 1;
+    Ok(())
+}
