@@ -85,16 +85,7 @@ where
     F: Future<Output = Result<Handler<S, P, D>, E>>,
     E: std::error::Error,
 {
-    std::panic::set_hook(Box::new(|info| {
-        // Where, but not the message: nobody checked it for secrets.
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panic");
-    }));
-    let started = start.await.map_err(|error| {
-        let reason = lambda_kit::call::chain(&error);
-        tracing::error!(reason, "the function could not start");
-        reason
-    });
+    let started = lambda_kit::start::started(start).await;
     let started = &started;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let failed =

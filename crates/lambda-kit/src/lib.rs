@@ -7,4 +7,5 @@ pub mod faults;
 pub mod grants;
 pub mod metrics;
 pub mod sdk;
+pub mod start;
 pub mod trace;

@@ -57,7 +57,7 @@ pub fn password_policy(env: Env<'_>, default: PasswordPolicy) -> Result<Password
 
 /// The passwords of an engine, by the strategy that the environment names: `ROTATION_STRATEGY` is `single-user` (the default) or
 /// `alternating-users`; `ADMIN_SECRET_ARN` names the secret of the admin, which alternating users need and a single user may have;
-/// `ADMIN_HOST` is the host of an admin's secret that has none.
+/// `ADMIN_HOST` is the host of an admin's secret that has none. `IGNORE_SSL_FALSE=true` takes values that say `ssl: false`, which are refused otherwise.
 ///
 /// # Errors
 /// A variable is missing or makes no sense.
@@ -81,7 +81,8 @@ pub fn passwords<E: Engine>(env: Env<'_>, engine: E) -> Result<Passwords<E>, Con
             return Err(EnvError::Invalid { name, found: found.to_owned(), expected }.into());
         }
     };
-    Ok(Passwords::new(engine, strategy))
+    let ignores_ssl = env.parsed("IGNORE_SSL_FALSE", "true or false", false)?;
+    Ok(Passwords::new(engine, strategy).ignoring_ssl(ignores_ssl))
 }
 
 #[cfg(test)]

@@ -197,6 +197,13 @@ impl SecretDocument {
         Self(map)
     }
 
+    /// The same document without a key.
+    pub fn without(&self, key: &str) -> Self {
+        let mut map = self.0.clone();
+        map.remove(key);
+        Self(map)
+    }
+
     /// The same document with another text for every key whose text `change` has another one for.
     #[cfg(feature = "api-key")]
     pub(crate) fn map_texts(&self, change: impl Fn(&str, &str) -> Option<String>) -> Self {

@@ -63,7 +63,8 @@ impl Account {
             return Err(DocumentError::Invalid { key: "engine", expected: defaults.expected_engine });
         }
         if document.flag("ssl")? == Some(false) {
-            let expected = "absent or true: passwords are only ever sent over verified TLS";
+            let expected = "absent or true: passwords are only ever sent over verified TLS. IGNORE_SSL_FALSE=true of the function's configuration \
+                            takes the value all the same, and its logins stay with TLS";
             return Err(DocumentError::Invalid { key: "ssl", expected });
         }
         Ok(Self {

@@ -57,12 +57,22 @@ impl Strategy {
 pub struct Passwords<E> {
     engine: E,
     strategy: Strategy,
+    ignores_ssl: bool,
 }
 
 impl<E: Engine> Passwords<E> {
     /// Of an engine, by a strategy.
     pub fn new(engine: E, strategy: Strategy) -> Self {
-        Self { engine, strategy }
+        Self { engine, strategy, ignores_ssl: false }
+    }
+
+    /// The same for values that say `ssl: false` to other clients. Logins here stay with verified TLS, whatever a value says.
+    pub fn ignoring_ssl(self, ignores_ssl: bool) -> Self {
+        Self { ignores_ssl, ..self }
+    }
+
+    fn read(&self, value: &SecretDocument) -> Result<Account, DocumentError> {
+        if self.ignores_ssl { self.engine.account(&value.without("ssl")) } else { self.engine.account(value) }
     }
 
     /// The user of the next credential.
@@ -80,7 +90,7 @@ impl<E: Engine> Passwords<E> {
     }
 
     fn account(&self, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {
-        self.engine.account(value).map_err(|source| RotationError::Document { label, source })
+        self.read(value).map_err(|source| RotationError::Document { label, source })
     }
 
     async fn log_in<V>(&self, at: &Invocation<'_, V>, account: &Account) -> Result<Login, RotationError> {
@@ -173,14 +183,14 @@ impl<E: Engine> Target for Passwords<E> {
     }
 
     fn whose(&self, value: &SecretDocument) -> String {
-        match self.engine.account(value) {
+        match self.read(value) {
             Ok(account) => format!("user `{}` of {}", account.user, account.server),
             Err(error) => error.to_string(),
         }
     }
 
     fn check(&self, value: &SecretDocument) -> Result<(), DocumentError> {
-        self.engine.account(value).map(|_| ())
+        self.read(value).map(|_| ())
     }
 
     async fn next<V: Versions>(
@@ -243,7 +253,9 @@ impl<E: Engine> Target for Passwords<E> {
 
     async fn act<V: Versions>(&self, at: &Occasion<'_, V>) -> Result<Acted, RotationError> {
         match at.event.action {
-            Action::RetirePrevious if self.engine.overlaps() => retire::previous(&self.engine, at).await,
+            Action::RetirePrevious if self.engine.overlaps() => {
+                retire::previous(&self.engine, &|value| self.read(value), at).await
+            }
             other => Err(RotationError::NoSuchAction { action: other.name(), target: self.name() }),
         }
     }

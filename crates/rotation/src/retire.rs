@@ -6,10 +6,13 @@
 use std::time::Duration;
 
 use crate::action::{Acted, Occasion, under_way};
-use crate::document::SecretDocument;
+use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, Login};
 use crate::error::RotationError;
 use crate::versions::{CURRENT, PENDING, PREVIOUS, Versions};
+
+/// How a value's account is read.
+type Reads<'a> = dyn Fn(&SecretDocument) -> Result<Account, DocumentError> + Sync + 'a;
 
 /// Times that a password is looked for which a rotation made meanwhile.
 const LOOKS: u32 = 3;
@@ -20,6 +23,7 @@ const LOOKS: u32 = 3;
 /// [`RotationError`]; the same event may be sent again.
 pub(crate) async fn previous<E: Engine, V: Versions>(
     engine: &E,
+    read: &Reads<'_>,
     at: &Occasion<'_, V>,
 ) -> Result<Acted, RotationError> {
     let described = at.describe().await?;
@@ -34,9 +38,9 @@ pub(crate) async fn previous<E: Engine, V: Versions>(
     let Some(value) = at.value(version, CURRENT).await? else {
         return Ok(Acted::Later("AWSCURRENT moved meanwhile"));
     };
-    let current = account(engine, CURRENT, &value)?;
+    let current = account(read, CURRENT, &value)?;
     let previous = match described.holder(PREVIOUS) {
-        Some(version) => at.value(version, PREVIOUS).await?.and_then(|value| engine.account(&value).ok()),
+        Some(version) => at.value(version, PREVIOUS).await?.and_then(|value| read(&value).ok()),
         None => None,
     };
     let Some(previous) = previous.filter(|previous| previous.user == current.user) else {
@@ -55,7 +59,7 @@ pub(crate) async fn previous<E: Engine, V: Versions>(
         return Ok(Acted::Later("a rotation has begun meanwhile"));
     }
     engine.retire_others(&current).await?;
-    mend(engine, at, version, &current).await
+    mend(engine, read, at, version, &current).await
 }
 
 /// Gives back what a rotation has set in between the last look and the call after it.
@@ -64,6 +68,7 @@ pub(crate) async fn previous<E: Engine, V: Versions>(
 /// twice at a time (a reserved concurrency of 1) it cannot be.
 async fn mend<E: Engine, V: Versions>(
     engine: &E,
+    read: &Reads<'_>,
     at: &Occasion<'_, V>,
     version: &str,
     only: &Account,
@@ -79,7 +84,7 @@ async fn mend<E: Engine, V: Versions>(
         }
         // No value: the label has moved on, or the rotation has not come so far as to set one.
         if let Some(value) = at.value(other, label).await? {
-            let made = account(engine, label, &value)?;
+            let made = account(read, label, &value)?;
             tracing::warn!(
                 secret = at.event.secret_id,
                 label,
@@ -92,12 +97,8 @@ async fn mend<E: Engine, V: Versions>(
     Ok(Acted::Later("a rotation has begun meanwhile"))
 }
 
-fn account<E: Engine>(
-    engine: &E,
-    label: &'static str,
-    value: &SecretDocument,
-) -> Result<Account, RotationError> {
-    engine.account(value).map_err(|source| RotationError::Document { label, source })
+fn account(read: &Reads<'_>, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {
+    read(value).map_err(|source| RotationError::Document { label, source })
 }
 
 async fn log_in<E: Engine, V>(

@@ -2,9 +2,8 @@
 
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
-use rotation::config::ConfigError;
+use rotation::config::{self, ConfigError};
 use rotation::engines::elasticache::{ElastiCacheApi, Endpoint, RbacUser, Token, UserArn};
-use rotation::passwords::{Passwords, Strategy};
 use rotation::versions::SecretsManager;
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,7 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             let (aws, at) = (Aws::from_env(env)?, Endpoint::from_env(env)?);
             let group = env.required("REPLICATION_GROUP_ID")?;
             let engine = Token::new(ElastiCacheApi::new(aws.elasticache()), group, at);
-            let target = Passwords::new(engine, Strategy::SingleUser);
+            let target = config::passwords(env, engine)?;
             Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))
         })
         .await;
@@ -28,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         }
         let (aws, at) = (Aws::from_env(env)?, Endpoint::from_env(env)?);
         let engine = RbacUser::new(ElastiCacheApi::new(aws.elasticache()), UserArn::from_env(env)?, at);
-        let target = Passwords::new(engine, Strategy::SingleUser);
+        let target = config::passwords(env, engine)?;
         Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))
     })
     .await

@@ -69,6 +69,7 @@ pub struct Drill<'a, E> {
     pub twice: bool,
     /// Whether the server keeps a single user's old password beside the new one.
     pub keeps_old: bool,
+    ignores_ssl: bool,
     strategy: Strategy,
     /// Calls that the engine makes itself, where they die too.
     inner: Option<&'a Faults>,
@@ -78,12 +79,24 @@ impl<'a, E: Engine> Drill<'a, E> {
     /// With faults by number of the call.
     pub fn new(secret: &'a MemorySecret, engine: &'a E, faults: HashMap<usize, Fault>) -> Self {
         let faulty = Faulty::new(secret, engine, faults);
-        Self { faulty, twice: false, keeps_old: false, strategy: Strategy::SingleUser, inner: None }
+        Self {
+            faulty,
+            twice: false,
+            keeps_old: false,
+            ignores_ssl: false,
+            strategy: Strategy::SingleUser,
+            inner: None,
+        }
     }
 
     /// The same by another strategy.
     pub fn by(self, strategy: Strategy) -> Self {
         Self { strategy, ..self }
+    }
+
+    /// The same for a function that takes values with `ssl: false`.
+    pub fn ignoring_ssl(self, ignores_ssl: bool) -> Self {
+        Self { ignores_ssl, ..self }
     }
 
     /// The same where calls that the engine makes itself die too.
@@ -94,6 +107,10 @@ impl<'a, E: Engine> Drill<'a, E> {
     /// Whether the previous credential goes on working until the next rotation.
     fn keeps_previous(&self) -> bool {
         self.keeps_old || self.alternates() || self.faulty.engine.overlaps()
+    }
+
+    fn target(&self) -> Passwords<&Faulty<&'a MemorySecret, &'a E>> {
+        Passwords::new(&self.faulty, self.strategy.clone()).ignoring_ssl(self.ignores_ssl)
     }
 
     async fn died(&self) {
@@ -119,7 +136,7 @@ impl<'a, E: Engine> Drill<'a, E> {
             rotation_token: None,
         };
         let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
-        let target = Passwords::new(&self.faulty, self.strategy.clone());
+        let target = self.target();
         let machine = Machine { versions: &self.faulty, target: &target, retry: &retry };
         tokio::select! {
             biased;
@@ -131,7 +148,7 @@ impl<'a, E: Engine> Drill<'a, E> {
     /// Sends an action. `None`: the function died.
     pub async fn act(&self, event: &ActionEvent, now: SystemTime) -> Option<Result<Acted, RotationError>> {
         let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
-        let target = Passwords::new(&self.faulty, self.strategy.clone());
+        let target = self.target();
         let occasion = Occasion { versions: &self.faulty, retry: &retry, event, now };
         tokio::select! {
             biased;
@@ -200,7 +217,7 @@ impl<'a, E: Engine> Drill<'a, E> {
 
     async fn logs_in(&self, label: &str) -> Result<bool, String> {
         let Some(document) = self.faulty.versions.document(label) else { return Ok(false) };
-        let Ok(account) = self.faulty.engine.account(&document) else { return Ok(false) };
+        let Ok(account) = self.faulty.engine.account(&document.without("ssl")) else { return Ok(false) };
         let login = self.faulty.engine.log_in(&account).await.map_err(|error| error.to_string())?;
         Ok(login == Login::Accepted)
     }

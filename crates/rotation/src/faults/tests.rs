@@ -188,3 +188,24 @@ async fn an_admin_acts_only_for_a_credential_that_logs_in_where_the_admin_does()
         assert_eq!(server.password(), "old");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_without_tls_for_other_clients_is_taken_only_where_the_configuration_says_so_and_stays_as_it_is()
+ {
+    let value = r#"{"engine":"test","host":"h","username":"u","password":"old","ssl":false}"#;
+    for ignores in [false, true] {
+        let (secret, server) = (MemorySecret::new(value), MemoryServer::new("old"));
+        let drill = Drill::new(&secret, &server, HashMap::new()).ignoring_ssl(ignores);
+        let created = drill.step(Step::Create).await.unwrap();
+        if ignores {
+            drill.run().await.unwrap();
+            let current = secret.document("AWSCURRENT").unwrap();
+            assert_eq!(current.flag("ssl"), Ok(Some(false)));
+            assert_ne!(current.text("password"), Ok("old"));
+        } else {
+            let error = created.unwrap_err();
+            assert_eq!(error.name(), "BadSecretValue");
+            assert!(lambda_kit::call::chain(&error).contains("IGNORE_SSL_FALSE=true"));
+        }
+    }
+}
