@@ -98,6 +98,48 @@ impl Night {
         self.hub.rest("s3", "POST", &format!("/_sluice/{name}"), &[], body.to_string().as_bytes()).unwrap();
     }
 
+    /// Waits until the functions have worked off everything that came, failure queues aside.
+    pub fn wait_until_worked_off(&self) {
+        let queues = ["RotationQueue", "FailureQueue", "AccessQueue"].map(|name| self.resource(name));
+        wait::until("all queues are empty", PATIENCE, || {
+            let held = |url: &String| {
+                let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+                names.map(|name| self.attribute(url, name))
+            };
+            let held: Vec<_> = queues.iter().map(held).collect();
+            let empty = held.iter().flatten().all(|number| number == "0");
+            Ok(if empty { Seen::Yes(()) } else { Seen::NotYet(format!("{held:?}")) })
+        })
+        .unwrap();
+    }
+
+    /// Events that could not be worked off come again after so many seconds.
+    pub fn retry_after(&self, seconds: u32) {
+        for name in ["RotationQueue", "FailureQueue", "AccessQueue"] {
+            let attributes = json!({"VisibilityTimeout": seconds.to_string()});
+            let words = json!({"QueueUrl": self.resource(name), "Attributes": attributes});
+            self.hub.json("sqs", "SetQueueAttributes", words).unwrap();
+        }
+    }
+
+    /// Lets a scheduled rule of the hub fire.
+    pub fn fire(&self, rule: &str) {
+        let (region, account) = (self.cloud.region(), HUB.account);
+        let arn = format!("arn:aws:events:{region}:{account}:rule/{}", self.resource(rule));
+        self.ask("tick", &json!({"rule": arn}));
+    }
+
+    /// State of an alarm of the hub.
+    pub fn alarm(&self, name: &str) -> String {
+        let words = [
+            ("AlarmNames.member.1", self.resource(name)),
+            ("AlarmTypes.member.1", "MetricAlarm".to_owned()),
+            ("AlarmTypes.member.2", "CompositeAlarm".to_owned()),
+        ];
+        let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.hub.query("monitoring", "DescribeAlarms", &words).unwrap().text("StateValue").unwrap_or_default()
+    }
+
     /// The physical id of a resource of the hub.
     pub fn resource(&self, name: &str) -> String {
         self.hub.physical_id(HUB_STACK, name).unwrap()
