@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cloud::wait::{self, Seen};
-use cloud::{Error, Profile, SOURCE, TARGET};
-use end_to_end::alerts::{HUB, Night, SPOKE_STACK, summary};
+use cloud::{Cloud, Error, Options, Profile, SOURCE, TARGET, deploy};
+use end_to_end::alerts::{HUB, HUB_STACK, Night, SPOKE_STACK, summary};
 use end_to_end::{Grants, PATIENCE, Secret};
 use serde_json::{Value, json};
 use stage::Target;
@@ -294,4 +294,22 @@ fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
     let expected =
         ["cloudformation:DescribeStackEvents", "secretsmanager:DescribeSecret", "secretsmanager:ListSecrets"];
     assert_eq!(grants.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let log = cloud.logs().join("deploy.log");
+    // The defaults of scripts/deploy: the hub in the target's account, which needs no leave to use its own bus.
+    deploy::with_sam(&cloud, "hub", TARGET, &[], &log).unwrap();
+    deploy::with_sam(&cloud, "spoke", SOURCE, &[], &log).unwrap();
+    let hub = cloud.account(TARGET).stack_outputs(HUB_STACK).unwrap();
+    let spoke = cloud.account(SOURCE).stack_outputs(SPOKE_STACK).unwrap();
+    assert_eq!(spoke["HubBusArn"], hub["BusArn"]);
+    let bus =
+        cloud.account(TARGET).json("events", "DescribeEventBus", json!({"Name": "sluice-alerts"})).unwrap();
+    let policy = bus["Policy"].as_str().unwrap();
+    assert!(policy.contains(SOURCE.account), "{policy}");
+    // What is deployed again without a change stays as it is.
+    deploy::with_sam(&cloud, "spoke", SOURCE, &[], &log).unwrap();
 }
