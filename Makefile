@@ -109,14 +109,16 @@ PARAMETERS ?=
 # Whether repair-rotation may move labels.
 APPLY ?= false
 
-.PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation
+.PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation deploy-hub deploy-spoke
 deploy-network: ## The network of the warehouse's account, if there is none
 deploy-warehouse: ## The warehouse, if there is none
 deploy-target: ## In the warehouse's account: who may send files
 deploy-source: ## In the bucket's account: bucket, policy, integration
 deploy-job: ## In the warehouse's account: one job
 deploy-rotation: ## In the account of a secret: its rotation (PARAMETERS: SecretArn, Engine)
-deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation: deploy-%:
+deploy-hub: ## In the account that is told what fails in all accounts (HUB_PROFILE, SPOKE_PROFILES)
+deploy-spoke: ## In each account that is watched (SPOKE_PROFILE)
+deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation deploy-hub deploy-spoke: deploy-%:
 	BUILD=1 scripts/deploy $* $(PARAMETERS)
 
 .PHONY: repair-rotation

@@ -68,6 +68,7 @@ NETWORK = {"VpcId": "vpc-1", "PublicSubnetIds": "subnet-9", "PrivateSubnetIds": 
 CLUSTER = {"ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret", "Port": "5439"}
 WORKGROUP = {"WorkgroupName": "wg", "WorkgroupArn": "arn:wg", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret"}
 TARGET = {"NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "ClusterIdentifier": "main"}
+HUB = {"BusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "TopicArn": "arn:topic", "FailureTopicArn": "arn:second"}
 SOURCE = {"BucketName": "files", "Prefix": "in/", "IntegrationArn": "arn:integration"}
 
 
@@ -83,7 +84,7 @@ class Deployment:
         }
         (folder / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts" / "deploy")
-        for stack in ("network", "warehouse", "target", "source", "job", "rotation"):
+        for stack in ("network", "warehouse", "target", "source", "job", "rotation", "hub", "spoke"):
             built = folder / ".aws-sam" / stack
             built.mkdir(parents=True)
             (built / "template.yaml").write_text("Resources: {}\n")
@@ -195,6 +196,35 @@ def test_a_rotation_goes_to_the_account_of_its_secret(deployment: Deployment) ->
     assert (words[words.index("--profile") + 1], parameters) == ("source", {"SecretArn": "arn:s", "Engine": "postgres"})
 
 
+def test_the_hub_learns_of_every_account_that_it_watches_but_its_own(deployment: Deployment) -> None:
+    succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target source second"))
+    words, parameters = deployment.deployed()
+    assert (words[words.index("--profile") + 1], parameters) == ("second", {"SpokeAccounts": "111111111111,222222222222"})
+    assert words[words.index("--stack-name") + 1] == "sluice-hub"
+
+
+def test_an_organisation_needs_no_list_of_accounts(deployment: Deployment) -> None:
+    succeed(deployment.run("hub", "OrganizationId=o-exampleorgid", "SpokeAccounts="))
+    assert deployment.deployed()[1] == {"OrganizationId": "o-exampleorgid", "SpokeAccounts": ""}
+
+
+def test_a_spoke_goes_to_the_watched_account_with_the_outputs_of_the_hub(deployment: Deployment) -> None:
+    deployment.stack("second/sluice-hub", HUB)
+    succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
+    words, parameters = deployment.deployed()
+    assert words[words.index("--profile") + 1] == "source"
+    assert parameters == {
+        "HubBusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "FailureTopicArn": "arn:second",
+    }
+
+
+def test_a_spoke_in_another_region_gets_no_topic_for_its_alarm(deployment: Deployment) -> None:
+    deployment.stack("second/sluice-hub", HUB)
+    deployment.world["regions"]["source"] = "eu-west-1"
+    succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
+    assert "FailureTopicArn" not in deployment.deployed()[1]
+
+
 def test_without_parameters_none_are_passed(deployment: Deployment) -> None:
     succeed(deployment.run("network"))
     assert "--parameter-overrides" not in deployment.deployed()[0]
@@ -216,13 +246,16 @@ def test_a_stack_that_was_rolled_back_after_an_update_is_left_alone(deployment: 
 
 Refusal = tuple[Callable[[Deployment], None], tuple[str, ...], dict[str, str], str]
 REFUSALS: dict[str, Refusal] = {
-    "no stack named": (lambda _: None, (), {}, "say which stack: network, warehouse, target, source, job or rotation"),
+    "no stack named": (lambda _: None, (), {}, "say which stack: network, warehouse, target, source, job, rotation, hub or spoke"),
     "an unknown stack": (lambda _: None, ("bucket",), {}, "there is no stack 'bucket'; say one of network, warehouse"),
     "a rotation of nothing": (lambda _: None, ("rotation", "Engine=postgres"), {}, "say which secret, and on what it logs in: SecretArn="),
     "not a parameter": (lambda _: None, ("network", "--guided"), {}, "'--guided' is not of the form Parameter=Value"),
     "the earlier stack is missing": (
         lambda _: None, ("source",), {},
         "stack 'sluice-target' is not there (profile 'target'); run 'make deploy-target' first"),
+    "a spoke without a hub": (
+        lambda _: None, ("spoke",), {},
+        "stack 'sluice-hub' is not there (profile 'target'); run 'make deploy-hub' first"),
     "the earlier stack is being made": (
         lambda d: d.stack("target/sluice-target", TARGET, "CREATE_IN_PROGRESS"), ("source",), {},
         "stack 'sluice-target' is in CREATE_IN_PROGRESS; wait until it is done"),

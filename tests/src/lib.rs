@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod alerts;
 mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

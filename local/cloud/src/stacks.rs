@@ -73,7 +73,7 @@ impl Account {
             ("ChangeSetName".to_owned(), name.clone()),
             ("ChangeSetType".to_owned(), kind.to_owned()),
             ("TemplateURL".to_owned(), format!("https://s3.amazonaws.com/{bucket}/{key}")),
-            ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
+            ("Capabilities.member.1".to_owned(), capability(template).to_owned()),
             ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
         ];
         let kept = before.iter().flat_map(|stack| stack.all("ParameterKey")).map(|key| key.value.clone());
@@ -252,6 +252,11 @@ impl Account {
         }
         Ok((bucket, key))
     }
+}
+
+/// What `samconfig.toml` grants: a role with a name of its own needs the wider capability, and no other template gets it.
+fn capability(template: &str) -> &'static str {
+    if template.contains(" RoleName: ") { "CAPABILITY_NAMED_IAM" } else { "CAPABILITY_IAM" }
 }
 
 /// A function's zip. Not compressed: that would take longer than everything else in a build without optimisation.

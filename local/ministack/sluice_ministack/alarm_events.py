@@ -5,7 +5,8 @@ between event sources from AWS services and encrypted topics; Using Amazon Cloud
 
 - the event has the configuration, the state and the one before, each with reason and time;
 - CloudWatch needs sns:Publish in the topic's policy (aws:SourceArn is the alarm, aws:SourceAccount and AWS:SourceOwner its account) and the
-  customer key behind the topic; an AWS managed key admits it not. What became of an action stands in the alarm's history.
+  customer key behind the topic; an AWS managed key admits it not. What became of an action stands in the alarm's history;
+- the topic may be another account's, in the same Region [page: Example cases for Amazon SNS access control].
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .patching import Target, wrap
 
 TARGETS = (
     Target("ministack.services.cloudwatch", "_dispatch_alarm_actions", ("alarm", "old_state", "new_state", "reason")),
+    Target("ministack.services.cloudwatch", "_is_sns_action_arn", ("action",)),
     Target("ministack.services.cloudwatch", "_history_entries", ()),
     Target("ministack.services.cloudwatch", "_ts_iso", ("epoch",)),
     Target("ministack.services.sns", "_fanout", ("topic_arn", "msg_id", "message", "subject")),
@@ -147,7 +149,16 @@ def _asking(original: Callable[..., None]) -> Callable[..., None]:
     return fanout
 
 
+def _is_topic(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def is_topic(action: Any) -> bool:
+        parts = str(action).split(":")
+        return original(action) or (len(parts) == 6 and parts[2] == "sns" and parts[3] == get_region())
+
+    return is_topic
+
+
 def install() -> None:
     """Tell changes of state, and ask topics before publishing."""
     wrap(cloudwatch, "_dispatch_alarm_actions", _acting_on)
+    wrap(cloudwatch, "_is_sns_action_arn", _is_topic)
     wrap(sns, "_fanout", _asking)

@@ -154,6 +154,24 @@ def test_an_alarm_publishes_where_the_topic_and_its_key_admit_cloudwatch(
         assert not queue.take()
 
 
+def test_an_alarm_publishes_to_the_topic_of_another_account_that_admits_it(gateway: Gateway) -> None:
+    name, sns = "gw-act-other", gateway.client("sns")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    queue = make_queue(gateway, name, service="sns.amazonaws.com")
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    client = gateway.client("cloudwatch", SOURCE)
+    client.put_metric_alarm(AlarmName=name, Namespace="gw", MetricName=name, Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1,
+                            ComparisonOperator="GreaterThanOrEqualToThreshold", AlarmActions=[topic])
+    for admitted in (TARGET, SOURCE):
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "cloudwatch.amazonaws.com"}, "Action": "sns:Publish", "Resource": topic,
+            "Condition": {"StringEquals": {"aws:SourceAccount": admitted}}}]}))
+        client.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason=f"admitted {admitted}")
+        client.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="r")
+    message = json.loads(queue.event()["Message"])
+    assert (message["AWSAccountId"], message["NewStateReason"]) == (SOURCE, f"admitted {SOURCE}")
+
+
 # --- API calls ---
 
 

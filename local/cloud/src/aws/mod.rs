@@ -61,7 +61,7 @@ const JSON_SERVICES: [(&str, &str, &str); 9] = [
 ];
 
 /// The API versions of the services that speak Query (from the botocore service models).
-const QUERY_SERVICES: [(&str, &str); 7] = [
+const QUERY_SERVICES: [(&str, &str); 8] = [
     ("cloudformation", "2010-05-15"),
     ("iam", "2010-05-08"),
     ("sts", "2011-06-15"),
@@ -69,6 +69,7 @@ const QUERY_SERVICES: [(&str, &str); 7] = [
     ("ec2", "2016-11-15"),
     ("sns", "2010-03-31"),
     ("elasticache", "2015-02-02"),
+    ("monitoring", "2010-08-01"),
 ];
 
 impl Account {

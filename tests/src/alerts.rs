@@ -1,0 +1,284 @@
+//! The stacks of `templates/alerts-hub.yaml` and `templates/alerts-spoke.yaml`, and what arrives at the topic's subscribers.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use cloud::aws::Account;
+use cloud::stacks::Outputs;
+use cloud::wait::{self, Seen};
+use cloud::{Cloud, Options, Profile, SECOND, SOURCE, TARGET, deploy};
+use serde_json::{Value, json};
+
+use crate::PATIENCE;
+
+/// The account with the hub.
+pub const HUB: Profile = SECOND;
+/// The stack of the hub.
+pub const HUB_STACK: &str = "sluice-hub";
+/// The stack of a spoke.
+pub const SPOKE_STACK: &str = "sluice-spoke";
+
+/// Three accounts: the hub in one, spokes in the others, and subscribers of both topics.
+pub struct Night {
+    /// The local cloud.
+    pub cloud: Cloud,
+    /// The hub's account.
+    pub hub: Account,
+    /// The outputs of the hub's stack.
+    pub outputs: Outputs,
+    /// A subscriber of the hub's topic by HTTP.
+    pub endpoint: Endpoint,
+    /// A subscriber of the hub's topic by a queue.
+    inbox: Inbox,
+    /// A subscriber of the second topic.
+    second: Inbox,
+}
+
+impl Night {
+    /// With the hub's parameters beside those that every test needs.
+    pub fn new(environment: &[(&str, &str)], parameters: &[(&str, &str)]) -> Self {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        // Alarms are evaluated when a test says so.
+        let quiet = ("SLUICE_ALARM_EVALUATION_SECONDS".to_owned(), "0".to_owned());
+        let environment = environment.chain([quiet]).collect();
+        let cloud = Cloud::start(&Options { environment, ..Options::default() }, &|_| {}).unwrap();
+        let hub = cloud.account(HUB);
+        let spokes = format!("{},{}", SOURCE.account, TARGET.account);
+        let mut all = vec![("SpokeAccounts", spokes.as_str()), ("Architecture", deploy::architecture())];
+        all.extend(parameters);
+        let outputs = hub.deploy(HUB_STACK, "alerts-hub", &all).unwrap();
+        let endpoint = Endpoint::start();
+        endpoint.subscribe(&hub, &outputs["TopicArn"]);
+        let inbox = Inbox::of(&hub, "alerts", &outputs["TopicArn"]);
+        let second = Inbox::of(&hub, "failures", &outputs["FailureTopicArn"]);
+        let night = Self { cloud, hub, outputs, endpoint, inbox, second };
+        for spoke in [SOURCE, TARGET] {
+            let handed_on = ["ReaderRoleArns", "ReadRoleName", "FailureTopicArn"]
+                .map(|name| (name, night.outputs[name].as_str()));
+            let mut all = vec![("HubBusArn", night.outputs["BusArn"].as_str())];
+            all.extend(handed_on);
+            night.cloud.account(spoke).deploy(SPOKE_STACK, "alerts-spoke", &all).unwrap();
+        }
+        night
+    }
+
+    /// Waits for a message of this kind and status from an account, at the queue and at the endpoint. Everything that came is kept.
+    pub fn told(&self, kind: &str, status: &str, account: Profile) -> Value {
+        self.wait_for(kind, status, account, 1).remove(0)
+    }
+
+    /// The same for a number of messages.
+    pub fn wait_for(&self, kind: &str, status: &str, account: Profile, number: usize) -> Vec<Value> {
+        let is = |message: &&Value| {
+            message["kind"] == kind && message["status"] == status && message["account"] == account.account
+        };
+        wait::until(&format!("{kind} {status} from {}", account.name), PATIENCE, || {
+            let (queue, endpoint) = (self.messages(), self.endpoint.messages());
+            let found: Vec<Value> = queue.iter().filter(is).cloned().collect();
+            let at_both = found.len() >= number && endpoint.iter().filter(is).count() >= number;
+            let seen = || queue.iter().map(summary).collect::<Vec<_>>().join("; ");
+            Ok(if at_both { Seen::Yes(found) } else { Seen::NotYet(seen()) })
+        })
+        .unwrap()
+    }
+
+    /// Everything that came to the topic's queue until now.
+    pub fn messages(&self) -> Vec<Value> {
+        self.inbox.all(&self.hub)
+    }
+
+    /// Everything that came to the second topic until now.
+    pub fn failures(&self) -> Vec<Value> {
+        self.second.all(&self.hub)
+    }
+
+    /// What the local cloud does on demand: `POST /_sluice/NAME`.
+    pub fn ask(&self, name: &str, body: &Value) {
+        self.hub.rest("s3", "POST", &format!("/_sluice/{name}"), &[], body.to_string().as_bytes()).unwrap();
+    }
+
+    /// Waits until the functions have worked off everything that came, failure queues aside.
+    pub fn wait_until_worked_off(&self) {
+        let queues = ["RotationQueue", "FailureQueue", "AccessQueue"].map(|name| self.resource(name));
+        wait::until("all queues are empty", PATIENCE, || {
+            let held = |url: &String| {
+                let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+                names.map(|name| self.attribute(url, name))
+            };
+            let held: Vec<_> = queues.iter().map(held).collect();
+            let empty = held.iter().flatten().all(|number| number == "0");
+            Ok(if empty { Seen::Yes(()) } else { Seen::NotYet(format!("{held:?}")) })
+        })
+        .unwrap();
+    }
+
+    /// Events that could not be worked off come again after so many seconds.
+    pub fn retry_after(&self, seconds: u32) {
+        for name in ["RotationQueue", "FailureQueue", "AccessQueue"] {
+            let attributes = json!({"VisibilityTimeout": seconds.to_string()});
+            let words = json!({"QueueUrl": self.resource(name), "Attributes": attributes});
+            self.hub.json("sqs", "SetQueueAttributes", words).unwrap();
+        }
+    }
+
+    /// Lets a scheduled rule of the hub fire.
+    pub fn fire(&self, rule: &str) {
+        let (region, account) = (self.cloud.region(), HUB.account);
+        let arn = format!("arn:aws:events:{region}:{account}:rule/{}", self.resource(rule));
+        self.ask("tick", &json!({"rule": arn}));
+    }
+
+    /// State of an alarm of the hub.
+    pub fn alarm(&self, name: &str) -> String {
+        let words = [
+            ("AlarmNames.member.1", self.resource(name)),
+            ("AlarmTypes.member.1", "MetricAlarm".to_owned()),
+            ("AlarmTypes.member.2", "CompositeAlarm".to_owned()),
+        ];
+        let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.hub.query("monitoring", "DescribeAlarms", &words).unwrap().text("StateValue").unwrap_or_default()
+    }
+
+    /// The physical id of a resource of the hub.
+    pub fn resource(&self, name: &str) -> String {
+        self.hub.physical_id(HUB_STACK, name).unwrap()
+    }
+
+    /// The ARN of a queue of the hub, by its address.
+    pub fn queue_arn(&self, url: &str) -> String {
+        self.attribute(url, "QueueArn")
+    }
+
+    /// An attribute of a queue of the hub.
+    pub fn attribute(&self, url: &str, name: &str) -> String {
+        let words = json!({"QueueUrl": url, "AttributeNames": [name]});
+        let found = self.hub.json("sqs", "GetQueueAttributes", words).unwrap();
+        found["Attributes"][name].as_str().unwrap().to_owned()
+    }
+}
+
+/// Kind, status and account of a message.
+pub fn summary(message: &Value) -> String {
+    ["kind", "status", "account"].map(|name| message[name].as_str().unwrap_or("?").to_owned()).join(" ")
+}
+
+/// A queue that is subscribed to a topic and remembers what came.
+struct Inbox {
+    url: String,
+    seen: Mutex<Vec<Value>>,
+}
+
+impl Inbox {
+    fn of(account: &Account, name: &str, topic: &str) -> Self {
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*",
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }]});
+        let words = json!({"QueueName": name, "Attributes": {"Policy": policy.to_string()}});
+        let url = account.json("sqs", "CreateQueue", words).unwrap()["QueueUrl"].as_str().unwrap().to_owned();
+        let words = json!({"QueueUrl": url, "AttributeNames": ["QueueArn"]});
+        let found = account.json("sqs", "GetQueueAttributes", words).unwrap();
+        let arn = found["Attributes"]["QueueArn"].as_str().unwrap();
+        let words = [
+            ("TopicArn", topic),
+            ("Protocol", "sqs"),
+            ("Endpoint", arn),
+            ("Attributes.entry.1.key", "RawMessageDelivery"),
+            ("Attributes.entry.1.value", "true"),
+        ];
+        account.query("sns", "Subscribe", &words).unwrap();
+        Self { url, seen: Mutex::default() }
+    }
+
+    fn all(&self, account: &Account) -> Vec<Value> {
+        let mut seen = self.seen.lock().unwrap();
+        loop {
+            let words = json!({"QueueUrl": self.url, "MaxNumberOfMessages": 10});
+            let received = account.json("sqs", "ReceiveMessage", words).unwrap();
+            let messages = received["Messages"].as_array().cloned().unwrap_or_default();
+            if messages.is_empty() {
+                return seen.clone();
+            }
+            for message in messages {
+                let body = message["Body"].as_str().unwrap();
+                seen.push(serde_json::from_str(body).unwrap_or_else(|_| body.into()));
+                let words = json!({"QueueUrl": self.url, "ReceiptHandle": message["ReceiptHandle"]});
+                account.json("sqs", "DeleteMessage", words).unwrap();
+            }
+        }
+    }
+}
+
+/// A server that is subscribed to a topic by HTTP; it ends with the process.
+pub struct Endpoint {
+    url: String,
+    /// Type of the message, and its body.
+    received: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Endpoint {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/alerts", listener.local_addr().unwrap());
+        let received: Arc<Mutex<Vec<_>>> = Arc::default();
+        let taken = Arc::clone(&received);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let taken = Arc::clone(&taken);
+                std::thread::spawn(move || {
+                    if let Some(message) = take(stream) {
+                        taken.lock().unwrap().push(message);
+                    }
+                });
+            }
+        });
+        Self { url, received }
+    }
+
+    /// Subscribes, and confirms with the token that the topic sends.
+    fn subscribe(&self, account: &Account, topic: &str) {
+        let words = [("TopicArn", topic), ("Protocol", "http"), ("Endpoint", &self.url)];
+        account.query("sns", "Subscribe", &words).unwrap();
+        let token = wait::until("the topic asks to confirm", PATIENCE, || {
+            let received = self.received.lock().unwrap();
+            let asked = received.iter().find(|(kind, _)| kind == "SubscriptionConfirmation");
+            Ok(match asked {
+                Some((_, body)) => Seen::Yes(body["Token"].as_str().unwrap().to_owned()),
+                None => Seen::NotYet(format!("{received:?}")),
+            })
+        })
+        .unwrap();
+        account.query("sns", "ConfirmSubscription", &[("TopicArn", topic), ("Token", &token)]).unwrap();
+    }
+
+    /// Everything that was announced until now.
+    pub fn messages(&self) -> Vec<Value> {
+        let received = self.received.lock().unwrap();
+        let told = received.iter().filter(|(kind, _)| kind == "Notification");
+        told.map(|(_, body)| serde_json::from_str(body["Message"].as_str().unwrap()).unwrap()).collect()
+    }
+}
+
+fn take(stream: TcpStream) -> Option<(String, Value)> {
+    let mut reader = BufReader::new(stream);
+    let (mut length, mut kind) = (0, String::new());
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        if header.trim().is_empty() {
+            break;
+        }
+        let Some((name, value)) = header.split_once(':') else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().ok()?,
+            "x-amz-sns-message-type" => value.trim().clone_into(&mut kind),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    reader.into_inner().write_all(ok).ok()?;
+    Some((kind, serde_json::from_slice(&body).ok()?))
+}
