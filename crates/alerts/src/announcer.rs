@@ -143,7 +143,7 @@ impl<S: Store, P: Publisher> Announcer<S, P> {
     async fn load(&self, key: &Key, signals: &[&Signal], turn: Turn) -> Result<Loaded, ReportError> {
         let read = async |keys: &[ItemKey]| self.store.read(keys, turn.now).await.map_err(ReportError::Store);
         let subject = signals.iter().find_map(|signal| match &signal.edge {
-            Edge::Raised(incident) => Some(subject_key(&incident.place.account, &incident.subject)),
+            Edge::Raised(incident) => Some(subject_key(&incident.place.account, incident.limited_by())),
             Edge::Cleared(_) => None,
         });
         let item = ItemKey::new(key.as_str(), INCIDENT);
@@ -154,7 +154,7 @@ impl<S: Store, P: Publisher> Announcer<S, P> {
         let record: Read<Record> = parsed(&item, found.next().flatten());
         let known = found.by_ref().take(signals.len()).map(|event| event.is_some()).collect();
         // A recovery does not know the subject of what it ends; the record does.
-        let gate = match (subject, record.value.subject()) {
+        let gate = match (subject, record.value.limited_by()) {
             (Some(subject), _) => Some((parsed(&subject, found.next().flatten()), subject)),
             (None, Some((account, name))) => {
                 let subject = subject_key(account, name);

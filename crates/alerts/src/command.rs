@@ -20,14 +20,26 @@ impl Command {
         Self { words: words.to_owned(), refused: false }
     }
 
+    /// A command that another crate made, one part a word. Its first words and every word that begins with `-` have to be that crate's own:
+    /// which word is a value is not seen here.
+    pub fn of<I: IntoIterator<Item: AsRef<str>>>(argv: I) -> Self {
+        let mut command = Self { words: String::new(), refused: false };
+        for word in argv {
+            let word = word.as_ref();
+            command.refuse(word);
+            if !command.words.is_empty() {
+                command.words.push(' ');
+            }
+            command.words.push_str(&quoted(word));
+        }
+        command.refused |= command.words.is_empty();
+        command
+    }
+
     /// `--NAME VALUE`.
     #[must_use]
     pub fn option(mut self, name: &'static str, value: &str) -> Self {
-        // The CLI reads a file in place of such a value, whatever the shell's quoting.
-        // Source: "Loading a parameter from a file" of the AWS CLI user guide.
-        self.refused |= ["file://", "fileb://"].iter().any(|prefix| value.starts_with(prefix));
-        // A shell variable cannot hold it.
-        self.refused |= value.contains('\0');
+        self.refuse(value);
         let between = if value.starts_with('-') { '=' } else { ' ' };
         self.words.push_str(&format!(" --{name}{between}{}", quoted(value)));
         self
@@ -39,6 +51,15 @@ impl Command {
         self.words.push(' ');
         self.words.push_str(words);
         self
+    }
+
+    /// Notes a value that no quoting makes safe.
+    fn refuse(&mut self, value: &str) {
+        // The CLI reads a file in place of such a value, whatever the shell's quoting.
+        // Source: "Loading a parameter from a file" of the AWS CLI user guide.
+        self.refused |= ["file://", "fileb://"].iter().any(|prefix| value.starts_with(prefix));
+        // A shell variable cannot hold it.
+        self.refused |= value.contains('\0');
     }
 
     /// The command as text; nothing where a value is such that no quoting makes it safe.
@@ -131,6 +152,14 @@ mod tests {
         assert_eq!(command.as_deref(), Some("aws s3api head-object --key=-x"));
         assert_eq!(Command::aws("s3api", "head-object").option("key", "file:///etc/passwd").text(), None);
         assert_eq!(Command::aws("s3api", "head-object").option("key", "a\0b").text(), None);
+    }
+
+    #[test]
+    fn a_command_of_another_crate_is_quoted_word_by_word() {
+        let command = Command::of(["aws", "s3", "cp", "s3://b/a key; rm -rf $HOME", "s3://b/x.reload"]);
+        assert_eq!(command.text().as_deref(), Some("aws s3 cp 's3://b/a key; rm -rf $HOME' s3://b/x.reload"));
+        assert_eq!(Command::of(["aws", "--cli-input-json", "file:///etc/passwd"]).text(), None);
+        assert_eq!(Command::of::<[&str; 0]>([]).text(), None);
     }
 
     proptest! {

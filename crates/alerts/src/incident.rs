@@ -60,6 +60,9 @@ pub struct Incident {
     pub command: Option<String>,
     /// What else tells two incidents of one kind about one subject apart.
     pub detail: Option<String>,
+    /// What its subject is one of many of, as people call that: what is told about all of them has one limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 impl Incident {
@@ -85,6 +88,7 @@ impl Incident {
             remedy: String::new(),
             command: None,
             detail: None,
+            group: None,
         }
     }
 
@@ -122,6 +126,18 @@ impl Incident {
     pub fn told_apart_by(mut self, detail: &str) -> Self {
         self.detail = Some(kept(detail, NAME));
         self
+    }
+
+    /// What its subject is one of many of, such as the files of a job: a hundred of them at once are told as a few and a summary.
+    #[must_use]
+    pub fn one_of(mut self, group: &str) -> Self {
+        self.group = Some(kept(group, LINE));
+        self
+    }
+
+    /// What has one limit for how much is told about it: the group, or the subject.
+    pub fn limited_by(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.subject)
     }
 
     /// Under which it is de-duplicated.

@@ -127,15 +127,17 @@ kinds! {
     /// Found by `check-copy-jobs`: a file could not be loaded.
     FileInError "file-in-error" "File not loaded" recovers,
     /// Found by `check-copy-jobs`: an object is in the bucket and was never loaded.
-    FileNeverLoaded "file-never-loaded" "File never loaded" recovers,
+    FileNeverLoaded "file-never-loaded" "File never loaded" fades,
     /// Found by `check-copy-jobs`: a loaded key has other content now.
-    KeyOverwritten "key-overwritten" "Loaded file overwritten" recovers,
+    KeyOverwritten "key-overwritten" "Loaded file overwritten" fades,
     /// Found by `check-copy-jobs`: a job does not run by itself.
     CopyJobInactive "copy-job-inactive" "Copy job inactive" recovers,
     /// Found by `check-copy-jobs`: the newest load is too old.
     CopyLate "copy-late" "Copy job late" recovers,
     /// Found by `check-copy-jobs`: what happened cannot be known any more.
-    CopyUnknown "copy-unknown" "Copy history unknown" recovers,
+    CopyUnknown "copy-unknown" "Copy history unknown" fades,
+    /// Found by `check-copy-jobs`: it cannot see what the jobs do, so that its silence means nothing.
+    CopyNotWatched "copy-not-watched" "Copy jobs not watched" recovers,
 }
 
 impl Kind {

@@ -17,6 +17,7 @@ pub mod judge;
 pub mod kind;
 pub mod message;
 pub mod moment;
+pub mod open;
 pub mod publish;
 pub mod read;
 pub mod run;

@@ -57,10 +57,14 @@ impl Setting {
         Dynamo::new(aws.dynamodb(), self.table.clone())
     }
 
+    /// The announcer to the topic, which tells again as often as a policy says.
+    pub fn announcer(&self, aws: &Aws, policy: Policy) -> Announcer<Dynamo, Topic> {
+        Announcer::new(self.store(aws), Topic::new(aws.sns(), self.topic.clone()), policy)
+    }
+
     /// The handler of a function with this duty.
     pub fn handler<D: Duty>(self, aws: &Aws, duty: D) -> Handler<Dynamo, Topic, D> {
-        let topic = Topic::new(aws.sns(), self.topic.clone());
-        let announcer = Announcer::new(self.store(aws), topic, Policy::default());
+        let announcer = self.announcer(aws, Policy::default());
         Handler::new(announcer, duty, self.here, self.function, self.table)
     }
 }

@@ -4,7 +4,7 @@
 //! the result ([`Monitor::completed`]). Nobody waits. What is known of each file is kept in a ledger that outlives the views, and every finding is told exactly once.
 //!
 //! * [`ports`]: what it needs from outside; [`adapters`]: those on AWS;
-//! * [`finding`]: what it tells.
+//! * [`finding`]: what it finds; [`incident`]: what people are told of it.
 //!
 //! **What is found**: files in error with line, column and cause; objects that are in the bucket and were never loaded; keys that were overwritten after their load; jobs
 //! that are gone, inactive, without an integration or without AUTO; files that wait; jobs whose newest object waits longer than their limit; times of which
@@ -19,6 +19,7 @@
 pub mod adapters;
 mod failures;
 pub mod finding;
+pub mod incident;
 mod job_text;
 mod jobs;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::standing::Judged;
 use crate::state::{Running, TARGET, TargetState};
 
 /// What the names of our statements begin with; rules match it.
-pub const NAME_PREFIX: &str = "sluice-copy-monitor.";
+pub const NAME_PREFIX: &str = alerts::judge::MONITOR_STATEMENTS;
 
 /// The name of a run's statement.
 pub(crate) fn name(watched: &str, run: u64) -> String {

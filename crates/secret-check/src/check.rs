@@ -1,6 +1,6 @@
 //! The check: page by page, with few further calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::SystemTime;
 
@@ -41,8 +41,8 @@ pub struct Summary {
     pub calls: u64,
     /// Findings by kind.
     pub findings: BTreeMap<&'static str, u64>,
-    /// Secrets that could not be asked for more: a policy of their own may forbid it.
-    pub refused: u64,
+    /// ARNs of the secrets that could not be asked for more: a policy of their own may forbid it.
+    pub not_asked: BTreeSet<String>,
 }
 
 impl Summary {
@@ -59,7 +59,7 @@ impl Summary {
             .count("Unused", of("Unused"))
             .count("ReplicaOutOfSync", of("ReplicaOutOfSync"))
             .count("ScheduledForDeletion", of("ScheduledForDeletion"))
-            .count("NotAsked", count(self.refused))
+            .count("NotAsked", count(self.not_asked.len() as u64))
     }
 }
 
@@ -129,6 +129,6 @@ fn refused(secret: &Secret, error: CallError, summary: &mut Summary) -> Result<(
         return Err(error.into());
     }
     tracing::warn!(secret = secret.arn, %error, "the secret could not be asked for more");
-    summary.refused += 1;
+    summary.not_asked.insert(secret.arn.clone());
     Ok(())
 }

@@ -150,7 +150,8 @@ async fn ten_thousand_secrets_are_a_hundred_calls_and_those_few_that_are_needed(
         }
     }
     // The first one has what the process itself needs.
-    assert!(peaks[3] - peaks[0] < 8 * 1024, "{peaks:?} KiB");
+    // The kernel's number is a little behind, so the later one may even be smaller.
+    assert!(peaks[3].saturating_sub(peaks[0]) < 8 * 1024, "{peaks:?} KiB");
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +234,7 @@ async fn the_adapter_lists_with_planned_deletions_and_asks_only_what_is_open() {
     let found = Found::default();
     let summary = check(&rules(), &manager, &found, now(), soon()).await.unwrap();
     // Each question counts as one call, also where a secret has more versions than a page.
-    assert_eq!((summary.secrets, summary.calls, summary.refused), (5, 5, 0));
+    assert_eq!((summary.secrets, summary.calls, summary.not_asked.len()), (5, 5, 0));
     let found = found.0.into_inner().unwrap();
     let ids: Vec<_> = found.iter().map(|finding| finding.id.as_str()).collect();
     assert_eq!(
@@ -269,7 +270,7 @@ async fn a_secret_whose_own_policy_forbids_asking_does_not_end_the_check_and_oth
         (list(), failing("AccessDeniedException"), failing("ResourceNotFoundException"));
     let sink = Counted::default();
     let summary = check(&rules(), &manager(&[&listed, &refused, &gone]), &sink, now(), soon()).await.unwrap();
-    assert_eq!((summary.secrets, summary.refused), (2, 1));
+    assert_eq!((summary.secrets, summary.not_asked.len()), (2, 1));
 
     let (listed, broken) = (list(), failing("InternalServiceError"));
     let result = check(&rules(), &manager(&[&listed, &broken]), &sink, now(), soon()).await;

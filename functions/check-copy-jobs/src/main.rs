@@ -1,13 +1,15 @@
 //! Checks the copy jobs of a warehouse: started by a schedule and by the ends of the statements that it started itself.
 
-mod announce;
 mod config;
 mod event;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alerts::announcer::Turn;
+use alerts::run::Setting;
+use alerts::state::Policy;
 use copy_monitor::Monitor;
-use copy_monitor::adapters::{Buckets, Table};
+use copy_monitor::adapters::{Buckets, Incidents, Table};
 use copy_monitor::moment::Moment;
 use copy_monitor::report::Report;
 use lambda_kit::call::chain;
@@ -18,16 +20,19 @@ use serde_json::Value;
 use tokio::time::Instant;
 use warehouse::data_api::Database;
 
-use crate::announce::Log;
 use crate::config::Config;
 use crate::event::Event;
 
 /// Kept back from the function's time: a page that was begun is worked off.
 const MARGIN: Duration = Duration::from_secs(20);
 
+/// What is due in the alerts' state and looked after by one schedule.
+const MOST_DUE: usize = 100;
+
 /// What every invocation uses.
 struct Clients {
     aws: Aws,
+    alerts: Setting,
     buckets: Buckets,
 }
 
@@ -37,7 +42,7 @@ async fn main() -> Result<(), Error> {
     lambda_kit::trace::init(env);
     let config = Config::from_env(env)?;
     let aws = Aws::from_env(env)?;
-    let clients = Clients { buckets: Buckets::new(aws.s3()), aws };
+    let clients = Clients { alerts: Setting::from_env(env)?, buckets: Buckets::new(aws.s3()), aws };
     let (config, clients) = (&config, &clients);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let report = check(config, clients, event).await.map_err(|(name, message)| {
@@ -76,12 +81,23 @@ async fn check(
         Table::new(clients.aws.dynamodb(), config.table.clone(), watched.name.clone(), settings.memory, now);
     let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    let turn = Turn {
+        now: alerts::moment::Moment::from_system(now.into()),
+        until: alerts::moment::Moment::from_system(deadline),
+    };
+    let announcer = clients.alerts.announcer(&clients.aws, Policy::default());
+    // What was held back, or could not be published, is told although nothing new is found.
+    let swept = match event {
+        Event::Schedule => announcer.sweep(turn, MOST_DUE).await.map(|_| ()),
+        Event::StatementEnded(_) => Ok(()),
+    };
+    let incidents = Incidents::new(announcer, turn);
     let monitor = Monitor {
         settings: &settings,
         statements: &database,
         objects: &clients.buckets,
         ledger: &table,
-        announcer: &Log,
+        announcer: &incidents,
         holder: &context.request_id,
         until: Instant::now() + left.saturating_sub(MARGIN),
     };
@@ -89,7 +105,10 @@ async fn check(
         Event::Schedule => monitor.tick(now).await,
         Event::StatementEnded(completion) => monitor.completed(&completion, now).await,
     };
-    result.map_err(|error| ("CheckFailed", chain(&error)))
+    let report = result.map_err(|error| ("CheckFailed", chain(&error)))?;
+    // The check itself comes first: it does not wait for what an earlier one could not tell.
+    swept.map_err(|error| ("NotTold", chain(&error)))?;
+    Ok(report)
 }
 
 /// The account that the function runs in: the warehouse's.

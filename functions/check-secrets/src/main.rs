@@ -1,16 +1,19 @@
-//! Checks the secrets of its account and Region; started by a schedule, whose event it does not look at.
+//! Checks the secrets of its account and Region; started by a schedule, of whose event it takes nothing but the id.
 
 mod config;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lambda_kit::call::{CallError, chain};
+use alerts::announcer::Turn;
+use alerts::moment::Moment;
+use alerts::run::Setting;
+use alerts::state::Policy;
+use lambda_kit::call::chain;
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use secret_check::adapter::SecretsManager;
-use secret_check::finding::Finding;
-use secret_check::{Sink, check};
+use secret_check::{Run, check_and_tell};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -18,27 +21,18 @@ use crate::config::Config;
 
 /// Kept back from the function's time, to say how far it came.
 const MARGIN: Duration = Duration::from_secs(5);
-
-/// Findings go to the function's own log, one line each.
-struct Log;
-
-impl Sink for Log {
-    async fn found(&self, finding: &Finding) -> Result<(), CallError> {
-        let kind = finding.problem.kind();
-        let text = serde_json::to_string(finding)
-            .map_err(|error| CallError::without_answer("announce", &error.to_string()))?;
-        tracing::warn!(kind, id = finding.id, finding = text, "finding");
-        Ok(())
-    }
-}
+/// What is due in the alerts' state and looked after by one run.
+const MOST_DUE: usize = 100;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
     let config = Config::from_env(env)?;
-    let secrets = SecretsManager::new(Aws::from_env(env)?.secretsmanager());
-    let (config, secrets) = (&config, &secrets);
+    let aws = Aws::from_env(env)?;
+    let announcer = Setting::from_env(env)?.announcer(&aws, Policy::of_lasting());
+    let secrets = SecretsManager::new(aws.secretsmanager());
+    let (config, secrets, announcer) = (&config, &secrets, &announcer);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let context = event.context;
         let account = context.invoked_function_arn.split(':').nth(4).unwrap_or_default();
@@ -46,11 +40,19 @@ async fn main() -> Result<(), Error> {
         let now = SystemTime::now();
         let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
         let left = deadline.duration_since(now).unwrap_or_default().saturating_sub(MARGIN);
-        let summary = check(&rules, secrets, &Log, now, Instant::now() + left).await.map_err(|error| {
-            let message = chain(&error);
+        let turn = Turn { now: Moment::from_system(now), until: Moment::from_system(deadline) };
+        // The id of the schedule's event is the same when Lambda repeats it.
+        let id = event.payload.get("id").and_then(Value::as_str).unwrap_or(&context.request_id);
+        let run = Run { id, turn, until: Instant::now() + left };
+        let failed = |message: String| {
             tracing::error!(message, "the secrets could not be checked");
             Diagnostic { error_type: "CheckFailed".to_owned(), error_message: message }
-        })?;
+        };
+        // What was held back, or could not be published, does not wait for a check that comes to its end.
+        let swept = announcer.sweep(turn, MOST_DUE).await;
+        let summary = check_and_tell(&rules, secrets, announcer, run).await;
+        let summary = summary.map_err(|error| failed(chain(&error)))?;
+        swept.map_err(|error| failed(chain(&error)))?;
         tracing::info!(secrets = summary.secrets, calls = summary.calls, findings = ?summary.findings, "secrets checked");
         summary.metrics(now).emit();
         Ok::<_, Diagnostic>(Value::Null)

@@ -20,6 +20,7 @@ pub use rotation::{
 };
 pub use stack::{Cause, StackEvent, first_cause};
 pub use unknown::unknown_event;
+pub use warehouse::MONITOR_STATEMENTS;
 
 use crate::event::{Event, Known};
 use crate::state::Signal;

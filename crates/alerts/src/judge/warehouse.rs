@@ -7,9 +7,16 @@ use crate::incident::{Incident, Key};
 use crate::kind::{Kind, Severity};
 use crate::state::Signal;
 
+/// How the names of the copy monitor's own statements begin. It tells itself, once, when they fail; each run's has another name, so here
+/// every one would be an incident of its own.
+pub const MONITOR_STATEMENTS: &str = "sluice-copy-monitor.";
+
 pub(super) fn statement(known: &Known, statement: &Statement) -> Vec<Signal> {
     let warehouse = known.resources.first().map_or("unknown warehouse", String::as_str);
     let named = statement.statement_name.as_deref().filter(|name| !name.is_empty());
+    if named.is_some_and(|name| name.starts_with(MONITOR_STATEMENTS)) {
+        return Vec::new();
+    }
     // Statements of one name repeat each other; one without a name stands for itself.
     let detail = named.unwrap_or(&statement.statement_id);
     let happened = match statement.state {

@@ -82,7 +82,8 @@ impl Gate {
         let rest = held.count.saturating_sub(u64::try_from(held.lines.len()).unwrap_or(u64::MAX));
         let lines = held.lines.join("; ");
         let more = if rest > 0 { format!("; and {rest} like these") } else { String::new() };
-        let incident = Incident::new(Kind::HeldBack, worst.severity, worst.place.clone(), &worst.subject, &worst.name, held.first)
+        let name = worst.group.as_deref().unwrap_or(&worst.name);
+        let incident = Incident::new(Kind::HeldBack, worst.severity, worst.place.clone(), worst.limited_by(), name, held.first)
             .what(&format!(
                 "{} more alerts about this were not sent one by one, because {} had been sent within {}: {lines}{more}",
                 held.count,
@@ -93,8 +94,8 @@ impl Gate {
             .remedy(
                 "Look at its state in the alerts' table, then at the runbook of what was held back.",
                 Command::aws("dynamodb", "scan")
-                    .flag("--table-name \"$ALERTS_TABLE\" --filter-expression 'contains(pk, :subject)'")
-                    .option("expression-attribute-values", &serde_json::json!({":subject": {"S": worst.subject}}).to_string()),
+                    .flag("--table-name \"$ALERTS_TABLE\" --filter-expression 'contains(body, :subject)'")
+                    .option("expression-attribute-values", &serde_json::json!({":subject": {"S": worst.limited_by()}}).to_string()),
             );
         Some(Announcement {
             id: digest(&[subject, "held", &held.first.millis().to_string()]),

@@ -27,6 +27,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// For what a check finds again and again as long as it lasts: told once more after a day, four days, and then weekly.
+    pub fn of_lasting() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self { first_pause: day, longest_pause: day * 7, ..Self::default() }
+    }
+
     /// How many times longer each pause is than the one before.
     const GROWTH: u32 = 4;
 
@@ -46,5 +52,8 @@ mod tests {
         let policy = Policy::default();
         let minutes: Vec<u64> = [1, 2, 3, 4, 5, 400].map(|told| policy.pause(told).as_secs() / 60).into();
         assert_eq!(minutes, [15, 60, 240, 960, 1440, 1440]);
+        let policy = Policy::of_lasting();
+        let days: Vec<u64> = [1, 2, 3, 400].map(|told| policy.pause(told).as_secs() / 86_400).into();
+        assert_eq!(days, [1, 4, 7, 7]);
     }
 }

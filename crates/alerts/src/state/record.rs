@@ -72,10 +72,10 @@ impl Record {
         }
     }
 
-    /// Account and subject of the incident that goes on.
-    pub fn subject(&self) -> Option<(&str, &str)> {
+    /// Account of the incident that goes on, and what limits how much is told about it.
+    pub fn limited_by(&self) -> Option<(&str, &str)> {
         let episode = self.episode.as_ref()?;
-        Some((&episode.incident.place.account, &episode.incident.subject))
+        Some((&episode.incident.place.account, episode.incident.limited_by()))
     }
 
     /// When it may be forgotten: never before everything was told.

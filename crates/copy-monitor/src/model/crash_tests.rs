@@ -45,7 +45,7 @@ fn prepare(step: usize, drill: &Drill) -> Option<Start> {
 
 const STEPS: usize = 6;
 
-async fn day(at: Option<(usize, usize, Fault)>) -> (Drill, Vec<usize>) {
+pub(super) async fn day(at: Option<(usize, usize, Fault)>) -> (Drill, Vec<usize>) {
     let drill = Drill::new(7, 1);
     drill.shared.world().page = 3;
     let mut calls = Vec::new();

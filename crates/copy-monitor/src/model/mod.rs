@@ -1,5 +1,6 @@
 //! What proves the monitor: a warehouse, buckets, a ledger and a receiver in memory, runs that die, come twice, late, never or beside each other.
 
+mod alert_tests;
 mod crash_tests;
 mod drill;
 mod ledger;

@@ -1,0 +1,143 @@
+//! A check whose findings become incidents, and whose silence ends them.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use alerts::announcer::{Announcer, ReportError, Turn};
+use alerts::incident::Place;
+use alerts::open::{Entry, Open};
+use alerts::publish::Publisher;
+use alerts::state::{EventId, Signal};
+use alerts::store::{Store, StoreError};
+use lambda_kit::call::CallError;
+use tokio::time::Instant;
+
+use crate::check::{CheckError, Sink, Summary, check};
+use crate::finding::Finding;
+use crate::incident::{incident, is_asked_for};
+use crate::rules::Rules;
+use crate::secret::Secrets;
+
+/// The check's name in the alerts' table and in the ids of its events.
+const CHECK: &str = "check-secrets";
+
+/// Why a check is not done. The next one begins anew; what was told is not told again.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    /// The secrets could not all be looked at. What was found is told; nothing is taken for over.
+    #[error("the secrets could not all be checked")]
+    Check(#[source] CheckError),
+    /// What the last check found could not be read or written.
+    #[error("the record of what is open cannot be used")]
+    Record(#[source] StoreError),
+    /// Something could not be told.
+    #[error("{failed} of {of} findings and ends could not be told")]
+    Report {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// Why the first of them could not.
+        #[source]
+        first: ReportError,
+    },
+    /// The function's time is over.
+    #[error("the time ran out after {told} of {of} findings and ends were told; give the function more time")]
+    OutOfTime {
+        /// How many were told.
+        told: usize,
+        /// Of how many.
+        of: usize,
+    },
+}
+
+/// What was found, until the check is over: whether something is missing is not known before.
+#[derive(Debug, Default)]
+struct Found(Mutex<Vec<Finding>>);
+
+impl Sink for Found {
+    async fn found(&self, finding: &Finding) -> Result<(), CallError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(finding.clone());
+        Ok(())
+    }
+}
+
+/// A run of the check.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The same for every attempt at this run, and for no other run: a finding counts once a run.
+    pub id: &'a str,
+    /// Its time.
+    pub turn: Turn,
+    /// It stops before this.
+    pub until: Instant,
+}
+
+/// Checks all secrets of an account and Region and tells what is wrong, and what is not wrong any more.
+///
+/// # Errors
+/// See [`TellError`]. Whatever could be told was.
+pub async fn check_and_tell<S: Secrets, T: Store, P: Publisher>(
+    rules: &Rules,
+    secrets: &S,
+    announcer: &Announcer<T, P>,
+    run: Run<'_>,
+) -> Result<Summary, TellError> {
+    let sink = Found::default();
+    let now = run.turn.now;
+    let time = SystemTime::UNIX_EPOCH + now.since(alerts::moment::Moment::from_millis(0));
+    let checked = check(rules, secrets, &sink, time, run.until).await;
+    let findings = sink.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let place = Place::new(&rules.account, &rules.region);
+    let event = |what: &str, entry: &Entry| {
+        let detail = entry.detail.as_deref().unwrap_or_default();
+        EventId::of(&[CHECK, run.id, what, entry.kind.name(), &entry.subject, detail])
+    };
+    let mut there = BTreeSet::new();
+    let mut signals = Vec::new();
+    for finding in &findings {
+        let incident = incident(finding, now);
+        let entry = Entry::of(&incident);
+        signals.push((None, Signal::raised(incident, event("found", &entry))));
+        there.insert(entry);
+    }
+    let mut open = Open::read(announcer.store(), CHECK, &place, now).await.map_err(TellError::Record)?;
+    let before = open.entries();
+    let all: BTreeSet<Entry> = before.union(&there).cloned().collect();
+    // Before anything is told, so that its end cannot be missed.
+    open.write(announcer.store(), &all, now).await.map_err(TellError::Record)?;
+    let mut kept = all;
+    if let Ok(summary) = &checked {
+        // Of a secret that could not be asked, silence says nothing.
+        let unknown = |entry: &Entry| is_asked_for(entry.kind) && summary.not_asked.contains(&entry.subject);
+        for entry in before.difference(&there).filter(|entry| !unknown(entry)) {
+            let how = "a check of all secrets does not find it any more";
+            let over = Signal::cleared(entry.key(&place), how, event("over", entry), now);
+            signals.push((Some(entry), over));
+        }
+    }
+    let (of, mut told, mut failed) = (signals.len(), 0, Vec::new());
+    for (ends, signal) in signals {
+        if Instant::now() >= run.until {
+            return Err(TellError::OutOfTime { told, of });
+        }
+        for result in announcer.report(&[signal], run.turn).await {
+            match (result, ends) {
+                (Err(error), _) => failed.push(error),
+                (Ok(_), Some(entry)) => {
+                    kept.remove(entry);
+                }
+                (Ok(_), None) => {}
+            }
+        }
+        told += 1;
+    }
+    open.write(announcer.store(), &kept, now).await.map_err(TellError::Record)?;
+    let summary = checked.map_err(TellError::Check)?;
+    let failures = failed.len();
+    match failed.into_iter().next() {
+        Some(first) => Err(TellError::Report { failed: failures, of, first }),
+        None => Ok(summary),
+    }
+}

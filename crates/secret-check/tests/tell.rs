@@ -1,0 +1,294 @@
+//! Checks one after the other: what is told of secrets that get ill and well, whatever dies in between.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alerts::announcer::{Announcer, Turn};
+use alerts::faults::{Fault, World};
+use alerts::moment::Moment;
+use alerts::state::Policy;
+use aws_sdk_secretsmanager::error::SdkError;
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretError;
+use aws_smithy_types::error::ErrorMetadata;
+use lambda_kit::call::CallError;
+use secret_check::rules::Rules;
+use secret_check::secret::{Details, Replica, Secret, Secrets};
+use secret_check::{Run, Summary, TellError, check_and_tell};
+use tokio::time::Instant;
+
+const DAY: u64 = 86_400;
+
+fn time(hour: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(20_000 * DAY + hour * 3600)
+}
+
+/// What is wrong with a secret, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ill {
+    Not,
+    Overdue,
+    Replica,
+}
+
+/// The secrets of one hour.
+#[derive(Clone, Default)]
+struct Vault {
+    secrets: Vec<(String, Ill)>,
+    /// The listing ends with an error after its first page.
+    broken: bool,
+    /// No secret may be asked for more.
+    closed: bool,
+}
+
+impl Vault {
+    fn of(secrets: &[(&str, Ill)]) -> Self {
+        let secrets = secrets.iter().map(|(name, ill)| ((*name).to_owned(), *ill)).collect();
+        Self { secrets, ..Self::default() }
+    }
+
+    fn secret(name: &str, ill: Ill) -> Secret {
+        Secret {
+            arn: format!("arn:aws:secretsmanager:us-east-1:222222222222:secret:{name}-AbCdEf"),
+            name: name.to_owned(),
+            rotates: true,
+            next_rotation: Some(if ill == Ill::Overdue { time(0) } else { time(1000) }),
+            last_changed: Some(time(0)),
+            last_accessed: Some(time(0)),
+            created: Some(time(0)),
+            primary_region: (ill == Ill::Replica).then(|| "us-east-1".to_owned()),
+            ..Secret::default()
+        }
+    }
+}
+
+impl Secrets for Vault {
+    async fn page(&self, next: Option<String>) -> Result<(Vec<Secret>, Option<String>), CallError> {
+        if next.is_some() {
+            return Err(CallError::without_answer("secretsmanager:ListSecrets", "throttled"));
+        }
+        let page = self.secrets.iter().map(|(name, ill)| Self::secret(name, *ill)).collect();
+        Ok((page, self.broken.then(|| "next".to_owned())))
+    }
+
+    async fn details(&self, _: &str) -> Result<Option<Details>, CallError> {
+        if self.closed {
+            let code = ErrorMetadata::builder().code("AccessDeniedException").message("no").build();
+            let error = SdkError::service_error(DescribeSecretError::generic(code), ());
+            return Err(CallError::new("secretsmanager:DescribeSecret", &error));
+        }
+        let replica = Replica { region: "eu-west-1".into(), status: "Failed".into(), message: None };
+        Ok(Some(Details { replicas: vec![replica], deletion: None }))
+    }
+
+    async fn version_created(&self, _: &str, _: &str) -> Result<Option<SystemTime>, CallError> {
+        Ok(None)
+    }
+}
+
+fn announcer(world: &World) -> Announcer<&World, &World> {
+    Announcer::new(world, world, Policy::of_lasting())
+}
+
+/// The attempt of this number at the run of this hour.
+async fn attempt(world: &World, vault: &Vault, hour: u64, attempt: u32) -> Result<Summary, TellError> {
+    let rules = Rules::new("222222222222".into(), "us-east-1".into());
+    let now = Moment::from_system(time(hour)).plus(Duration::from_secs(120) * attempt);
+    let turn = Turn { now, until: now.plus(Duration::from_secs(60)) };
+    let run = Run { id: &format!("run-{hour}"), turn, until: Instant::now() + Duration::from_secs(3600) };
+    check_and_tell(&rules, vault, &announcer(world), run).await
+}
+
+/// A run, repeated as Lambda does until it succeeds.
+async fn run(world: &World, vault: &Vault, hour: u64) -> Summary {
+    for number in 0.. {
+        assert!(number < 5, "the run of hour {hour} never succeeds");
+        world.revive();
+        if let Ok(summary) = attempt(world, vault, hour, number).await
+            && !world.is_dead()
+        {
+            return summary;
+        }
+    }
+    unreachable!()
+}
+
+/// What was told: status and first words of the subject, each as often as it was.
+fn told(world: &World) -> Vec<String> {
+    let line = |message: &alerts::message::Message| {
+        let status = message.attributes.iter().find(|(name, _)| *name == "status").unwrap().1.clone();
+        format!("{status}: {}", message.subject.split(" (").next().unwrap())
+    };
+    world.published().iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn what_a_whole_check_does_not_find_any_more_is_told_to_be_over_once() {
+    let world = World::default();
+    let ill = Vault::of(&[("a", Ill::Overdue), ("b", Ill::Overdue), ("c", Ill::Not)]);
+    run(&world, &ill, 10).await;
+    run(&world, &ill, 11).await;
+    run(&world, &Vault::of(&[("a", Ill::Overdue), ("b", Ill::Not), ("c", Ill::Not)]), 12).await;
+    // One that was deleted for good is not listed at all.
+    run(&world, &Vault::of(&[("b", Ill::Not)]), 13).await;
+    run(&world, &Vault::of(&[("b", Ill::Not)]), 14).await;
+    let overdue = |name: &str| format!("Rotation overdue: secret {name}");
+    assert_eq!(
+        told(&world),
+        [
+            format!("opened: [WARNING] {}", overdue("a")),
+            format!("opened: [WARNING] {}", overdue("b")),
+            format!("recovered: [RECOVERED] {}", overdue("b")),
+            format!("recovered: [RECOVERED] {}", overdue("a")),
+        ]
+    );
+    // The same secret, ill again with the same old date: a new incident, not one that is over already.
+    run(&world, &Vault::of(&[("b", Ill::Overdue)]), 15).await;
+    assert_eq!(told(&world)[4..], [format!("opened: [WARNING] {}", overdue("b"))]);
+}
+
+#[tokio::test]
+async fn a_check_that_does_not_come_to_its_end_tells_what_it_found_and_ends_nothing() {
+    let world = World::default();
+    run(&world, &Vault::of(&[("a", Ill::Overdue)]), 10).await;
+    let broken = Vault { broken: true, ..Vault::of(&[("b", Ill::Overdue)]) };
+    let result = attempt(&world, &broken, 11, 0).await;
+    assert!(matches!(result, Err(TellError::Check(_))), "{result:?}");
+    assert_eq!(told(&world).len(), 2, "{:?}", told(&world));
+    assert!(told(&world)[1].starts_with("opened: [WARNING] Rotation overdue: secret b"));
+    // Both ends come with the next whole check, though the last one did not see one of them begin in a whole check.
+    run(&world, &Vault::of(&[("a", Ill::Not)]), 12).await;
+    assert_eq!(told(&world).iter().filter(|line| line.starts_with("recovered")).count(), 2);
+}
+
+#[tokio::test]
+async fn of_a_secret_that_may_not_be_asked_nothing_is_taken_for_over() {
+    let world = World::default();
+    let vault = Vault::of(&[("a", Ill::Replica)]);
+    run(&world, &vault, 10).await;
+    let closed = Vault { closed: true, ..vault.clone() };
+    assert_eq!(run(&world, &closed, 11).await.not_asked.len(), 1);
+    assert_eq!(told(&world).len(), 1, "{:?}", told(&world));
+    run(&world, &Vault::of(&[("a", Ill::Not)]), 12).await;
+    assert!(told(&world)[1].starts_with("recovered: [RECOVERED] Secret replica out of sync: secret a"));
+}
+
+#[tokio::test]
+async fn what_lasts_is_told_again_after_a_day_and_four_and_then_weekly() {
+    let world = World::default();
+    for hour in 0..24 * 30 {
+        run(&world, &Vault::of(&[("a", Ill::Overdue)]), 10 + hour).await;
+    }
+    let told = told(&world);
+    assert_eq!(told.len(), 6, "{told:?}");
+    assert!(
+        told[1].starts_with("repeated: [WARNING] Still: Rotation overdue, 25 times: secret a"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn of_a_thousand_overdue_secrets_twelve_are_told_by_name_and_the_rest_as_one() {
+    let world = World::default();
+    let names: Vec<String> = (0..1000).map(|number| format!("s{number:04}")).collect();
+    let ill: Vec<(&str, Ill)> = names.iter().map(|name| (name.as_str(), Ill::Overdue)).collect();
+    run(&world, &Vault::of(&ill), 10).await;
+    assert_eq!(told(&world).len(), 12);
+    let now = Moment::from_system(time(11)).plus(Duration::from_secs(1));
+    announcer(&world).sweep(Turn { now, until: now }, 100).await.unwrap();
+    let told = told(&world);
+    assert_eq!(told.len(), 13);
+    assert_eq!(
+        told[12],
+        "summary: [WARNING] Further alerts held back: all secrets in us-east-1: rotation-overdue"
+    );
+    assert!(world.published()[12].body.contains("988 more alerts"));
+    println!("calls of the store and the topic: {:?}", world.calls());
+}
+
+/// A week of secrets that get ill and well: the vaults by hour.
+fn week() -> Vec<Vault> {
+    vec![
+        Vault::of(&[("a", Ill::Overdue), ("b", Ill::Replica)]),
+        Vault::of(&[("a", Ill::Overdue), ("b", Ill::Not)]),
+        Vault::of(&[("b", Ill::Overdue)]),
+        Vault::of(&[("b", Ill::Not)]),
+    ]
+}
+
+async fn through(week: &[Vault], faults: HashMap<usize, Fault>) -> World {
+    let world = World::new(faults);
+    for (hour, vault) in week.iter().enumerate() {
+        run(&world, vault, 10 + hour as u64).await;
+    }
+    let now = Moment::from_system(time(20));
+    for attempt in 0.. {
+        assert!(attempt < 3, "the sweep never succeeds");
+        world.revive();
+        let swept = announcer(&world).sweep(Turn { now, until: now }, 100).await;
+        if swept.is_ok() && !world.is_dead() {
+            break;
+        }
+    }
+    world
+}
+
+/// How often each message went out, by its id and status.
+fn by_id(world: &World) -> BTreeMap<(String, String), u32> {
+    let mut times = BTreeMap::new();
+    for message in world.published() {
+        let of = |name: &str| message.attributes.iter().find(|(found, _)| *found == name).unwrap().1.clone();
+        *times.entry((of("id"), of("status"))).or_default() += 1;
+    }
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_at_any_call_misses_no_beginning_and_no_end_and_tells_none_twice() {
+    let week = week();
+    let quiet = through(&week, HashMap::new()).await;
+    let expected = by_id(&quiet);
+    assert_eq!(expected.len(), 6, "three begin, three end: {expected:?}");
+    let calls = quiet.calls().0;
+    let mut cases = 0;
+    for call in 0..calls {
+        for fault in Fault::ALL {
+            let found = by_id(&through(&week, HashMap::from([(call, fault)])).await);
+            let ids = |all: &BTreeMap<(String, String), u32>| all.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(ids(&found), ids(&expected), "{fault:?} at call {call}");
+            // Published, and not taken out of the state: the one duplicate that can remain, with the same id.
+            let twice: u32 = found.values().map(|times| times - 1).sum();
+            assert!(twice <= 1, "{fault:?} at call {call}: {found:?}");
+            cases += 1;
+        }
+    }
+    assert!(cases > 150, "{cases}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_check_told_before_it_died_is_ended_by_the_next_one() {
+    let (ill, well) = (
+        Vault::of(&[("a", Ill::Overdue), ("b", Ill::Overdue)]),
+        Vault::of(&[("a", Ill::Not), ("b", Ill::Not)]),
+    );
+    let quiet = World::default();
+    run(&quiet, &ill, 10).await;
+    let calls = quiet.calls().0;
+    let mut half = 0;
+    for call in 0..calls {
+        for fault in Fault::ALL {
+            let world = World::new(HashMap::from([(call, fault)]));
+            // Nobody repeats it, and the next check finds nothing.
+            let _ = attempt(&world, &ill, 10, 0).await;
+            run(&world, &well, 11).await;
+            // What was written and not published goes out now, too.
+            let now = Moment::from_system(time(12));
+            announcer(&world).sweep(Turn { now, until: now }, 100).await.unwrap();
+            let of = |wanted: &str| by_id(&world).into_keys().filter(|(_, status)| status == wanted).count();
+            assert_eq!(of("opened"), of("recovered"), "{fault:?} at call {call}: {:?}", told(&world));
+            half += usize::from(of("opened") == 1);
+        }
+    }
+    assert!(half > 0, "no death came between two findings");
+}
