@@ -59,8 +59,8 @@ def hub_template(endpoint: str) -> dict[str, Any]:
                     "Effect": "Allow", "Principal": "*", "Action": "events:PutEvents", "Resource": get("Bus"),
                     "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-localcloud"}}}}},
             "Lost": {"Type": "AWS::SQS::Queue"},
-            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 1, "RedrivePolicy": {
-                "deadLetterTargetArn": get("Lost"), "maxReceiveCount": 2}}},
+            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 5, "RedrivePolicy": {
+                "deadLetterTargetArn": get("Lost"), "maxReceiveCount": 1}}},
             "QueuePolicy": {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": policy(
                 {"Service": "events.amazonaws.com"}, "sqs:SendMessage", get("Queue"), Condition={"ArnEquals": {"aws:SourceArn": get("Rule")}})}},
             "Rule": {"Type": "AWS::Events::Rule", "Properties": {
@@ -77,7 +77,7 @@ def hub_template(endpoint: str) -> dict[str, Any]:
                 "EventSourceArn": get("Queue"), "FunctionName": {"Ref": "Function"}, "FunctionResponseTypes": ["ReportBatchItemFailures"]}},
         },
         "Outputs": {"Bus": {"Value": get("Bus")}, "Inbox": {"Value": {"Ref": "Inbox"}}, "Topic": {"Value": {"Ref": "Topic"}},
-                    "Lost": {"Value": {"Ref": "Lost"}}},
+                    "Lost": {"Value": {"Ref": "Lost"}}, "Function": {"Value": {"Ref": "Function"}}},
     }
 
 
@@ -153,6 +153,9 @@ class Night:
 def night(gateway: Gateway) -> Iterator[Night]:
     with Endpoint(gateway) as endpoint, Stack(gateway, "gw-night-hub", HUB) as hub, Stack(gateway, "gw-night-spoke", SOURCE) as spoke:
         assert hub.create(hub_template(endpoint.url))["StackStatus"] == "CREATE_COMPLETE", hub.reasons("CREATE_FAILED")
+        # A first start that takes longer than the queue's messages stay invisible would fail them.
+        gateway.client("lambda", HUB).invoke(FunctionName=hub.outputs()["Function"], Payload=json.dumps({"Records": [
+            {"messageId": "warm", "body": json.dumps({"detail": {"poison": True}})}]}))
         sns, topic = gateway.client("sns", HUB), hub.outputs()["Topic"]
         until(lambda: all(one["SubscriptionArn"].startswith("arn:") for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"])
               and sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsPending"] == "0", "the endpoint confirmed")
