@@ -168,7 +168,11 @@ impl<S: Store, P: Publisher, D: Duty> Handler<S, P, D> {
         let taken_in: Vec<bool> = known.iter().map(|(at, _)| fates[at - begin].is_ok()).collect();
         for (event, error) in self.duty.settle(pending, &taken_in, turn).await {
             if let Some((at, _)) = known.get(event) {
-                fates[at - begin] = Err(chain(&error));
+                // Why it could not be reported says more than that it must come again.
+                let fate = &mut fates[at - begin];
+                if fate.is_ok() {
+                    *fate = Err(chain(&error));
+                }
             }
         }
         (told, fates)
