@@ -16,7 +16,6 @@ pub mod incident;
 pub mod judge;
 pub mod kind;
 pub mod message;
-pub mod moment;
 pub mod open;
 pub mod publish;
 pub mod read;
@@ -24,3 +23,5 @@ pub mod run;
 pub mod state;
 pub mod store;
 pub mod text;
+
+pub use lambda_kit::moment;

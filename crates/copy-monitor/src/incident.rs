@@ -13,7 +13,6 @@ use alerts::moment::said;
 use alerts::state::{EventId, Signal};
 
 use crate::finding::{Cause, FileId, Finding, Problem, Turn};
-use crate::moment::Moment;
 
 /// Most characters of a key in a first line; its end says more than its beginning.
 const SHORT_KEY: usize = 60;
@@ -26,7 +25,7 @@ pub fn signal(finding: &Finding) -> Signal {
         Turn::Began => Signal::raised(incident, event),
         // Clocks of Redshift and Lambda differ: an end is never before its beginning.
         Turn::Over => {
-            let at = at(finding.noticed).max(incident.since);
+            let at = finding.noticed.max(incident.since);
             Signal::cleared(incident.key(), end(&finding.problem), event, at)
         }
     }
@@ -44,7 +43,7 @@ fn incident(finding: &Finding) -> Incident {
     // The beginning and the end of one finding share the id up to the colon: this is the pair that belongs together.
     let episode = finding.id.split(':').next().unwrap_or_default();
     let text = text(finding, &job);
-    let incident = Incident::new(kind, severity, place, &subject, &name, at(finding.since))
+    let incident = Incident::new(kind, severity, place, &subject, &name, finding.since)
         .told_apart_by(episode)
         .what(&text.what)
         .impact(text.impact)
@@ -135,7 +134,7 @@ fn text(finding: &Finding, job: &Job<'_>) -> Text {
             format!(
                 "{} ({size} bytes, written at {}) is in the bucket under the prefix of {job_is}, and Redshift shows no trace of it.",
                 url(file),
-                at(*modified),
+                modified,
             ),
             "Its rows are not in the table, and nothing will load it by itself: the event of its arrival is lost.",
             "Write it over itself, which makes a new event:",
@@ -144,7 +143,7 @@ fn text(finding: &Finding, job: &Job<'_>) -> Text {
             format!(
                 "{} was replaced at {}, after {job_is} had loaded it: its ETag is {} now, {loaded_etag} was loaded.",
                 url(file),
-                at(*modified),
+                modified,
                 file.etag,
             ),
             "The table has the rows of the old content. Redshift loads a name once, so the new content will not come.",
@@ -171,7 +170,7 @@ fn text(finding: &Finding, job: &Job<'_>) -> Text {
             "See which jobs there are. If it was not dropped on purpose, deploy its stack again:",
         ),
         Problem::FilesWaiting { files, oldest } => said_of(
-            format!("{} for {job_is}, the oldest since {}.", files_wait(*files), at(*oldest)),
+            format!("{} for {job_is}, the oldest since {}.", files_wait(*files), oldest),
             "Their rows are not in the table yet.",
             "See that the warehouse runs and has room in its queue. The job can be run at once:",
         ),
@@ -179,9 +178,9 @@ fn text(finding: &Finding, job: &Job<'_>) -> Text {
             format!(
                 "Objects for {job_is} have waited longer than its limit of {}: the newest object is of {}, {}.",
                 said(Duration::from_secs(*limit_seconds)),
-                at(*newest_object),
+                newest_object,
                 match newest_loaded {
-                    Some(loaded) => format!("the newest one that was loaded of {}", at(*loaded)),
+                    Some(loaded) => format!("the newest one that was loaded of {}", loaded),
                     None => "and none was ever loaded".to_owned(),
                 },
             ),
@@ -202,8 +201,7 @@ fn text(finding: &Finding, job: &Job<'_>) -> Text {
         Problem::Unknown { from, to } => said_of(
             format!(
                 "The monitor of {job_is} stood still for longer than Redshift's views remember. Nothing is known of {} to {}.",
-                at(*from),
-                at(*to),
+                from, to,
             ),
             "Files of that time may have been refused, and nobody was told. They are neither lost nor loaded as far as is known.",
             "See what Redshift still shows of that time, then compare with the bucket:",
@@ -212,7 +210,7 @@ fn text(finding: &Finding, job: &Job<'_>) -> Text {
             format!(
                 "{} is from {}, a time of which the monitor knows nothing: whether {job_is} loaded it is not known. It is the first such object.",
                 url(file),
-                at(*modified),
+                modified,
             ),
             "Objects of that time may be missing in the table.",
             "Compare the objects of that time with the table. The objects under the job's prefix:",
@@ -276,11 +274,6 @@ fn url(file: &FileId) -> String {
 fn short(key: &str) -> String {
     let more = key.chars().count().saturating_sub(SHORT_KEY);
     if more == 0 { key.to_owned() } else { ['…'].into_iter().chain(key.chars().skip(more + 1)).collect() }
-}
-
-/// The same moment, as alerts count it.
-pub(crate) fn at(moment: Moment) -> alerts::moment::Moment {
-    alerts::moment::Moment::from_millis(moment.micros().div_euclid(1000))
 }
 
 #[cfg(test)]

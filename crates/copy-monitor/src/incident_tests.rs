@@ -15,12 +15,13 @@ use alerts::state::{Edge, Policy};
 use super::*;
 use crate::adapters::Incidents;
 use crate::finding::{file_id, id, over};
+use crate::moment::Moment;
 use crate::ports::Announcer;
 
 const WHERE: [&str; 2] = ["--region", "us-east-1"];
 
 fn moment(text: &str) -> Moment {
-    Moment::parse(text).unwrap()
+    Moment::parse_sql(text).unwrap()
 }
 
 fn file(key: &str) -> FileId {
@@ -293,7 +294,7 @@ fn refused_file(number: u32) -> Finding {
 
 /// Tells findings one after the other in an invocation of its own, at so many seconds after the first was noticed.
 async fn announce(world: &World, findings: &[Finding], seconds: u64) {
-    let now = at(moment("2026-03-01 03:05:00")).plus(Duration::from_secs(seconds));
+    let now = moment("2026-03-01 03:05:00").plus(Duration::from_secs(seconds));
     let turn = Time { now, until: now.plus(Duration::from_secs(60)) };
     let incidents = Incidents::new(Alerts::new(world, world, Policy::default()), turn);
     for finding in findings {

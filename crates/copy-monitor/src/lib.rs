@@ -24,7 +24,6 @@ mod job_text;
 mod jobs;
 #[cfg(test)]
 mod model;
-pub mod moment;
 mod monitor;
 pub mod ports;
 mod read;
@@ -38,6 +37,7 @@ mod start;
 mod state;
 mod sweep;
 
+pub use lambda_kit::moment;
 pub use monitor::{Monitor, MonitorError};
 pub use sql::STATEMENTS_PER_RUN;
 pub use start::{Completion, NAME_PREFIX};

@@ -39,7 +39,7 @@ impl<'a> Row<'a> {
 
     /// A time, as the statements print it.
     pub(crate) fn time(self, column: &str) -> Option<Moment> {
-        Moment::parse(self.text(column)?)
+        Moment::parse_sql(self.text(column)?)
     }
 
     /// Whether a flag is set.

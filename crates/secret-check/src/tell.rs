@@ -86,7 +86,7 @@ pub async fn check_and_tell<S: Secrets, T: Store, P: Publisher>(
 ) -> Result<Summary, TellError> {
     let sink = Found::default();
     let now = run.turn.now;
-    let time = SystemTime::UNIX_EPOCH + now.since(alerts::moment::Moment::from_millis(0));
+    let time = SystemTime::from(now);
     let checked = check(rules, secrets, &sink, time, run.until).await;
     let findings = sink.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     let place = Place::new(&rules.account, &rules.region);

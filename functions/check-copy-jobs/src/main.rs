@@ -81,10 +81,7 @@ async fn check(
         Table::new(clients.aws.dynamodb(), config.table.clone(), watched.name.clone(), settings.memory, now);
     let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-    let turn = Turn {
-        now: alerts::moment::Moment::from_system(now.into()),
-        until: alerts::moment::Moment::from_system(deadline),
-    };
+    let turn = Turn { now, until: Moment::from(deadline) };
     let announcer = clients.alerts.announcer(&clients.aws, Policy::default());
     // What was held back, or could not be published, is told although nothing new is found.
     let swept = match event {

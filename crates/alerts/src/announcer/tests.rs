@@ -212,7 +212,7 @@ async fn what_is_too_much_about_one_subject_is_held_back_and_told_as_one() {
 #[tokio::test]
 async fn while_nothing_can_be_published_events_wait_and_afterwards_everything_is_told() {
     // The first three publishes are refused.
-    let world = World::new(HashMap::from([(2, Fault::Refused), (6, Fault::Refused), (10, Fault::Refused)]));
+    let world = World::new(HashMap::from([(2, Fault::Fails), (6, Fault::Fails), (10, Fault::Fails)]));
     let announcer = Announcer::new(&world, &world, Policy::default());
     // The delivery is refused each time, and tried again at once: nobody is about to publish it.
     for second in 0..3 {

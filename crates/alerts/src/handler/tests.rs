@@ -118,7 +118,7 @@ async fn malformed_and_unknown_events_fail_no_batch_and_become_one_incident() {
 #[tokio::test]
 async fn only_the_messages_of_what_could_not_be_told_come_again() {
     // Calls: read and write of the first incident, its publish is refused; the second goes well.
-    let world = World::new(HashMap::from([(2, Fault::Refused)]));
+    let world = World::new(HashMap::from([(2, Fault::Fails)]));
     let lookups = Lookups::default();
     let handler = handler(&world, FailureDuty::new(&lookups));
     let bodies = ["states/execution-failed", "backup/job-failed"].map(|case| fixture(case).to_string());
@@ -132,7 +132,7 @@ async fn only_the_messages_of_what_could_not_be_told_come_again() {
 
 #[tokio::test]
 async fn without_a_queue_a_failure_is_the_invocations_own_with_its_reason() {
-    let world = World::new(HashMap::from([(0, Fault::Refused)]));
+    let world = World::new(HashMap::from([(0, Fault::Fails)]));
     let lookups = Lookups::default();
     let handler = handler(&world, FailureDuty::new(&lookups));
     let (_, answer) = handler.handle(&fixture("states/execution-failed"), turn(0), pending()).await;

@@ -9,7 +9,6 @@ use alerts::state::Policy;
 use super::crash_tests::day;
 use crate::adapters::Incidents;
 use crate::finding::{self, Finding};
-use crate::incident::at;
 use crate::ports::Announcer;
 
 /// Tells what the monitor handed over, in its order. A finding that could not be told, or whose invocation died, is handed over again, as the monitor does.
@@ -19,7 +18,7 @@ async fn tell(night: &Night, findings: &[Finding]) {
             assert!(attempt < 4, "{} cannot be told", finding.id);
             night.revive();
             // Each invocation begins when the one before is over for certain.
-            let now = at(finding.noticed).plus(super::drill::MINUTE * 20 * attempt);
+            let now = finding.noticed.plus(super::drill::MINUTE * 20 * attempt);
             let turn = Turn { now, until: now.plus(super::drill::MINUTE * 15) };
             let incidents = Incidents::new(Alerts::new(night, night, Policy::default()), turn);
             if incidents.announce(finding).await.is_ok() && !night.is_dead() {

@@ -25,7 +25,7 @@ fn literal<'a>(sql: &'a str, before: &str) -> Option<&'a str> {
 }
 
 fn literal_time(sql: &str, before: &str) -> Moment {
-    Moment::parse(literal(sql, before).unwrap()).unwrap()
+    Moment::parse_sql(literal(sql, before).unwrap()).unwrap()
 }
 
 /// Rows after the cursor of a statement, as its condition says.
@@ -33,7 +33,7 @@ fn after(sql: &str) -> impl Fn(&Detail) -> bool {
     let row = literal(sql, "(enqueue_time > '").map(|time| {
         let begin = sql.find("(job_id = ").unwrap() + "(job_id = ".len();
         let job: i64 = sql[begin..].split(' ').next().unwrap().parse().unwrap();
-        (Moment::parse(time).unwrap(), job, literal(sql, "file_name > '").unwrap().to_owned())
+        (Moment::parse_sql(time).unwrap(), job, literal(sql, "file_name > '").unwrap().to_owned())
     });
     let from = row.is_none().then(|| literal_time(sql, "enqueue_time >= '"));
     move |detail| match (&row, from) {

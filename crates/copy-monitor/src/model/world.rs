@@ -123,7 +123,7 @@ impl World {
             channel: "Established",
         };
         Self {
-            now: Moment::parse("2026-11-01 00:00:00").unwrap(),
+            now: Moment::parse_sql("2026-11-01 00:00:00").unwrap(),
             random: fastrand::Rng::with_seed(seed),
             jobs: (1..=jobs).map(job).collect(),
             objects: BTreeMap::new(),

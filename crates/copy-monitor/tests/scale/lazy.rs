@@ -48,7 +48,7 @@ pub(crate) struct State {
 
 /// When the first file came.
 pub(crate) fn beginning() -> Moment {
-    Moment::parse("2026-11-01 00:00:00").unwrap()
+    Moment::parse_sql("2026-11-01 00:00:00").unwrap()
 }
 
 impl Lazy {
@@ -98,7 +98,7 @@ impl Lazy {
     fn cursor(&self, sql: &str) -> u64 {
         let literal = |before: &str| {
             let begin = sql.find(before)? + before.len();
-            Moment::parse(sql[begin..].split('\'').next()?)
+            Moment::parse_sql(sql[begin..].split('\'').next()?)
         };
         let late = self.state.lock().unwrap().late;
         let files = self.files();
