@@ -7,6 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from conftest import TARGET, until
+
 
 class Endpoint:
     """Serves on a free port, confirms subscriptions by itself, answers with ``statuses`` in turn and then 200."""
@@ -41,3 +43,9 @@ class Endpoint:
     def __exit__(self, *exception: Any) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def confirmed(gateway: Any, arn: str, account: str = TARGET) -> None:
+    """Wait until every subscription of a topic is confirmed. MiniStack lists one under its ARN before it is."""
+    client = gateway.client("sns", account)
+    until(lambda: client.get_topic_attributes(TopicArn=arn)["Attributes"]["SubscriptionsPending"] == "0", "the subscriptions are confirmed")

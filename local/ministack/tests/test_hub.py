@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from conftest import REGION, SOURCE, Gateway, until
-from endpoints import Endpoint
+from endpoints import Endpoint, confirmed
 from functions import function
 from queues import service_role
 from stacks import Stack
@@ -156,9 +156,7 @@ def night(gateway: Gateway) -> Iterator[Night]:
         # A first start that takes longer than the queue's messages stay invisible would fail them.
         gateway.client("lambda", HUB).invoke(FunctionName=hub.outputs()["Function"], Payload=json.dumps({"Records": [
             {"messageId": "warm", "body": json.dumps({"detail": {"poison": True}})}]}))
-        sns, topic = gateway.client("sns", HUB), hub.outputs()["Topic"]
-        until(lambda: all(one["SubscriptionArn"].startswith("arn:") for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"])
-              and sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsPending"] == "0", "the endpoint confirmed")
+        confirmed(gateway, hub.outputs()["Topic"], HUB)
         made = spoke.create(spoke_template(hub.outputs()["Bus"]))
         assert made["StackStatus"] == "CREATE_COMPLETE", spoke.reasons("CREATE_FAILED")
         yield Night(gateway, hub, spoke, endpoint)

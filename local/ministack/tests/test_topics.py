@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from conftest import REGION, TARGET, Gateway, until
-from endpoints import Endpoint
+from endpoints import Endpoint, confirmed
 from functions import function
 from queues import Queue, make_queue
 from stacks import Stack
@@ -31,11 +31,6 @@ def subscribed(gateway: Gateway, name: str, arn: str, **attributes: Any) -> Queu
     gateway.client("sns").subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue.arn, Attributes={
         key: value if isinstance(value, str) else json.dumps(value) for key, value in attributes.items()})
     return queue
-
-
-def confirmed(gateway: Gateway, arn: str) -> None:
-    until(lambda: all(one["SubscriptionArn"].startswith("arn:") for one in gateway.client("sns").list_subscriptions_by_topic(
-        TopicArn=arn)["Subscriptions"]), "the subscription is confirmed")
 
 
 def metric(gateway: Gateway, name: str, metric_name: str) -> bool:
