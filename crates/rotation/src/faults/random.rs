@@ -34,8 +34,7 @@ impl Schedule {
 
     /// Its strategy, with the name.
     pub fn strategy(&self) -> (&'static str, Strategy) {
-        let [one, two, three] = strategies();
-        [one, two, three].into_iter().nth(self.strategy).unwrap_or_else(|| strategies()[0].clone())
+        strategies()[self.strategy].clone()
     }
 }
 
