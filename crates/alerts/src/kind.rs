@@ -30,7 +30,8 @@ impl Severity {
     }
 }
 
-/// One line a kind: its name, what it is called in a first line, and whether some event says that it is over.
+/// One line a kind: its name, what it is called in a first line, and how it ends: some event says that it is over (`recovers`), every check finds it
+/// until one does not (`lasts`), or nothing says so (`fades`).
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident $name:literal $title:literal $end:ident),* $(,)?) => {
         /// What is wrong. Its name is the value of the attribute `kind` and the name of the runbook.
@@ -57,12 +58,29 @@ macro_rules! kinds {
 
             /// Whether an event or a later look says that it is over.
             pub fn recovers(self) -> bool {
+                self.end() != End::Fades
+            }
+
+            /// Whether every check finds it again as long as it lasts, so that its count says how many checks there were.
+            pub fn lasts(self) -> bool {
+                self.end() == End::Lasts
+            }
+
+            fn end(self) -> End {
                 match self {$(Self::$kind => kinds!(@ $end)),*}
             }
         }
     };
-    (@ recovers) => { true };
-    (@ fades) => { false };
+    (@ recovers) => { End::Recovers };
+    (@ lasts) => { End::Lasts };
+    (@ fades) => { End::Fades };
+}
+
+#[derive(PartialEq, Eq)]
+enum End {
+    Recovers,
+    Lasts,
+    Fades,
 }
 
 kinds! {
@@ -75,21 +93,23 @@ kinds! {
     /// A rotation took much longer than those before.
     RotationSlow "rotation-slow" "Rotation slow" fades,
     /// Rotation was turned off.
-    RotationCancelled "rotation-cancelled" "Rotation turned off" recovers,
+    RotationCancelled "rotation-cancelled" "Rotation turned off" lasts,
     /// Found by `check-secrets`: the next rotation is in the past.
-    RotationOverdue "rotation-overdue" "Rotation overdue" recovers,
+    RotationOverdue "rotation-overdue" "Rotation overdue" lasts,
     /// Found by `check-secrets`: a version carries AWSPENDING for too long.
-    RotationStuck "rotation-stuck" "Rotation stuck half-way" recovers,
+    RotationStuck "rotation-stuck" "Rotation stuck half-way" lasts,
     /// Found by `check-secrets`: a secret that should rotate does not.
-    RotationOff "rotation-off" "Rotation is off" recovers,
+    RotationOff "rotation-off" "Rotation is off" lasts,
     /// Somebody wrote a value into a secret that rotates.
     SecretChangedByHand "secret-changed-by-hand" "Secret changed by hand" fades,
     /// A secret is marked for deletion: from this moment it cannot be read.
-    SecretDeleted "secret-deleted" "Secret marked for deletion" recovers,
+    SecretDeleted "secret-deleted" "Secret marked for deletion" lasts,
     /// Found by `check-secrets`: nobody reads it.
-    SecretUnused "secret-unused" "Secret unused" recovers,
+    SecretUnused "secret-unused" "Secret unused" lasts,
     /// Found by `check-secrets`: a replica is out of sync.
-    ReplicaOutOfSync "replica-out-of-sync" "Secret replica out of sync" recovers,
+    ReplicaOutOfSync "replica-out-of-sync" "Secret replica out of sync" lasts,
+    /// Found by `check-secrets`: the secrets of an account and Region could not be looked at.
+    SecretsNotChecked "secrets-not-checked" "Secrets not checked" lasts,
     /// Somebody without the permission tried to read a secret.
     SecretAccessDenied "secret-access-denied" "Secret access denied" fades,
     /// A secret was read by somebody or as often as it is not usually.

@@ -57,9 +57,10 @@ impl Setting {
         Dynamo::new(aws.dynamodb(), self.table.clone())
     }
 
-    /// The announcer to the topic, which tells again as often as a policy says.
+    /// The announcer to the topic, which may be in another Region; it tells again as often as a policy says.
     pub fn announcer(&self, aws: &Aws, policy: Policy) -> Announcer<Dynamo, Topic> {
-        Announcer::new(self.store(aws), Topic::new(aws.sns(), self.topic.clone()), policy)
+        let there = aws.in_region(crate::event::arn_part(&self.topic, 3));
+        Announcer::new(self.store(aws), Topic::new(there.sns(), self.topic.clone()), policy)
     }
 
     /// The handler of a function with this duty.

@@ -83,8 +83,14 @@ impl Aws {
             .clone()
             .into_builder()
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .region(Region::new(region.to_owned()))
             .build();
+        Self { config, patience: self.patience }.in_region(region)
+    }
+
+    /// The same in another Region.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        let config = self.config.clone().into_builder().region(Region::new(region.to_owned())).build();
         Self { config, patience: self.patience }
     }
 }

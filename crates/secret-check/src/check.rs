@@ -5,7 +5,6 @@ use std::future::Future;
 use std::time::SystemTime;
 
 use lambda_kit::call::CallError;
-use lambda_kit::metrics::Metrics;
 use tokio::time::Instant;
 
 use crate::finding::Finding;
@@ -46,20 +45,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// For CloudWatch. `SecretChecks` is there after a whole check only: an alarm on its absence finds a check that does not run.
-    pub fn metrics(&self, at: SystemTime) -> Metrics {
-        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        let of = |kind: &str| count(self.findings.get(kind).copied().unwrap_or(0));
-        Metrics::new("Sluice/Secrets", at)
-            .count("SecretChecks", 1)
-            .count("Secrets", count(self.secrets))
-            .count("Overdue", of("Overdue"))
-            .count("Stuck", of("Stuck"))
-            .count("RotationOff", of("RotationOff"))
-            .count("Unused", of("Unused"))
-            .count("ReplicaOutOfSync", of("ReplicaOutOfSync"))
-            .count("ScheduledForDeletion", of("ScheduledForDeletion"))
-            .count("NotAsked", count(self.not_asked.len() as u64))
+    /// Takes in what another check saw.
+    pub fn add(&mut self, other: Self) {
+        self.secrets += other.secrets;
+        self.calls += other.calls;
+        for (kind, number) in other.findings {
+            *self.findings.entry(kind).or_default() += number;
+        }
+        self.not_asked.extend(other.not_asked);
     }
 }
 

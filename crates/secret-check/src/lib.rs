@@ -1,4 +1,4 @@
-//! What is wrong with the secrets of an account and Region.
+//! What is wrong with the secrets of an account and Region, and of many of them ([`places`]).
 //!
 //! One listing of all secrets says most of it ([`rules::judge`]); a secret is asked for more only where that could change the judgement: when a version was made
 //! that is pending for longer than it should, what became of its replicas, when it will be deleted. 10^4 secrets are 100 calls and those few.
@@ -10,6 +10,7 @@ pub mod adapter;
 pub mod check;
 pub mod finding;
 mod incident;
+pub mod places;
 pub mod rules;
 pub mod secret;
 mod tell;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alerts::incident::Place;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::describe_secret::{DescribeSecretError, DescribeSecretOutput};
 use aws_sdk_secretsmanager::operation::list_secret_version_ids::ListSecretVersionIdsOutput;
@@ -19,6 +20,7 @@ use aws_smithy_types::error::ErrorMetadata;
 use lambda_kit::call::CallError;
 use secret_check::adapter::SecretsManager;
 use secret_check::finding::{Finding, Problem};
+use secret_check::places::Overview;
 use secret_check::rules::Rules;
 use secret_check::secret::{Details, Replica, Secret, Secrets};
 use secret_check::{CheckError, Sink, Summary, check};
@@ -281,12 +283,13 @@ async fn a_secret_whose_own_policy_forbids_asking_does_not_end_the_check_and_oth
 
 #[test]
 fn the_metrics_have_every_kind_also_when_nothing_was_found() {
-    let mut summary = Summary { secrets: 7, ..Summary::default() };
-    summary.findings.insert("Stuck", 2);
-    let metrics = summary.metrics(now()).to_json();
-    assert_eq!(
-        (metrics["Secrets"].as_u64(), metrics["Stuck"].as_u64(), metrics["Overdue"].as_u64()),
-        (Some(7), Some(2), Some(0))
-    );
+    let mut overview = Overview { checked: 3, ..Overview::default() };
+    overview.summary = Summary { secrets: 7, ..Summary::default() };
+    overview.summary.findings.insert("Stuck", 2);
+    overview.not_checked.push((Place::new("111111111111", "us-east-1"), "no".into()));
+    let metrics = overview.metrics(now()).to_json();
+    let number = |name: &str| metrics[name].as_u64();
+    assert_eq!((number("Secrets"), number("Stuck"), number("Overdue")), (Some(7), Some(2), Some(0)));
+    assert_eq!((number("SecretChecks"), number("PlacesNotChecked")), (Some(3), Some(1)));
     assert_eq!(metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Sluice/Secrets");
 }

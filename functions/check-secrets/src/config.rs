@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
+use alerts::incident::Place;
+use alerts::run::list;
 use lambda_kit::env::{Env, EnvError};
 use secret_check::rules::Rules;
 
 /// The function's configuration.
 #[derive(Debug)]
-pub(crate) struct Config(Rules);
+pub(crate) struct Config {
+    rules: Rules,
+    /// Name of the role that other accounts are read with: `READ_ROLE_NAME`.
+    pub(crate) role: String,
+    accounts: Vec<String>,
+    regions: Vec<String>,
+}
 
 impl Config {
     pub(crate) fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
@@ -21,12 +29,28 @@ impl Config {
         rules.stuck_after = hours("STUCK_AFTER_HOURS", rules.stuck_after)?;
         rules.replica_after = hours("REPLICA_AFTER_HOURS", rules.replica_after)?;
         rules.unused_after = read("UNUSED_AFTER_DAYS", "a whole number of days", 86_400, rules.unused_after)?;
-        Ok(Self(rules))
+        let mut regions = list(env, "CHECKED_REGIONS");
+        if regions.is_empty() {
+            regions.push(rules.region.clone());
+        }
+        Ok(Self {
+            rules,
+            role: env.required("READ_ROLE_NAME")?,
+            accounts: list(env, "CHECKED_ACCOUNTS"),
+            regions,
+        })
     }
 
-    /// The rules, in this account.
-    pub(crate) fn rules(&self, account: &str) -> Rules {
-        Rules { account: account.to_owned(), ..self.0.clone() }
+    /// How much is too much, everywhere.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What is checked: the Regions of the function's own account, then those of the others.
+    pub(crate) fn places(&self, own: &str) -> Vec<Place> {
+        let others = self.accounts.iter().map(String::as_str).filter(|account| *account != own);
+        let all = std::iter::once(own).chain(others);
+        all.flat_map(|account| self.regions.iter().map(move |region| Place::new(account, region))).collect()
     }
 }
 
@@ -40,17 +64,38 @@ mod tests {
             "AWS_REGION" => Some("eu-west-1".to_owned()),
             "STUCK_AFTER_HOURS" => Some("4".to_owned()),
             "UNUSED_AFTER_DAYS" => Some("0".to_owned()),
+            "READ_ROLE_NAME" => Some("sluice-alerts-read".to_owned()),
             _ => None,
         };
-        let rules = Config::from_env(Env::from(&source)).unwrap().rules("222222222222");
+        let config = Config::from_env(Env::from(&source)).unwrap();
+        let rules = config.rules();
         assert_eq!((rules.stuck_after.as_secs(), rules.overdue_after.as_secs()), (4 * 3600, 3600));
         assert!(rules.unused_after.is_zero());
-        assert_eq!((rules.account.as_str(), rules.region.as_str()), ("222222222222", "eu-west-1"));
+        assert_eq!(config.places("333333333333"), [Place::new("333333333333", "eu-west-1")]);
         let wrong = |name: &str| Some(if name == "AWS_REGION" { "eu-west-1" } else { "soon" }.to_owned());
         let error = Config::from_env(Env::from(&wrong)).unwrap_err().to_string();
         assert!(
             error.contains("OVERDUE_AFTER_HOURS is \"soon\", expected a whole number of hours"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn every_region_of_every_account_is_checked_and_the_own_account_once() {
+        let source = |name: &str| match name {
+            "AWS_REGION" => Some("eu-west-1".to_owned()),
+            "READ_ROLE_NAME" => Some("r".to_owned()),
+            "CHECKED_ACCOUNTS" => Some("111111111111,333333333333".to_owned()),
+            "CHECKED_REGIONS" => Some("eu-west-1, us-east-1".to_owned()),
+            _ => None,
+        };
+        let places = Config::from_env(Env::from(&source)).unwrap().places("333333333333");
+        let expected = [
+            ("333333333333", "eu-west-1"),
+            ("333333333333", "us-east-1"),
+            ("111111111111", "eu-west-1"),
+            ("111111111111", "us-east-1"),
+        ];
+        assert_eq!(places, expected.map(|(account, region)| Place::new(account, region)));
     }
 }

@@ -1,22 +1,25 @@
-//! Checks the secrets of its account and Region; started by a schedule, of whose event it takes nothing but the id.
+//! Checks the secrets of its account and of those that let it; started by a schedule, of whose event it takes nothing but the id.
 
+mod access;
 mod config;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alerts::announcer::Turn;
 use alerts::moment::Moment;
+use alerts::read::ReadRole;
 use alerts::run::Setting;
 use alerts::state::Policy;
 use lambda_kit::call::chain;
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
-use secret_check::adapter::SecretsManager;
-use secret_check::{Run, check_and_tell};
+use secret_check::Run;
+use secret_check::places::check_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::access::FromHere;
 use crate::config::Config;
 
 /// Kept back from the function's time, to say how far it came.
@@ -30,13 +33,14 @@ async fn main() -> Result<(), Error> {
     lambda_kit::trace::init(env);
     let config = Config::from_env(env)?;
     let aws = Aws::from_env(env)?;
-    let announcer = Setting::from_env(env)?.announcer(&aws, Policy::of_lasting());
-    let secrets = SecretsManager::new(aws.secretsmanager());
-    let (config, secrets, announcer) = (&config, &secrets, &announcer);
+    let announcer = Setting::from_env(env)?.announcer(&aws, Policy::default());
+    let role = ReadRole::new(aws.clone(), config.role.clone());
+    let (aws, config, role, announcer) = (&aws, &config, &role, &announcer);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let context = event.context;
-        let account = context.invoked_function_arn.split(':').nth(4).unwrap_or_default();
-        let rules = config.rules(account);
+        let arn_part = |part| context.invoked_function_arn.split(':').nth(part).unwrap_or_default();
+        let (partition, account) = (arn_part(1), arn_part(4));
+        let access = FromHere { aws, role, account, partition, role_name: &config.role };
         let now = SystemTime::now();
         let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
         let left = deadline.duration_since(now).unwrap_or_default().saturating_sub(MARGIN);
@@ -50,11 +54,13 @@ async fn main() -> Result<(), Error> {
         };
         // What was held back, or could not be published, does not wait for a check that comes to its end.
         let swept = announcer.sweep(turn, MOST_DUE).await;
-        let summary = check_and_tell(&rules, secrets, announcer, run).await;
-        let summary = summary.map_err(|error| failed(chain(&error)))?;
+        let overview = check_all(config.rules(), &config.places(account), &access, announcer, run).await;
+        let overview = overview.map_err(|error| failed(chain(&error)))?;
         swept.map_err(|error| failed(chain(&error)))?;
-        tracing::info!(secrets = summary.secrets, calls = summary.calls, findings = ?summary.findings, "secrets checked");
-        summary.metrics(now).emit();
+        let summary = &overview.summary;
+        let (secrets, calls, findings) = (summary.secrets, summary.calls, &summary.findings);
+        tracing::info!(checked = overview.checked, not_checked = ?overview.not_checked, secrets, calls, ?findings, "secrets checked");
+        overview.metrics(now).emit();
         Ok::<_, Diagnostic>(Value::Null)
     }))
     .await

@@ -10,6 +10,7 @@ use lambda_kit::sdk::Aws;
 use tokio::sync::Mutex;
 
 use crate::event::arn_part;
+use crate::incident::Place;
 
 /// Credentials are not used for their last minutes.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -43,8 +44,16 @@ impl ReadRole {
                 "the event names no ARN with an account and a Region",
             ));
         }
-        let role = format!("arn:{partition}:iam::{account}:role/{}", self.name);
-        Ok(self.aws.acting_as(self.credentials(&role).await?, region))
+        self.at(partition, &Place::new(account, region)).await
+    }
+
+    /// What clients are made of that may read at a place of a partition.
+    ///
+    /// # Errors
+    /// The role cannot be assumed.
+    pub async fn at(&self, partition: &str, place: &Place) -> Result<Aws, CallError> {
+        let role = format!("arn:{partition}:iam::{}:role/{}", place.account, self.name);
+        Ok(self.aws.acting_as(self.credentials(&role).await?, &place.region))
     }
 
     async fn credentials(&self, role: &str) -> Result<Credentials, CallError> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::kind::Kind;
+
 /// How often to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -9,6 +11,10 @@ pub struct Policy {
     pub first_pause: Duration,
     /// The longest of those times.
     pub longest_pause: Duration,
+    /// The same for what every check finds again as long as it lasts ([`Kind::lasts`]).
+    pub first_pause_of_lasting: Duration,
+    /// The longest of those.
+    pub longest_pause_of_lasting: Duration,
     /// Announcements about one subject within [`Policy::window`]; what is more is held back and told as one.
     pub most_per_subject: u32,
     /// See [`Policy::most_per_subject`].
@@ -17,9 +23,12 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
+        let day = Duration::from_secs(86_400);
         Self {
             first_pause: Duration::from_secs(15 * 60),
-            longest_pause: Duration::from_secs(24 * 3600),
+            longest_pause: day,
+            first_pause_of_lasting: day,
+            longest_pause_of_lasting: day * 7,
             most_per_subject: 12,
             window: Duration::from_secs(3600),
         }
@@ -27,19 +36,19 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// For what a check finds again and again as long as it lasts: told once more after a day, four days, and then weekly.
-    pub fn of_lasting() -> Self {
-        let day = Duration::from_secs(86_400);
-        Self { first_pause: day, longest_pause: day * 7, ..Self::default() }
-    }
-
     /// How many times longer each pause is than the one before.
     const GROWTH: u32 = 4;
 
-    /// The time until the next announcement, after so many about the same incident.
-    pub fn pause(&self, told: u32) -> Duration {
+    /// The time until the next announcement, after so many about the same incident. It depends on the kind alone: whoever looks after the incident, its own
+    /// check or the schedule that looks after all, comes to the same.
+    pub fn pause(&self, kind: Kind, told: u32) -> Duration {
+        let (first, longest) = if kind.lasts() {
+            (self.first_pause_of_lasting, self.longest_pause_of_lasting)
+        } else {
+            (self.first_pause, self.longest_pause)
+        };
         let growth = Self::GROWTH.checked_pow(told.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.first_pause.saturating_mul(growth).min(self.longest_pause)
+        first.saturating_mul(growth).min(longest)
     }
 }
 
@@ -48,12 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pauses_between_two_announcements_grow_up_to_a_day() {
+    fn the_pauses_between_two_announcements_grow_up_to_a_day_and_up_to_a_week_for_what_every_check_finds_again()
+     {
         let policy = Policy::default();
-        let minutes: Vec<u64> = [1, 2, 3, 4, 5, 400].map(|told| policy.pause(told).as_secs() / 60).into();
+        let seconds = |kind, told| policy.pause(kind, told).as_secs();
+        let minutes = [1, 2, 3, 4, 5, 400].map(|told| seconds(Kind::RotationFailed, told) / 60);
         assert_eq!(minutes, [15, 60, 240, 960, 1440, 1440]);
-        let policy = Policy::of_lasting();
-        let days: Vec<u64> = [1, 2, 3, 400].map(|told| policy.pause(told).as_secs() / 86_400).into();
+        let days = [1, 2, 3, 400].map(|told| seconds(Kind::RotationOverdue, told) / 86_400);
         assert_eq!(days, [1, 4, 7, 7]);
     }
 }

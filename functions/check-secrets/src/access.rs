@@ -1,0 +1,45 @@
+//! The way to the secrets of each place: by the function's own role at home, by the read role of the spoke elsewhere.
+
+use alerts::command::Command;
+use alerts::incident::Place;
+use alerts::read::ReadRole;
+use lambda_kit::call::CallError;
+use lambda_kit::sdk::Aws;
+use secret_check::adapter::SecretsManager;
+use secret_check::places::Access;
+
+/// From the function's account to all others.
+pub(crate) struct FromHere<'a> {
+    pub(crate) aws: &'a Aws,
+    pub(crate) role: &'a ReadRole,
+    /// The account that the function runs in.
+    pub(crate) account: &'a str,
+    /// `aws`, or another partition.
+    pub(crate) partition: &'a str,
+    /// What the read role is called.
+    pub(crate) role_name: &'a str,
+}
+
+impl Access for FromHere<'_> {
+    type Secrets = SecretsManager;
+
+    async fn secrets(&self, place: &Place) -> Result<SecretsManager, CallError> {
+        let aws = if place.account == self.account {
+            self.aws.in_region(&place.region)
+        } else {
+            self.role.at(self.partition, place).await?
+        };
+        Ok(SecretsManager::new(aws.secretsmanager()))
+    }
+
+    fn command(&self, place: &Place) -> Command {
+        if place.account == self.account {
+            return Command::aws("secretsmanager", "list-secrets")
+                .option("region", &place.region)
+                .flag("--max-results 1");
+        }
+        Command::aws("iam", "get-role")
+            .option("role-name", self.role_name)
+            .flag("--query Role.AssumeRolePolicyDocument")
+    }
+}
