@@ -58,6 +58,10 @@ soak: setup servers ## Thousands of random faults in rotations, storms of 10,000
 bench: build ## Start, first call, memory, zip of each function beside an empty one and its Python original
 	@$(CLOUD) bench
 
+.PHONY: plot
+plot: launcher ## Draw docs/images/copy-monitor-scale.svg anew from the table in docs/copy-monitor.md
+	$(CLOUD) exec gateway scripts/plot-scale
+
 ##@ Local cloud
 
 .PHONY: cloud

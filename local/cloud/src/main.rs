@@ -167,6 +167,7 @@ The local cloud serves every AWS endpoint at {endpoint}
     make build deploy-network deploy-warehouse
 
   Accounts: source 111111111111, target 222222222222, second 333333333333; Region {region}.
+  Dashboards that were deployed: {endpoint}/_sluice/dashboards
   Logs: {logs}
   Ctrl-C stops everything and removes it.
 ",

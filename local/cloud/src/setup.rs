@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, process, workspace};
 
 /// The oldest Python that the pinned packages support.
-const OLDEST_PYTHON: (u32, u32) = (3, 10);
+const OLDEST_PYTHON: (u32, u32) = (3, 11);
 
 /// Programs of one purpose, installed into a folder of the cache of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,13 +209,13 @@ struct Python {
 }
 
 impl Python {
-    /// `$SLUICE_PYTHON`, else the first of `python3`, `python3.14` … `python3.10` on `PATH` that is new enough.
+    /// `$SLUICE_PYTHON`, else the first of `python3`, `python3.14` … `python3.11` on `PATH` that is new enough.
     fn find() -> Result<Self, Error> {
         let named = std::env::var_os("SLUICE_PYTHON").map(PathBuf::from);
         let candidates = match named {
             Some(program) => vec![program],
             None => std::iter::once("python3".to_owned())
-                .chain((10..=14).rev().map(|minor| format!("python3.{minor}")))
+                .chain((11..=14).rev().map(|minor| format!("python3.{minor}")))
                 .filter_map(|name| workspace::on_path(&name))
                 .collect(),
         };
@@ -224,7 +224,7 @@ impl Python {
             .filter_map(|program| Self::ask(program))
             .find(|p| p.version >= OLDEST_PYTHON)
             .ok_or_else(|| Error::Missing {
-                what: "Python 3.10 or later".into(),
+                what: "Python 3.11 or later".into(),
                 remedy:
                     "install it (Debian, Ubuntu: apt-get install python3 python3-venv), or set SLUICE_PYTHON \
                          to its path"

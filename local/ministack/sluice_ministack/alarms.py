@@ -5,7 +5,7 @@ alarm, Configuring how CloudWatch alarms treat missing data; Using metric math]:
 
 - one metric by its dimensions, in periods; the newest EvaluationPeriods datapoints of the evaluation range, DatapointsToAlarm of them
   breaching; what is missing is treated by TreatMissingData, as in the page's tables (the range is two periods longer, as there);
-- metrics may be expressions: ids, numbers, ``+ - * / ( )``, FILL, SUM, MAX, MIN, AVG of a list;
+- metrics may be expressions, as far as ``metric_math`` knows them;
 - evaluated when data comes in (then missing data changes nothing), by ``POST /_sluice/tick``, and every
   ``SLUICE_ALARM_EVALUATION_SECONDS`` (60; 0 never). The unfinished period counts for comparisons with "greater" only.
 
@@ -14,7 +14,6 @@ alarm, Configuring how CloudWatch alarms treat missing data; Using metric math]:
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 import os
@@ -29,6 +28,7 @@ from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
 from . import metrics
+from .metric_math import Expression, Values, points, series
 from .patching import Target, wrap
 
 TARGETS = (
@@ -37,10 +37,6 @@ TARGETS = (
     Target("ministack.services.cloudwatch", "_record_history", ("alarm_name", "old_state", "new_state", "reason", "alarm_type", "reason_data")),
     Target("ministack.services.cloudwatch", "_dispatch_alarm_actions", ("alarm", "old_state", "new_state", "reason")),
     Target("ministack.services.cloudwatch", "_evaluate_parent_alarms", ("child",)),
-    Target("ministack.services.cloudwatch", "_calc_stats", ("points",)),
-    Target("ministack.services.cloudwatch", "_stat_value", ("stats", "stat_name", "points")),
-    Target("ministack.services.cloudwatch", "_dims_key", ("dims",)),
-    Target("ministack.services.cloudwatch", "_metrics"),
     Target("ministack.services.cloudwatch", "_alarms"),
     Target("ministack.services.cloudformation.provisioners", "_cw_metric_alarm_record", ("name", "props")),
 )
@@ -84,65 +80,9 @@ def judge(points: list[bool | None], periods: int, needed: int, missing: str) ->
     return "OK"
 
 
-def _series(metric: dict[str, Any], stat: str, edges: list[float]) -> list[float | None]:
-    """One value a period, between neighbouring edges."""
+def _series(metric: dict[str, Any], stat: str, edges: list[float]) -> Values:
     dimensions = {one["Name"]: one["Value"] for one in metric.get("Dimensions") or []}
-    points = list(cloudwatch._metrics.get((metric.get("Namespace"), metric.get("MetricName"), cloudwatch._dims_key(dimensions)), []))
-    found: list[float | None] = []
-    for start, end in zip(edges, edges[1:], strict=False):
-        inside = [point for point in points if start <= point["Timestamp"] < end]
-        value = cloudwatch._stat_value(cloudwatch._calc_stats(inside), stat, inside) if inside else None
-        found.append(None if value is None else float(value))
-    return found
-
-
-class _Expression:
-    """A metric math expression over series of the same length."""
-
-    def __init__(self, text: str, series: dict[str, list[float | None]], length: int) -> None:
-        self._series, self._length = series, length
-        self._tree = ast.parse(text.strip(), mode="eval").body
-
-    def values(self) -> list[float | None]:
-        return [self._value(self._tree, at) for at in range(self._length)]
-
-    def _value(self, node: ast.expr, at: int) -> float | None:
-        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-            return float(node.value)
-        if isinstance(node, ast.Name) and node.id in self._series:
-            return self._series[node.id][at]
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            value = self._value(node.operand, at)
-            return None if value is None else -value
-        if isinstance(node, ast.BinOp):
-            return self._arithmetic(node, self._value(node.left, at), self._value(node.right, at))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            return self._call(node.func.id.upper(), node.args, at)
-        raise ValueError(f"the local cloud does not imitate {ast.unparse(node)!r} in a metric expression")
-
-    @staticmethod
-    def _arithmetic(node: ast.BinOp, left: float | None, right: float | None) -> float | None:
-        if left is None or right is None:
-            return None
-        if isinstance(node.op, ast.Div):
-            return left / right if right else None
-        operations: dict[type, Callable[[float, float], float]] = {
-            ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b}
-        if type(node.op) not in operations:
-            raise ValueError(f"the local cloud does not imitate {ast.unparse(node)!r} in a metric expression")
-        return operations[type(node.op)](left, right)
-
-    def _call(self, name: str, arguments: list[ast.expr], at: int) -> float | None:
-        if name == "FILL" and len(arguments) == 2:
-            value = self._value(arguments[0], at)
-            return self._value(arguments[1], at) if value is None else value
-        if name in ("SUM", "MAX", "MIN", "AVG") and len(arguments) == 1 and isinstance(arguments[0], ast.List):
-            values = [value for value in (self._value(one, at) for one in arguments[0].elts) if value is not None]
-            if not values:
-                return None
-            results = {"SUM": sum(values), "MAX": max(values), "MIN": min(values), "AVG": sum(values) / len(values)}
-            return float(results[name])
-        raise ValueError(f"the local cloud does not imitate {name} in a metric expression")
+    return series(points(metric.get("Namespace"), metric.get("MetricName"), dimensions), stat, edges)
 
 
 def _period(alarm: dict[str, Any]) -> float:
@@ -150,16 +90,16 @@ def _period(alarm: dict[str, Any]) -> float:
     return float(max((int(one) for one in stated), default=int(alarm.get("Period") or 60))) * _scale()
 
 
-def _values(alarm: dict[str, Any], edges: list[float]) -> list[float | None]:
+def _values(alarm: dict[str, Any], edges: list[float]) -> Values:
     if not alarm.get("Metrics"):
         return _series(alarm, alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average", edges)
-    series: dict[str, list[float | None]] = {}
-    shown: list[float | None] = []
+    by_id: dict[str, Values] = {}
+    shown: Values = []
     # Expressions after what they name.
     for one in sorted(alarm["Metrics"], key=lambda one: bool(one.get("Expression"))):
-        found = (_Expression(one["Expression"], series, len(edges) - 1).values() if one.get("Expression")
+        found = (Expression(one["Expression"]).values(by_id, len(edges) - 1) if one.get("Expression")
                  else _series(one["MetricStat"]["Metric"], one["MetricStat"]["Stat"], edges))
-        series[one["Id"]] = found
+        by_id[one["Id"]] = found
         if str(one.get("ReturnData", True)).lower() == "true":
             shown = found
     return shown

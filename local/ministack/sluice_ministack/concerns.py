@@ -18,6 +18,7 @@ from . import (
     cfn_secrets,
     control,
     custom_resources,
+    dashboards,
     deletion,
     deliveries,
     elasticache,
@@ -27,6 +28,7 @@ from . import (
     forwarding,
     holds,
     identity,
+    metric_math,
     metrics,
     msk,
     queue_mappings,
@@ -53,7 +55,7 @@ _PATCHING: tuple[ModuleType, ...] = (
     elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, queue_redrive, topics, alarm_events, metrics, alarms,
     schedules, holds, faults, api_calls, control,
 )
-_USING: tuple[ModuleType, ...] = (authorization, deliveries, events)
+_USING: tuple[ModuleType, ...] = (authorization, deliveries, events, metric_math, dashboards)
 
 
 def targets() -> Iterator[Target]:

@@ -7,11 +7,14 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 import ministack.app as app
 from ministack.core.responses import request_scope
 
 from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
+from .dashboards import pages
+from .dashboards.data import Range
 from .patching import Target, wrap
 
 TARGETS = (
@@ -166,6 +169,26 @@ def _calls(method: str, query: Query) -> Answer:
     return _answer({"calls": recorder.calls(int(one("since", "0")), one("principal"), one("action"))})
 
 
+def _html(page: pages.Page) -> Answer:
+    return page.status, {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}, (
+        page.text.encode())
+
+
+async def _dashboard(name: str, query: Query) -> Answer:
+    minutes = query.get("minutes", ["60"])[0]
+    if not minutes.isdecimal() or not 1 <= int(minutes) <= pages.MOST_MINUTES:
+        raise BadRequest(f"minutes must be a whole number from 1 to {pages.MOST_MINUTES}, found {minutes!r}")
+    account, region = (query.get(one, [""])[0] for one in ("account", "region"))
+    found = [one for one in pages.known() if one[2] == name and account in ("", one[0]) and region in ("", one[1])]
+    if not found:
+        return _answer({"message": f"no dashboard {name}; all are at {PREFIX}dashboards"}, 404)
+    if len(found) > 1:
+        raise BadRequest(f"several dashboards have this name; say which: {', '.join(pages.link(*one[:3]) for one in found)}")
+    now = time.time()
+    draw = pages.dashboard(name, *found[0][:2], found[0][3], Range(now - int(minutes) * 60, now))
+    return _html(await asyncio.to_thread(draw))
+
+
 async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
     """Answer one request below ``/_sluice/``."""
     name = path[len(PREFIX):]
@@ -182,6 +205,10 @@ async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
             return _answer({})
         if name.startswith("hold/"):
             return await _one_hold(method, name[len("hold/"):], query)
+        if name == "dashboards" and method == "GET":
+            return _html(pages.listing())
+        if name.startswith("dashboard/") and method == "GET":
+            return await _dashboard(unquote(name[len("dashboard/"):]), query)
         if name == "custom-resources" and method == "GET":
             return _answer({"requests": custom_resources.requests()})
         if method != "POST" or name not in _POSTS:

@@ -1,6 +1,7 @@
 //! One start of one program, measured.
 
 use std::{
+    collections::BTreeMap,
     fs,
     process::{Child, Command, Stdio},
     sync::mpsc::RecvTimeoutError,
@@ -11,7 +12,7 @@ use cloud::Error;
 
 use super::{
     runtime_api::{RuntimeApi, Sign},
-    subject::{Call, Subject},
+    subject::Subject,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,7 +69,7 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
         .map_err(|source| Error::Io { action: format!("start {}", subject.program.display()), source })?;
     let running = Running(child);
 
-    let (mut polls, mut sent, mut calls, mut described) = (Vec::new(), spawned, Vec::new(), 0);
+    let (mut polls, mut sent, mut calls, mut called) = (Vec::new(), spawned, Vec::new(), Vec::new());
     // The last poll waits until the end: a poll that is hung up on ends the function before its memory is read.
     let mut waits = None;
     while calls.len() < CALLS || polls.len() <= CALLS {
@@ -86,7 +87,7 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
             }
             Ok(Sign::Answered { at, success: true, .. }) => calls.push(at - sent),
             Ok(Sign::Answered { text, .. }) => return Err(wrong(format!("answered with an error: {text}"))),
-            Ok(Sign::Described) => described += 1,
+            Ok(Sign::Called(target)) => called.push(target),
             Ok(Sign::OtherCall(target)) => return Err(wrong(format!("called {target}"))),
             Ok(Sign::InitError(text)) => return Err(wrong(format!("could not start: {text}"))),
             Ok(Sign::CustomResource(text)) if text.contains("FAILED") => {
@@ -99,9 +100,10 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
         }
     }
     // Else it did not do what it is measured for.
-    let expected = if subject.call == Call::Step { calls.len() } else { 0 };
-    if described != expected {
-        return Err(wrong(format!("called DescribeSecret {described} times, expected {expected}")));
+    let expected = subject.calls().repeat(calls.len());
+    let (expected, found) = (counted(&expected), counted(&called));
+    if found != expected {
+        return Err(wrong(format!("called {found:?} for {} events, expected {expected:?}", calls.len())));
     }
     let memory = peak_memory(&running.0).ok_or_else(|| wrong("has no VmHWM in /proc".into()))?;
     drop(waits);
@@ -113,6 +115,15 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
         }
         _ => Err(wrong("did not answer".into())),
     }
+}
+
+/// How often each action was called.
+fn counted<T: AsRef<str>>(calls: &[T]) -> BTreeMap<&str, usize> {
+    let mut found = BTreeMap::new();
+    for call in calls {
+        *found.entry(call.as_ref()).or_default() += 1;
+    }
+    found
 }
 
 /// The most memory that a process held at once, in KiB (proc(5), VmHWM).
@@ -129,6 +140,12 @@ fn high_water(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_counted_whatever_their_order() {
+        assert_eq!(counted(&["b", "a", "b"]), counted(&["b".to_owned(), "b".to_owned(), "a".to_owned()]));
+        assert_ne!(counted(&["b", "a", "b"]), counted(&["b", "a"]));
+    }
 
     #[test]
     fn the_peak_is_read_from_what_the_kernel_writes() {

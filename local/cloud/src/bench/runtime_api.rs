@@ -1,8 +1,7 @@
 //! The Lambda Runtime API, as much of it as a function needs to be measured, the place that custom resources answer to,
-//! and Secrets Manager's DescribeSecret.
+//! and the door to what AWS answers.
 //!
-//! Paths and headers are those of "Using the Lambda runtime API for custom runtimes" in the AWS Lambda guide; the answer of
-//! DescribeSecret has the members of Secrets Manager's API reference.
+//! Paths and headers are those of "Using the Lambda runtime API for custom runtimes" in the AWS Lambda guide.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -14,10 +13,7 @@ use std::{
 
 use serde_json::json;
 
-/// The secret of every rotation that is measured.
-pub(super) const SECRET: &str = "arn:aws:secretsmanager:us-east-1:111111111111:secret:bench-AbCdEf";
-/// Its only version, which carries AWSCURRENT: a rotation to it has ended.
-pub(super) const VERSION: &str = "00000000-0000-0000-0000-000000000001";
+use super::aws;
 
 /// What the function did, and when.
 #[derive(Debug)]
@@ -33,9 +29,9 @@ pub(crate) enum Sign {
         /// The result or the error.
         text: String,
     },
-    /// It asked Secrets Manager for the description of a secret.
-    Described,
-    /// It called something of AWS that is not here; the text is `X-Amz-Target`.
+    /// It called AWS and gets an answer; the text is `X-Amz-Target`.
+    Called(String),
+    /// It called something of AWS that is not here.
     OtherCall(String),
     /// It could not start.
     InitError(String),
@@ -100,13 +96,11 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
             continue;
         }
         if let Some(target) = target {
-            let described = target == "secretsmanager.DescribeSecret";
-            let (status, answer) = if described {
-                let stages = json!({VERSION: ["AWSCURRENT"]});
-                let secret = json!({"ARN": SECRET, "Name": "bench", "RotationEnabled": true, "VersionIdsToStages": stages});
-                ("200 OK", secret)
-            } else {
-                ("400 Bad Request", json!({"__type": "ValidationException", "message": "not here"}))
+            let found = aws::answer(&target);
+            let sign = if found.is_some() { Sign::Called(target) } else { Sign::OtherCall(target) };
+            let (status, answer) = match found {
+                Some(answer) => ("200 OK", answer),
+                None => ("400 Bad Request", json!({"__type": "ValidationException", "message": "not here"})),
             };
             let answer = answer.to_string();
             let head = format!(
@@ -114,7 +108,7 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
                 answer.len()
             );
             // The sign first: nobody waits for it, and it has to come before the answer of the event.
-            signs.send(if described { Sign::Described } else { Sign::OtherCall(target) }).map_err(gone)?;
+            signs.send(sign).map_err(gone)?;
             writer.write_all((head + &answer).as_bytes())?;
             continue;
         }

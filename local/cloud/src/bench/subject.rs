@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::runtime_api::{SECRET, VERSION};
+use super::aws::{SECRET, VERSION};
 
 /// What every function finds in its environment. Credentials and endpoint lead nowhere, so that a call of AWS would be
 /// seen as a failure.
@@ -30,8 +30,25 @@ const VARIABLES: [(&str, &str); 15] = [
     ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
 ];
 
-/// What the template of rotations sets for one engine, where the function does not start without.
-const ENGINES: [(&str, &[(&str, &str)]); 4] = [
+/// What every function of alerts finds, too.
+const ALERTS: [(&str, &str); 3] = [
+    ("TOPIC_ARN", "arn:aws:sns:us-east-1:111111111111:bench"),
+    ("STATE_TABLE", "bench"),
+    ("READ_ROLE_NAME", "bench"),
+];
+
+/// What the templates set for one function, where it does not start without.
+const OWN: [(&str, &[(&str, &str)]); 6] = [
+    (
+        "check-copy-jobs",
+        &[
+            ("CLUSTER_IDENTIFIER", "bench"),
+            ("DATABASE", "dev"),
+            ("DB_USER", "bench"),
+            ("LEDGER_TABLE", "ledger"),
+        ],
+    ),
+    ("on-dead-letter", &[("QUEUE_URLS", "https://sqs.us-east-1.amazonaws.com/111111111111/bench")]),
     (
         "rotate-api-key",
         &[
@@ -73,6 +90,8 @@ pub(super) enum Call {
     Delete,
     /// The step of a rotation that has ended, answered after DescribeSecret.
     Step,
+    /// A schedule's event when nothing is there or due, answered after the calls that find that out.
+    Schedule,
 }
 
 /// One program that is measured.
@@ -95,7 +114,11 @@ impl Subject {
             program: folder.join("bootstrap"),
             arguments: Vec::new(),
             folder: folder.to_owned(),
-            call: if name.starts_with("rotate-") { Call::Step } else { Call::Delete },
+            call: match name.split('-').next() {
+                Some("rotate") => Call::Step,
+                Some("on" | "check") => Call::Schedule,
+                _ => Call::Delete,
+            },
         }
     }
 
@@ -105,15 +128,19 @@ impl Subject {
         variables.push(("AWS_LAMBDA_RUNTIME_API", address.to_owned()));
         variables.push(("AWS_LAMBDA_FUNCTION_NAME", self.name.clone()));
         variables.push(("_HANDLER", "bootstrap".to_owned()));
-        let own =
-            ENGINES.iter().find(|(name, _)| *name == self.name).map(|(_, own)| *own).unwrap_or_default();
+        let own = OWN.iter().find(|(name, _)| *name == self.name).map(|(_, own)| *own).unwrap_or_default();
         variables.extend(own.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        if self.call == Call::Step {
+        if self.call == Call::Schedule {
+            variables.extend(ALERTS.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        }
+        if self.call != Call::Delete {
             let endpoint = format!("http://{address}");
             variables.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
             // What the Python originals read besides: the first all of them, the second that of ElastiCache.
             variables.push(("SECRETS_MANAGER_ENDPOINT", endpoint.clone()));
-            variables.push(("SECRET_ARN", SECRET.to_owned()));
+            if self.call == Call::Step {
+                variables.push(("SECRET_ARN", SECRET.to_owned()));
+            }
             variables.push(("AWS_ENDPOINT_URL", endpoint));
             // A zip has no bytecode of the handler; and a checkout is left as it was.
             variables.push(("PYTHONDONTWRITEBYTECODE", "1".to_owned()));
@@ -121,10 +148,49 @@ impl Subject {
         variables
     }
 
+    /// The calls of AWS that it answers one event with, by `X-Amz-Target`, in whatever order; any other, or one less, fails the measurement.
+    pub(super) fn calls(&self) -> &'static [&'static str] {
+        match (self.call, self.name.as_str()) {
+            (Call::Delete, _) => &[],
+            (Call::Step, _) => &["secretsmanager.DescribeSecret"],
+            (Call::Schedule, "check-copy-jobs") => &[
+                "DynamoDB_20120810.Query",
+                "DynamoDB_20120810.GetItem",
+                "DynamoDB_20120810.PutItem",
+                "RedshiftData.BatchExecuteStatement",
+                "DynamoDB_20120810.GetItem",
+                "DynamoDB_20120810.PutItem",
+                "DynamoDB_20120810.GetItem",
+            ],
+            (Call::Schedule, "check-secrets") => {
+                &["DynamoDB_20120810.Query", "secretsmanager.ListSecrets", "DynamoDB_20120810.BatchGetItem"]
+            }
+            (Call::Schedule, "on-dead-letter") => &[
+                "DynamoDB_20120810.Query",
+                "AmazonSQS.GetQueueAttributes",
+                "DynamoDB_20120810.BatchGetItem",
+                "DynamoDB_20120810.TransactWriteItems",
+            ],
+            // What is due in the alerts' table.
+            (Call::Schedule, _) => &["DynamoDB_20120810.Query"],
+        }
+    }
+
     /// The event that it is sent, again and again; `address` is where a custom resource answers.
     pub(super) fn event(&self, address: &str) -> Value {
         match self.call {
             Call::Step => json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": VERSION}),
+            Call::Schedule => json!({
+                "version": "0",
+                "id": "00000000-0000-0000-0000-000000000003",
+                "detail-type": "Scheduled Event",
+                "source": "aws.events",
+                "account": "111111111111",
+                "time": "2026-01-01T00:00:00Z",
+                "region": "us-east-1",
+                "resources": ["arn:aws:events:us-east-1:111111111111:rule/bench"],
+                "detail": {},
+            }),
             Call::Delete => json!({
                 "RequestType": "Delete",
                 "ResponseURL": format!("http://{address}/answer"),
@@ -141,7 +207,23 @@ impl Subject {
 
 #[cfg(test)]
 mod tests {
+    use super::super::aws;
     use super::*;
+
+    #[test]
+    fn whatever_is_called_has_an_answer_and_a_function_of_watching_finds_what_it_does_not_start_without() {
+        for name in
+            ["cfn-copy-job", "rotate-msk", "check-copy-jobs", "check-secrets", "on-dead-letter", "on-failure"]
+        {
+            let subject = Subject::function(name, Path::new("f"));
+            let watches = name.starts_with("on-") || name.starts_with("check-");
+            assert_eq!(subject.calls().is_empty(), name.starts_with("cfn-"), "{name}");
+            assert!(subject.calls().iter().all(|target| aws::answer(target).is_some()), "{name}");
+            assert_eq!(subject.event("127.0.0.1:1")["detail-type"] == "Scheduled Event", watches, "{name}");
+            let variables = subject.environment("127.0.0.1:1");
+            assert_eq!(variables.iter().any(|(name, _)| *name == "STATE_TABLE"), watches, "{name}");
+        }
+    }
 
     #[test]
     fn a_rotation_calls_secrets_manager_here_and_a_custom_resource_calls_nothing() {
