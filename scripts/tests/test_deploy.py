@@ -68,7 +68,8 @@ NETWORK = {"VpcId": "vpc-1", "PublicSubnetIds": "subnet-9", "PrivateSubnetIds": 
 CLUSTER = {"ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret", "Port": "5439"}
 WORKGROUP = {"WorkgroupName": "wg", "WorkgroupArn": "arn:wg", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret"}
 TARGET = {"NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "ClusterIdentifier": "main"}
-HUB = {"BusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "TopicArn": "arn:topic", "FailureTopicArn": "arn:second"}
+HUB = {"BusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "TopicArn": "arn:topic", "TopicKeyArn": "arn:key",
+       "FailureTopicArn": "arn:second"}
 SOURCE = {"BucketName": "files", "Prefix": "in/", "IntegrationArn": "arn:integration"}
 
 
@@ -137,6 +138,53 @@ def test_the_target_learns_of_every_source_accounts_id_and_bucket(deployment: De
         "ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "SourceAccounts": "111111111111,333333333333",
         "SourceBuckets": "sluice-111111111111-eu-central-1,sluice-333333333333-eu-central-1",
     }
+
+
+MONITOR = {"MonitorDatabase": "dev", "AlertTopicArn": "arn:topic", "AlertTopicKeyArn": "arn:key", "FailureTopicArn": "arn:second"}
+
+
+def monitor_of(deployment: Deployment) -> dict[str, str]:
+    return {name: value for name, value in deployment.deployed()[1].items() if name.startswith(("Monitor", "Alert", "Failure"))}
+
+
+def test_the_target_is_watched_where_there_is_a_hub(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    deployment.stack("second/sluice-hub", HUB)
+    succeed(deployment.run("target", HUB_PROFILE="second"))
+    assert monitor_of(deployment) == {**MONITOR, "MonitorSecretArn": "arn:secret"}
+
+
+def test_what_the_user_says_of_the_monitor_wins_and_an_empty_topic_turns_it_off(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    deployment.stack("target/sluice-hub", HUB)
+    deployment.world["regions"]["second"] = "eu-west-1"
+    succeed(deployment.run("target", "MonitorDbUser=watcher"))
+    assert monitor_of(deployment) == {**MONITOR, "MonitorDbUser": "watcher"}
+    (deployment.folder / "sam.log").unlink()
+    succeed(deployment.run("target", "AlertTopicArn="))
+    assert monitor_of(deployment) == {"AlertTopicArn": ""}
+    (deployment.folder / "sam.log").unlink()
+    # A topic in another Region can be told, but no alarm can use it.
+    deployment.stack("second/sluice-hub", HUB)
+    succeed(deployment.run("target", HUB_PROFILE="second"))
+    assert "FailureTopicArn" not in monitor_of(deployment)
+
+
+def test_a_target_that_is_not_watched_says_why(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    result = deployment.run("target")
+    succeed(result)
+    assert "no copy monitor, because there is no stack 'sluice-hub'" in result.stdout and "make deploy-hub" in result.stdout
+    deployment.stack("target/sluice-hub", HUB)
+    result = deployment.run("target", "ClusterIdentifier=theirs")
+    succeed(result)
+    assert "no copy monitor, because the warehouse is not of stack 'sluice-warehouse': give MonitorDatabase" in result.stdout
+
+
+def test_the_source_lets_the_monitor_list_its_bucket(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-target", {**TARGET, "MonitorRoleArn": "arn:monitor"})
+    succeed(deployment.run("source"))
+    assert deployment.deployed()[1]["MonitorRoleArn"] == "arn:monitor"
 
 
 def test_a_serverless_warehouse_hands_on_its_workgroup(deployment: Deployment) -> None:

@@ -5,12 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use cloud::aws::Account;
+use cloud::sql::Database;
 use cloud::stacks::Outputs;
 use cloud::wait::{self, Seen};
-use cloud::{Cloud, Options, Profile, SECOND, SOURCE, TARGET, deploy};
+use cloud::{Cloud, Options, Profile, SECOND, SOURCE, TARGET, deploy, kit};
 use serde_json::{Value, json};
 
-use crate::PATIENCE;
+use crate::{PATIENCE, log_of};
 
 /// The account with the hub.
 pub const HUB: Profile = SECOND;
@@ -124,9 +125,14 @@ impl Night {
 
     /// Lets a scheduled rule of the hub fire.
     pub fn fire(&self, rule: &str) {
-        let (region, account) = (self.cloud.region(), HUB.account);
-        let arn = format!("arn:aws:events:{region}:{account}:rule/{}", self.resource(rule));
-        self.ask("tick", &json!({"rule": arn}));
+        self.fire_in(HUB, HUB_STACK, rule);
+    }
+
+    /// Lets a scheduled rule of a stack fire.
+    pub fn fire_in(&self, profile: Profile, stack: &str, rule: &str) {
+        let (region, account) = (self.cloud.region(), profile.account);
+        let rule = self.cloud.account(profile).physical_id(stack, rule).unwrap();
+        self.ask("tick", &json!({"rule": format!("arn:aws:events:{region}:{account}:rule/{rule}")}));
     }
 
     /// State of an alarm of the hub.
@@ -155,6 +161,93 @@ impl Night {
         let words = json!({"QueueUrl": url, "AttributeNames": [name]});
         let found = self.hub.json("sqs", "GetQueueAttributes", words).unwrap();
         found["Attributes"][name].as_str().unwrap().to_owned()
+    }
+}
+
+/// The flow of files, with a copy monitor that tells the hub.
+pub struct Flow {
+    /// Outputs of the warehouse's stack.
+    pub warehouse: Outputs,
+    /// Outputs of the target's stack.
+    pub target: Outputs,
+    /// The source's bucket.
+    pub bucket: String,
+    /// The warehouse's database as its admin.
+    pub database: Database,
+}
+
+/// The stack with the copy monitor.
+pub const TARGET_STACK: &str = "sluice-target";
+
+impl Flow {
+    /// Deploys it from the source's account into the target's, with the sample's job and further parameters of the target.
+    pub fn watched_by(night: &Night, further: &[(&str, &str)]) -> Self {
+        let cloud = &night.cloud;
+        let warehouse = kit::warehouse(cloud, &[]).unwrap();
+        let mut monitor = vec![
+            ("AlertTopicArn", night.outputs["TopicArn"].as_str()),
+            ("AlertTopicKeyArn", night.outputs["TopicKeyArn"].as_str()),
+            ("FailureTopicArn", night.outputs["FailureTopicArn"].as_str()),
+            ("MonitorDatabase", warehouse["Database"].as_str()),
+            ("MonitorSecretArn", warehouse["SecretArn"].as_str()),
+        ];
+        monitor.extend(further);
+        let target = kit::target(cloud, &warehouse, &[SOURCE], &monitor).unwrap();
+        let source =
+            kit::source(cloud, SOURCE, &target, &[("MonitorRoleArn", &target["MonitorRoleArn"])]).unwrap();
+        kit::job(cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB).unwrap();
+        let database = kit::database(cloud, &warehouse);
+        Self { bucket: source["BucketName"].clone(), warehouse, target, database }
+    }
+
+    /// Puts a file into the bucket, and waits until Redshift's view shows it in this state.
+    pub fn put(&self, night: &Night, key: &str, body: &str, state: &str) {
+        night.cloud.account(SOURCE).put_object(&self.bucket, key, body.as_bytes()).unwrap();
+        wait::until(&format!("state {state} of {key}"), PATIENCE, || {
+            let sql = format!(
+                "SELECT RTRIM(status) FROM sys_copy_job_detail WHERE RTRIM(file_name) = '{}'",
+                key.replace('\'', "''")
+            );
+            let found = self.database.query(&sql)?.rows;
+            let is_there = found.iter().any(|row| row[0].as_deref() == Some(state));
+            Ok(if is_there { Seen::Yes(()) } else { Seen::NotYet(format!("{found:?}")) })
+        })
+        .unwrap();
+    }
+
+    /// Lets the monitor's schedule fire, and waits until the run that it began has been read to its end: so many more runs are in the log.
+    pub fn look(&self, night: &Night) {
+        let before = self.runs(night);
+        night.fire_in(TARGET, TARGET_STACK, "MonitorSchedule");
+        wait::until("the monitor has read what the jobs did", PATIENCE, || {
+            let runs = self.runs(night);
+            Ok(if runs > before { Seen::Yes(()) } else { Seen::NotYet(self.log(night)) })
+        })
+        .unwrap();
+    }
+
+    /// Changes variables of the monitor's environment.
+    pub fn set(&self, night: &Night, variables: &[(&str, &str)]) {
+        let account = night.cloud.account(TARGET);
+        let name = &self.target["MonitorFunctionName"];
+        let path = format!("/2015-03-31/functions/{name}/configuration");
+        let found = account.rest("lambda", "GET", &path, &[], &[]).unwrap().json();
+        let mut environment = found["Environment"]["Variables"].clone();
+        for (name, value) in variables {
+            environment[*name] = (*value).into();
+        }
+        let body = json!({"Environment": {"Variables": environment}}).to_string();
+        account.rest("lambda", "PUT", &path, &[], body.as_bytes()).unwrap();
+    }
+
+    fn runs(&self, night: &Night) -> usize {
+        self.log(night).matches("\"CopyRuns\":1").count()
+    }
+
+    /// Everything that the monitor has logged.
+    pub fn log(&self, night: &Night) -> String {
+        let account = night.cloud.account(TARGET);
+        log_of(&account, &account.physical_id(TARGET_STACK, "MonitorLogs").unwrap())
     }
 }
 

@@ -332,6 +332,13 @@ impl<'a> Grants<'a> {
         self.document_with(|statement, found| statement["Sid"] != sid || found != action)
     }
 
+    /// The document without several actions, each of one statement.
+    pub fn without_all(&self, pairs: &[(&str, &str)]) -> Value {
+        self.document_with(|statement, found| {
+            !pairs.iter().any(|(sid, action)| statement["Sid"] == *sid && found == *action)
+        })
+    }
+
     fn document_with(&self, kept: impl Fn(&Value, &str) -> bool) -> Value {
         let mut document = self.document.clone();
         for statement in document["Statement"].as_array_mut().unwrap() {

@@ -11,6 +11,7 @@ use cloud::wait::{self, Seen};
 use cloud::{Cloud, Error, Options, Profile, SOURCE, TARGET, deploy};
 use end_to_end::alerts::{HUB, HUB_STACK, Night, SPOKE_STACK, summary};
 use end_to_end::{Grants, PATIENCE, Secret};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use stage::Target;
 
@@ -159,8 +160,9 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
     // An alarm's minute is 1.2 s here.
     let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MostTries", "2")]);
     night.retry_after(1);
-    // Both schedules, and a look at the alarms.
+    // All schedules, and a look at the alarms.
     let pulse = || {
+        night.fire("SecretsRule");
         night.fire("SweepRule");
         night.fire("DeadLetterRule");
         night.ask("tick", &json!({}));
@@ -179,6 +181,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         "BrokenAlarm",
         "SweepSilentAlarm",
         "WatchSilentAlarm",
+        "SecretsSilentAlarm",
     ];
     let states = || alarms.map(|name| format!("{name} {}", night.alarm(name))).join(", ");
     until("a quiet night", &|| {
@@ -291,9 +294,64 @@ fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
         assert!(refused.code.contains("AccessDenied"), "{refused}");
     }
     let grants = Grants::of(&night.cloud.account(TARGET), &night.outputs["ReadRoleName"]).called();
-    let expected =
-        ["cloudformation:DescribeStackEvents", "secretsmanager:DescribeSecret", "secretsmanager:ListSecrets"];
+    let expected = [
+        "cloudformation:DescribeStackEvents",
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecretVersionIds",
+        "secretsmanager:ListSecrets",
+    ];
     assert_eq!(grants.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_told() {
+    let night = Night::new(&[], &[]);
+    let tag = |secret: &Secret, value: &str| {
+        secret.call("TagResource", json!({"Tags": [{"Key": "sluice:rotation", "Value": value}]})).unwrap();
+    };
+    // One that should rotate and does not, in the hub's own account and in a spoke's.
+    let secrets = [HUB, SOURCE].map(|profile| {
+        let secret = Secret::create(night.cloud.account(profile), "app", &json!({"password": "p"}));
+        tag(&secret, "on");
+        secret
+    });
+    // The target's role trusts nobody: the others are checked all the same.
+    let target = night.cloud.account(TARGET);
+    let role = night.outputs["ReadRoleName"].as_str();
+    let name = [("RoleName", role)];
+    let trust = target.query("iam", "GetRole", &name).unwrap().text("AssumeRolePolicyDocument").unwrap();
+    let put = |document: &str| {
+        let words = [("RoleName", role), ("PolicyDocument", document)];
+        target.query("iam", "UpdateAssumeRolePolicy", &words).unwrap();
+    };
+    put(r#"{"Version": "2012-10-17", "Statement": []}"#);
+    night.fire("SecretsRule");
+    for (secret, profile) in secrets.iter().zip([HUB, SOURCE]) {
+        let told = night.told("rotation-off", "opened", profile);
+        assert_eq!(told["subject"], secret.arn, "{told}");
+    }
+    let told = night.told("secrets-not-checked", "opened", TARGET);
+    assert!(told["cause"].as_str().unwrap().contains("sts:AssumeRole"), "{told}");
+    assert!(told["command"].as_str().unwrap().contains(role), "{told}");
+
+    // The same again is no news; what is well again is.
+    put(&percent_decode_str(&trust).decode_utf8().unwrap());
+    tag(&secrets[1], "off");
+    night.fire("SecretsRule");
+    night.told("rotation-off", "recovered", SOURCE);
+    night.told("secrets-not-checked", "recovered", TARGET);
+    let expected = [
+        ("rotation-off", "opened", HUB),
+        ("rotation-off", "opened", SOURCE),
+        ("rotation-off", "recovered", SOURCE),
+        ("secrets-not-checked", "opened", TARGET),
+        ("secrets-not-checked", "recovered", TARGET),
+    ];
+    let expected: BTreeMap<String, usize> = expected
+        .iter()
+        .map(|(kind, status, profile)| (format!("{kind} {status} {}", profile.account), 1))
+        .collect();
+    assert_eq!(counted(&night.messages()), expected);
 }
 
 #[test]

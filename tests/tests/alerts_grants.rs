@@ -4,7 +4,7 @@
 
 use cloud::wait::{self, Seen};
 use end_to_end::alerts::Night;
-use end_to_end::{Grants, PATIENCE, log_of};
+use end_to_end::{Grants, PATIENCE, Secret, log_of};
 use serde_json::{Value, json};
 
 /// What a function of the hub is given to work off, fresh each time, and what it is told by.
@@ -31,9 +31,10 @@ fn every_grant_of_every_function_is_needed() {
             event: include_str!("../../events/secretsmanager/get-secret-value-denied.json"),
         },
         Work { function: "DeadLetter", event: "{}" },
+        Work { function: "Secrets", event: "{}" },
     ];
     let taken: Vec<usize> = all.iter().map(|work| every_grant_of(&night, work)).collect();
-    assert_eq!(taken, [9, 10, 8, 8]);
+    assert_eq!(taken, [9, 10, 8, 8, 10]);
 }
 
 /// Takes every single action out of every statement of the function's role, sees it name the action, gives it back, and sees the event told.
@@ -44,7 +45,7 @@ fn every_grant_of(night: &Night, work: &Work) -> usize {
     let log = || log_of(&night.hub, &logs);
     let mut pairs = grants.pairs();
     // First, while the function has no credentials of the other role yet.
-    pairs.sort_by_key(|(sid, _)| sid != "ReadWhereItHappened");
+    pairs.sort_by_key(|(sid, _)| sid != "ReadWhereItHappened" && sid != "ReadElsewhere");
     let mut looks = 0;
     for (sid, action) in &pairs {
         grants.put(&grants.without_in(sid, action));
@@ -102,6 +103,11 @@ fn begin(night: &Night, work: &Work, sid: &str) {
         night.fire("DeadLetterRule");
         return;
     }
+    if work.function == "Secrets" {
+        trouble(night);
+        night.fire("SecretsRule");
+        return;
+    }
     let fresh = format!("{:012x}", fastrand::u64(..) >> 16);
     let mut event: Value = serde_json::from_str(work.event).unwrap();
     event["id"] = fresh.as_str().into();
@@ -115,6 +121,20 @@ fn begin(night: &Night, work: &Work, sid: &str) {
         .replace("\"app\"", &format!("\"app{fresh}\""));
     let url = night.resource(&format!("{}Queue", work.function));
     night.hub.json("sqs", "SendMessage", json!({"QueueUrl": url, "MessageBody": text})).unwrap();
+}
+
+/// Three secrets: one that should rotate and does not, one with a pending version, one that will be deleted. For each the check calls something else.
+fn trouble(night: &Night) {
+    for kind in ["off", "pending", "deleted"] {
+        let name = format!("{kind}-{:016x}", fastrand::u64(..));
+        let secret = Secret::create(night.hub.clone(), &name, &json!({"password": "p"}));
+        let (action, words) = match kind {
+            "off" => ("TagResource", json!({"Tags": [{"Key": "sluice:rotation", "Value": "on"}]})),
+            "pending" => ("PutSecretValue", json!({"SecretString": "{}", "VersionStages": ["AWSPENDING"]})),
+            _ => ("DeleteSecret", json!({"RecoveryWindowInDays": 7})),
+        };
+        secret.call(action, words).unwrap();
+    }
 }
 
 /// Puts something into a failure queue that is empty, and empties one that is not: either is told.

@@ -72,6 +72,9 @@ impl Config {
         };
         settings.retention = days("VIEW_RETENTION_DAYS", settings.retention)?;
         settings.memory = days("LEDGER_DAYS", settings.memory)?;
+        let minutes = u32::try_from(settings.overlap.as_secs() / 60).unwrap_or(u32::MAX);
+        let minutes: u32 = env.parsed("VIEW_DELAY_MINUTES", "a whole number of minutes", minutes)?;
+        settings.overlap = Duration::from_secs(u64::from(minutes) * 60);
         let number = "a whole number";
         settings.pages_per_run = env.parsed("PAGES_PER_RUN", number, settings.pages_per_run)?;
         settings.rows_per_run = env.parsed("ROWS_PER_RUN", number, settings.rows_per_run)?;
@@ -118,6 +121,7 @@ mod tests {
             ("WORKGROUP_NAME", "w"),
             ("JOB_SETTINGS", jobs),
             ("LEDGER_DAYS", "90"),
+            ("VIEW_DELAY_MINUTES", "0"),
             ("JOB_METRICS", "false"),
         ])
         .unwrap();
@@ -130,6 +134,9 @@ mod tests {
         assert_eq!(settings.job("other").freshness.as_secs(), 60);
         assert!(settings.job("orders_0a1b2c3d").manual && !config.job_metrics);
         assert_eq!((settings.memory.as_secs(), settings.retention.as_secs()), (90 * 86_400, 7 * 86_400));
+        assert!(settings.overlap.is_zero());
+        let usual = read(&[("WORKGROUP_NAME", "w")]).unwrap().settings("222222222222");
+        assert_eq!(usual.overlap.as_secs(), 15 * 60);
     }
 
     #[test]

@@ -140,7 +140,8 @@ def _key_problem(topic: dict[str, Any]) -> str:
         key, policy = kms._resolve_key(key_id), kms.key_policy_for_arn(key_id)
     if key is None:
         return f"the key {key_id} does not exist"
-    context = {"kms:EncryptionContext:aws:sns:topicArn": topic["arn"]}
+    context = {"kms:EncryptionContext:aws:sns:topicArn": topic["arn"],
+               "kms:ViaService": f"sns.{topic['arn'].split(':')[3]}.amazonaws.com"}
     for action in ("kms:GenerateDataKey", "kms:Decrypt"):
         decision = authorization.for_caller(action, str(key["Arn"]), policy, context)
         if not decision.allowed:
