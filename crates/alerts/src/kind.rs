@@ -74,13 +74,11 @@ kinds! {
     RotationTestFailed "rotation-test-failed" "Rotation test failed" recovers,
     /// A rotation took much longer than those before.
     RotationSlow "rotation-slow" "Rotation slow" fades,
-    /// Rotation was turned off.
-    RotationCancelled "rotation-cancelled" "Rotation turned off" recovers,
     /// Found by `check-secrets`: the next rotation is in the past.
     RotationOverdue "rotation-overdue" "Rotation overdue" recovers,
     /// Found by `check-secrets`: a version carries AWSPENDING for too long.
     RotationStuck "rotation-stuck" "Rotation stuck half-way" recovers,
-    /// Found by `check-secrets`: a secret that should rotate does not.
+    /// Rotation was turned off, or `check-secrets` found that a secret which should rotate does not.
     RotationOff "rotation-off" "Rotation is off" recovers,
     /// Somebody wrote a value into a secret that rotates.
     SecretChangedByHand "secret-changed-by-hand" "Secret changed by hand" fades,
@@ -144,6 +142,15 @@ impl Kind {
     /// The runbook, in the repository.
     pub fn runbook(self) -> String {
         format!("docs/runbooks/{}.md", self.name())
+    }
+
+    /// Whether `check-secrets` finds it again with every check as long as it lasts: then it is told less often, also where a call told it first.
+    pub fn lasts(self) -> bool {
+        use Kind::{
+            ReplicaOutOfSync, RotationOff, RotationOverdue, RotationStuck, SecretDeleted, SecretUnused,
+        };
+        [RotationOverdue, RotationStuck, RotationOff, SecretDeleted, SecretUnused, ReplicaOutOfSync]
+            .contains(&self)
     }
 
     /// How long after its last occurrence an incident is remembered. One that comes again later is a new one.

@@ -30,7 +30,7 @@ async fn main() -> Result<(), Error> {
     lambda_kit::trace::init(env);
     let config = Config::from_env(env)?;
     let aws = Aws::from_env(env)?;
-    let announcer = Setting::from_env(env)?.announcer(&aws, Policy::of_lasting());
+    let announcer = Setting::from_env(env)?.announcer(&aws, Policy::default());
     let secrets = SecretsManager::new(aws.secretsmanager());
     let (config, secrets, announcer) = (&config, &secrets, &announcer);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {

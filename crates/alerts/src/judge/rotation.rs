@@ -290,11 +290,11 @@ pub fn secret_call(known: &Known, trail: &Trail, rules: &RotationRules, rotated:
                     here(Command::aws("secretsmanager", "rotate-secret")),
                 )
         }
-        "CancelRotateSecret" => begin(Kind::RotationCancelled, Severity::Warning)
+        "CancelRotateSecret" => begin(Kind::RotationOff, Severity::Warning)
             .what(&format!("{who} turned the rotation of this secret off (CancelRotateSecret)."))
             .impact("It does not rotate any more. A version that carried AWSPENDING may be left behind and block the next rotation.")
-            .remedy("If that was not meant, turn it on again:", here(Command::aws("secretsmanager", "rotate-secret"))),
-        "RotateSecret" => return cleared(Kind::RotationCancelled, "rotation was turned on again"),
+            .remedy("If it was meant, set the tag sluice:rotation to off. If not, turn it on again:", here(Command::aws("secretsmanager", "rotate-secret"))),
+        "RotateSecret" => return cleared(Kind::RotationOff, "rotation was turned on again"),
         "DeleteSecret" => begin(Kind::SecretDeleted, Severity::Error)
             .what(&format!("{who} marked this secret for deletion (DeleteSecret)."))
             .impact("From now on nobody can read it: every client that asks for it gets an error.")

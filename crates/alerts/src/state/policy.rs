@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::kind::Kind;
+
 /// How often to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -27,19 +29,17 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// For what a check finds again and again as long as it lasts: told once more after a day, four days, and then weekly.
-    pub fn of_lasting() -> Self {
-        let day = Duration::from_secs(86_400);
-        Self { first_pause: day, longest_pause: day * 7, ..Self::default() }
-    }
-
     /// How many times longer each pause is than the one before.
     const GROWTH: u32 = 4;
+    /// Of what a check finds again and again: told once more after a day, four days, and then weekly.
+    const LASTING: (Duration, Duration) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
 
-    /// The time until the next announcement, after so many about the same incident.
-    pub fn pause(&self, told: u32) -> Duration {
+    /// The time until the next announcement, after so many about the same incident of this kind.
+    pub fn pause(&self, kind: Kind, told: u32) -> Duration {
         let growth = Self::GROWTH.checked_pow(told.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.first_pause.saturating_mul(growth).min(self.longest_pause)
+        let (first, longest) =
+            if kind.lasts() { Self::LASTING } else { (self.first_pause, self.longest_pause) };
+        first.saturating_mul(growth).min(longest)
     }
 }
 
@@ -48,12 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pauses_between_two_announcements_grow_up_to_a_day() {
+    fn the_pauses_between_two_announcements_grow_up_to_a_day_or_a_week() {
         let policy = Policy::default();
-        let minutes: Vec<u64> = [1, 2, 3, 4, 5, 400].map(|told| policy.pause(told).as_secs() / 60).into();
-        assert_eq!(minutes, [15, 60, 240, 960, 1440, 1440]);
-        let policy = Policy::of_lasting();
-        let days: Vec<u64> = [1, 2, 3, 400].map(|told| policy.pause(told).as_secs() / 86_400).into();
-        assert_eq!(days, [1, 4, 7, 7]);
+        let pause = |kind, told| policy.pause(kind, told).as_secs() / 60;
+        assert_eq!(
+            [1, 2, 3, 4, 5, 400].map(|told| pause(Kind::RotationFailed, told)),
+            [15, 60, 240, 960, 1440, 1440]
+        );
+        assert_eq!([1, 2, 3, 400].map(|told| pause(Kind::RotationOff, told) / 1440), [1, 4, 7, 7]);
     }
 }

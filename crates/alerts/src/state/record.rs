@@ -152,7 +152,7 @@ impl Record {
             count: 1,
             told_count: 1,
             told: 1,
-            next: now.plus(policy.pause(1)),
+            next: now.plus(policy.pause(incident.kind, 1)),
             told_severity: incident.severity,
             incident: incident.clone(),
             thread: digest(&[key.as_str(), event]),
@@ -191,7 +191,7 @@ impl Record {
         episode.told += 1;
         episode.told_count = episode.count;
         episode.told_severity = episode.told_severity.max(episode.incident.severity);
-        episode.next = now.plus(policy.pause(episode.told));
+        episode.next = now.plus(policy.pause(episode.incident.kind, episode.told));
         told(episode, id, Status::Repeated, None)
     }
 
