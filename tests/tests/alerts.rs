@@ -108,7 +108,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     secret.put(&server.value());
     night.told("secret-changed-by-hand", "opened", SOURCE);
     secret.unstick();
-    night.told("rotation-cancelled", "opened", SOURCE);
+    night.told("rotation-off", "opened", SOURCE);
     secret.rotate();
     secret.wait_for_another_password_than(stage::FIRST);
     night.told("rotation-failed", "recovered", SOURCE);
@@ -130,8 +130,8 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
         ("rotation-failed", "opened", SOURCE),
         ("rotation-failed", "recovered", SOURCE),
         ("secret-changed-by-hand", "opened", SOURCE),
-        ("rotation-cancelled", "opened", SOURCE),
-        ("rotation-cancelled", "recovered", SOURCE),
+        ("rotation-off", "opened", SOURCE),
+        ("rotation-off", "recovered", SOURCE),
         ("secret-access-denied", "opened", TARGET),
     ];
     let expected: BTreeMap<String, usize> = expected

@@ -202,7 +202,9 @@ fn every_grant_of_the_monitor_is_needed() {
     let mut taken = BTreeSet::new();
     let mut pairs = grants.pairs();
     // First, while the limit of messages about one job is not reached: what is held back is not published.
-    pairs.sort_by_key(|(sid, action)| sid != "Tell" && sid != "UseTopicKey" && action != "dynamodb:DeleteItem");
+    pairs.sort_by_key(|(sid, action)| {
+        sid != "Tell" && sid != "UseTopicKey" && action != "dynamodb:DeleteItem"
+    });
     for (number, (sid, action)) in pairs.into_iter().enumerate() {
         if SPARED.contains(&(sid.as_str(), action.as_str())) {
             continue;

@@ -14,7 +14,7 @@ use rotation::engine::{Engine, Login};
 use rotation::engines::kafka::{Iterations, Kafka};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 
@@ -139,7 +139,7 @@ fn a_rotation_on_a_real_broker_with_a_fault_at_any_call_ends_with_a_credential_t
 #[test]
 fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
     let target = Target::new();
-    for_each_seed("kafka", "SLUICE_ENGINE_RUNS", 20, |schedule| {
+    for_each_schedule("kafka", "SLUICE_ENGINE_RUNS", 20, |schedule| {
         rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
     });
 }

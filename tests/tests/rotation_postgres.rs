@@ -11,7 +11,7 @@ use std::time::Duration;
 use local_servers::postgres::Flavour;
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -66,7 +66,7 @@ fn two_users_rotated_in_turns_with_a_fault_at_any_call_end_with_a_credential_tha
 #[test]
 fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
     let target = Target::new();
-    for_each_seed("postgres", "SLUICE_ENGINE_RUNS", 30, |schedule| {
+    for_each_schedule("postgres", "SLUICE_ENGINE_RUNS", 30, |schedule| {
         rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
     });
 }

@@ -17,7 +17,7 @@ pub use outcome::{ReportError, Told, Turn};
 use std::collections::HashSet;
 use std::time::Duration;
 
-use items::{Item, Loaded, Plan, Read, claim, parsed};
+use items::{Item, Loaded, Plan, Read, bytes, claim, parsed};
 
 use crate::announcement::Announcement;
 use crate::incident::{Key, digest};
@@ -33,6 +33,9 @@ const ATTEMPTS: u32 = 12;
 /// Most announcements of one incident or subject that wait for being published. More means that nothing can be published: then events are
 /// not taken in any more but left in their queue.
 const MOST_WAITING: usize = 6;
+/// Most bytes of them: DynamoDB takes 400 KB an item. One is at most 75 KB, all its texts as long as they may be and of controls (the fuzz target
+/// `alert_message` measures that), and the state itself is as large as one.
+const MOST_WAITING_BYTES: usize = 300_000;
 /// Sort keys.
 const INCIDENT: &str = "incident";
 const SUBJECT: &str = "subject";
@@ -116,7 +119,8 @@ impl<S: Store, P: Publisher> Announcer<S, P> {
             if plan.puts.is_empty() {
                 return if busy { Err(ReportError::Busy) } else { Ok(plan.told) };
             }
-            if plan.fresh && loaded.record.value.outbox.len() > MOST_WAITING {
+            let outbox = &loaded.record.value.outbox;
+            if plan.fresh && (outbox.len() > MOST_WAITING || bytes(outbox) > MOST_WAITING_BYTES) {
                 return Err(ReportError::Full);
             }
             match self.store.write(&plan.puts, turn.now).await {
@@ -189,7 +193,7 @@ impl<S: Store, P: Publisher> Announcer<S, P> {
             });
         }
         // While nothing can be published, there is enough to tell already.
-        if record.outbox.len() < MOST_WAITING {
+        if record.outbox.len() < MOST_WAITING && bytes(&record.outbox) < MOST_WAITING_BYTES / 2 {
             announcements.extend(record.tick(key, turn.now, &self.policy));
         }
         let is_told = !announcements.is_empty();

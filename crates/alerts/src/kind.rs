@@ -61,7 +61,7 @@ macro_rules! kinds {
                 self.end() != End::Fades
             }
 
-            /// Whether every check finds it again as long as it lasts, so that its count says how many checks there were.
+            /// Whether every check finds it again as long as it lasts: then it is told less often, also where a call told it first.
             pub fn lasts(self) -> bool {
                 self.end() == End::Lasts
             }
@@ -92,13 +92,11 @@ kinds! {
     RotationTestFailed "rotation-test-failed" "Rotation test failed" recovers,
     /// A rotation took much longer than those before.
     RotationSlow "rotation-slow" "Rotation slow" fades,
-    /// Rotation was turned off.
-    RotationCancelled "rotation-cancelled" "Rotation turned off" lasts,
     /// Found by `check-secrets`: the next rotation is in the past.
     RotationOverdue "rotation-overdue" "Rotation overdue" lasts,
     /// Found by `check-secrets`: a version carries AWSPENDING for too long.
     RotationStuck "rotation-stuck" "Rotation stuck half-way" lasts,
-    /// Found by `check-secrets`: a secret that should rotate does not.
+    /// Rotation was turned off, or `check-secrets` found that a secret which should rotate does not.
     RotationOff "rotation-off" "Rotation is off" lasts,
     /// Somebody wrote a value into a secret that rotates.
     SecretChangedByHand "secret-changed-by-hand" "Secret changed by hand" fades,

@@ -11,6 +11,8 @@ pub mod duty;
 pub mod event;
 #[cfg(any(test, feature = "memory"))]
 pub mod faults;
+#[cfg(any(test, feature = "memory"))]
+pub mod golden;
 pub mod handler;
 pub mod incident;
 pub mod judge;

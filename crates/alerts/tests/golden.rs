@@ -1,15 +1,12 @@
-//! What is told of every sample event, as people read it: one file an event in tests/golden.
-//!
-//! After a change that is meant: `SLUICE_UPDATE_GOLDEN=1 cargo test -p alerts --test golden`, then read the difference as somebody would at
-//! three in the morning.
+//! What is told of every sample event, as people read it: one file an event in tests/golden (see `alerts::golden`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use alerts::announcement::{Announcement, End, Status};
 use alerts::event::{Event, Known, deliveries};
+use alerts::golden::{Golden, mail, told};
 use alerts::incident::Place;
 use alerts::judge::{
     AccessRules, Reading, Readings, Rotated, RotationRules, judge, secret_call, unknown_event,
@@ -79,21 +76,7 @@ fn rendered(value: &serde_json::Value) -> String {
                 Edge::Cleared(how) => {
                     format!("(ends {}: {how})\n", signal.key.as_str().split('|').nth(1).unwrap())
                 }
-                Edge::Raised(incident) => {
-                    let announcement = Announcement {
-                        id: "0123456789abcdef".into(),
-                        thread: "fedcba9876543210".into(),
-                        status: Status::Opened,
-                        first: signal.at,
-                        last: signal.at,
-                        incident: *incident,
-                        count: 1,
-                        end: None,
-                    };
-                    let message = Message::of(&announcement);
-                    let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
-                    format!("Subject: {}\n\n{}", message.subject, body["email"].as_str().unwrap())
-                }
+                Edge::Raised(incident) => told(*incident, None),
             });
         }
     }
@@ -102,32 +85,15 @@ fn rendered(value: &serde_json::Value) -> String {
 
 #[test]
 fn every_sample_event_is_told_as_its_golden_file_says() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let update = std::env::var_os("SLUICE_UPDATE_GOLDEN").is_some();
-    let mut expected = BTreeSet::new();
-    for (name, value) in samples() {
-        let path = golden.join(format!("{}.txt", name.replace('/', "-")));
-        let found = rendered(&value);
-        if update {
-            std::fs::create_dir_all(&golden).unwrap();
-            std::fs::write(&path, &found).unwrap();
-        }
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(found, text, "{}", path.display());
-        expected.insert(path);
+    let mut golden = Golden::of_crate(env!("CARGO_MANIFEST_DIR"));
+    let samples = samples();
+    assert!(samples.len() > 60, "{}", samples.len());
+    for (name, value) in samples {
+        golden.check(&format!("{}.txt", name.replace('/', "-")), &rendered(&value));
     }
-    for (name, found) in [("of-statuses.txt", statuses()), ("of-protocols.json", protocols())] {
-        let path = golden.join(name);
-        if update {
-            std::fs::write(&path, &found).unwrap();
-        }
-        assert_eq!(found, std::fs::read_to_string(&path).unwrap_or_default(), "{}", path.display());
-        expected.insert(path);
-    }
-    assert!(expected.len() > 60, "{}", expected.len());
-    let there: BTreeSet<PathBuf> =
-        std::fs::read_dir(&golden).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(there, expected, "a golden file without its event");
+    golden.check("of-statuses.txt", &statuses());
+    golden.check("of-protocols.json", &protocols());
+    golden.end();
 }
 
 /// A rotation that failed, at each point of its life.
@@ -156,9 +122,7 @@ fn announcement(status: Status) -> Announcement {
 fn statuses() -> String {
     let mut out = Vec::new();
     for status in [Status::Opened, Status::Repeated, Status::Recovered, Status::Passed] {
-        let message = Message::of(&announcement(status));
-        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
-        out.push(format!("Subject: {}\n\n{}", message.subject, body["email"].as_str().unwrap()));
+        out.push(mail(&announcement(status)));
     }
     out.join("\n--------\n\n")
 }

@@ -1,15 +1,11 @@
-//! What people read of each finding: one file each in tests/golden.
-//!
-//! After a change that is meant: `SLUICE_UPDATE_GOLDEN=1 cargo test -p copy-monitor incident`, then read the difference as somebody would
-//! at three in the morning.
+//! What people read of each finding: one file each in tests/golden (see `alerts::golden`).
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 
-use alerts::announcement::{Announcement, End, Status};
+use alerts::announcement::End;
 use alerts::announcer::{Announcer as Alerts, Turn as Time};
 use alerts::faults::World;
-use alerts::message::Message;
+use alerts::golden::{Golden, told};
 use alerts::state::{Edge, Policy};
 
 use super::*;
@@ -172,22 +168,6 @@ fn all() -> Vec<(&'static str, Finding)> {
     ]
 }
 
-fn told(incident: Incident, end: Option<End>) -> String {
-    let status = if end.is_some() { Status::Recovered } else { Status::Opened };
-    let message = Message::of(&Announcement {
-        id: "0123456789abcdef".into(),
-        thread: "fedcba9876543210".into(),
-        status,
-        first: incident.since,
-        last: incident.since,
-        incident,
-        count: 1,
-        end,
-    });
-    let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
-    format!("Subject: {}\n\n{}", message.subject, body["email"].as_str().unwrap())
-}
-
 fn began(finding: &Finding) -> String {
     let Edge::Raised(incident) = signal(finding).edge else { panic!("{finding:?}") };
     told(*incident, None)
@@ -206,8 +186,7 @@ fn ends(problem: &Problem) -> bool {
 
 #[test]
 fn every_finding_is_told_as_its_golden_file_says() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut expected = BTreeSet::new();
+    let mut golden = Golden::of_crate(env!("CARGO_MANIFEST_DIR"));
     let mut kinds = BTreeSet::new();
     for (name, finding) in all() {
         kinds.insert(finding.problem.kind());
@@ -215,18 +194,10 @@ fn every_finding_is_told_as_its_golden_file_says() {
         if ends(&finding.problem) {
             found.push_str(&format!("\n--------\n\n{}", ended(&finding)));
         }
-        let path = golden.join(format!("{name}.txt"));
-        if std::env::var_os("SLUICE_UPDATE_GOLDEN").is_some() {
-            std::fs::create_dir_all(&golden).unwrap();
-            std::fs::write(&path, &found).unwrap();
-        }
-        assert_eq!(found, std::fs::read_to_string(&path).unwrap_or_default(), "{}", path.display());
-        expected.insert(path);
+        golden.check(&format!("{name}.txt"), &found);
     }
     assert_eq!(kinds.len(), 15, "every kind of `Problem` has a sample: {kinds:?}");
-    let there: BTreeSet<PathBuf> =
-        std::fs::read_dir(&golden).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(there, expected, "a golden file without its finding");
+    golden.end();
 }
 
 #[test]

@@ -14,10 +14,10 @@ pub(crate) fn kind(problem: &Problem) -> (Kind, Severity) {
     match problem {
         Problem::Overdue { .. } => (Kind::RotationOverdue, Severity::Warning),
         Problem::Stuck { .. } => (Kind::RotationStuck, Severity::Error),
+        // As severe as the calls that did them, which `on-rotation` tells: each is one incident.
         Problem::RotationOff { .. } => (Kind::RotationOff, Severity::Warning),
         Problem::Unused { .. } => (Kind::SecretUnused, Severity::Info),
         Problem::ReplicaOutOfSync { .. } => (Kind::ReplicaOutOfSync, Severity::Error),
-        // As severe as the call that did it, which `on-rotation` tells: it is one incident.
         Problem::ScheduledForDeletion { .. } => (Kind::SecretDeleted, Severity::Error),
     }
 }

@@ -165,7 +165,7 @@ async fn tell<T: Store, P: Publisher>(
 }
 
 /// The incident of a place that could not be checked.
-fn incident(place: &Place, reason: &str, command: Command, now: Moment) -> Incident {
+pub(crate) fn incident(place: &Place, reason: &str, command: Command, now: Moment) -> Incident {
     let name = format!("secrets of {} in {}", place.account, place.region);
     Incident::new(Kind::SecretsNotChecked, Severity::Error, place.clone(), &name, &name, now)
         .what("Its secrets could not all be looked at.")

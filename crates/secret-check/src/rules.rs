@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use crate::finding::{Finding, Problem};
 use crate::secret::{Details, Secret};
 
-/// The tag that says whether a secret is to be rotated: `on` or `off`.
-pub const ROTATION_TAG: &str = "sluice:rotation";
+pub use alerts::judge::ROTATION_TAG;
+
 /// The tag that says that nobody has to read a secret: `expected`.
 pub const UNUSED_TAG: &str = "sluice:unused";
 

@@ -7,8 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alerts::announcer::{Announcer, Turn};
 use alerts::command::Command;
+use alerts::duty::RotationDuty;
 use alerts::faults::{Fault, World};
+use alerts::handler::Handler;
 use alerts::incident::Place;
+use alerts::judge::{Rotated, RotationRules};
 use alerts::moment::Moment;
 use alerts::state::Policy;
 use aws_sdk_secretsmanager::error::SdkError;
@@ -33,6 +36,8 @@ enum Ill {
     Not,
     Overdue,
     Replica,
+    Off,
+    Deleted,
 }
 
 /// The secrets of one hour.
@@ -55,7 +60,9 @@ impl Vault {
         Secret {
             arn: format!("arn:aws:secretsmanager:us-east-1:222222222222:secret:{name}-AbCdEf"),
             name: name.to_owned(),
-            rotates: true,
+            rotates: ill != Ill::Off,
+            has_rotation_function: true,
+            deleted: (ill == Ill::Deleted).then(|| time(0)),
             next_rotation: Some(if ill == Ill::Overdue { time(0) } else { time(1000) }),
             last_changed: Some(time(0)),
             last_accessed: Some(time(0)),
@@ -82,7 +89,7 @@ impl Secrets for Vault {
             return Err(CallError::new("secretsmanager:DescribeSecret", &error));
         }
         let replica = Replica { region: "eu-west-1".into(), status: "Failed".into(), message: None };
-        Ok(Some(Details { replicas: vec![replica], deletion: None }))
+        Ok(Some(Details { replicas: vec![replica], deletion: Some(time(1000)) }))
     }
 
     async fn version_created(&self, _: &str, _: &str) -> Result<Option<SystemTime>, CallError> {
@@ -175,6 +182,102 @@ async fn of_a_secret_that_may_not_be_asked_nothing_is_taken_for_over() {
     assert_eq!(told(&world).len(), 1, "{:?}", told(&world));
     run(&world, &Vault::of(&[("a", Ill::Not)]), 12).await;
     assert!(told(&world)[1].starts_with("recovered: [RECOVERED] Secret replica out of sync: secret a"));
+}
+
+/// A call about the secret `a`, at so many minutes after an hour, as `on-rotation` gets it.
+async fn called(world: &World, case: &str, hour: u64, minutes: u64) {
+    struct Nothing;
+    impl alerts::read::Secrets for Nothing {
+        async fn rotates(&self, _: &str) -> Result<Rotated, CallError> {
+            Err(CallError::without_answer("secretsmanager:DescribeSecret", "nobody asks"))
+        }
+    }
+    let path = format!("{}/../../events/secretsmanager/{case}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut event: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let now = Moment::from_system(time(hour)).plus(Duration::from_secs(minutes * 60));
+    event["id"] = format!("{case} {now}").into();
+    event["account"] = "222222222222".into();
+    event["detail"]["eventTime"] = now.rfc3339().into();
+    let arn = Vault::secret("a", Ill::Not).arn;
+    let answer = event["detail"]["responseElements"].as_object_mut().unwrap();
+    // As each call spells it.
+    let spelled = answer.keys().find(|name| name.eq_ignore_ascii_case("arn")).unwrap().clone();
+    answer.insert(spelled, arn.into());
+    let duty = RotationDuty::new(world, Nothing, RotationRules::default());
+    let place = Place::new("333333333333", "us-east-1");
+    let handler = Handler::new(announcer(world), duty, place, "on-rotation".into(), "alerts".into());
+    let turn = Turn { now, until: now.plus(Duration::from_secs(60)) };
+    handler.handle(&event, turn, std::future::pending()).await.1.unwrap();
+    announcer(world).sweep(turn, 100).await.unwrap();
+}
+
+/// How many threads the messages have.
+fn threads(world: &World) -> usize {
+    let thread = |message: &alerts::message::Message| {
+        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+        let data: serde_json::Value = serde_json::from_str(body["sqs"].as_str().unwrap()).unwrap();
+        data["thread"].as_str().unwrap().to_owned()
+    };
+    world.published().iter().map(thread).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// What a call begins, what ends it, what a check finds of it, and its first words.
+const BY_CALL_AND_CHECK: [(&str, &str, Ill, &str); 2] = [
+    ("cancel-rotate-secret", "rotate-secret", Ill::Off, "[WARNING] Rotation is off: secret a"),
+    ("delete-secret", "restore-secret", Ill::Deleted, "[ERROR] Secret marked for deletion: secret a"),
+];
+
+#[tokio::test]
+async fn what_a_call_did_and_every_check_finds_is_one_incident_that_is_told_once_and_again_after_a_day() {
+    for (call, undone, ill, words) in BY_CALL_AND_CHECK {
+        let world = World::default();
+        let (ill, well) = (Vault::of(&[("a", ill)]), Vault::of(&[("a", Ill::Not)]));
+        called(&world, call, 10, 30).await;
+        for hour in 11..34 {
+            run(&world, &ill, hour).await;
+        }
+        assert_eq!(told(&world), [format!("opened: {words}")]);
+        run(&world, &ill, 35).await;
+        assert_eq!(told(&world).len(), 2);
+        let again = &told(&world)[1];
+        let kind = words.split(['[', ']', ':']).nth(2).unwrap().trim();
+        assert!(
+            again.starts_with("repeated: ") && again.contains(&format!("Still: {kind}, 25 times")),
+            "{again}"
+        );
+        // The call that undoes it ends it; that the next check does not find it says nothing more.
+        called(&world, undone, 35, 30).await;
+        run(&world, &well, 36).await;
+        assert_eq!(told(&world).len(), 3);
+        assert!(told(&world)[2].starts_with(&format!("recovered: [RECOVERED] {kind}: secret a")));
+        assert_eq!(threads(&world), 1, "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_event_comes_after_the_check_that_found_it_is_told_no_second_time() {
+    for (call, _, ill, words) in BY_CALL_AND_CHECK {
+        let world = World::default();
+        run(&world, &Vault::of(&[("a", ill)]), 11).await;
+        called(&world, call, 10, 59).await;
+        assert_eq!(told(&world), [format!("opened: {words}")]);
+        // A whole check that does not find it ends it, though no call was heard of.
+        run(&world, &Vault::of(&[("a", Ill::Not)]), 12).await;
+        assert_eq!((told(&world).len(), threads(&world)), (2, 1));
+        assert!(told(&world)[1].starts_with("recovered: "), "{:?}", told(&world));
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_began_before_the_call_does_not_end_what_the_call_began() {
+    for (call, _, ill, words) in BY_CALL_AND_CHECK {
+        let world = World::default();
+        // It was so before, so that the check looks for its end.
+        run(&world, &Vault::of(&[("a", ill)]), 10).await;
+        called(&world, call, 11, 1).await;
+        run(&world, &Vault::of(&[("a", Ill::Not)]), 11).await;
+        assert_eq!(told(&world), [format!("opened: {words}")]);
+    }
 }
 
 #[tokio::test]

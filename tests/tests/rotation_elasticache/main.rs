@@ -17,7 +17,7 @@ use rotation::engine::{Account, Engine, Login, Server};
 use rotation::engines::elasticache::{Endpoint, Pace, RbacUser, Token};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, Faults, MemorySecret, for_each_seed, rotate_under_load};
+use rotation::faults::{Drill, Fault, Faults, MemorySecret, for_each_schedule, rotate_under_load};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 use service::{ARN, GROUP, Service};
@@ -173,7 +173,7 @@ fn a_token_rotates_with_a_fault_at_any_call_and_the_current_one_logs_in_all_the_
 fn random_faults_in_both_and_steps_sent_twice_end_with_the_current_credential_in_force() {
     let stage = Stage::new();
     for mode in [Mode::User, Mode::Token] {
-        for_each_seed(&format!("elasticache, {mode:?}"), "SLUICE_ENGINE_RUNS", 30, |schedule| {
+        for_each_schedule(&format!("elasticache, {mode:?}"), "SLUICE_ENGINE_RUNS", 30, |schedule| {
             drill(&stage, mode, schedule.faults.clone(), schedule.inner.clone(), schedule.twice);
         });
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use local_servers::mysql::Brand;
 use rotation::engine::Engine;
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 
@@ -102,7 +102,7 @@ fn a_rotation_whose_connection_breaks_before_or_after_any_statement_ends_with_a_
 fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
     for brand in BRANDS {
         let target = Target::new(brand);
-        for_each_seed(&format!("{brand:?}"), "SLUICE_ENGINE_RUNS", 20, |schedule| {
+        for_each_schedule(&format!("{brand:?}"), "SLUICE_ENGINE_RUNS", 20, |schedule| {
             let (wanted, _) = schedule.strategy();
             for (_, strategy, privileges, keeps_old) in
                 cases(brand).into_iter().filter(|(name, ..)| name.starts_with(wanted))

@@ -22,7 +22,7 @@ use rotation::engine::{Engine, Login};
 use rotation::engines::redshift::{Access, Change, Form, Patience, Redshift};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_seed, rotate_under_load, strategies};
+use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 use stage::{BOSS, BOSS_PASSWORD, CLONE, FIRST, Stage, USER, account, make_rich, quoted, rights};
@@ -57,7 +57,7 @@ fn over_the_wire_a_fault_at_any_call_of_the_rotation_ends_with_a_credential_that
 fn over_the_wire_random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
     let stage = Stage::new();
     let engine = stage.wire();
-    for_each_seed("redshift, wire", "SLUICE_ENGINE_RUNS", 20, |schedule| {
+    for_each_schedule("redshift, wire", "SLUICE_ENGINE_RUNS", 20, |schedule| {
         stage.reset();
         let secret = stage.secret(stage.server.port(), USER, FIRST);
         let mut drill = Drill::new(&secret, &engine, schedule.faults.clone()).by(schedule.strategy().1);

@@ -78,6 +78,12 @@ pub(super) fn claim(outbox: &mut [Outgoing], turn: Turn) -> (Vec<Announcement>, 
     (mine, busy)
 }
 
+/// How much room what waits takes in an item.
+pub(super) fn bytes(outbox: &[Outgoing]) -> usize {
+    // Maps of strings and numbers only: serde_json writes them all.
+    outbox.iter().map(|outgoing| serde_json::to_string(outgoing).map_or(0, |body| body.len() + 1)).sum()
+}
+
 /// The content of an item.
 pub(super) fn parsed<T: DeserializeOwned + Default>(key: &ItemKey, stored: Option<Stored>) -> Read<T> {
     let revision = stored.as_ref().map(|stored| stored.revision);

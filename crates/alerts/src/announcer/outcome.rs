@@ -2,7 +2,7 @@
 
 use lambda_kit::call::CallError;
 
-use super::{ATTEMPTS, MOST_WAITING};
+use super::ATTEMPTS;
 use crate::moment::Moment;
 use crate::store::StoreError;
 
@@ -27,7 +27,7 @@ pub enum ReportError {
     #[error("the state of this incident was written by others {ATTEMPTS} times in a row")]
     Contended,
     /// Nothing can be published for so long that no more is taken in.
-    #[error("{MOST_WAITING} alerts about this wait for being published; the event stays where it is")]
+    #[error("as many alerts about this as are kept wait for being published; the event stays where it is")]
     Full,
 }
 

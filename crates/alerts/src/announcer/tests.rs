@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use lambda_kit::call::CallError;
+
 use super::*;
 use crate::command::Command;
 use crate::faults::{Fault, World};
@@ -250,6 +252,59 @@ async fn while_much_waits_no_event_is_taken_in_and_the_schedule_publishes_what_w
     assert_eq!(announcer.sweep(turn(2), 10).await.unwrap().published, 6);
     assert!(announcer.report(&[raised("s", 100)], turn(3)).await[0].is_ok());
     assert_eq!(world.published().len(), 7);
+}
+
+/// A topic that takes nothing.
+struct Closed;
+
+impl Publisher for Closed {
+    async fn publish(&self, _: &Message) -> Result<(), CallError> {
+        Err(CallError::without_answer("sns:Publish", "closed"))
+    }
+}
+
+/// An incident whose texts are as long as they may be, and of characters that take six bytes each in JSON.
+fn as_large_as_can_be(number: i64) -> Signal {
+    let long = "\u{1}".repeat(10_000);
+    let at = Moment::from_millis(number * MINUTE);
+    let place = Place::new(&long, &long);
+    let incident = Incident::new(Kind::Alarm, Severity::Error, place, &long, &long, at)
+        .what(&long)
+        .impact(&long)
+        .cause(Some(&long))
+        .remedy(&long, Command::of(["\\".repeat(2990)]))
+        .told_apart_by(&long)
+        .one_of(&long);
+    assert!(incident.command.is_some());
+    Signal::raised(incident, EventId::of(&[&number.to_string()]))
+}
+
+#[tokio::test]
+async fn a_state_with_all_that_waits_in_it_is_never_larger_than_dynamodb_takes() {
+    let world = World::default();
+    let announcer = Announcer::new(&world, Closed, Policy::default());
+    let key = ItemKey::new(as_large_as_can_be(1).key.as_str(), INCIDENT);
+    let (mut full, mut largest) = (0, 0);
+    for number in 1..=12 {
+        // Something that ends and comes back, so that each is told.
+        let raised = as_large_as_can_be(number * 100);
+        let over = Signal::cleared(
+            raised.key.clone(),
+            &"\u{1}".repeat(1000),
+            EventId::of(&["over", &number.to_string()]),
+            turn(number * 100 + 1).now,
+        );
+        for (signal, minute) in [(raised, number * 100), (over, number * 100 + 1)] {
+            let result = announcer.report(&[signal], turn(minute)).await.remove(0);
+            full += i32::from(matches!(result, Err(ReportError::Full)));
+        }
+        if let Some(stored) =
+            world.memory().read(std::slice::from_ref(&key), turn(0).now).await.unwrap().remove(0)
+        {
+            largest = largest.max(stored.body.len());
+        }
+    }
+    assert!((300_000..400_000).contains(&largest) && full > 0, "{largest} bytes, {full} times full");
 }
 
 #[tokio::test]

@@ -6,9 +6,12 @@ use tokio::time::Instant;
 
 use super::{Duty, LOOK_UP, in_time};
 use crate::announcer::{ReportError, Turn};
-use crate::event::{Event, Known, Rotation};
+use crate::event::{Event, Known};
 use crate::incident::digest;
-use crate::judge::{History, Rotated, RotationRules, changes_a_value, judge, secret_call, secret_of, slow};
+use crate::judge::{
+    History, Rotated, RotationRules, changes_a_value, judge, secret_call, secret_name, secret_of, slow,
+    switch,
+};
 use crate::read::Secrets;
 use crate::state::Signal;
 use crate::store::{ItemKey, Put, Store, StoreError};
@@ -32,10 +35,9 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationDuty<S, R> {
     }
 
     fn key(known: &Known, secret: &str) -> ItemKey {
-        ItemKey::new(
-            format!("history|{}", digest(&[&known.place.account, &known.place.region, secret])),
-            "history",
-        )
+        // Rotations name the ARN, calls sometimes only the name.
+        let parts = [&known.place.account, &known.place.region, secret_name(secret)];
+        ItemKey::new(format!("history|{}", digest(&parts)), "history")
     }
 
     async fn history(&self, key: &ItemKey, turn: Turn) -> Result<(History, Option<u64>), ReportError> {
@@ -46,12 +48,16 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationDuty<S, R> {
         Ok((found.and_then(|stored| serde_json::from_str(&stored.body).ok()).unwrap_or_default(), revision))
     }
 
-    /// Takes the event into the secret's history and returns that.
-    async fn noted(&self, known: &Known, rotation: &Rotation, turn: Turn) -> Result<History, ReportError> {
-        let key = Self::key(known, &rotation.secret);
+    /// Takes something into the secret's history, if that changes it, and returns the history.
+    async fn noted(
+        &self,
+        key: ItemKey,
+        turn: Turn,
+        note: impl Fn(&mut History) -> bool + Send,
+    ) -> Result<History, ReportError> {
         for _ in 0..ATTEMPTS {
             let (mut history, revision) = self.history(&key, turn).await?;
-            if !history.note(rotation.outcome, known.time) {
+            if !note(&mut history) {
                 return Ok(history);
             }
             let put = Put {
@@ -77,24 +83,35 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationDuty<S, R> {
         turn: Turn,
         until: Instant,
     ) -> Result<Rotated, ReportError> {
-        match in_time(until, "secretsmanager:DescribeSecret", self.secrets.rotates(secret)).await {
-            Ok(true) => Ok(Rotated::Yes),
-            Ok(false) => Ok(Rotated::No),
+        let answer = in_time(until, "secretsmanager:DescribeSecret", self.secrets.rotates(secret)).await;
+        let sure = answer.as_ref().ok().filter(|found| [Rotated::Yes, Rotated::No].contains(found));
+        if let Some(sure) = sure {
+            return Ok(*sure);
+        }
+        // It is asked later than the value was written. What was turned off since then was on at that time.
+        let (history, _) = self.history(&Self::key(known, secret), turn).await?;
+        Ok(match answer {
+            _ if history.knows_it_was_off(known.time) => Rotated::No,
+            Ok(found) => found,
             Err(error) => {
                 tracing::warn!(secret, %error, "whether the secret rotates could not be read");
-                let (history, _) = self.history(&Self::key(known, secret), turn).await?;
-                Ok(if history.knows_a_rotation() { Rotated::Yes } else { Rotated::Unknown })
+                if history.knows_a_rotation() { Rotated::Yes } else { Rotated::Unknown }
             }
-        }
+        })
     }
 
     async fn one(&self, known: &Known, turn: Turn, until: Instant) -> Result<Vec<Signal>, ReportError> {
         match &known.event {
             Event::Rotation(rotation) => {
-                let history = self.noted(known, rotation, turn).await?;
+                let note = |history: &mut History| history.note(rotation.outcome, known.time);
+                let history = self.noted(Self::key(known, &rotation.secret), turn, note).await?;
                 Ok(judge(known).into_iter().chain(slow(known, &history)).collect())
             }
             Event::SecretCall(trail) => {
+                if let (Some(is_on), Some(secret)) = (switch(trail), secret_of(trail)) {
+                    let note = |history: &mut History| history.note_switch(is_on, known.time);
+                    self.noted(Self::key(known, secret), turn, note).await?;
+                }
                 // Only where somebody wrote a value does it matter whether the secret rotates.
                 let rotated = match secret_of(trail).filter(|_| changes_a_value(trail, &self.rules)) {
                     Some(secret) => self.rotated(known, secret, turn, until).await?,
@@ -112,9 +129,12 @@ impl<S: Store + Sync, R: Secrets + Sync> Duty for RotationDuty<S, R> {
 
     async fn judge(&self, events: &[&Known], turn: Turn) -> (Vec<Result<Vec<Signal>, ReportError>>, ()) {
         let until = Instant::now() + LOOK_UP;
-        let mut all = Vec::with_capacity(events.len());
-        for known in events {
-            all.push(self.one(known, turn, until).await);
+        let mut all: Vec<Result<Vec<Signal>, ReportError>> = events.iter().map(|_| Ok(Vec::new())).collect();
+        // In the order in which they happened: what one says about another is known then.
+        let mut order: Vec<usize> = (0..events.len()).collect();
+        order.sort_by_key(|at| events[*at].time);
+        for at in order {
+            all[at] = self.one(events[at], turn, until).await;
         }
         (all, ())
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Parsed, parse, unknown};
+use crate::incident::Place;
 
 /// Most wrappings that are taken off: a topic's notification in a queue's message is two.
 const MOST_LAYERS: usize = 4;
@@ -83,11 +84,14 @@ fn with_topic(mut parsed: Parsed, notification: Option<&Value>) -> Parsed {
     if let (Ok(known), Some(topic)) =
         (&mut parsed, notification.and_then(|value| value.get("TopicArn")).and_then(Value::as_str))
     {
-        if known.place.account.is_empty() {
-            known.place.account = super::arn_part(topic, 4).to_owned();
-        }
-        if known.place.region.is_empty() {
-            known.place.region = super::arn_part(topic, 3).to_owned();
+        // As any other text: a queue takes what anybody calls a notification.
+        let of_topic = Place::new(super::arn_part(topic, 4), super::arn_part(topic, 3));
+        let place = &mut known.place;
+        for (text, of_topic) in [(&mut place.account, of_topic.account), (&mut place.region, of_topic.region)]
+        {
+            if text.is_empty() {
+                *text = of_topic;
+            }
         }
     }
     parsed

@@ -69,6 +69,16 @@ fn a_message_of_a_subscription_that_names_no_account_has_that_of_its_topic() {
 }
 
 #[test]
+fn the_name_of_a_topic_is_bounded_as_everything_from_outside_is() {
+    let mut notification = fixture("redshift/subscription-error")["Records"][0]["Sns"].clone();
+    notification["Type"] = "Notification".into();
+    notification["TopicArn"] =
+        format!("arn:aws:sns:{}:{}:t", "r".repeat(300_000), "1".repeat(300_000)).into();
+    let known = deliveries(&notification).items.remove(0).parsed.unwrap();
+    assert!(known.place.account.len() < 100 && known.place.region.len() < 100, "{:?}", known.place);
+}
+
+#[test]
 fn the_time_of_an_event_is_the_most_exact_that_it_states() {
     assert_eq!(parse(&fixture("cloudwatch/alarm")).unwrap().time.millis() % 1000, 989);
 }

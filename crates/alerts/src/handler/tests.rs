@@ -8,7 +8,7 @@ use lambda_kit::call::CallError;
 use super::*;
 use crate::duty::{AccessDuty, DeadLetterDuty, FailureDuty, RotationDuty};
 use crate::faults::{Fault, World};
-use crate::judge::{AccessRules, Held, HeldMessage, RotationRules, StackEvent};
+use crate::judge::{AccessRules, Held, HeldMessage, Rotated, RotationRules, StackEvent};
 use crate::moment::Moment;
 use crate::read::{Queues, Secrets, Stacks};
 use crate::state::Policy;
@@ -17,7 +17,7 @@ use crate::state::Policy;
 #[derive(Default)]
 struct Lookups {
     stacks: HashMap<String, Vec<StackEvent>>,
-    rotates: Option<bool>,
+    rotates: Option<Rotated>,
     held: Vec<Held>,
     queues: Vec<String>,
 }
@@ -33,7 +33,7 @@ impl Stacks for &Lookups {
 }
 
 impl Secrets for &Lookups {
-    async fn rotates(&self, _: &str) -> Result<bool, CallError> {
+    async fn rotates(&self, _: &str) -> Result<Rotated, CallError> {
         self.rotates.ok_or_else(refused)
     }
 }
@@ -234,7 +234,7 @@ async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
 #[tokio::test]
 async fn a_value_written_by_hand_is_told_where_the_secret_rotates_or_where_nobody_can_say() {
     let rules = || RotationRules { writers: vec!["sluice-rotation-*".into()] };
-    for (rotates, told) in [(Some(true), 1), (Some(false), 0), (None, 1)] {
+    for (rotates, told) in [(Some(Rotated::Yes), 1), (Some(Rotated::No), 0), (None, 1)] {
         let (world, lookups) = (World::default(), Lookups { rotates, ..Lookups::default() });
         let subject = handler(&world, RotationDuty::new(&world, &lookups, rules()));
         for case in ["put-secret-value-by-hand", "put-secret-value-by-rotation", "update-secret-description"]
@@ -243,6 +243,55 @@ async fn a_value_written_by_hand_is_told_where_the_secret_rotates_or_where_nobod
         }
         assert_eq!(subjects(&world).len(), told, "{rotates:?}");
     }
+}
+
+/// Sends a value written by hand at 02:58:07 and the calls at other times, in this order; how often the value was told.
+async fn written_beside(rotates: Option<Rotated>, calls: &[(&str, &str)], at_once: bool) -> usize {
+    let (world, lookups) = (World::default(), Lookups { rotates, ..Lookups::default() });
+    let subject = handler(&world, RotationDuty::new(&world, &lookups, RotationRules::default()));
+    let event = |(case, time): &(&str, &str)| {
+        let mut event = fixture(&format!("secretsmanager/{case}"));
+        event["id"] = json!(format!("{case} {time}"));
+        event["detail"]["eventTime"] = json!(format!("2026-03-01T{time}Z"));
+        event
+    };
+    let events: Vec<Value> = calls.iter().map(event).collect();
+    if at_once {
+        let bodies: Vec<String> = events.iter().map(Value::to_string).collect();
+        let (_, answer) = subject.handle(&batch(&bodies), turn(0), pending()).await;
+        assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
+    } else {
+        for event in events {
+            subject.handle(&event, turn(0), pending()).await.1.unwrap();
+        }
+    }
+    subjects(&world).iter().filter(|subject| subject.contains("Secret changed by hand")).count()
+}
+
+#[tokio::test]
+async fn a_value_written_by_hand_is_told_although_rotation_is_turned_off_right_afterwards() {
+    let written = ("put-secret-value-by-hand", "02:58:07");
+    let off = |time| ("cancel-rotate-secret", time);
+    let on = |time| ("rotate-secret", time);
+    for at_once in [false, true] {
+        let told =
+            async |calls: &[(&str, &str)]| written_beside(Some(Rotated::TurnedOff), calls, at_once).await;
+        // Whichever event comes first, and also in the same second.
+        for time in ["02:58:07", "02:58:30"] {
+            assert_eq!(told(&[written, off(time)]).await, 1, "{time}");
+            assert_eq!(told(&[off(time), written]).await, 1, "{time}");
+        }
+        assert_eq!(told(&[off("02:00:00"), on("02:30:00"), off("02:59:00"), written]).await, 1);
+        // It was off already: then anybody may write.
+        assert_eq!(told(&[off("02:58:06"), written]).await, 0);
+        assert_eq!(told(&[off("02:59:00"), off("02:00:00"), written]).await, 0);
+        // The call whose event comes later is known only where both are in one delivery.
+        assert_eq!(told(&[written, off("02:58:06")]).await, usize::from(!at_once));
+    }
+    // What nobody may ask is known from the calls too, and rotation that was never on is no matter.
+    assert_eq!(written_beside(None, &[off("02:00:00"), written], false).await, 0);
+    assert_eq!(written_beside(None, &[off("02:59:00"), written], false).await, 1);
+    assert_eq!(written_beside(Some(Rotated::No), &[written, off("02:59:00")], false).await, 0);
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ mod warehouse;
 pub use access::{AccessRules, Reading, Readings};
 pub use dead_letter::{Held, HeldMessage, dead_letters};
 pub use rotation::{
-    History, Rotated, RotationRules, changes_a_value, secret_call, slow, subject as secret_of,
+    History, ROTATION_TAG, Rotated, RotationRules, changes_a_value, secret_call, slow, subject as secret_of,
+    switch,
 };
 pub use stack::{Cause, StackEvent, first_cause};
 pub use unknown::unknown_event;

@@ -87,11 +87,14 @@ fn rotate(known: &Known, secret: &str) -> Command {
         .option("region", &known.place.region)
 }
 
-/// When the rotations of one secret began and ended.
+/// When the rotations of one secret began and ended, and when rotation was turned on and off.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// The oldest first. What follows from them does not depend on the order in which they came.
     edges: Vec<Edge>,
+    /// The same of calls, `true` for those that turn rotation on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    switches: Vec<(Moment, bool)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,7 +111,7 @@ enum What {
 }
 
 impl History {
-    /// Most begins and ends that are remembered: those of twenty rotations.
+    /// Most begins and ends that are remembered: those of twenty rotations. As many calls.
     const MOST: usize = 40;
     /// Fewer rotations than these say nothing about what is usual.
     const FEWEST: usize = 5;
@@ -123,12 +126,26 @@ impl History {
             RotationOutcome::Failed | RotationOutcome::Abandoned => What::GaveUp,
             _ => return false,
         };
-        let edge = Edge { at, what };
-        let Err(place) = self.edges.binary_search(&edge) else { return false };
-        self.edges.insert(place, edge);
-        let excess = self.edges.len().saturating_sub(Self::MOST);
-        self.edges.drain(..excess);
+        Self::insert(&mut self.edges, Edge { at, what })
+    }
+
+    /// Takes in that rotation was turned on or off. Whether that changed anything is returned.
+    pub fn note_switch(&mut self, is_on: bool, at: Moment) -> bool {
+        Self::insert(&mut self.switches, (at, is_on))
+    }
+
+    fn insert<T: Ord>(all: &mut Vec<T>, one: T) -> bool {
+        let Err(place) = all.binary_search(&one) else { return false };
+        all.insert(place, one);
+        let excess = all.len().saturating_sub(Self::MOST);
+        all.drain(..excess);
         true
+    }
+
+    /// Whether it is known that rotation was off then. CloudTrail's times are whole seconds: what happened in the same one may have come later.
+    pub fn knows_it_was_off(&self, then: Moment) -> bool {
+        let before = self.switches.iter().rev().find(|(at, _)| *at < then);
+        before.is_some_and(|(_, is_on)| !is_on)
     }
 
     /// Whether any rotation was seen.
@@ -191,6 +208,8 @@ pub struct RotationRules {
 pub enum Rotated {
     /// It does.
     Yes,
+    /// It did, and is turned off by now. It may have been on when something was written.
+    TurnedOff,
     /// It does not: then anybody who may write may write.
     No,
     /// It could not be found out.
@@ -205,6 +224,19 @@ impl RotationRules {
                 Some(beginning) => behind.starts_with(beginning) || name.starts_with(beginning),
                 None => behind == writer || name == writer,
             })
+    }
+}
+
+/// The tag that says whether a secret is to be rotated: `on` or `off`.
+pub const ROTATION_TAG: &str = "sluice:rotation";
+
+/// Whether a call turned rotation on (`true`) or off.
+pub fn switch(trail: &Trail) -> Option<bool> {
+    match trail.event_name.as_str() {
+        _ if trail.error_code.is_some() => None,
+        "RotateSecret" => Some(true),
+        "CancelRotateSecret" => Some(false),
+        _ => None,
     }
 }
 
@@ -240,7 +272,8 @@ pub fn secret_call(known: &Known, trail: &Trail, rules: &RotationRules, rotated:
         "PutSecretValue" | "UpdateSecret" if rotated != Rotated::No && changes_a_value(trail, rules) => {
             let known_rotated = match rotated {
                 Rotated::Yes => "This secret rotates.",
-                _ => "Whether this secret rotates could not be read.",
+                Rotated::TurnedOff => "This secret rotated; its rotation is turned off by now.",
+                Rotated::No | Rotated::Unknown => "Whether this secret rotates could not be read.",
             };
             begin(Kind::SecretChangedByHand, Severity::Warning)
                 .what(&format!("{who} wrote a value into this secret ({}). {known_rotated}", trail.event_name))
@@ -249,15 +282,19 @@ pub fn secret_call(known: &Known, trail: &Trail, rules: &RotationRules, rotated:
                      rotation. A rotation that was under way is abandoned.",
                 )
                 .remedy(
-                    "Ask who did it. If it was a mistake, let the rotation make a credential that works everywhere:",
+                    if rotated == Rotated::TurnedOff {
+                        "Ask who did both. If it was a mistake, let the rotation make a credential that works everywhere; that turns it on again:"
+                    } else {
+                        "Ask who did it. If it was a mistake, let the rotation make a credential that works everywhere:"
+                    },
                     here(Command::aws("secretsmanager", "rotate-secret")),
                 )
         }
-        "CancelRotateSecret" => begin(Kind::RotationCancelled, Severity::Warning)
+        "CancelRotateSecret" => begin(Kind::RotationOff, Severity::Warning)
             .what(&format!("{who} turned the rotation of this secret off (CancelRotateSecret)."))
             .impact("It does not rotate any more. A version that carried AWSPENDING may be left behind and block the next rotation.")
-            .remedy("If that was not meant, turn it on again:", here(Command::aws("secretsmanager", "rotate-secret"))),
-        "RotateSecret" => return cleared(Kind::RotationCancelled, "rotation was turned on again"),
+            .remedy("If it was meant, set the tag sluice:rotation to off. If not, turn it on again:", here(Command::aws("secretsmanager", "rotate-secret"))),
+        "RotateSecret" => return cleared(Kind::RotationOff, "rotation was turned on again"),
         "DeleteSecret" => begin(Kind::SecretDeleted, Severity::Error)
             .what(&format!("{who} marked this secret for deletion (DeleteSecret)."))
             .impact("From now on nobody can read it: every client that asks for it gets an error.")
@@ -332,6 +369,27 @@ mod tests {
             assert_eq!(found, in_order, "seed {seed}");
         }
         assert_eq!(in_order.took().iter().map(|(_, seconds)| *seconds).collect::<Vec<_>>(), [10, 11, 12, 13]);
+    }
+
+    #[test]
+    fn whether_rotation_was_off_at_a_time_follows_from_the_calls_in_whatever_order_they_come() {
+        let calls = [(100, false), (200, true), (300, false)];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let mut history = History::default();
+            for number in order {
+                let (seconds, is_on) = calls[number];
+                assert!(history.note_switch(is_on, at(seconds)) && !history.note_switch(is_on, at(seconds)));
+            }
+            let off: Vec<i64> = [99, 100, 101, 200, 201, 300, 301]
+                .into_iter()
+                .filter(|seconds| history.knows_it_was_off(at(*seconds)))
+                .collect();
+            // In the second of a call nobody knows which was first.
+            assert_eq!(off, [101, 200, 301], "{order:?}");
+            assert!(!history.knows_a_rotation());
+        }
+        // As it was stored before there were any.
+        assert_eq!(serde_json::from_str::<History>(r#"{"edges":[]}"#).unwrap(), History::default());
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod people;
 use serde_json::json;
 
 use crate::announcement::Announcement;
-use crate::text::{ascii_line, cut};
+use crate::text::{ascii_line, cut, unmentioned};
 
 /// Most bytes of a message with its attributes and subject. Source: "Amazon SNS endpoints and quotas".
 pub const MOST_BYTES: usize = 262_144;
@@ -37,10 +37,10 @@ impl Message {
         let mut most = usize::MAX;
         loop {
             let message = Self::with_texts_of(announcement, most);
-            if message.bytes() <= MOST_BYTES {
+            // Without any text it is as small as it gets, and far below the limit.
+            if message.bytes() <= MOST_BYTES || most == 0 {
                 return message;
             }
-            // The texts of an incident are bounded, so this ends long before nothing is left of them.
             most = most.min(16_384) / 2;
         }
     }
@@ -61,9 +61,14 @@ impl Message {
             "https": crate::text::json(&chat::notification(announcement)),
         });
         let incident = &announcement.incident;
-        let attribute = |value: &str| ascii_line(if value.is_empty() { "unknown" } else { value }, 100);
+        let attribute = |value: &str| match ascii_line(value, 100) {
+            // SNS refuses an attribute without a value.
+            nothing if nothing.is_empty() => "unknown".to_owned(),
+            line => line,
+        };
         Self {
-            subject: ascii_line(&first_line, MOST_SUBJECT),
+            // A letter beyond ASCII before an `@` was part of an address, and what stands in its place is not.
+            subject: ascii_line(&unmentioned(&ascii_line(&first_line, usize::MAX)), MOST_SUBJECT),
             body: body.to_string(),
             attributes: vec![
                 ("severity", incident.severity.name().to_owned()),
@@ -96,6 +101,8 @@ fn shortened(announcement: &Announcement, most: usize) -> Announcement {
     let mut short = announcement.clone();
     let incident = &mut short.incident;
     for text in [
+        &mut incident.place.account,
+        &mut incident.place.region,
         &mut incident.subject,
         &mut incident.name,
         &mut incident.what,
@@ -105,6 +112,10 @@ fn shortened(announcement: &Announcement, most: usize) -> Announcement {
         *text = cut(text, most);
     }
     incident.cause = incident.cause.as_deref().map(|cause| cut(cause, most));
+    if let Some(end) = &mut short.end {
+        end.how = cut(&end.how, most);
+    }
+    let incident = &mut short.incident;
     // Half a command is worse than none.
     incident.command = incident.command.take().filter(|command| command.chars().count() <= most);
     short

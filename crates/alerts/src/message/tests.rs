@@ -123,6 +123,28 @@ fn a_message_that_would_be_too_large_is_cut_between_characters_with_a_note() {
     assert!(parts(&message)["email"].as_str().unwrap().contains("more characters]"));
 }
 
+#[test]
+fn a_letter_beyond_ascii_makes_no_mention_of_what_was_an_address() {
+    let message = Message::of(&announcement("ü@team", Status::Opened));
+    assert!(parts(&message)["email"].as_str().unwrap().contains("file ü@team ("));
+    assert_eq!(message.subject, "[ERROR] File not loaded: file ??team (111111111111 us-east-1)");
+}
+
+#[test]
+fn a_place_of_blanks_or_of_any_length_makes_a_message_that_sns_takes() {
+    for (account, region) in
+        [(" ".to_owned(), "\t".to_owned()), ("\u{1}".repeat(300_000), "\u{202e}".repeat(300_000))]
+    {
+        let mut hostile = announcement("x", Status::Recovered);
+        // As an older version may have stored it.
+        hostile.incident.place = Place { account, region };
+        hostile.end = hostile.end.map(|end| End { how: "\u{1}".repeat(300_000), ..end });
+        let message = Message::of(&hostile);
+        assert!(message.bytes() <= MOST_BYTES, "{}", message.bytes());
+        assert!(message.attributes.iter().all(|(_, value)| !value.is_empty()), "{:?}", message.attributes);
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_from_outside_makes_a_message_within_the_limits(outside in any::<String>()) {

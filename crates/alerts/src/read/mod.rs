@@ -25,7 +25,7 @@ use std::future::Future;
 use lambda_kit::call::CallError;
 
 use crate::event::arn_part;
-use crate::judge::{Cause, Held, StackEvent, first_cause};
+use crate::judge::{Cause, Held, Rotated, StackEvent, first_cause};
 
 /// Stacks, in any account. Permission: `cloudformation:DescribeStackEvents`.
 pub trait Stacks {
@@ -35,8 +35,8 @@ pub trait Stacks {
 
 /// Secrets, in any account. Permission: `secretsmanager:DescribeSecret`.
 pub trait Secrets {
-    /// Whether a secret rotates.
-    fn rotates(&self, secret: &str) -> impl Future<Output = Result<bool, CallError>> + Send;
+    /// Whether a secret rotates now.
+    fn rotates(&self, secret: &str) -> impl Future<Output = Result<Rotated, CallError>> + Send;
 }
 
 /// Failure queues of this account. Permissions: `sqs:GetQueueAttributes`, `sqs:ReceiveMessage`.

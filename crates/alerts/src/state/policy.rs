@@ -11,10 +11,6 @@ pub struct Policy {
     pub first_pause: Duration,
     /// The longest of those times.
     pub longest_pause: Duration,
-    /// The same for what every check finds again as long as it lasts ([`Kind::lasts`]).
-    pub first_pause_of_lasting: Duration,
-    /// The longest of those.
-    pub longest_pause_of_lasting: Duration,
     /// Announcements about one subject within [`Policy::window`]; what is more is held back and told as one.
     pub most_per_subject: u32,
     /// See [`Policy::most_per_subject`].
@@ -23,12 +19,9 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        let day = Duration::from_secs(86_400);
         Self {
             first_pause: Duration::from_secs(15 * 60),
-            longest_pause: day,
-            first_pause_of_lasting: day,
-            longest_pause_of_lasting: day * 7,
+            longest_pause: Duration::from_secs(24 * 3600),
             most_per_subject: 12,
             window: Duration::from_secs(3600),
         }
@@ -38,16 +31,14 @@ impl Default for Policy {
 impl Policy {
     /// How many times longer each pause is than the one before.
     const GROWTH: u32 = 4;
+    /// Of what a check finds again and again: told once more after a day, four days, and then weekly.
+    const LASTING: (Duration, Duration) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
 
-    /// The time until the next announcement, after so many about the same incident. It depends on the kind alone: whoever looks after the incident, its own
-    /// check or the schedule that looks after all, comes to the same.
+    /// The time until the next announcement, after so many about the same incident of this kind.
     pub fn pause(&self, kind: Kind, told: u32) -> Duration {
-        let (first, longest) = if kind.lasts() {
-            (self.first_pause_of_lasting, self.longest_pause_of_lasting)
-        } else {
-            (self.first_pause, self.longest_pause)
-        };
         let growth = Self::GROWTH.checked_pow(told.saturating_sub(1)).unwrap_or(u32::MAX);
+        let (first, longest) =
+            if kind.lasts() { Self::LASTING } else { (self.first_pause, self.longest_pause) };
         first.saturating_mul(growth).min(longest)
     }
 }
@@ -57,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pauses_between_two_announcements_grow_up_to_a_day_and_up_to_a_week_for_what_every_check_finds_again()
-     {
+    fn the_pauses_between_two_announcements_grow_up_to_a_day_or_a_week() {
         let policy = Policy::default();
-        let seconds = |kind, told| policy.pause(kind, told).as_secs();
-        let minutes = [1, 2, 3, 4, 5, 400].map(|told| seconds(Kind::RotationFailed, told) / 60);
-        assert_eq!(minutes, [15, 60, 240, 960, 1440, 1440]);
-        let days = [1, 2, 3, 400].map(|told| seconds(Kind::RotationOverdue, told) / 86_400);
-        assert_eq!(days, [1, 4, 7, 7]);
+        let pause = |kind, told| policy.pause(kind, told).as_secs() / 60;
+        assert_eq!(
+            [1, 2, 3, 4, 5, 400].map(|told| pause(Kind::RotationFailed, told)),
+            [15, 60, 240, 960, 1440, 1440]
+        );
+        assert_eq!([1, 2, 3, 400].map(|told| pause(Kind::RotationOff, told) / 1440), [1, 4, 7, 7]);
     }
 }

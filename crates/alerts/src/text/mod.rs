@@ -7,16 +7,17 @@ mod redact;
 
 pub use redact::redact;
 
-/// Characters that change how the text around them looks: controls, bidirectional controls, and what has no width.
+/// Characters that change how the text around them looks: controls, bidirectional controls, and what is not seen.
 ///
-/// Source: Unicode 15.1, categories Cc, Cf, Zl and Zp; UTS 55 names the bidirectional ones as those that sources should not hide.
+/// Source: Unicode 16.0, categories Cc, Cf, Zl and Zp of DerivedGeneralCategory.txt without the signs that are seen before digits, and
+/// Default_Ignorable_Code_Point of DerivedCoreProperties.txt; UTS 55 names the bidirectional ones as those that sources should not hide.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e01ef}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// At most so many characters of a text, with a note of what was cut.
@@ -131,6 +132,25 @@ mod tests {
         let hostile = "pay\u{202e}gpj.exe\u{2066}\u{200b}\u{0}\u{1b}[31m\nsecond\u{feff}";
         let seen = visible(hostile);
         assert_eq!(seen, "pay\\u{202e}gpj.exe\\u{2066}\\u{200b}\\u{0}\\u{1b}[31m\\nsecond\\u{feff}");
+    }
+
+    #[test]
+    fn what_unicode_lets_every_program_ignore_is_escaped_and_signs_that_are_seen_stay() {
+        for hidden in [
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{180f}',
+            '\u{fff0}',
+            '\u{1343f}',
+            '\u{1bca0}',
+            '\u{1d17a}',
+            '\u{e0fff}',
+        ] {
+            assert_eq!(visible(&hidden.to_string()), format!("\\u{{{:x}}}", u32::from(hidden)));
+        }
+        for seen in ['\u{600}', '\u{6dd}', '\u{8e2}', '\u{110bd}', '\u{a0}', 'é', '🦀'] {
+            assert_eq!(visible(&seen.to_string()), seen.to_string());
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use key_drill::KeyDrill;
 pub use key_provider::{KeyProvider, Reply, Rules};
 pub use load::{Seen, rotate_under_load};
 pub use memory::{MemorySecret, MemoryServer};
-pub use random::{Schedule, for_each_seed};
+pub use random::{Schedule, for_each_schedule, for_each_seed};
 
 /// The secret of a drill.
 pub const SECRET: &str = "arn:secret";

@@ -1,6 +1,7 @@
 //! Random schedules of faults, each by its seed.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::{Fault, strategies};
 use crate::passwords::Strategy;
@@ -38,20 +39,35 @@ impl Schedule {
     }
 }
 
-/// Runs a schedule for each of some seeds. The environment says which: from `SLUICE_SEED` (1), as many as the variable `count` says (`few`). Prints every seed before it
-/// runs, and the number at the end: what fails is run again with its seed and a count of 1.
+/// Runs something for each of some seeds and returns the range of them. The environment says which: from `SLUICE_SEED` (1), as many as the
+/// variable `count` says (`few`). Prints every seed before it runs: what fails is run again with its seed and a count of 1.
 // The seeds are for whoever reads a test's output, and only tests call this.
 #[allow(clippy::print_stdout, clippy::disallowed_methods)]
-pub fn for_each_seed(name: &str, count: &str, few: u64, mut run: impl FnMut(&Schedule)) {
+pub fn for_each_seed(count: &str, few: u64, mut run: impl FnMut(u64)) -> Range<u64> {
     let number =
         |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (first, runs) = (number("SLUICE_SEED", 1), number(count, few));
-    let mut faults = 0;
-    for seed in first..first + runs {
+    let seeds = first..first + runs;
+    for seed in seeds.clone() {
         println!("SLUICE_SEED={seed}");
+        run(seed);
+    }
+    seeds
+}
+
+/// Runs the schedule of each of some seeds: see [`for_each_seed`].
+#[allow(clippy::print_stdout)]
+pub fn for_each_schedule(name: &str, count: &str, few: u64, mut run: impl FnMut(&Schedule)) {
+    let mut faults = 0;
+    let seeds = for_each_seed(count, few, |seed| {
         let schedule = Schedule::random(seed);
         faults += schedule.faults.len() + schedule.inner.len();
         run(&schedule);
-    }
-    println!("{name}: {runs} rotations by seeds {first} to {}, {faults} faults drawn", first + runs - 1);
+    });
+    println!(
+        "{name}: {} rotations by seeds {} to {}, {faults} faults drawn",
+        seeds.end - seeds.start,
+        seeds.start,
+        seeds.end.saturating_sub(1)
+    );
 }

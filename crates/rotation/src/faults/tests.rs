@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use secrecy::ExposeSecret;
 
-use super::{ADMIN, Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN, for_each_seed, strategies};
+use super::{ADMIN, Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN, for_each_schedule, strategies};
 use crate::event::Step;
 use crate::machine::Done;
 use crate::passwords::{Admin, Strategy};
@@ -46,7 +46,7 @@ async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in
 
 #[test]
 fn a_rotation_with_random_faults_and_steps_sent_twice_ends_with_a_credential_that_logs_in() {
-    for_each_seed("in memory", "SLUICE_SOAK_RUNS", 500, |schedule| {
+    for_each_schedule("in memory", "SLUICE_SOAK_RUNS", 500, |schedule| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let (_, strategy) = schedule.strategy();
         runtime.unwrap().block_on(drill(&strategy, schedule.faults.clone(), schedule.twice));
