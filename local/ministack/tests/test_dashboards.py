@@ -398,6 +398,11 @@ def test_there_are_dashboards_in_our_templates() -> None:
     assert [name for name, _, _ in dashboards()]
 
 
+def stand_for(asked: str, name: str) -> str:
+    """A value for what a template puts there: a number for a time, else a name."""
+    return "600" if asked.endswith(("Seconds", "Days", "Minutes", "Hours")) else f"gw-{name}"
+
+
 @pytest.mark.parametrize(("template", "name", "body"), [pytest.param(*one, id=f"{one[0]}-{one[1]}") for one in dashboards()])
 def test_every_dashboard_of_our_templates_is_drawn_whole(gateway: Gateway, template: str, name: str, body: Any) -> None:
     """Deployed with alarms, names and numbers in place of what the template would put there."""
@@ -412,9 +417,9 @@ def test_every_dashboard_of_our_templates_is_drawn_whole(gateway: Gateway, templ
                 "ComparisonOperator": "GreaterThanThreshold"}}
             text = text.replace(f"${{{asked}}}", f"${{{key}.Arn}}")
         elif not asked.startswith("AWS::"):
-            text = text.replace(f"${{{asked}}}", "600" if asked.endswith(("Seconds", "Days", "Minutes", "Hours")) else f"gw-{key}")
-    for key in values:
-        text = text.replace(f"${{{key}}}", f"gw-{key}")
+            text = text.replace(f"${{{asked}}}", stand_for(asked, key))
+    for asked in values:
+        text = text.replace(f"${{{asked}}}", stand_for(asked, asked))
     resources["Ours"] = {"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": {"Fn::Sub": text}}}
     with Stack(gateway, f"gw-ours-{template}") as stack:
         made = stack.create({"Resources": resources, "Outputs": {"Name": {"Value": {"Ref": "Ours"}}}})
