@@ -225,7 +225,7 @@ def tick(now: float) -> None:
     for (account, region), found in scopes.items():
         with request_scope(account, region):
             if any(one.get("Namespace") == "AWS/SQS" or one.get("Metrics") for one in found):
-                metrics.measure_queues()
+                metrics.measure_queues(now)
             for alarm in found:
                 try:
                     _apply(alarm, now, True)

@@ -135,9 +135,9 @@ def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
     return put
 
 
-def measure_queues() -> None:
-    """Store the depth and age of the queues of this account and Region."""
-    now = time.time()
+def measure_queues(now: float) -> None:
+    """Store the depth and age of the queues of this account and Region as of a time, which is not past."""
+    now = max(now, time.time())
     for queue in list(sqs._queues.values()):
         waiting = [one for one in queue["messages"] if one.get("visible_at", 0) <= now]
         dimensions = {"QueueName": str(queue["attributes"]["QueueArn"]).rsplit(":", 1)[-1]}
