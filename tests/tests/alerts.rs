@@ -114,7 +114,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
 
     // Somebody without a permission asks for a secret of the target.
     let denied = Secret::create(night.cloud.account(TARGET), "payroll", &json!({"password": "p"}));
-    let nobody = nobody(&night, TARGET);
+    let nobody = night.nobody(TARGET);
     nobody.json("secretsmanager", "GetSecretValue", json!({"SecretId": denied.arn})).unwrap_err();
     let told = night.told("secret-access-denied", "opened", TARGET);
     assert!(told["what"].as_str().unwrap().contains("nobody"), "{told}");
@@ -142,16 +142,6 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     // Nothing that is secret, or nobody's business, is in any of them.
     let all = night.messages().iter().map(Value::to_string).collect::<String>();
     assert!(!all.contains(stage::FIRST) && !all.contains(&secret.password()), "{all}");
-}
-
-/// A role that may do nothing.
-fn nobody(night: &Night, profile: Profile) -> cloud::aws::Account {
-    let account = night.cloud.account(profile);
-    let trust = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{}:root", profile.account)}, "Action": "sts:AssumeRole"}]});
-    let words = [("RoleName", "nobody"), ("AssumeRolePolicyDocument", &trust.to_string())];
-    let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
-    account.assume(&role).unwrap()
 }
 
 #[test]
@@ -280,13 +270,25 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
     }
     night.told("execution-failed", "opened", SOURCE);
     assert_eq!(night.messages().len(), 1);
+    // Nothing lies there any more: that is told as well.
+    source.json("sqs", "PurgeQueue", json!({"QueueUrl": url})).unwrap();
+    wait::until("the second topic told of the end", PATIENCE, || {
+        night.ask("tick", &json!({}));
+        let failures = night.failures();
+        let of_the_spoke = failures.iter().filter(|one| one["AWSAccountId"] == SOURCE.account);
+        let last = of_the_spoke.last().is_some_and(|one| {
+            one["NewStateValue"] == "OK" && one["AlarmName"].as_str().unwrap().contains("UndeliveredAlarm")
+        });
+        Ok(if last { Seen::Yes(()) } else { Seen::NotYet(format!("{failures:?}")) })
+    })
+    .unwrap();
 }
 
 #[test]
 fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
     let night = Night::new(&[], &[]);
     let arn = format!("arn:aws:iam::{}:role/{}", TARGET.account, night.outputs["ReadRoleName"]);
-    for who in [night.hub.clone(), night.cloud.account(SOURCE), nobody(&night, TARGET)] {
+    for who in [night.hub.clone(), night.cloud.account(SOURCE), night.nobody(TARGET)] {
         let refused = who.assume(&arn).unwrap_err();
         assert!(refused.code.contains("AccessDenied"), "{refused}");
     }
