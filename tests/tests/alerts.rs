@@ -275,8 +275,8 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
     wait::until("the second topic told of the end", PATIENCE, || {
         night.ask("tick", &json!({}));
         let failures = night.failures();
-        let of_the_spoke = failures.iter().filter(|one| one["AWSAccountId"] == SOURCE.account);
-        let last = of_the_spoke.last().is_some_and(|one| {
+        let mut of_the_spoke = failures.iter().filter(|one| one["AWSAccountId"] == SOURCE.account);
+        let last = of_the_spoke.next_back().is_some_and(|one| {
             one["NewStateValue"] == "OK" && one["AlarmName"].as_str().unwrap().contains("UndeliveredAlarm")
         });
         Ok(if last { Seen::Yes(()) } else { Seen::NotYet(format!("{failures:?}")) })
@@ -312,6 +312,24 @@ fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
         cloud.account(TARGET).json("events", "DescribeEventBus", json!({"Name": "sluice-alerts"})).unwrap();
     let policy = bus["Policy"].as_str().unwrap();
     assert!(policy.contains(SOURCE.account), "{policy}");
-    // What is deployed again without a change stays as it is.
-    deploy::with_sam(&cloud, "spoke", SOURCE, &[], &log).unwrap();
+    // Once databases tell something, the hub's queue is subscribed to it. What is deployed again without a change stays as it is.
+    for _ in 0..2 {
+        deploy::with_sam(&cloud, "spoke", SOURCE, &[("DatabaseEvents", "redshift")], &log).unwrap();
+    }
+    let source = cloud.account(SOURCE);
+    let topic = source.stack_outputs(SPOKE_STACK).unwrap()["DatabaseTopicArn"].clone();
+    let found = source.query("sns", "ListSubscriptionsByTopic", &[("TopicArn", &topic)]).unwrap();
+    let endpoints: Vec<&str> = found.all("Endpoint").iter().map(|one| one.value.as_str()).collect();
+    assert_eq!(endpoints, [hub["FailureQueueArn"].as_str()]);
+    let words = [("SubscriptionArn", found.text("SubscriptionArn").unwrap())];
+    let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let attributes = cloud.account(TARGET).query("sns", "GetSubscriptionAttributes", &words).unwrap();
+    let attributes: BTreeMap<&str, &str> = attributes
+        .all("key")
+        .into_iter()
+        .zip(attributes.all("value"))
+        .map(|(key, value)| (key.value.as_str(), value.value.as_str()))
+        .collect();
+    assert_eq!(attributes["PendingConfirmation"], "false", "{attributes:?}");
+    assert!(attributes["RedrivePolicy"].contains(&hub["FailureFailedEventsArn"]), "{attributes:?}");
 }
