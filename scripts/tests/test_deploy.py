@@ -273,6 +273,41 @@ def test_a_spoke_in_another_region_gets_no_topic_for_its_alarm(deployment: Deplo
     assert "FailureTopicArn" not in deployment.deployed()[1]
 
 
+def subscriptions(deployment: Deployment) -> list[dict[str, str]]:
+    calls = [call for call in deployment.calls("aws") if call[6:8] == ["sns", "subscribe"]]
+    return [{name: call[call.index(name) + 1] for name in call if name.startswith("--")} for call in calls]
+
+
+def test_the_hub_subscribes_its_queue_to_what_databases_of_a_spoke_tell(deployment: Deployment) -> None:
+    deployment.stack("second/sluice-hub", {**HUB, "FailureQueueArn": "arn:queue", "FailureFailedEventsArn": "arn:held"})
+    deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
+    succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
+    [call] = subscriptions(deployment)
+    redrive = json.loads(json.loads(call.pop("--attributes"))["RedrivePolicy"])
+    assert redrive == {"deadLetterTargetArn": "arn:held"}
+    assert call == {"--profile": "second", "--region": "eu-central-1", "--output": "text", "--topic-arn": "arn:databases", "--protocol": "sqs",
+                    "--notification-endpoint": "arn:queue"}
+
+
+def test_the_topic_of_another_region_is_subscribed_there_and_without_a_dead_letter_queue(deployment: Deployment) -> None:
+    deployment.stack("second/sluice-hub", {**HUB, "FailureQueueArn": "arn:queue", "FailureFailedEventsArn": "arn:held"})
+    deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
+    deployment.world["regions"]["source"] = "eu-west-1"
+    succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
+    [call] = subscriptions(deployment)
+    assert (call["--region"], "--attributes" in call) == ("eu-west-1", False)
+
+
+def test_a_spoke_without_databases_is_not_subscribed_to_and_an_old_hub_is_named(deployment: Deployment) -> None:
+    deployment.stack("second/sluice-hub", HUB)
+    deployment.stack("source/sluice-spoke", {"HubBusArn": "arn:bus"})
+    succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
+    assert subscriptions(deployment) == []
+    deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
+    result = deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source")
+    assert (result.returncode, "run 'make deploy-hub' first" in result.stderr) == (1, True)
+
+
 def test_without_parameters_none_are_passed(deployment: Deployment) -> None:
     succeed(deployment.run("network"))
     assert "--parameter-overrides" not in deployment.deployed()[0]

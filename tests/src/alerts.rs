@@ -2,8 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use cloud::aws::Account;
 use cloud::sql::Database;
 use cloud::stacks::Outputs;
@@ -95,8 +99,69 @@ impl Night {
     }
 
     /// What the local cloud does on demand: `POST /_sluice/NAME`.
-    pub fn ask(&self, name: &str, body: &Value) {
-        self.hub.rest("s3", "POST", &format!("/_sluice/{name}"), &[], body.to_string().as_bytes()).unwrap();
+    pub fn ask(&self, name: &str, body: &Value) -> Value {
+        let path = format!("/_sluice/{name}");
+        self.hub.rest("s3", "POST", &path, &[], body.to_string().as_bytes()).unwrap().json()
+    }
+
+    /// What a service says happens now in an account: a sample of `events/`, such as `backup/job-failed`.
+    pub fn happens(&self, sample: &str, profile: Profile) {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(sample).with_extension("json");
+        let text = std::fs::read_to_string(path).unwrap();
+        let sample: Value = serde_json::from_str(&text).unwrap();
+        let mut event: Value =
+            serde_json::from_str(&text.replace(sample["account"].as_str().unwrap(), profile.account))
+                .unwrap();
+        if event["detail"]["eventTime"].is_string() {
+            let now = DateTime::from(SystemTime::now()).fmt(Format::DateTime).unwrap();
+            event["detail"]["eventTime"] = now.into();
+        }
+        let told = json!({
+            "account": profile.account, "region": self.cloud.region(), "source": event["source"],
+            "detail_type": event["detail-type"], "resources": event["resources"], "detail": event["detail"],
+        });
+        self.ask("event", &told);
+    }
+
+    /// Deploys a spoke once more, with other parameters.
+    pub fn deploy_spoke(&self, spoke: Profile, parameters: &[(&str, &str)]) -> Outputs {
+        self.cloud.account(spoke).deploy(SPOKE_STACK, "alerts-spoke", parameters).unwrap()
+    }
+
+    /// Has a spoke make event subscriptions, and subscribes the hub's queue to their topic as `scripts/deploy` does.
+    pub fn subscribe_databases(&self, spoke: Profile, which: &str) {
+        let topic = self.deploy_spoke(spoke, &[("DatabaseEvents", which)])["DatabaseTopicArn"].clone();
+        let redrive = json!({"deadLetterTargetArn": self.outputs["FailureFailedEventsArn"]}).to_string();
+        let words = [
+            ("TopicArn", topic.as_str()),
+            ("Protocol", "sqs"),
+            ("Endpoint", self.outputs["FailureQueueArn"].as_str()),
+            ("Attributes.entry.1.key", "RedrivePolicy"),
+            ("Attributes.entry.1.value", &redrive),
+        ];
+        self.hub.query("sns", "Subscribe", &words).unwrap();
+    }
+
+    /// Something happens to a database of a spoke; gives how many subscriptions published it.
+    pub fn database_event(
+        &self,
+        service: &str,
+        spoke: Profile,
+        severity: &str,
+        category: &str,
+        message: &str,
+    ) -> u64 {
+        let (kind, id) = if service == "rds" {
+            ("db-instance", "RDS-EVENT-0031")
+        } else {
+            ("cluster", "REDSHIFT-EVENT-3519")
+        };
+        let event = json!({
+            "service": service, "account": spoke.account, "region": self.cloud.region(), "source_type": kind, "source": "main",
+            "event_id": id, "message": message, "categories": [category], "severity": severity,
+        });
+        self.ask("database-event", &event)["published"].as_u64().unwrap()
     }
 
     /// Waits until the functions have worked off everything that came, failure queues aside.
@@ -121,6 +186,16 @@ impl Night {
             let words = json!({"QueueUrl": self.resource(name), "Attributes": attributes});
             self.hub.json("sqs", "SetQueueAttributes", words).unwrap();
         }
+    }
+
+    /// The credentials of a role that may do nothing.
+    pub fn nobody(&self, profile: Profile) -> Account {
+        let account = self.cloud.account(profile);
+        let trust = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{}:root", profile.account)}, "Action": "sts:AssumeRole"}]});
+        let words = [("RoleName", "nobody"), ("AssumeRolePolicyDocument", &trust.to_string())];
+        let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
+        account.assume(&role).unwrap()
     }
 
     /// Lets a scheduled rule of the hub fire.

@@ -115,7 +115,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
 
     // Somebody without a permission asks for a secret of the target.
     let denied = Secret::create(night.cloud.account(TARGET), "payroll", &json!({"password": "p"}));
-    let nobody = nobody(&night, TARGET);
+    let nobody = night.nobody(TARGET);
     nobody.json("secretsmanager", "GetSecretValue", json!({"SecretId": denied.arn})).unwrap_err();
     let told = night.told("secret-access-denied", "opened", TARGET);
     assert!(told["what"].as_str().unwrap().contains("nobody"), "{told}");
@@ -143,16 +143,6 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     // Nothing that is secret, or nobody's business, is in any of them.
     let all = night.messages().iter().map(Value::to_string).collect::<String>();
     assert!(!all.contains(stage::FIRST) && !all.contains(&secret.password()), "{all}");
-}
-
-/// A role that may do nothing.
-fn nobody(night: &Night, profile: Profile) -> cloud::aws::Account {
-    let account = night.cloud.account(profile);
-    let trust = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{}:root", profile.account)}, "Action": "sts:AssumeRole"}]});
-    let words = [("RoleName", "nobody"), ("AssumeRolePolicyDocument", &trust.to_string())];
-    let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
-    account.assume(&role).unwrap()
 }
 
 #[test]
@@ -283,13 +273,25 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
     }
     night.told("execution-failed", "opened", SOURCE);
     assert_eq!(night.messages().len(), 1);
+    // Nothing lies there any more: that is told as well.
+    source.json("sqs", "PurgeQueue", json!({"QueueUrl": url})).unwrap();
+    wait::until("the second topic told of the end", PATIENCE, || {
+        night.ask("tick", &json!({}));
+        let failures = night.failures();
+        let mut of_the_spoke = failures.iter().filter(|one| one["AWSAccountId"] == SOURCE.account);
+        let last = of_the_spoke.next_back().is_some_and(|one| {
+            one["NewStateValue"] == "OK" && one["AlarmName"].as_str().unwrap().contains("UndeliveredAlarm")
+        });
+        Ok(if last { Seen::Yes(()) } else { Seen::NotYet(format!("{failures:?}")) })
+    })
+    .unwrap();
 }
 
 #[test]
 fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
     let night = Night::new(&[], &[]);
     let arn = format!("arn:aws:iam::{}:role/{}", TARGET.account, night.outputs["ReadRoleName"]);
-    for who in [night.hub.clone(), night.cloud.account(SOURCE), nobody(&night, TARGET)] {
+    for who in [night.hub.clone(), night.cloud.account(SOURCE), night.nobody(TARGET)] {
         let refused = who.assume(&arn).unwrap_err();
         assert!(refused.code.contains("AccessDenied"), "{refused}");
     }
@@ -368,6 +370,24 @@ fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
         cloud.account(TARGET).json("events", "DescribeEventBus", json!({"Name": "sluice-alerts"})).unwrap();
     let policy = bus["Policy"].as_str().unwrap();
     assert!(policy.contains(SOURCE.account), "{policy}");
-    // What is deployed again without a change stays as it is.
-    deploy::with_sam(&cloud, "spoke", SOURCE, &[], &log).unwrap();
+    // Once databases tell something, the hub's queue is subscribed to it. What is deployed again without a change stays as it is.
+    for _ in 0..2 {
+        deploy::with_sam(&cloud, "spoke", SOURCE, &[("DatabaseEvents", "redshift")], &log).unwrap();
+    }
+    let source = cloud.account(SOURCE);
+    let topic = source.stack_outputs(SPOKE_STACK).unwrap()["DatabaseTopicArn"].clone();
+    let found = source.query("sns", "ListSubscriptionsByTopic", &[("TopicArn", &topic)]).unwrap();
+    let endpoints: Vec<&str> = found.all("Endpoint").iter().map(|one| one.value.as_str()).collect();
+    assert_eq!(endpoints, [hub["FailureQueueArn"].as_str()]);
+    let words = [("SubscriptionArn", found.text("SubscriptionArn").unwrap())];
+    let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let attributes = cloud.account(TARGET).query("sns", "GetSubscriptionAttributes", &words).unwrap();
+    let attributes: BTreeMap<&str, &str> = attributes
+        .all("key")
+        .into_iter()
+        .zip(attributes.all("value"))
+        .map(|(key, value)| (key.value.as_str(), value.value.as_str()))
+        .collect();
+    assert_eq!(attributes["PendingConfirmation"], "false", "{attributes:?}");
+    assert!(attributes["RedrivePolicy"].contains(&hub["FailureFailedEventsArn"]), "{attributes:?}");
 }

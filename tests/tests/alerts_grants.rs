@@ -1,9 +1,11 @@
-//! The roles of the hub's functions: every single action is needed.
+//! The roles of the hub's functions, and who may bring what databases tell: every single action is needed.
 
 #![allow(clippy::unwrap_used)]
 
+use cloud::aws::Account;
 use cloud::wait::{self, Seen};
-use end_to_end::alerts::Night;
+use cloud::{SOURCE, TARGET};
+use end_to_end::alerts::{HUB, Night, SPOKE_STACK};
 use end_to_end::{Grants, PATIENCE, Secret, log_of};
 use serde_json::{Value, json};
 
@@ -35,6 +37,113 @@ fn every_grant_of_every_function_is_needed() {
     ];
     let taken: Vec<usize> = all.iter().map(|work| every_grant_of(&night, work)).collect();
     assert_eq!(taken, [9, 10, 8, 8, 10]);
+}
+
+/// A document without some of its statements.
+fn without(document: &Value, sids: &[&str]) -> Value {
+    let mut document = document.clone();
+    let statements = document["Statement"].as_array_mut().unwrap();
+    let before = statements.len();
+    statements.retain(|one| !sids.iter().any(|sid| one["Sid"] == *sid));
+    assert_eq!(statements.len() + sids.len(), before, "{sids:?} of {document}");
+    document
+}
+
+#[test]
+fn every_statement_that_lets_databases_tell_something_is_needed() {
+    let night = Night::new(&[], &[]);
+    let spoke = night.cloud.account(SOURCE);
+    let topic = night.deploy_spoke(SOURCE, &[("DatabaseEvents", "both")])["DatabaseTopicArn"].clone();
+    let attributes = spoke.query("sns", "GetTopicAttributes", &[("TopicArn", &topic)]).unwrap();
+    let found = attributes.all("key").into_iter().zip(attributes.all("value"));
+    let policy = found
+        .map(|(key, value)| (key.value.as_str(), value.value.as_str()))
+        .find(|(key, _)| *key == "Policy");
+    let policy: Value = serde_json::from_str(policy.unwrap().1).unwrap();
+    let put = |document: &Value| {
+        let document = document.to_string();
+        let words =
+            [("TopicArn", topic.as_str()), ("AttributeName", "Policy"), ("AttributeValue", &document)];
+        spoke.query("sns", "SetTopicAttributes", &words).unwrap();
+    };
+
+    // The hub subscribes its queue, nothing else, and nobody else subscribes anything.
+    let queue = night.outputs["FailureQueueArn"].clone();
+    let subscribe = |account: &Account, protocol: &str, endpoint: &str| {
+        let words = [("TopicArn", topic.as_str()), ("Protocol", protocol), ("Endpoint", endpoint)];
+        account.query("sns", "Subscribe", &words).map(|_| ()).map_err(|error| error.code)
+    };
+    let elsewhere = format!("arn:aws:sqs:{}:{}:elsewhere", night.cloud.region(), TARGET.account);
+    let refused = Err("AuthorizationError".to_owned());
+    assert_eq!(subscribe(&night.hub, "https", "https://example.com/"), refused);
+    assert_eq!(subscribe(&night.hub, "sqs", &elsewhere), refused);
+    assert_eq!(subscribe(&night.cloud.account(TARGET), "sqs", &elsewhere), refused);
+    put(&without(&policy, &["HubSubscribesItsQueue"]));
+    assert_eq!(subscribe(&night.hub, "sqs", &queue), refused);
+    put(&policy);
+    night.subscribe_databases(SOURCE, "both");
+
+    let redshift = || night.database_event("redshift", SOURCE, "ERROR", "monitoring", &fresh());
+    let rds = || night.database_event("rds", SOURCE, "ERROR", "failure", &fresh());
+
+    // The hub's queue takes it from topics of its spokes; what the queue does not take is in the failure queue.
+    let url = night.resource("FailureQueue");
+    let held = night.resource("FailureFailedEvents");
+    let document: Value = serde_json::from_str(&night.attribute(&url, "Policy")).unwrap();
+    let put_on = |url: &str, document: &Value| {
+        let words = json!({"QueueUrl": url, "Attributes": {"Policy": document.to_string()}});
+        night.hub.json("sqs", "SetQueueAttributes", words).unwrap();
+    };
+    let lies = || night.attribute(&held, "ApproximateNumberOfMessages");
+    put_on(&url, &without(&document, &["DatabaseTopicsSend"]));
+    assert_eq!((redshift(), lies().as_str()), (1, "1"));
+    put_on(&held, &without(&document, &["DatabaseTopicsSend"]));
+    assert_eq!((redshift(), lies().as_str()), (1, "1"));
+    put_on(&url, &document);
+    put_on(&held, &document);
+    assert_eq!((redshift(), lies().as_str()), (1, "1"));
+    let told = night.told("database-event", "opened", SOURCE);
+    assert_eq!(told["count"], 1, "{told}");
+
+    // Either of Redshift's two statements does; without both it is silent, and so is RDS without its own.
+    let publishers = ["RedshiftPublishes", "RedshiftPublishesAsOwner"];
+    for (taken, left) in [(&publishers[..1], 1), (&publishers[1..], 1), (&publishers[..], 0)] {
+        put(&without(&policy, taken));
+        assert_eq!((redshift(), rds()), (left, 1), "{taken:?}");
+    }
+    put(&without(&policy, &["RdsPublishes"]));
+    assert_eq!((redshift(), rds()), (1, 0));
+    put(&policy);
+
+    // Both need the topic's key, for both of its actions.
+    let key = spoke.physical_id(SPOKE_STACK, "DatabaseKey").unwrap();
+    let found = spoke.json("kms", "GetKeyPolicy", json!({"KeyId": key, "PolicyName": "default"})).unwrap();
+    let whole: Value = serde_json::from_str(found["Policy"].as_str().unwrap()).unwrap();
+    let put = |document: &Value| {
+        let words = json!({"KeyId": key, "PolicyName": "default", "Policy": document.to_string()});
+        spoke.json("kms", "PutKeyPolicy", words).unwrap();
+    };
+    for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
+        let mut less = whole.clone();
+        let statements = less["Statement"].as_array_mut().unwrap();
+        let statement = statements.iter_mut().find(|one| one["Sid"] == "DatabasesPublish").unwrap();
+        statement["Action"].as_array_mut().unwrap().retain(|one| *one != action);
+        put(&less);
+        assert_eq!((redshift(), rds()), (0, 0), "without {action}");
+    }
+    put(&whole);
+    assert_eq!((redshift(), rds()), (1, 1));
+
+    // Both queues have the same policy, and it names the spokes and the hub's account and no other.
+    let statement =
+        document["Statement"].as_array().unwrap().iter().find(|one| one["Sid"] == "DatabaseTopicsSend");
+    let expected = [HUB, SOURCE, TARGET].map(|one| format!("arn:*:sns:*:{}:*", one.account));
+    assert_eq!(statement.unwrap()["Condition"]["ArnLike"]["aws:SourceArn"], json!(expected));
+}
+
+/// Words that nothing else says.
+fn fresh() -> String {
+    format!("{:016x}", fastrand::u64(..))
 }
 
 /// Takes every single action out of every statement of the function's role, sees it name the action, gives it back, and sees the event told.

@@ -9,7 +9,7 @@ alarm, Configuring how CloudWatch alarms treat missing data; Using metric math]:
 - evaluated when data comes in (then missing data changes nothing), by ``POST /_sluice/tick``, and every
   ``SLUICE_ALARM_EVALUATION_SECONDS`` (60; 0 never). The unfinished period counts for comparisons with "greater" only.
 
-``SLUICE_METRIC_PERIOD_SCALE`` (1) shortens every alarm's period.
+``SLUICE_METRIC_PERIOD_SCALE`` (1) shortens every alarm's period and makes messages in queues older in the same measure.
 """
 
 from __future__ import annotations
@@ -59,10 +59,6 @@ class Verdict:
     reason: str = ""
 
 
-def _scale() -> float:
-    return float(os.environ.get("SLUICE_METRIC_PERIOD_SCALE", "1"))
-
-
 def judge(points: list[bool | None], periods: int, needed: int, missing: str) -> str:
     """The new state for the datapoints of the evaluation range, oldest first: breaching, not, or missing.
 
@@ -87,7 +83,7 @@ def _series(metric: dict[str, Any], stat: str, edges: list[float]) -> Values:
 
 def _period(alarm: dict[str, Any]) -> float:
     stated = [one["MetricStat"]["Period"] for one in alarm.get("Metrics") or [] if one.get("MetricStat")]
-    return float(max((int(one) for one in stated), default=int(alarm.get("Period") or 60))) * _scale()
+    return float(max((int(one) for one in stated), default=int(alarm.get("Period") or 60))) * metrics.period_scale()
 
 
 def _values(alarm: dict[str, Any], edges: list[float]) -> Values:
@@ -165,7 +161,7 @@ def tick(now: float) -> None:
     for (account, region), found in scopes.items():
         with request_scope(account, region):
             if any(one.get("Namespace") == "AWS/SQS" or one.get("Metrics") for one in found):
-                metrics.measure_queues()
+                metrics.measure_queues(now)
             for alarm in found:
                 try:
                     _apply(alarm, now, True)

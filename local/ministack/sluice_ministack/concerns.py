@@ -16,6 +16,7 @@ from . import (
     cfn_network,
     cfn_redshift,
     cfn_secrets,
+    change_sets,
     control,
     custom_resources,
     dashboards,
@@ -33,6 +34,7 @@ from . import (
     msk,
     queue_mappings,
     queue_redrive,
+    queue_subscriptions,
     recorder,
     request_context,
     rotation,
@@ -51,8 +53,8 @@ from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
     identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, rotation, secret_listing, state_machines, custom_resources,
-    stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, subscriptions,
-    elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, queue_redrive, topics, alarm_events, metrics, alarms,
+    stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, change_sets, subscriptions,
+    elasticache, msk, rule_targets, event_buses, async_invocations, queue_mappings, queue_redrive, topics, queue_subscriptions, alarm_events, metrics, alarms,
     schedules, holds, faults, api_calls, control,
 )
 _USING: tuple[ModuleType, ...] = (authorization, deliveries, events, metric_math, dashboards)

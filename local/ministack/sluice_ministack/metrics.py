@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,11 @@ TARGETS = (
 
 _log = logging.getLogger("sluice.metrics")
 _MOST_METRICS, _MOST_DIMENSIONS = 100, 30
+
+
+def period_scale() -> float:
+    """How long a second of an alarm's period takes, and so a second of a waiting message."""
+    return float(os.environ.get("SLUICE_METRIC_PERIOD_SCALE", "1"))
 
 
 def _number(value: Any) -> float | None:
@@ -135,13 +141,13 @@ def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
     return put
 
 
-def measure_queues() -> None:
-    """Store the depth and age of the queues of this account and Region."""
-    now = time.time()
+def measure_queues(now: float) -> None:
+    """Store the depth and age of the queues of this account and Region as of a time, which is not past."""
+    now = max(now, time.time())
     for queue in list(sqs._queues.values()):
         waiting = [one for one in queue["messages"] if one.get("visible_at", 0) <= now]
         dimensions = {"QueueName": str(queue["attributes"]["QueueArn"]).rsplit(":", 1)[-1]}
-        oldest = max((now - one["sent_at"] for one in queue["messages"]), default=0.0)
+        oldest = max(((now - one["sent_at"]) / period_scale() for one in queue["messages"]), default=0.0)
         for name, value in (("ApproximateNumberOfMessagesVisible", len(waiting)),
                             ("ApproximateNumberOfMessagesNotVisible", len(queue["messages"]) - len(waiting)),
                             ("ApproximateAgeOfOldestMessage", oldest)):

@@ -3,7 +3,8 @@
 - ``kms:EncryptionContext:KEY`` and ``kms:EncryptionContextKeys`` [page: AWS KMS condition keys];
 - a KMS request by alias is authorised on the key's ARN [page: Actions, resources, and condition keys for AWS KMS];
 - ``secretsmanager:SecretId``, ``secretsmanager:VersionId`` and ``secretsmanager:VersionStage`` [page: Actions, resources, and condition
-  keys for AWS Secrets Manager].
+  keys for AWS Secrets Manager];
+- ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe [page: Actions, resources, and condition keys for Amazon SNS].
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 from ministack.core import iam_actions
 from ministack.services import kms
 
+from . import forwarding
 from .patching import Target, wrap
+from .queue_subscriptions import condition_keys
 
 TARGETS = (
     Target("ministack.core.iam_actions", "request_tag_context", ("service", "iam_action", "body", "params")),
@@ -45,6 +48,9 @@ def context_of(service: str, body: bytes) -> dict[str, Any]:
         request = _json(body)
         return {f"secretsmanager:{name}": request[name] for name in ("SecretId", "VersionId", "VersionStage")
                 if isinstance(request.get(name), str)}
+    if service == "sns":
+        form = forwarding.form_of(body)
+        return condition_keys(form.get("Protocol", ""), form.get("Endpoint", "")) if form.get("Action") == "Subscribe" else {}
     return {}
 
 

@@ -2,9 +2,10 @@
 
 Nothing here fails over or resizes by itself, so a test says what happened (``POST /_sluice/database-event``); every enabled subscription
 that matches by source type, source and category publishes it. Schemas of AWS::RDS::EventSubscription and AWS::Redshift::EventSubscription;
-messages [pages: Overview of Amazon RDS event notification; Amazon Redshift cluster event notifications]. RDS publishes as
-``events.rds.amazonaws.com`` (page Granting permissions to publish notifications to an Amazon SNS topic); Redshift's principal is not
-documented, here it is ``redshift.amazonaws.com``, which the topic's policy must admit.
+messages [pages: Overview of Amazon RDS event notification; Amazon Redshift cluster event notifications]. They publish as
+``events.rds.amazonaws.com`` and ``redshift.amazonaws.com`` [page: Amazon SNS Key management], which the topic's policy and key must admit.
+RDS gives aws:SourceArn and aws:SourceAccount (page Granting permissions to publish notifications to an Amazon SNS topic) and, since a topic's
+first policy admits it, AWS:SourceOwner. Redshift documents none; here it gives the same.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def publish(event: Event) -> int:
     for one in [one for one in _subscriptions.values() if _matches(one, event)]:
         sender = Sender(_PRINCIPALS[one.service], one.arn)
         try:
-            deliveries.to_topic(sender, one.topic, json.dumps(_body(event)), _SUBJECTS[one.service], context=sender.context())
+            deliveries.to_topic(sender, one.topic, json.dumps(_body(event)), _SUBJECTS[one.service],
+                                context={**sender.context(), "aws:SourceOwner": sender.account})
             told += 1
         except (Undelivered, faults.Struck) as problem:
             _log.warning("%s: %s", one.arn, problem)

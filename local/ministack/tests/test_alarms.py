@@ -301,3 +301,15 @@ def test_with_shortened_periods_silence_is_an_alarm_by_the_clock(redshift: StubR
                                 Threshold=1, ComparisonOperator="LessThanThreshold", TreatMissingData="breaching")
         until(beat, "the alarm is quiet while it beats")
         until(lambda: state() == "ALARM", "the alarm tells silence")
+
+
+def test_a_message_gets_older_as_the_clock_of_a_tick_goes_on(gateway: Gateway) -> None:
+    queue = make_queue(gateway, "gw-age")
+    alarm = Alarm(gateway, "gw-age", Namespace="AWS/SQS", MetricName="ApproximateAgeOfOldestMessage", Statistic="Maximum", Threshold=600,
+                  EvaluationPeriods=1, Dimensions=[{"Name": "QueueName", "Value": "gw-age"}], TreatMissingData="notBreaching")
+    alarm.start = time.time()
+    queue.client.send_message(QueueUrl=queue.url, MessageBody="waits")
+    assert [alarm.state(minute) for minute in (0, 9, 11)] == ["OK", "OK", "ALARM"]
+    assert len(queue.take()) == 1
+    assert alarm.state(12) == "OK"
+    alarm.client.delete_alarms(AlarmNames=["gw-age"])

@@ -176,3 +176,24 @@ def test_database_events_reach_the_topics_of_matching_subscriptions(gateway: Gat
         message = json.loads(queue.event()["Message"])
         assert (message["Resource"], message["Severity"], message["Category"]) == ("mine", "ERROR", ["management"])
     assert happens("rds", "db-instance", "db", "failure") == 0
+
+
+def test_a_change_set_adds_and_removes_what_a_condition_decides(gateway: Gateway) -> None:
+    client = gateway.client("cloudformation")
+    template = {
+        "Parameters": {"Two": {"Type": "String", "Default": "no"}}, "Conditions": {"HasTwo": {"Fn::Equals": [{"Ref": "Two"}, "yes"]}},
+        "Resources": {"One": {"Type": "AWS::SQS::Queue"}, "Two": {"Type": "AWS::SQS::Queue", "Condition": "HasTwo"}}}
+
+    def changed(two: str, name: str) -> tuple[str, list[tuple[str, str]]]:
+        client.create_change_set(StackName="gw-conditions", ChangeSetName=name, TemplateBody=json.dumps(template), Parameters=[
+            {"ParameterKey": "Two", "ParameterValue": two}])
+        found = client.describe_change_set(StackName="gw-conditions", ChangeSetName=name)
+        return found["Status"], [(one["ResourceChange"]["Action"], one["ResourceChange"]["LogicalResourceId"]) for one in found["Changes"]]
+
+    with Stack(gateway, "gw-conditions") as stack:
+        assert stack.create(template)["StackStatus"] == "CREATE_COMPLETE"
+        assert changed("no", "same") == ("FAILED", [])
+        assert changed("yes", "more") == ("CREATE_COMPLETE", [("Add", "Two")])
+        client.execute_change_set(StackName="gw-conditions", ChangeSetName="more")
+        assert stack.settled()["StackStatus"] == "UPDATE_COMPLETE"
+        assert changed("no", "less") == ("CREATE_COMPLETE", [("Remove", "Two")])

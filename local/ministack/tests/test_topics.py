@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import REGION, TARGET, Gateway, until
+from conftest import REGION, SOURCE, TARGET, Gateway, until
 from endpoints import Endpoint, confirmed
 from functions import function
 from queues import Queue, make_queue
@@ -227,3 +227,50 @@ def test_an_endpoint_subscribed_by_a_template_is_asked_to_confirm(gateway: Gatew
         until(lambda: inline.received and endpoint.received, "both requests")
         assert (endpoint.received[0][1], endpoint.received[0][0]["x-amz-sns-rawdelivery"]) == ("m", "true")
         assert json.loads(inline.received[0][1])["Message"] == "m"
+
+
+def closed_topic(gateway: Gateway, name: str, **condition: Any) -> str:
+    """A topic that another account may subscribe to under a condition."""
+    arn = topic(gateway, name)
+    gateway.client("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=json.dumps({
+        "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{SOURCE}:root"}, "Action": "sns:Subscribe", "Resource": arn,
+            "Condition": condition}]}))
+    return arn
+
+
+def test_another_account_subscribes_what_the_topics_policy_says_and_its_own_queue_at_once(gateway: Gateway) -> None:
+    arn = closed_topic(gateway, "gw-across", StringEquals={"sns:Protocol": "sqs"}, StringLike={
+        "sns:Endpoint": f"arn:aws:sqs:{REGION}:{SOURCE}:gw-across*"})
+    mine = make_queue(gateway, "gw-across-mine", SOURCE, "sns.amazonaws.com", arn)
+    other = make_queue(gateway, "gw-other", SOURCE, "sns.amazonaws.com", arn)
+    client = gateway.client("sns", SOURCE)
+    for protocol, endpoint in (("sqs", other.arn), ("http", "http://127.0.0.1:9/")):
+        with pytest.raises(ClientError, match="AuthorizationError"):
+            client.subscribe(TopicArn=arn, Protocol=protocol, Endpoint=endpoint)
+    assert client.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=mine.arn)["SubscriptionArn"].startswith(arn)
+    gateway.client("sns").publish(TopicArn=arn, Message="m")
+    assert mine.event()["Message"] == "m"
+
+
+def test_a_queue_that_is_not_its_owners_to_subscribe_gets_nothing_until_that_is_confirmed(gateway: Gateway) -> None:
+    arn = topic(gateway, "gw-foreign")
+    queue = make_queue(gateway, "gw-foreign", SOURCE, "sns.amazonaws.com", arn)
+    client = gateway.client("sns")
+    assert client.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue.arn)["SubscriptionArn"] == "pending confirmation"
+    asked = queue.event()
+    client.publish(TopicArn=arn, Message="too early")
+    assert (asked["Type"], asked["TopicArn"], queue.take()) == ("SubscriptionConfirmation", arn, [])
+    gateway.client("sns", SOURCE).confirm_subscription(TopicArn=arn, Token=asked["Token"])
+    client.publish(TopicArn=arn, Message="m")
+    assert queue.event()["Message"] == "m"
+
+
+def test_a_template_cannot_confirm_for_the_owner_of_a_queue_either(gateway: Gateway) -> None:
+    arn = topic(gateway, "gw-foreign-cfn")
+    queue = make_queue(gateway, "gw-foreign-cfn", SOURCE, "sns.amazonaws.com", arn)
+    with Stack(gateway, "gw-foreign-cfn") as stack:
+        assert stack.create({"Resources": {"Mine": {"Type": "AWS::SNS::Subscription", "Properties": {
+            "TopicArn": arn, "Protocol": "sqs", "Endpoint": queue.arn}}}})["StackStatus"] == "CREATE_COMPLETE"
+        gateway.client("sns").publish(TopicArn=arn, Message="too early")
+        assert queue.event()["Type"] == "SubscriptionConfirmation"

@@ -91,7 +91,9 @@ pub(super) fn subscription(value: &Value) -> Result<Known, String> {
     let time = found.time.trim().trim_end_matches('Z').replace(' ', "T");
     let time = Moment::parse(&format!("{time}Z"))
         .ok_or_else(|| "not a message of an event subscription: `Event Time` is not a time".to_owned())?;
-    let event_id = found.about.trim().rsplit('#').next().unwrap_or_default().to_owned();
+    // A link that ends with the id, after `#` or a blank.
+    let about = found.about.trim();
+    let event_id = about.rsplit(['#', ' ']).next().unwrap_or_default().to_owned();
     let engine = if event_id.starts_with("REDSHIFT") { Engine::Redshift } else { Engine::Rds };
     let (name, arn) = (found.name.trim().to_owned(), found.arn.unwrap_or_default());
     // Without an ARN only the link to the console names the Region.

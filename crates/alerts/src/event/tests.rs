@@ -79,6 +79,21 @@ fn the_name_of_a_topic_is_bounded_as_everything_from_outside_is() {
 }
 
 #[test]
+fn the_id_of_a_subscriptions_event_is_found_however_its_link_ends() {
+    let body = |link: &str| {
+        json!({"Event Source": "cluster", "Resource": "main", "Event Time": "2026-03-01 02:58:07.053", "Severity": "ERROR",
+            "Category": ["Pending"], "About this Event": link, "Event Message": "m"})
+    };
+    for link in [
+        "http://example.com/events.html#REDSHIFT-EVENT-3519 ",
+        "http://example.com/events.html#redshift-event-messages REDSHIFT-EVENT-3519",
+    ] {
+        let Event::Database(database) = parse(&body(link)).unwrap().event else { panic!("{link}") };
+        assert_eq!((database.engine, database.event_id.as_str()), (Engine::Redshift, "REDSHIFT-EVENT-3519"));
+    }
+}
+
+#[test]
 fn the_time_of_an_event_is_the_most_exact_that_it_states() {
     assert_eq!(parse(&fixture("cloudwatch/alarm")).unwrap().time.millis() % 1000, 989);
 }

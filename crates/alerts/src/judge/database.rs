@@ -37,7 +37,7 @@ pub(super) fn event(known: &Known, database: &Database) -> Vec<Signal> {
             _ if database
                 .categories
                 .iter()
-                .any(|category| ["Pending", "Security"].contains(&category.as_str())) =>
+                .any(|category| ["pending", "security"].contains(&category.to_lowercase().as_str())) =>
             {
                 (Severity::Warning, "Something about the warehouse changes or will change.")
             }

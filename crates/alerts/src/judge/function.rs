@@ -31,7 +31,7 @@ pub(super) fn failure(known: &Known, failure: &FunctionFailure) -> Vec<Signal> {
             "Lambda gave up an asynchronous invocation after {} attempts: {why}.",
             context.approximate_invoke_count
         ))
-        .impact("The event that it was invoked with was not worked off. It is kept where the function's OnFailure destination leads.")
+        .impact("The event that it was invoked with was not worked off. A queue as OnFailure destination or dead-letter queue keeps it; a bus does not.")
         .cause(cause.as_deref())
         .remedy(
             "Read the log of this invocation, mend the cause, then send the event again (runbook):",
