@@ -21,6 +21,17 @@ use crate::{PATIENCE, log_of};
 pub const HUB: Profile = SECOND;
 /// The stack of the hub.
 pub const HUB_STACK: &str = "sluice-hub";
+/// The hub's alarms that stand behind `AlertsFailAlarm`.
+pub const ALARMS: [&str; 8] = [
+    "HeldAlarm",
+    "LateAlarm",
+    "NotWorkedOffAlarm",
+    "BrokenAlarm",
+    "UndeliveredAlarm",
+    "SweepSilentAlarm",
+    "WatchSilentAlarm",
+    "SecretsSilentAlarm",
+];
 /// The stack of a spoke.
 pub const SPOKE_STACK: &str = "sluice-spoke";
 
@@ -208,6 +219,19 @@ impl Night {
         let (region, account) = (self.cloud.region(), profile.account);
         let rule = self.cloud.account(profile).physical_id(stack, rule).unwrap();
         self.ask("tick", &json!({"rule": format!("arn:aws:events:{region}:{account}:rule/{rule}")}));
+    }
+
+    /// All schedules of the hub fire, and somebody looks at the alarms.
+    pub fn pulse(&self) {
+        for rule in ["SweepRule", "DeadLetterRule", "SecretsRule"] {
+            self.fire(rule);
+        }
+        self.ask("tick", &json!({}));
+    }
+
+    /// The states of all alarms of the hub that stand behind `AlertsFailAlarm`.
+    pub fn alarms(&self) -> String {
+        ALARMS.map(|name| format!("{name} {}", self.alarm(name))).join(", ")
     }
 
     /// State of an alarm of the hub.

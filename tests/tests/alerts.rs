@@ -150,13 +150,6 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
     // An alarm's minute is 1.2 s here.
     let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MostTries", "2")]);
     night.retry_after(1);
-    // All schedules, and a look at the alarms.
-    let pulse = || {
-        night.fire("SecretsRule");
-        night.fire("SweepRule");
-        night.fire("DeadLetterRule");
-        night.ask("tick", &json!({}));
-    };
     let until = |what: &str, seen: &dyn Fn() -> (bool, String)| {
         wait::until(what, PATIENCE, || {
             let (done, text) = seen();
@@ -164,19 +157,9 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         })
         .unwrap();
     };
-    let alarms = [
-        "HeldAlarm",
-        "LateAlarm",
-        "NotWorkedOffAlarm",
-        "BrokenAlarm",
-        "SweepSilentAlarm",
-        "WatchSilentAlarm",
-        "SecretsSilentAlarm",
-    ];
-    let states = || alarms.map(|name| format!("{name} {}", night.alarm(name))).join(", ");
     until("a quiet night", &|| {
-        pulse();
-        (night.alarm("AlertsFailAlarm") == "OK", states())
+        night.pulse();
+        (night.alarm("AlertsFailAlarm") == "OK", night.alarms())
     });
     let quiet = night.failures().len();
 
@@ -196,7 +179,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
     // SNS works again. What the failure queue holds is told with the command that sends it again.
     night.hub.rest("s3", "DELETE", "/_sluice/faults", &[], &[]).unwrap();
     until("what the failure queue holds is told", &|| {
-        pulse();
+        night.pulse();
         let messages = night.messages();
         (messages.iter().any(|one| one["kind"] == "dead-letter"), format!("{messages:?}"))
     });
@@ -213,11 +196,11 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         night.cloud.command("bash").args(["-c", &here]).env("AWS_PROFILE", HUB.name).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     until("the event is told, the failure queue empty, all well", &|| {
-        pulse();
+        night.pulse();
         let all = counted(&night.messages());
         let ended = all.contains_key(&format!("dead-letter recovered {}", HUB.account));
         let told = all.contains_key(&format!("execution-failed opened {}", SOURCE.account));
-        (ended && told && night.alarm("AlertsFailAlarm") == "OK", format!("{all:?}, {}", states()))
+        (ended && told && night.alarm("AlertsFailAlarm") == "OK", format!("{all:?}, {}", night.alarms()))
     });
     night.wait_until_worked_off();
     let count = |kind: &str| night.messages().iter().filter(|one| one["kind"] == kind).count();
@@ -231,9 +214,9 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         night.ask("tick", &json!({}));
         let failures = night.failures();
         let said = failures.iter().skip(before).any(|one| one["NewStateValue"] == "ALARM");
-        (said, format!("{failures:?}, {}", states()))
+        (said, format!("{failures:?}, {}", night.alarms()))
     });
-    assert_eq!(night.alarm("SweepSilentAlarm"), "ALARM", "{}", states());
+    assert_eq!(night.alarm("SweepSilentAlarm"), "ALARM", "{}", night.alarms());
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn without(document: &Value, sids: &[&str]) -> Value {
 #[test]
 fn every_statement_that_lets_databases_tell_something_is_needed() {
     let night = Night::new(&[], &[]);
+    night.retry_after(2);
     let spoke = night.cloud.account(SOURCE);
     let topic = night.deploy_spoke(SOURCE, &[("DatabaseEvents", "both")])["DatabaseTopicArn"].clone();
     let attributes = spoke.query("sns", "GetTopicAttributes", &[("TopicArn", &topic)]).unwrap();

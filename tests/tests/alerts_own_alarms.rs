@@ -4,54 +4,34 @@
 
 use cloud::wait::{self, Seen};
 use end_to_end::PATIENCE;
-use end_to_end::alerts::{HUB, Night};
+use end_to_end::alerts::{ALARMS, HUB, Night};
 use serde_json::{Value, json};
 
 /// A night whose alarms have a minute of 1.2 s; "late" are three of them. All is well.
 fn quiet() -> Night {
     let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("LateAfterSeconds", "180")]);
+    night.retry_after(2);
     // Nobody hears of an alarm that is OK from the beginning, so wait for the ones that are not: nobody has looked for what is due yet.
     until_state(&night, "OK");
     night
 }
 
-/// Both schedules, and a look at the alarms.
-fn pulse(night: &Night) {
-    night.fire("SweepRule");
-    night.fire("DeadLetterRule");
-    night.ask("tick", &json!({}));
-}
-
 fn until_state(night: &Night, state: &str) {
     wait::until(&format!("the alarm over all is {state}"), PATIENCE, || {
-        pulse(night);
+        night.pulse();
         let found = night.alarm("AlertsFailAlarm");
-        Ok(if found == state { Seen::Yes(()) } else { Seen::NotYet(states(night)) })
+        Ok(if found == state { Seen::Yes(()) } else { Seen::NotYet(night.alarms()) })
     })
     .unwrap();
-}
-
-const ALARMS: [&str; 7] = [
-    "HeldAlarm",
-    "LateAlarm",
-    "NotWorkedOffAlarm",
-    "BrokenAlarm",
-    "UndeliveredAlarm",
-    "SweepSilentAlarm",
-    "WatchSilentAlarm",
-];
-
-fn states(night: &Night) -> String {
-    ALARMS.map(|name| format!("{name} {}", night.alarm(name))).join(", ")
 }
 
 /// Waits until the second topic tells something after what it has told, and gives it.
 fn told_after(night: &Night, known: usize, state: &str) -> Value {
     wait::until(&format!("the second topic tells {state}"), PATIENCE, || {
-        pulse(night);
+        night.pulse();
         let failures = night.failures();
         let found = failures.iter().skip(known).find(|one| one["NewStateValue"] == state).cloned();
-        Ok(found.map_or_else(|| Seen::NotYet(format!("{failures:?}, {}", states(night))), Seen::Yes))
+        Ok(found.map_or_else(|| Seen::NotYet(format!("{failures:?}, {}", night.alarms())), Seen::Yes))
     })
     .unwrap()
 }
@@ -70,10 +50,10 @@ fn fires_and_ends(night: &Night, alarm: &str, mut wrong: impl FnMut(), mend: imp
     );
     assert!(children.contains(&arn), "{alarm}: {told}");
     let others = ALARMS.iter().filter(|other| **other != alarm && night.alarm(other) == "ALARM").count();
-    assert_eq!(others, 0, "{alarm}: {}", states(night));
+    assert_eq!(others, 0, "{alarm}: {}", night.alarms());
     mend();
     told_after(night, known, "OK");
-    assert_eq!(night.alarm(alarm), "OK", "{}", states(night));
+    assert_eq!(night.alarm(alarm), "OK", "{}", night.alarms());
     assert_eq!(night.failures().len(), known + 2, "{alarm}: {:?}", night.failures());
 }
 

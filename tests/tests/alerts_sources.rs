@@ -46,6 +46,7 @@ Resources:
 #[test]
 fn a_function_that_lambda_gave_up_is_told_once_with_its_error_and_without_what_it_was_invoked_with() {
     let night = Night::new(&[], &[]);
+    night.retry_after(2);
     let source = night.cloud.account(SOURCE);
     source.deploy_text("ledger", FAILING, &[]).unwrap();
     let payload = json!({"order": "NEVERSHOWN", "ResponseURL": "https://example.com/answer?X-Amz-Signature=NEVERSHOWN"});
@@ -68,6 +69,7 @@ fn a_function_that_lambda_gave_up_is_told_once_with_its_error_and_without_what_i
 #[test]
 fn what_databases_tell_by_event_subscriptions_arrives_once() {
     let night = Night::new(&[], &[]);
+    night.retry_after(2);
     night.subscribe_databases(SOURCE, "both");
 
     // An error that is pending as well is of both subscriptions; a cluster's maintenance is of neither.
@@ -99,6 +101,7 @@ fn what_databases_tell_by_event_subscriptions_arrives_once() {
 #[test]
 fn backups_integrations_security_groups_and_alarms_of_a_spoke_are_told_once_and_so_is_their_end() {
     let night = Night::new(&[], &[]);
+    night.retry_after(2);
     night.happens("backup/job-failed", SOURCE);
     let told = night.told("backup-failed", "opened", SOURCE);
     assert!(told["cause"].as_str().unwrap().contains("Insufficient privileges"), "{told}");
@@ -206,6 +209,7 @@ fn until_told(night: &Night, alarm: &str, status: &str, act: &dyn Fn()) -> Value
 fn refused_calls_and_many_reads_of_secrets_are_counted_in_a_trails_log_group() {
     // The alarms' five minutes are 6 s here.
     let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[]);
+    night.retry_after(2);
     let source = night.cloud.account(SOURCE);
     source.deploy_text("trail", TRAIL, &[]).unwrap();
     let counted = [("TrailLogGroupName", "trail"), ("MostDeniedSecretCalls", "2"), ("MostSecretReads", "5")];
