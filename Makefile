@@ -25,7 +25,7 @@ PYTHON_TESTS := local/ministack/tests scripts/tests
 
 .PHONY: demo
 demo: PROFILE := quick
-demo: local ## Deploy both accounts to a local cloud, load files, show what arrived
+demo: local ## Deploy both accounts to a local cloud, load files, show what arrived and what on-call gets
 	@$(CLOUD) demo
 
 .PHONY: test

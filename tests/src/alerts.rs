@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use cloud::aws::Account;
+use cloud::inbox::Inbox;
 use cloud::sql::Database;
 use cloud::stacks::Outputs;
 use cloud::wait::{self, Seen};
@@ -66,8 +67,8 @@ impl Night {
         let outputs = hub.deploy(HUB_STACK, "alerts-hub", &all).unwrap();
         let endpoint = Endpoint::start();
         endpoint.subscribe(&hub, &outputs["TopicArn"]);
-        let inbox = Inbox::of(&hub, "alerts", &outputs["TopicArn"]);
-        let second = Inbox::of(&hub, "failures", &outputs["FailureTopicArn"]);
+        let inbox = Inbox::of(&hub, "alerts", &outputs["TopicArn"]).unwrap();
+        let second = Inbox::of(&hub, "failures", &outputs["FailureTopicArn"]).unwrap();
         let night = Self { cloud, hub, outputs, endpoint, inbox, second };
         for spoke in [SOURCE, TARGET] {
             let handed_on = ["ReaderRoleArns", "ReadRoleName", "FailureTopicArn"]
@@ -101,12 +102,12 @@ impl Night {
 
     /// Everything that came to the topic's queue until now.
     pub fn messages(&self) -> Vec<Value> {
-        self.inbox.all(&self.hub)
+        self.inbox.all().unwrap()
     }
 
     /// Everything that came to the second topic until now.
     pub fn failures(&self) -> Vec<Value> {
-        self.second.all(&self.hub)
+        self.second.all().unwrap()
     }
 
     /// What the local cloud does on demand: `POST /_sluice/NAME`.
@@ -211,14 +212,7 @@ impl Night {
 
     /// Lets a scheduled rule of the hub fire.
     pub fn fire(&self, rule: &str) {
-        self.fire_in(HUB, HUB_STACK, rule);
-    }
-
-    /// Lets a scheduled rule of a stack fire.
-    pub fn fire_in(&self, profile: Profile, stack: &str, rule: &str) {
-        let (region, account) = (self.cloud.region(), profile.account);
-        let rule = self.cloud.account(profile).physical_id(stack, rule).unwrap();
-        self.ask("tick", &json!({"rule": format!("arn:aws:events:{region}:{account}:rule/{rule}")}));
+        self.cloud.fire(HUB, HUB_STACK, rule).unwrap();
     }
 
     /// All schedules of the hub fire, and somebody looks at the alarms.
@@ -317,7 +311,7 @@ impl Flow {
     /// Lets the monitor's schedule fire, and waits until the run that it began has been read to its end: so many more runs are in the log.
     pub fn look(&self, night: &Night) {
         let before = self.runs(night);
-        night.fire_in(TARGET, TARGET_STACK, "MonitorSchedule");
+        night.cloud.fire(TARGET, TARGET_STACK, "MonitorSchedule").unwrap();
         wait::until("the monitor has read what the jobs did", PATIENCE, || {
             let runs = self.runs(night);
             Ok(if runs > before { Seen::Yes(()) } else { Seen::NotYet(self.log(night)) })
@@ -353,53 +347,6 @@ impl Flow {
 /// Kind, status and account of a message.
 pub fn summary(message: &Value) -> String {
     ["kind", "status", "account"].map(|name| message[name].as_str().unwrap_or("?").to_owned()).join(" ")
-}
-
-/// A queue that is subscribed to a topic and remembers what came.
-struct Inbox {
-    url: String,
-    seen: Mutex<Vec<Value>>,
-}
-
-impl Inbox {
-    fn of(account: &Account, name: &str, topic: &str) -> Self {
-        let policy = json!({"Version": "2012-10-17", "Statement": [{
-            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*",
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-        }]});
-        let words = json!({"QueueName": name, "Attributes": {"Policy": policy.to_string()}});
-        let url = account.json("sqs", "CreateQueue", words).unwrap()["QueueUrl"].as_str().unwrap().to_owned();
-        let words = json!({"QueueUrl": url, "AttributeNames": ["QueueArn"]});
-        let found = account.json("sqs", "GetQueueAttributes", words).unwrap();
-        let arn = found["Attributes"]["QueueArn"].as_str().unwrap();
-        let words = [
-            ("TopicArn", topic),
-            ("Protocol", "sqs"),
-            ("Endpoint", arn),
-            ("Attributes.entry.1.key", "RawMessageDelivery"),
-            ("Attributes.entry.1.value", "true"),
-        ];
-        account.query("sns", "Subscribe", &words).unwrap();
-        Self { url, seen: Mutex::default() }
-    }
-
-    fn all(&self, account: &Account) -> Vec<Value> {
-        let mut seen = self.seen.lock().unwrap();
-        loop {
-            let words = json!({"QueueUrl": self.url, "MaxNumberOfMessages": 10});
-            let received = account.json("sqs", "ReceiveMessage", words).unwrap();
-            let messages = received["Messages"].as_array().cloned().unwrap_or_default();
-            if messages.is_empty() {
-                return seen.clone();
-            }
-            for message in messages {
-                let body = message["Body"].as_str().unwrap();
-                seen.push(serde_json::from_str(body).unwrap_or_else(|_| body.into()));
-                let words = json!({"QueueUrl": self.url, "ReceiptHandle": message["ReceiptHandle"]});
-                account.json("sqs", "DeleteMessage", words).unwrap();
-            }
-        }
-    }
 }
 
 /// A server that is subscribed to a topic by HTTP; it ends with the process.

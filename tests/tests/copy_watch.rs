@@ -54,7 +54,7 @@ fn a_file_that_was_refused_is_told_once_at_the_hub_with_the_command_that_loads_i
 
     // Looking again tells nothing new, also when two runs come at once.
     flow.look(&night);
-    night.fire_in(TARGET, TARGET_STACK, "MonitorSchedule");
+    night.cloud.fire(TARGET, TARGET_STACK, "MonitorSchedule").unwrap();
     flow.look(&night);
     assert_eq!(of_files(&night.messages()), ["file-in-error opened"]);
 
@@ -219,7 +219,7 @@ fn every_grant_of_the_monitor_is_needed() {
         let also = if action == "dynamodb:DeleteItem" { also } else { (sid.as_str(), action.as_str()) };
         grants.put(&grants.without_all(&[(&sid, &action), also]));
         wait::until(&format!("the log names {action} of {sid}"), PATIENCE, || {
-            night.fire_in(TARGET, TARGET_STACK, "MonitorSchedule");
+            night.cloud.fire(TARGET, TARGET_STACK, "MonitorSchedule").unwrap();
             let named = denials(&action) > seen;
             Ok(if named { Seen::Yes(()) } else { Seen::NotYet(flow.log(&night)) })
         })

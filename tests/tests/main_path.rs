@@ -19,7 +19,17 @@ fn the_demo_deploys_both_accounts_with_sam_and_shows_ten_rows_and_the_malformed_
     let shown = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{errors}{shown}");
-    for expected in ["juliett", "active", "load_measurements_", "first.csv", "second.csv", "Invalid digit"] {
+    let alert = "[ERROR] File not loaded: load_measurements_";
+    for expected in [
+        "juliett",
+        "active",
+        "load_measurements_",
+        "first.csv",
+        "second.csv",
+        "Invalid digit",
+        alert,
+        "line 4",
+    ] {
         assert!(shown.contains(expected), "the demo does not show `{expected}`:\n{shown}");
     }
     assert!(!shown.contains("kilo"), "a row of the malformed file was loaded:\n{shown}");

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
+
 use crate::{
     Error, Profile, aws,
     janitor::{self, Janitor},
@@ -150,6 +152,18 @@ impl Cloud {
     /// Calls AWS services as an account's root.
     pub fn account(&self, profile: Profile) -> aws::Account {
         aws::Account::root(&self.endpoint, &self.region, profile.account)
+    }
+
+    /// Lets a scheduled rule of a stack fire (`local/ministack/README.md`, ticks).
+    ///
+    /// # Errors
+    /// There is no such rule.
+    pub fn fire(&self, profile: Profile, stack: &str, rule: &str) -> Result<(), Error> {
+        let account = self.account(profile);
+        let name = account.physical_id(stack, rule)?;
+        let body = json!({"rule": format!("arn:aws:events:{}:{}:rule/{name}", self.region, profile.account)});
+        account.rest("s3", "POST", "/_sluice/tick", &[], body.to_string().as_bytes())?;
+        Ok(())
     }
 
     /// The variables that lead the `aws` and `sam` commands here, `PATH` included.

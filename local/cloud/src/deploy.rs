@@ -30,8 +30,14 @@ pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(
 }
 
 /// Stacks in the order of their deployment, with the account that each goes to.
-pub const STACKS: [(&str, Profile); 5] =
-    [("network", TARGET), ("warehouse", TARGET), ("target", TARGET), ("source", SOURCE), ("job", TARGET)];
+pub const STACKS: [(&str, Profile); 6] = [
+    ("hub", TARGET),
+    ("network", TARGET),
+    ("warehouse", TARGET),
+    ("target", TARGET),
+    ("source", SOURCE),
+    ("job", TARGET),
+];
 
 /// What no earlier stack puts out: the parameters for the files in `local/sample`.
 pub fn sample_parameters(stack: &str) -> &'static [(&'static str, &'static str)] {

@@ -10,13 +10,16 @@ use std::{
 };
 
 use cloud::{
-    Cloud, Error, Options, SOURCE, TARGET, deploy, kit,
+    Cloud, Error, Options, SOURCE, TARGET, deploy,
+    inbox::Inbox,
+    kit,
     sql::{Database, Rows},
     stacks::Outputs,
     wait::{self, Seen},
     workspace,
 };
 use progress::{step, write};
+use serde_json::Value;
 
 use crate::{stop_on_signals, table, unless_interrupted};
 
@@ -72,6 +75,8 @@ impl Demo {
             })
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let loading = Loading::new(&cloud, &outputs)?;
+        let topic = outputs["hub"].get("TopicArn").cloned().unwrap_or_default();
+        let inbox = Inbox::of(&cloud.account(TARGET), "on-call", &topic)?;
 
         for file in ["first.csv", "second.csv"] {
             step(&format!("upload {file}"), || self.upload(&cloud, &loading.bucket, file))?;
@@ -102,6 +107,19 @@ impl Demo {
         }
         loading.wait_for_rows(10)?;
         write("\nThe table still has its ten rows: a file is loaded whole or not at all.\n");
+
+        write("\nWhat people on call get\n\n");
+        step("let the copy monitor's schedule fire", || {
+            cloud.fire(TARGET, "sluice-target", "MonitorSchedule")
+        })?;
+        let alert = step("wait for the alert", || {
+            wait::until("an alert about malformed.csv", PATIENCE, || {
+                let all = inbox.all()?;
+                let found = all.iter().find(|one| one["kind"] == "file-in-error").cloned();
+                Ok(found.map_or_else(|| Seen::NotYet(format!("{} other messages", all.len())), Seen::Yes))
+            })
+        })?;
+        print_alert(&alert);
         cloud.check()
     }
 
@@ -109,6 +127,22 @@ impl Demo {
         let path = format!("local/sample/{file}");
         let place = format!("s3://{bucket}/{file}");
         deploy::run(cloud, "aws", &["--profile", SOURCE.name, "s3", "cp", &path, &place], &self.log)
+    }
+}
+
+/// The lines of an alert that matter at night; the message by e-mail has the same.
+fn print_alert(alert: &Value) {
+    let text = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
+    write(&format!("\n{}\n\n", text("title")));
+    for (label, name) in [
+        ("What", "what"),
+        ("Means", "impact"),
+        ("Cause", "cause"),
+        ("Do", "remedy"),
+        ("Command", "command"),
+        ("Runbook", "runbook"),
+    ] {
+        write(&format!("  {:<10}{}\n", format!("{label}:"), text(name)));
     }
 }
 
