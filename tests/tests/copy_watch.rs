@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use cloud::wait::{self, Seen};
 use cloud::{Profile, SOURCE, TARGET};
@@ -46,8 +47,10 @@ fn a_file_that_was_refused_is_told_once_at_the_hub_with_the_command_that_loads_i
     flow.set(&night, &[("VIEW_DELAY_MINUTES", "0")]);
     flow.put(&night, "good.csv", &good(7), "I");
     flow.put(&night, "it's bad.csv", &malformed(), "E");
+    let began = Instant::now();
     flow.look(&night);
     let told = night.told("file-in-error", "opened", TARGET);
+    assert!(began.elapsed() < Duration::from_secs(30), "told after {:?}", began.elapsed());
     assert_eq!(told["subject"], format!("s3://{}/it's bad.csv", flow.bucket), "{told}");
     let (what, cause) = (told["what"].as_str().unwrap(), told["cause"].as_str().unwrap());
     assert!(what.contains("line 3, column id") && cause.contains("Invalid digit"), "{told}");

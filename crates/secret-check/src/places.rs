@@ -84,25 +84,20 @@ pub async fn check_all<A: Access, T: Store, P: Publisher>(
     let mut failed = None;
     for place in in_turn(places, run.turn.now) {
         let rules = Rules { account: place.account.clone(), region: place.region.clone(), ..rules.clone() };
-        let checked = match access.secrets(place).await {
-            _ if Instant::now() >= run.until => {
-                Err("The time ran out before its turn; give the function more time.".to_owned())
+        let checked = match look(&rules, place, access, announcer, run).await {
+            Ok(summary) => Ok(summary),
+            Err(NotChecked::Place(reason)) => Err(reason),
+            Err(NotChecked::Told(error)) => {
+                let error_text = chain(&error);
+                tracing::error!(
+                    account = place.account,
+                    region = place.region,
+                    error_text,
+                    "not all could be told"
+                );
+                failed.get_or_insert(error);
+                continue;
             }
-            Err(error) => Err(chain(&error)),
-            Ok(secrets) => match check_and_tell(&rules, &secrets, announcer, run).await {
-                Ok(summary) => Ok(summary),
-                Err(TellError::Check(error)) => Err(chain(&error)),
-                Err(error) => {
-                    tracing::error!(
-                        account = place.account,
-                        region = place.region,
-                        error = chain(&error),
-                        "not all could be told"
-                    );
-                    failed.get_or_insert(error);
-                    continue;
-                }
-            },
         };
         if let Err(reason) = &checked {
             tracing::warn!(account = place.account, region = place.region, reason, "not checked");
@@ -121,6 +116,33 @@ pub async fn check_all<A: Access, T: Store, P: Publisher>(
         }
     }
     failed.map_or(Ok(overview), Err)
+}
+
+/// Why a place was not checked to the end.
+enum NotChecked {
+    /// It could not be looked at.
+    Place(String),
+    /// What was found there could not be told or remembered.
+    Told(TellError),
+}
+
+/// Checks one place, if there is time left for it.
+async fn look<A: Access, T: Store, P: Publisher>(
+    rules: &Rules,
+    place: &Place,
+    access: &A,
+    announcer: &Announcer<T, P>,
+    run: Run<'_>,
+) -> Result<Summary, NotChecked> {
+    if Instant::now() >= run.until {
+        let reason = "the time ran out before its turn; give the function more time";
+        return Err(NotChecked::Place(reason.to_owned()));
+    }
+    let secrets = access.secrets(place).await.map_err(|error| NotChecked::Place(chain(&error)))?;
+    check_and_tell(rules, &secrets, announcer, run).await.map_err(|error| match error {
+        TellError::Check(error) => NotChecked::Place(chain(&error)),
+        error => NotChecked::Told(error),
+    })
 }
 
 /// All places, another one first each hour.
