@@ -82,8 +82,9 @@ build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_6
 	@echo "$(PROFILE)" >target/lambda/profile
 
 .PHONY: lint
-lint: format validate ## Formatting, clippy, and what validate checks
+lint: format validate ## Formatting, clippy, types of the Python extension, and what validate checks
 	cargo clippy --workspace --all-targets --locked $(CARGOFLAGS) -- --deny warnings
+	$(CLOUD) exec gateway-tests python -m mypy --config-file local/ministack/mypy.ini local/ministack/sluice_ministack
 
 .PHONY: format
 format:

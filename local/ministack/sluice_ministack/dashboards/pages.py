@@ -256,7 +256,7 @@ def dashboard(name: str, account: str, region: str, text: str, over: Range) -> C
         return lambda: whole
     with request_scope(account, region):
         # Else queues are measured once a minute only.
-        metrics.measure_queues()
+        metrics.measure_queues(over.end)
     prepared = [_prepare(one, x, y, account, region, over) for one, x, y in found]
 
     def draw() -> Page:
