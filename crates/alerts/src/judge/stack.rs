@@ -105,7 +105,8 @@ pub(super) fn status(known: &Known, stack: &Stack, cause: Option<&Cause>) -> Vec
     }
     let reason = match cause {
         Some(cause) => Some(format!("{} ({}): {}", cause.resource, cause.kind, cause.reason)),
-        None => stack.status_details.status_reason.clone(),
+        // At its end a rollback only says that it is complete, which is no reason.
+        None => stack.status_details.status_reason.clone().filter(|_| !status.ends_with("_COMPLETE")),
     };
     if is_stuck(status) {
         let at = |command: Command| command.option("stack-name", arn).option("region", &known.place.region);
@@ -226,5 +227,24 @@ mod tests {
         }
         assert_eq!(first_cause(&events[..3], STACK, Some("t2")), None);
         assert_eq!(first_cause(&[], STACK, None), None);
+    }
+
+    #[test]
+    fn a_rollback_that_is_complete_is_no_reason_why_the_stack_failed() {
+        let told = |status: &str, reason: &str| {
+            let event = serde_json::json!({
+                "id": "e", "source": "aws.cloudformation", "detail-type": "CloudFormation Stack Status Change",
+                "account": "111111111111", "region": "us-east-1", "time": "2026-03-01T03:00:00Z",
+                "detail": {"stack-id": STACK, "status-details": {"status": status, "status-reason": reason}},
+            });
+            let known = crate::event::parse(&event).unwrap();
+            let crate::event::Event::Stack(stack) = &known.event else { panic!("{event}") };
+            let signals = super::status(&known, stack, None);
+            let crate::state::Edge::Raised(incident) = &signals[0].edge else { panic!("{signals:?}") };
+            incident.cause.clone()
+        };
+        assert_eq!(told("ROLLBACK_COMPLETE", "Rollback complete"), None);
+        let reason = "The following resource(s) failed to create: [Bad].";
+        assert_eq!(told("ROLLBACK_IN_PROGRESS", reason).as_deref(), Some(reason));
     }
 }

@@ -162,9 +162,13 @@ impl Subject {
                 "DynamoDB_20120810.PutItem",
                 "DynamoDB_20120810.GetItem",
             ],
-            (Call::Schedule, "check-secrets") => {
-                &["DynamoDB_20120810.Query", "secretsmanager.ListSecrets", "DynamoDB_20120810.BatchGetItem"]
-            }
+            // Twice: what is open at the one place, and whether it could be checked.
+            (Call::Schedule, "check-secrets") => &[
+                "DynamoDB_20120810.Query",
+                "secretsmanager.ListSecrets",
+                "DynamoDB_20120810.BatchGetItem",
+                "DynamoDB_20120810.BatchGetItem",
+            ],
             (Call::Schedule, "on-dead-letter") => &[
                 "DynamoDB_20120810.Query",
                 "AmazonSQS.GetQueueAttributes",
