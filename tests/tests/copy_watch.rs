@@ -22,8 +22,13 @@ fn good(id: u32) -> String {
     format!("{HEADER}{id},mike,1.50,2026-01-05 08:00:00\n")
 }
 
-fn loaded(flow: &Flow) -> usize {
-    flow.database.query("SELECT id FROM public.measurements").unwrap().rows.len()
+/// Waits until the table has so many rows.
+fn until_loaded(flow: &Flow, rows: usize) {
+    wait::until(&format!("{rows} rows"), PATIENCE, || {
+        let found = flow.database.query("SELECT id FROM public.measurements")?.rows.len();
+        Ok(if found == rows { Seen::Yes(()) } else { Seen::NotYet(format!("{found} rows")) })
+    })
+    .unwrap();
 }
 
 /// Kind and status of what the monitor told; the stacks' own deployment is told as well, as changes of the warehouse.
@@ -64,11 +69,7 @@ fn a_file_that_was_refused_is_told_once_at_the_hub_with_the_command_that_loads_i
     // The file is mended in its place, and loaded by the message's own command.
     night.cloud.account(SOURCE).put_object(&flow.bucket, "it's bad.csv", good(8).as_bytes()).unwrap();
     run(&night, TARGET, told["command"].as_str().unwrap());
-    wait::until("the mended file is loaded", PATIENCE, || {
-        let rows = loaded(&flow);
-        Ok(if rows == 2 { Seen::Yes(()) } else { Seen::NotYet(format!("{rows} rows")) })
-    })
-    .unwrap();
+    until_loaded(&flow, 2);
     flow.look(&night);
     let end = night.told("file-in-error", "recovered", TARGET);
     assert_eq!(end["thread"], told["thread"]);
@@ -115,11 +116,7 @@ fn a_key_that_was_overwritten_and_an_object_that_was_never_noticed_are_told_with
     for told in [&overwritten, &lost] {
         run(&night, SOURCE, told["command"].as_str().unwrap());
     }
-    wait::until("both are loaded", PATIENCE, || {
-        let rows = loaded(&flow);
-        Ok(if rows == 4 { Seen::Yes(()) } else { Seen::NotYet(format!("{rows} rows")) })
-    })
-    .unwrap();
+    until_loaded(&flow, 4);
     flow.look(&night);
     let mut told = of_files(&night.messages());
     told.sort_unstable();

@@ -57,15 +57,15 @@ impl Setting {
         Dynamo::new(aws.dynamodb(), self.table.clone())
     }
 
-    /// The announcer to the topic, which may be in another Region; it tells again as often as a policy says.
-    pub fn announcer(&self, aws: &Aws, policy: Policy) -> Announcer<Dynamo, Topic> {
+    /// The announcer to the topic, which may be in another Region.
+    pub fn announcer(&self, aws: &Aws) -> Announcer<Dynamo, Topic> {
         let there = aws.in_region(crate::event::arn_part(&self.topic, 3));
-        Announcer::new(self.store(aws), Topic::new(there.sns(), self.topic.clone()), policy)
+        Announcer::new(self.store(aws), Topic::new(there.sns(), self.topic.clone()), Policy::default())
     }
 
     /// The handler of a function with this duty.
     pub fn handler<D: Duty>(self, aws: &Aws, duty: D) -> Handler<Dynamo, Topic, D> {
-        let announcer = self.announcer(aws, Policy::default());
+        let announcer = self.announcer(aws);
         Handler::new(announcer, duty, self.here, self.function, self.table)
     }
 }

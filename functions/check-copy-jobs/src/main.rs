@@ -6,8 +6,8 @@ mod event;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alerts::announcer::Turn;
+use alerts::event::arn_part;
 use alerts::run::Setting;
-use alerts::state::Policy;
 use copy_monitor::Monitor;
 use copy_monitor::adapters::{Buckets, Incidents, Table};
 use copy_monitor::moment::Moment;
@@ -15,7 +15,7 @@ use copy_monitor::report::Report;
 use lambda_kit::call::chain;
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
-use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
 use warehouse::data_api::Database;
@@ -68,7 +68,8 @@ async fn check(
 ) -> Result<Report, (&'static str, String)> {
     let LambdaEvent { payload, context } = event;
     let event = Event::parse(&payload).map_err(|problem| ("NotAnEvent", problem))?;
-    let settings = config.settings(&account(&context));
+    // The account that the function runs in is the warehouse's.
+    let settings = config.settings(arn_part(&context.invoked_function_arn, 4));
     let watched = &settings.watched;
     let now = Moment::from(SystemTime::now());
     let database = Database::new(
@@ -82,7 +83,7 @@ async fn check(
     let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
     let turn = Turn { now, until: Moment::from(deadline) };
-    let announcer = clients.alerts.announcer(&clients.aws, Policy::default());
+    let announcer = clients.alerts.announcer(&clients.aws);
     // What was held back, or could not be published, is told although nothing new is found.
     let swept = match event {
         Event::Schedule => announcer.sweep(turn, MOST_DUE).await.map(|_| ()),
@@ -106,9 +107,4 @@ async fn check(
     // The check itself comes first: it does not wait for what an earlier one could not tell.
     swept.map_err(|error| ("NotTold", chain(&error)))?;
     Ok(report)
-}
-
-/// The account that the function runs in: the warehouse's.
-fn account(context: &Context) -> String {
-    context.invoked_function_arn.split(':').nth(4).unwrap_or_default().to_owned()
 }

@@ -6,10 +6,10 @@ mod config;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alerts::announcer::Turn;
+use alerts::event::arn_part;
 use alerts::moment::Moment;
 use alerts::read::ReadRole;
 use alerts::run::Setting;
-use alerts::state::Policy;
 use lambda_kit::call::chain;
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
@@ -33,13 +33,13 @@ async fn main() -> Result<(), Error> {
     lambda_kit::trace::init(env);
     let config = Config::from_env(env)?;
     let aws = Aws::from_env(env)?;
-    let announcer = Setting::from_env(env)?.announcer(&aws, Policy::default());
+    let announcer = Setting::from_env(env)?.announcer(&aws);
     let role = ReadRole::new(aws.clone(), config.role.clone());
     let (aws, config, role, announcer) = (&aws, &config, &role, &announcer);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let context = event.context;
-        let arn_part = |part| context.invoked_function_arn.split(':').nth(part).unwrap_or_default();
-        let (partition, account) = (arn_part(1), arn_part(4));
+        let arn = &context.invoked_function_arn;
+        let (partition, account) = (arn_part(arn, 1), arn_part(arn, 4));
         let access = FromHere { aws, role, account, partition, role_name: &config.role };
         let now = SystemTime::now();
         let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);

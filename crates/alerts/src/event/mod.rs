@@ -252,7 +252,7 @@ fn unquoted(text: &str) -> String {
 }
 
 /// Part of an ARN by its number: 3 is the Region, 4 the account.
-pub(crate) fn arn_part(arn: &str, number: usize) -> &str {
+pub fn arn_part(arn: &str, number: usize) -> &str {
     if arn.starts_with("arn:") { arn.splitn(6, ':').nth(number).unwrap_or_default() } else { "" }
 }
 
