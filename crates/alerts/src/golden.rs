@@ -54,16 +54,22 @@ impl Golden {
 
 /// What is told of an incident, as people read it, when it begins or, with an end, when it is over.
 pub fn told(incident: Incident, end: Option<End>) -> String {
-    mail(&Announcement {
+    let status = if end.is_some() { Status::Recovered } else { Status::Opened };
+    mail(&announcement(incident, status, end))
+}
+
+/// What there is to say of an incident that happened once, with ids that are the same every time.
+pub fn announcement(incident: Incident, status: Status, end: Option<End>) -> Announcement {
+    Announcement {
         id: "0123456789abcdef".into(),
         thread: "fedcba9876543210".into(),
-        status: if end.is_some() { Status::Recovered } else { Status::Opened },
+        status,
         first: incident.since,
         last: incident.since,
         incident,
         count: 1,
         end,
-    })
+    }
 }
 
 /// Subject and text of the mail.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use alerts::announcement::{Announcement, End, Status};
 use alerts::event::{Event, Known, deliveries};
-use alerts::golden::{Golden, mail, told};
+use alerts::golden::{self, Golden, mail, told};
 use alerts::incident::Place;
 use alerts::judge::{
     AccessRules, Reading, Readings, Rotated, RotationRules, judge, secret_call, unknown_event,
@@ -104,18 +104,14 @@ fn announcement(status: Status) -> Announcement {
         panic!("a failed rotation is an incident")
     };
     let over = matches!(status, Status::Recovered | Status::Passed);
+    let end = over.then(|| End {
+        at: Moment::parse("2026-03-01T05:00:00Z").unwrap(),
+        how: "a rotation succeeded".into(),
+    });
     Announcement {
-        id: "0123456789abcdef".into(),
-        thread: "fedcba9876543210".into(),
-        status,
-        first: incident.since,
         last: Moment::parse("2026-03-01T04:10:00Z").unwrap(),
-        incident: *incident,
         count: if status == Status::Opened { 1 } else { 14 },
-        end: over.then(|| End {
-            at: Moment::parse("2026-03-01T05:00:00Z").unwrap(),
-            how: "a rotation succeeded".into(),
-        }),
+        ..golden::announcement(*incident, status, end)
     }
 }
 

@@ -24,8 +24,6 @@ use crate::config::Config;
 
 /// Kept back from the function's time, to say how far it came.
 const MARGIN: Duration = Duration::from_secs(5);
-/// What is due in the alerts' state and looked after by one run.
-const MOST_DUE: usize = 100;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -52,11 +50,8 @@ async fn main() -> Result<(), Error> {
             tracing::error!(message, "the secrets could not be checked");
             Diagnostic { error_type: "CheckFailed".to_owned(), error_message: message }
         };
-        // What was held back, or could not be published, does not wait for a check that comes to its end.
-        let swept = announcer.sweep(turn, MOST_DUE).await;
         let overview = check_all(config.rules(), &config.places(account), &access, announcer, run).await;
         let overview = overview.map_err(|error| failed(chain(&error)))?;
-        swept.map_err(|error| failed(chain(&error)))?;
         let summary = &overview.summary;
         let (secrets, calls, findings) = (summary.secrets, summary.calls, &summary.findings);
         tracing::info!(checked = overview.checked, not_checked = ?overview.not_checked, secrets, calls, ?findings, "secrets checked");

@@ -26,7 +26,8 @@ impl<R: Stacks + Sync> FailureDuty<R> {
         if !asks_for_a_cause(known) {
             return judge(known);
         }
-        let asked = cause_of(&self.stacks, &stack.stack_id, stack.client_request_token.as_deref());
+        let asked =
+            cause_of(&self.stacks, &stack.stack_id, stack.client_request_token.as_deref(), known.time);
         let found = in_time(until, "cloudformation:DescribeStackEvents", asked).await;
         let cause = found.unwrap_or_else(|error| {
             // That it failed must be told although nobody can say why. The reason in the event is better than nothing.

@@ -1,6 +1,6 @@
 //! Stacks. Source: "CloudFormation events detail reference" of the CloudFormation user guide.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A status and why.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -9,7 +9,7 @@ pub struct StatusDetails {
     /// The status. Not closed: CloudFormation adds some, and what matters is how it ends.
     pub status: String,
     /// Why.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub status_reason: Option<String>,
 }
 
@@ -21,8 +21,8 @@ pub struct Stack {
     pub stack_id: String,
     /// The status.
     pub status_details: StatusDetails,
-    /// The same for all events of one operation.
-    #[serde(default)]
+    /// The same for all events of one operation, if it was begun with one.
+    #[serde(default, deserialize_with = "filled")]
     pub client_request_token: Option<String>,
 }
 
@@ -39,9 +39,14 @@ pub struct StackResource {
     pub resource_type: Option<String>,
     /// The status.
     pub status_details: StatusDetails,
-    /// The same for all events of one operation.
-    #[serde(default)]
+    /// The same for all events of one operation, if it was begun with one.
+    #[serde(default, deserialize_with = "filled")]
     pub client_request_token: Option<String>,
+}
+
+/// A text, if there is one: what is not there comes as an empty text [page: Stack Status Change event detail, the example].
+fn filled<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }
 
 /// The name of a stack from its ARN: `arn:…:stack/NAME/ID`.

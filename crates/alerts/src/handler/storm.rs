@@ -16,7 +16,11 @@ use crate::state::{Policy, Record};
 struct Closed;
 
 impl Stacks for Closed {
-    async fn events(&self, _: &str) -> Result<Vec<crate::judge::StackEvent>, lambda_kit::call::CallError> {
+    async fn events(
+        &self,
+        _: &str,
+        _: crate::moment::Moment,
+    ) -> Result<Vec<crate::judge::StackEvent>, lambda_kit::call::CallError> {
         Err(lambda_kit::call::CallError::without_answer("sts:AssumeRole", "AccessDenied"))
     }
 }

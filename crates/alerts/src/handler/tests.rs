@@ -27,7 +27,7 @@ fn refused() -> CallError {
 }
 
 impl Stacks for &Lookups {
-    async fn events(&self, stack: &str) -> Result<Vec<StackEvent>, CallError> {
+    async fn events(&self, stack: &str, _: Moment) -> Result<Vec<StackEvent>, CallError> {
         self.stacks.get(stack).cloned().ok_or_else(refused)
     }
 }
@@ -145,7 +145,7 @@ async fn without_a_queue_a_failure_is_the_invocations_own_with_its_reason() {
 struct Silent;
 
 impl Stacks for Silent {
-    async fn events(&self, _: &str) -> Result<Vec<StackEvent>, CallError> {
+    async fn events(&self, _: &str, _: Moment) -> Result<Vec<StackEvent>, CallError> {
         pending().await
     }
 }
@@ -212,6 +212,30 @@ async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
     // The next deployment that succeeds is the end.
     subject.handle(&fixture("cloudformation/stack-update-complete"), turn(1), pending()).await.1.unwrap();
     assert!(subjects(&world)[1].starts_with("[RECOVERED] Stack failed"), "{:?}", subjects(&world));
+}
+
+#[tokio::test]
+async fn the_cause_is_found_where_the_operation_was_begun_without_a_token() {
+    let event = fixture("cloudformation/stack-create-rollback");
+    assert_eq!(event["detail"]["client-request-token"], "", "as CloudFormation sends it then");
+    let stack = event["detail"]["stack-id"].as_str().unwrap().to_owned();
+    let failed = StackEvent {
+        resource: "NamespacePolicy".into(),
+        kind: "Custom::ResourcePolicy".into(),
+        physical_id: String::new(),
+        status: "CREATE_FAILED".into(),
+        reason: "no such namespace".into(),
+        token: None,
+        at: Moment::parse("2026-03-01T02:58:06.512Z"),
+    };
+    let lookups = Lookups { stacks: HashMap::from([(stack, vec![failed])]), ..Lookups::default() };
+    let world = World::default();
+    handler(&world, FailureDuty::new(&lookups)).handle(&event, turn(0), pending()).await.1.unwrap();
+    let mail = mail(&world, 0);
+    assert!(
+        mail.contains("Cause:    NamespacePolicy (Custom::ResourcePolicy): no such namespace\n"),
+        "{mail}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,20 +37,38 @@ pub struct StackEvent {
     pub at: Option<Moment>,
 }
 
+impl StackEvent {
+    /// Whether an operation of this stack, asked for by then, begins with it.
+    pub fn begins(&self, stack: &str, by: Moment) -> bool {
+        self.physical_id == stack
+            && !self.is_after(by)
+            && ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"]
+                .contains(&self.status.as_str())
+    }
+
+    /// Events on the bus carry whole seconds, those of DescribeStackEvents milliseconds.
+    fn is_after(&self, time: Moment) -> bool {
+        self.at.is_some_and(|at| at.secs() > time.secs())
+    }
+}
+
 /// The first real cause in a stack's events: the oldest failure of the operation that is not a consequence of another one.
 ///
-/// `events` are in the order of DescribeStackEvents, the newest first.
-pub fn first_cause<'a>(events: &'a [StackEvent], stack: &str, token: Option<&str>) -> Option<&'a StackEvent> {
-    let of_this = |event: &&StackEvent| token.is_none() || event.token.as_deref() == token;
-    // Without a token the operation begins with the newest event by which the stack itself was asked for something.
-    let begins = |event: &&StackEvent| {
-        event.physical_id == stack
-            && ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"]
-                .contains(&event.status.as_str())
-    };
+/// `events` are in the order of DescribeStackEvents, the newest first. The operation is the one with the token; without one, the last that
+/// had begun `by` then: by the time somebody looks, the next may have begun.
+pub fn first_cause<'a>(
+    events: &'a [StackEvent],
+    stack: &str,
+    token: Option<&str>,
+    by: Moment,
+) -> Option<&'a StackEvent> {
     let end = match token {
         Some(_) => events.len(),
-        None => events.iter().position(|event| begins(&event)).unwrap_or(events.len()),
+        None => events.iter().position(|event| event.begins(stack, by)).unwrap_or(events.len()),
+    };
+    let of_this = |event: &&StackEvent| match token {
+        Some(token) => event.token.as_deref() == Some(token),
+        None => !event.is_after(by),
     };
     let mut failures = events[..end].iter().filter(of_this).filter(|event| event.status.ends_with("_FAILED"));
     failures.rfind(|event| event.physical_id != stack && !is_consequence(&event.reason))
@@ -222,11 +240,49 @@ mod tests {
             event("A", "CREATE_FAILED", "of an earlier operation", Some("t1")),
             event("app", "CREATE_IN_PROGRESS", "User Initiated", Some("t1")),
         ];
+        let now = Moment::from_secs(0);
         for token in [Some("t2"), None] {
-            assert_eq!(first_cause(&events, STACK, token).unwrap().reason, "first", "{token:?}");
+            assert_eq!(first_cause(&events, STACK, token, now).unwrap().reason, "first", "{token:?}");
         }
-        assert_eq!(first_cause(&events[..3], STACK, Some("t2")), None);
-        assert_eq!(first_cause(&[], STACK, None), None);
+        assert_eq!(first_cause(&events[..3], STACK, Some("t2"), now), None);
+        assert_eq!(first_cause(&[], STACK, None, now), None);
+    }
+
+    #[test]
+    fn without_a_token_the_operation_is_the_last_one_that_had_begun_when_the_event_happened() {
+        let at = |second: i64, event: StackEvent| StackEvent {
+            at: Some(Moment::from_millis(second * 1000 + 999)),
+            ..event
+        };
+        let events = [
+            at(9, event("A", "DELETE_FAILED", "of the deletion", None)),
+            at(9, event("app", "DELETE_IN_PROGRESS", "User Initiated", None)),
+            at(3, event("app", "ROLLBACK_COMPLETE", "Rollback complete", None)),
+            at(2, event("A", "CREATE_FAILED", "of the creation", None)),
+            at(1, event("app", "CREATE_IN_PROGRESS", "User Initiated", None)),
+        ];
+        let cause = |second| first_cause(&events, STACK, None, Moment::from_secs(second));
+        assert_eq!(cause(1), None);
+        assert_eq!(cause(2).unwrap().reason, "of the creation");
+        assert_eq!(cause(3).unwrap().reason, "of the creation");
+        assert_eq!(cause(9).unwrap().reason, "of the deletion");
+    }
+
+    #[test]
+    fn operations_without_a_token_are_not_taken_for_one() {
+        let id = |id: &str, token: &str| {
+            let event = serde_json::json!({
+                "id": id, "source": "aws.cloudformation", "detail-type": "CloudFormation Stack Status Change",
+                "account": "111111111111", "region": "us-east-1", "time": "2026-03-01T03:00:00Z",
+                "detail": {"stack-id": STACK, "status-details": {"status": "ROLLBACK_COMPLETE", "status-reason": ""},
+                    "client-request-token": token},
+            });
+            let known = crate::event::parse(&event).unwrap();
+            let crate::event::Event::Stack(stack) = &known.event else { panic!("{event}") };
+            super::status(&known, stack, None)[0].event.clone()
+        };
+        assert_ne!(id("monday", ""), id("tuesday", ""));
+        assert_eq!(id("begun", "deploy-1"), id("complete", "deploy-1"));
     }
 
     #[test]

@@ -26,11 +26,16 @@ use lambda_kit::call::CallError;
 
 use crate::event::arn_part;
 use crate::judge::{Cause, Held, Rotated, StackEvent, first_cause};
+use crate::moment::Moment;
 
 /// Stacks, in any account. Permission: `cloudformation:DescribeStackEvents`.
 pub trait Stacks {
-    /// Events of a stack, the newest first: at least all of its last operation, if it is not too long.
-    fn events(&self, stack: &str) -> impl Future<Output = Result<Vec<StackEvent>, CallError>> + Send;
+    /// Events of a stack, the newest first: back to the beginning of the operation that ran `by` then, at least, if that is not too far.
+    fn events(
+        &self,
+        stack: &str,
+        by: Moment,
+    ) -> impl Future<Output = Result<Vec<StackEvent>, CallError>> + Send;
 }
 
 /// Secrets, in any account. Permission: `secretsmanager:DescribeSecret`.
@@ -59,17 +64,18 @@ pub async fn cause_of<R: Stacks>(
     stacks: &R,
     stack: &str,
     token: Option<&str>,
+    by: Moment,
 ) -> Result<Option<Cause>, CallError> {
     let (mut stack, mut token) = (stack.to_owned(), token.map(str::to_owned));
     let mut found = None;
     for _ in 0..MOST_DEPTH {
-        let events = match (stacks.events(&stack).await, &found) {
+        let events = match (stacks.events(&stack, by).await, &found) {
             (Ok(events), _) => events,
             (Err(error), None) => return Err(error),
             // The stack within may be deleted already; what the outer one says is still true.
             (Err(_), Some(_)) => break,
         };
-        let Some(event) = first_cause(&events, &stack, token.as_deref()) else { break };
+        let Some(event) = first_cause(&events, &stack, token.as_deref(), by) else { break };
         let cause = Cause {
             resource: event.resource.clone(),
             kind: event.kind.clone(),
@@ -97,7 +103,7 @@ mod tests {
     struct Known(HashMap<String, Vec<StackEvent>>);
 
     impl Stacks for Known {
-        async fn events(&self, stack: &str) -> Result<Vec<StackEvent>, CallError> {
+        async fn events(&self, stack: &str, _: Moment) -> Result<Vec<StackEvent>, CallError> {
             let gone = || CallError::without_answer("cloudformation:DescribeStackEvents", "no such stack");
             self.0.get(stack).cloned().ok_or_else(gone)
         }
@@ -126,10 +132,13 @@ mod tests {
         )];
         let inner = vec![event("Bucket", "AWS::S3::Bucket", "b", "b already exists")];
         let mut stacks = Known(HashMap::from([("outer".to_owned(), outer), (INNER.to_owned(), inner)]));
-        let cause = cause_of(&stacks, "outer", None).await.unwrap().unwrap();
+        let cause = cause_of(&stacks, "outer", None, Moment::BEGINNING).await.unwrap().unwrap();
         assert_eq!((cause.resource.as_str(), cause.reason.as_str()), ("Bucket", "b already exists"));
         stacks.0.remove(INNER);
-        assert_eq!(cause_of(&stacks, "outer", None).await.unwrap().unwrap().resource, "Inner");
-        assert!(cause_of(&stacks, "gone", None).await.is_err());
+        assert_eq!(
+            cause_of(&stacks, "outer", None, Moment::BEGINNING).await.unwrap().unwrap().resource,
+            "Inner"
+        );
+        assert!(cause_of(&stacks, "gone", None, Moment::BEGINNING).await.is_err());
     }
 }

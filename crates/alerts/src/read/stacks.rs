@@ -22,12 +22,12 @@ impl AwsStacks {
 }
 
 impl Stacks for AwsStacks {
-    async fn events(&self, stack: &str) -> Result<Vec<StackEvent>, CallError> {
-        events(&self.0.for_resource(stack).await?.cloudformation(), stack).await
+    async fn events(&self, stack: &str, by: Moment) -> Result<Vec<StackEvent>, CallError> {
+        events(&self.0.for_resource(stack).await?.cloudformation(), stack, by).await
     }
 }
 
-async fn events(client: &Client, stack: &str) -> Result<Vec<StackEvent>, CallError> {
+async fn events(client: &Client, stack: &str, by: Moment) -> Result<Vec<StackEvent>, CallError> {
     let mut found: Vec<StackEvent> = Vec::new();
     let mut next = None;
     for _ in 0..MOST_PAGES {
@@ -50,10 +50,8 @@ async fn events(client: &Client, stack: &str) -> Result<Vec<StackEvent>, CallErr
                 at: event.timestamp().and_then(|at| at.to_millis().ok()).map(Moment::from_millis),
             });
         }
-        // Where the stack itself was asked for something, its last operation begins.
-        let begins = |event: &StackEvent| event.physical_id == stack && event.reason == "User Initiated";
         next = page.next_token().map(str::to_owned);
-        if next.is_none() || found.iter().any(begins) {
+        if next.is_none() || found.iter().any(|event| event.begins(stack, by)) {
             break;
         }
     }
@@ -86,7 +84,7 @@ mod tests {
                 DescribeStackEventsOutput::builder().stack_events(begun).next_token("3").build()
             });
         let client = mock_client!(aws_sdk_cloudformation, RuleMode::Sequential, [&first, &second]);
-        let found = events(&client, "stack").await.unwrap();
+        let found = events(&client, "stack", Moment::from_secs(0)).await.unwrap();
         let read: Vec<_> =
             found.iter().map(|event| (event.resource.as_str(), event.status.as_str())).collect();
         assert_eq!(read, [("A", "CREATE_FAILED"), ("stack", "CREATE_IN_PROGRESS")]);

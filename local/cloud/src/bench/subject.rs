@@ -164,7 +164,6 @@ impl Subject {
             ],
             // Twice: what is open at the one place, and whether it could be checked.
             (Call::Schedule, "check-secrets") => &[
-                "DynamoDB_20120810.Query",
                 "secretsmanager.ListSecrets",
                 "DynamoDB_20120810.BatchGetItem",
                 "DynamoDB_20120810.BatchGetItem",
