@@ -65,16 +65,16 @@ impl Config {
             login,
         };
         let mut settings = Settings::new(watched);
-        let days = |name, default: Duration| {
-            let days = u32::try_from(default.as_secs() / 86_400).unwrap_or(u32::MAX);
-            env.parsed(name, "a whole number of days", days)
-                .map(|days| Duration::from_secs(u64::from(days) * 86_400))
+        let read = |name, unit: &'static str, seconds: u64, default: Duration| {
+            let default = u32::try_from(default.as_secs() / seconds).unwrap_or(u32::MAX);
+            env.parsed(name, unit, default).map(|number| Duration::from_secs(u64::from(number) * seconds))
         };
+        let days = |name, default| read(name, "a whole number of days", 86_400, default);
+        let minutes = |name, default| read(name, "a whole number of minutes", 60, default);
         settings.retention = days("VIEW_RETENTION_DAYS", settings.retention)?;
         settings.memory = days("LEDGER_DAYS", settings.memory)?;
-        let minutes = u32::try_from(settings.overlap.as_secs() / 60).unwrap_or(u32::MAX);
-        let minutes: u32 = env.parsed("VIEW_DELAY_MINUTES", "a whole number of minutes", minutes)?;
-        settings.overlap = Duration::from_secs(u64::from(minutes) * 60);
+        settings.overlap = minutes("VIEW_DELAY_MINUTES", settings.overlap)?;
+        settings.patience = minutes("EVENT_DELAY_MINUTES", settings.patience)?;
         let number = "a whole number";
         settings.pages_per_run = env.parsed("PAGES_PER_RUN", number, settings.pages_per_run)?;
         settings.rows_per_run = env.parsed("ROWS_PER_RUN", number, settings.rows_per_run)?;
@@ -122,6 +122,7 @@ mod tests {
             ("JOB_SETTINGS", jobs),
             ("LEDGER_DAYS", "90"),
             ("VIEW_DELAY_MINUTES", "0"),
+            ("EVENT_DELAY_MINUTES", "1"),
             ("JOB_METRICS", "false"),
         ])
         .unwrap();
@@ -134,9 +135,9 @@ mod tests {
         assert_eq!(settings.job("other").freshness.as_secs(), 60);
         assert!(settings.job("orders_0a1b2c3d").manual && !config.job_metrics);
         assert_eq!((settings.memory.as_secs(), settings.retention.as_secs()), (90 * 86_400, 7 * 86_400));
-        assert!(settings.overlap.is_zero());
+        assert_eq!((settings.overlap.as_secs(), settings.patience.as_secs()), (0, 60));
         let usual = read(&[("WORKGROUP_NAME", "w")]).unwrap().settings("222222222222");
-        assert_eq!(usual.overlap.as_secs(), 15 * 60);
+        assert_eq!((usual.overlap.as_secs(), usual.patience.as_secs()), (15 * 60, 5 * 60));
     }
 
     #[test]
