@@ -10,8 +10,8 @@ use crate::announcement::{End, Status};
 use crate::event::{Event, Item, Known, deliveries};
 use crate::incident::{Incident, Place};
 use crate::judge::{
-    AccessRules, Cause, Held, HeldMessage, History, Reading, Readings, Rotated, RotationRules, dead_letters,
-    judge, judge_stack, secret_call, slow, unknown_event,
+    AccessRules, Cause, Held, HeldMessage, History, Operation, Reading, Readings, Rotated, RotationRules,
+    dead_letters, judge, judge_stack, secret_call, slow, unknown_event,
 };
 use crate::kind::{Kind, Severity};
 use crate::message_check::{announcement, holds, is_remembered};
@@ -156,10 +156,10 @@ fn understood(known: &Known) -> Vec<Signal> {
             assert!(!history.note(rotation.outcome, known.time), "the same event counts twice");
             signals.extend(slow(known, &history));
         }
-        Event::Stack(_) => {
+        Event::Stack(_) | Event::StackResource(_) => {
             let words = known.resources.first().cloned().unwrap_or_default();
-            let cause = Cause { resource: words.clone(), kind: words.clone(), reason: words };
-            signals.extend(judge_stack(known, Some(&cause)));
+            let cause = Cause { resource: words.clone(), kind: words.clone(), reason: words.clone() };
+            signals.extend(judge_stack(known, &Operation { begun_by: Some(words), cause: Some(cause) }));
         }
         _ => {}
     }

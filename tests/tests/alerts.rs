@@ -5,7 +5,7 @@
 mod stage;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Error, Options, Profile, SOURCE, TARGET, deploy};
@@ -51,6 +51,22 @@ Resources:
     Properties: { RedrivePolicy: nothing }
 "#;
 
+const GOOD_STACK: &str = r#"
+Resources:
+  Good:
+    Type: AWS::SQS::Queue
+"#;
+
+/// Waits for the clock's next second: no real deployment ends in the one in which it began, and events of stacks have whole seconds.
+fn another_second() {
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = second();
+    wait::until("another second", PATIENCE, || {
+        Ok(if second() > now { Seen::Yes(()) } else { Seen::NotYet(now.to_string()) })
+    })
+    .unwrap();
+}
+
 /// What came, counted.
 fn counted(messages: &[Value]) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
@@ -94,6 +110,18 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     target.delete_stack("bad").unwrap();
     night.told("stack-failed", "recovered", TARGET);
 
+    // Two deployments fail, a good one between them: the second is told as the first was, though neither has a token.
+    target.deploy_text("app", GOOD_STACK, &[]).unwrap();
+    for number in [2, 3] {
+        another_second();
+        let both = format!("{GOOD_STACK}{}", BAD_STACK.replace("\nResources:", ""));
+        target.deploy_text("app", &both, &[]).unwrap_err();
+        let told = night.wait_for("stack-failed", "opened", TARGET, number).pop().unwrap();
+        assert!(told["cause"].as_str().unwrap().contains("RedrivePolicy"), "{told}");
+        target.deploy_text("app", &GOOD_STACK.replace("Good", &format!("Good{number}")), &[]).unwrap();
+        night.wait_for("stack-failed", "recovered", TARGET, number);
+    }
+
     // A rotation of the source cannot reach its server, until somebody mends the secret by hand.
     let server = Target::new();
     let mut unreachable = server.value();
@@ -123,20 +151,20 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     // Each of them once, at both subscribers, and nothing else.
     night.wait_until_worked_off();
     let expected = [
-        ("execution-failed", "opened", SOURCE),
-        ("execution-failed", "recovered", SOURCE),
-        ("stack-failed", "opened", TARGET),
-        ("stack-failed", "recovered", TARGET),
-        ("rotation-failed", "opened", SOURCE),
-        ("rotation-failed", "recovered", SOURCE),
-        ("secret-changed-by-hand", "opened", SOURCE),
-        ("rotation-off", "opened", SOURCE),
-        ("rotation-off", "recovered", SOURCE),
-        ("secret-access-denied", "opened", TARGET),
+        ("execution-failed", "opened", SOURCE, 1),
+        ("execution-failed", "recovered", SOURCE, 1),
+        ("stack-failed", "opened", TARGET, 3),
+        ("stack-failed", "recovered", TARGET, 3),
+        ("rotation-failed", "opened", SOURCE, 1),
+        ("rotation-failed", "recovered", SOURCE, 1),
+        ("secret-changed-by-hand", "opened", SOURCE, 1),
+        ("rotation-off", "opened", SOURCE, 1),
+        ("rotation-off", "recovered", SOURCE, 1),
+        ("secret-access-denied", "opened", TARGET, 1),
     ];
     let expected: BTreeMap<String, usize> = expected
         .iter()
-        .map(|(kind, status, profile)| (format!("{kind} {status} {}", profile.account), 1))
+        .map(|(kind, status, profile, number)| (format!("{kind} {status} {}", profile.account), *number))
         .collect();
     assert_eq!(counted(&night.messages()), expected);
     assert_eq!(counted(&night.endpoint.messages()), expected);

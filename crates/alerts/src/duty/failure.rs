@@ -4,9 +4,9 @@ use tokio::time::Instant;
 
 use super::{Duty, LOOK_UP, in_time};
 use crate::announcer::{ReportError, Turn};
-use crate::event::{Event, Known};
-use crate::judge::{asks_for_a_cause, judge, judge_stack};
-use crate::read::{Stacks, cause_of};
+use crate::event::Known;
+use crate::judge::{Operation, asks_the_stack, judge, judge_stack};
+use crate::read::{Stacks, operation};
 use crate::state::Signal;
 
 /// The duty of `on-failure`.
@@ -22,19 +22,15 @@ impl<R: Stacks + Sync> FailureDuty<R> {
     }
 
     async fn one(&self, known: &Known, until: Instant) -> Vec<Signal> {
-        let Event::Stack(stack) = &known.event else { return judge(known) };
-        if !asks_for_a_cause(known) {
-            return judge(known);
-        }
-        let asked =
-            cause_of(&self.stacks, &stack.stack_id, stack.client_request_token.as_deref(), known.time);
+        let Some(question) = asks_the_stack(known) else { return judge(known) };
+        let asked = operation(&self.stacks, question);
         let found = in_time(until, "cloudformation:DescribeStackEvents", asked).await;
-        let cause = found.unwrap_or_else(|error| {
+        let operation = found.unwrap_or_else(|error| {
             // That it failed must be told although nobody can say why. The reason in the event is better than nothing.
-            tracing::warn!(stack = stack.stack_id, %error, "the cause could not be read");
-            None
+            tracing::warn!(stack = question.stack, %error, "the stack's events could not be read");
+            Operation::default()
         });
-        judge_stack(known, cause.as_ref())
+        judge_stack(known, &operation)
     }
 }
 

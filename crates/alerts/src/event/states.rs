@@ -30,6 +30,9 @@ pub struct Execution {
     pub state_machine_arn: String,
     /// The status.
     pub status: ExecutionStatus,
+    /// When it ended, in milliseconds since 1970.
+    #[serde(default)]
+    pub stop_date: Option<i64>,
     /// The name of the error.
     #[serde(default)]
     pub error: Option<String>,

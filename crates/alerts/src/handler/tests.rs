@@ -173,6 +173,7 @@ async fn when_the_time_is_over_what_is_not_done_comes_again() {
 async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
     const STACK: &str = "arn:aws:cloudformation:us-east-1:222222222222:stack/sluice-target/0f4b2c1e-1111-4aaa-8bbb-0123456789ab";
     let event = |resource: &str, status: &str, reason: &str| StackEvent {
+        id: resource.into(),
         resource: resource.into(),
         kind: "AWS::S3::Bucket".into(),
         physical_id: resource.into(),
@@ -215,26 +216,86 @@ async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
 }
 
 #[tokio::test]
-async fn the_cause_is_found_where_the_operation_was_begun_without_a_token() {
-    let event = fixture("cloudformation/stack-create-rollback");
-    assert_eq!(event["detail"]["client-request-token"], "", "as CloudFormation sends it then");
-    let stack = event["detail"]["stack-id"].as_str().unwrap().to_owned();
-    let failed = StackEvent {
-        resource: "NamespacePolicy".into(),
-        kind: "Custom::ResourcePolicy".into(),
-        physical_id: String::new(),
-        status: "CREATE_FAILED".into(),
-        reason: "no such namespace".into(),
-        token: None,
-        at: Moment::parse("2026-03-01T02:58:06.512Z"),
+async fn without_a_token_an_operation_is_told_once_with_its_cause_and_the_next_one_again() {
+    // As CloudFormation sends it then.
+    let without = |case: &str, at: &str| {
+        let mut event = fixture(&format!("cloudformation/{case}"));
+        event["id"] = format!("{case} {at}").into();
+        event["time"] = at.into();
+        event["detail"]["client-request-token"] = "".into();
+        event
     };
-    let lookups = Lookups { stacks: HashMap::from([(stack, vec![failed])]), ..Lookups::default() };
+    let stack = without("stack-update-rollback", "")["detail"]["stack-id"].as_str().unwrap().to_owned();
+    let event = |at: &str, resource: &str, status: &str, reason: &str| StackEvent {
+        id: format!("{status} {at}"),
+        resource: resource.into(),
+        kind: "AWS::S3::Bucket".into(),
+        physical_id: if resource == "sluice-target" { stack.clone() } else { resource.into() },
+        status: status.into(),
+        reason: reason.into(),
+        token: None,
+        at: Moment::parse(at),
+    };
+    let events = vec![
+        event("2026-03-01T03:30:02.900Z", "Bucket", "UPDATE_FAILED", "the name is still taken"),
+        event("2026-03-01T03:30:00.100Z", "sluice-target", "UPDATE_IN_PROGRESS", "User Initiated"),
+        event("2026-03-01T03:00:02.900Z", "Bucket", "UPDATE_FAILED", "the name is taken"),
+        event("2026-03-01T03:00:00.100Z", "sluice-target", "UPDATE_IN_PROGRESS", "User Initiated"),
+    ];
+    let lookups = Lookups { stacks: HashMap::from([(stack, events)]), ..Lookups::default() };
     let world = World::default();
-    handler(&world, FailureDuty::new(&lookups)).handle(&event, turn(0), pending()).await.1.unwrap();
-    let mail = mail(&world, 0);
+    let subject = handler(&world, FailureDuty::new(&lookups));
+    let told = async |case: &str, at: &str| {
+        let before = subjects(&world).len();
+        // Half an hour and an hour later: whoever counts an operation twice tells it again.
+        for minute in [30, 60] {
+            let (_, answer) = subject.handle(&without(case, at), turn(minute), pending()).await;
+            assert_eq!(answer, Ok(Value::Null));
+        }
+        subjects(&world).len() - before
+    };
+    assert_eq!(told("stack-update-rollback", "2026-03-01T03:00:03Z").await, 1);
     assert!(
-        mail.contains("Cause:    NamespacePolicy (Custom::ResourcePolicy): no such namespace\n"),
-        "{mail}"
+        mail(&world, 0).contains("Cause:    Bucket (AWS::S3::Bucket): the name is taken\n"),
+        "{}",
+        mail(&world, 0)
+    );
+    assert_eq!(told("resource-update-failed", "2026-03-01T03:00:02Z").await, 0);
+    assert_eq!(told("stack-update-rollback", "2026-03-01T03:00:09Z").await, 0);
+    assert_eq!(told("stack-update-rollback", "2026-03-01T03:30:03Z").await, 1);
+    assert!(
+        mail(&world, 1).contains("Cause:    Bucket (AWS::S3::Bucket): the name is still taken\n"),
+        "{}",
+        mail(&world, 1)
+    );
+}
+
+#[tokio::test]
+async fn an_execution_that_fails_in_the_second_in_which_another_succeeded_is_told() {
+    let ended = |id: &str, status: &str, millis: i64| {
+        let mut event = fixture("states/execution-failed");
+        event["id"] = id.into();
+        event["detail"]["status"] = status.into();
+        let second = event["detail"]["stopDate"].as_i64().unwrap();
+        event["detail"]["stopDate"] = (second + millis).into();
+        event
+    };
+    let (world, lookups) = (World::default(), Lookups::default());
+    let subject = handler(&world, FailureDuty::new(&lookups));
+    for event in [ended("1", "FAILED", 100), ended("2", "SUCCEEDED", 200), ended("3", "FAILED", 300)] {
+        assert_eq!(subject.handle(&event, turn(0), pending()).await.1, Ok(Value::Null));
+    }
+    // Before the success, and a time that cannot be.
+    for event in [ended("4", "FAILED", 150), ended("5", "SUCCEEDED", 3_600_000)] {
+        assert_eq!(subject.handle(&event, turn(0), pending()).await.1, Ok(Value::Null));
+    }
+    let told = subjects(&world);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told[0].starts_with("[ERROR]")
+            && told[1].starts_with("[RECOVERED]")
+            && told[2].starts_with("[ERROR]"),
+        "{told:?}"
     );
 }
 

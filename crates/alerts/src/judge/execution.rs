@@ -1,13 +1,27 @@
 //! Executions of state machines.
 
+use std::time::Duration;
+
 use super::last_part;
 use crate::command::Command;
 use crate::event::{Execution, ExecutionStatus, Known};
 use crate::incident::{Incident, Key};
 use crate::kind::{Kind, Severity};
+use crate::moment::Moment;
 use crate::state::Signal;
 
+/// How far an execution's own time may be from that of its envelope to be believed.
+const BELIEVED: Duration = Duration::from_secs(60);
+
+/// When it ended, as exactly as the event says: its envelope has whole seconds, in which one execution may succeed and the next one fail.
+fn ended(known: &Known, execution: &Execution) -> Moment {
+    let stopped = execution.stop_date.map(Moment::from_millis);
+    let is_near = |at: &Moment| at.since(known.time).max(known.time.since(*at)) <= BELIEVED;
+    stopped.filter(is_near).unwrap_or(known.time)
+}
+
 pub(super) fn status(known: &Known, execution: &Execution) -> Vec<Signal> {
+    let at = ended(known, execution);
     let machine = execution.state_machine_arn.as_str();
     let run = last_part(&execution.execution_arn);
     let (severity, happened) = match execution.status {
@@ -18,7 +32,7 @@ pub(super) fn status(known: &Known, execution: &Execution) -> Vec<Signal> {
             let key = Key::new(Kind::ExecutionFailed, &known.place, machine, None);
             let how =
                 format!("the later execution {run} succeeded; what failed before is not repeated by that");
-            return vec![Signal::cleared(key, &how, known.id.clone(), known.time)];
+            return vec![Signal::cleared(key, &how, known.id.clone(), at)];
         }
         ExecutionStatus::Running | ExecutionStatus::PendingRedrive => return Vec::new(),
     };
@@ -27,23 +41,17 @@ pub(super) fn status(known: &Known, execution: &Execution) -> Vec<Signal> {
         (Some(text), None) => Some(text.to_owned()),
         (None, cause) => cause,
     };
-    let incident = Incident::new(
-        Kind::ExecutionFailed,
-        severity,
-        known.place.clone(),
-        machine,
-        last_part(machine),
-        known.time,
-    )
-    .what(&format!("Its execution {run} {happened}."))
-    .impact("What this execution was to do is not done, or half done. Nothing repeats it by itself.")
-    .cause(cause.as_deref())
-    .remedy(
-        "Mend the cause, then let it go on where it failed (within 14 days):",
-        Command::aws("stepfunctions", "redrive-execution")
-            .option("execution-arn", &execution.execution_arn)
-            .option("region", &known.place.region),
-    );
+    let incident =
+        Incident::new(Kind::ExecutionFailed, severity, known.place.clone(), machine, last_part(machine), at)
+            .what(&format!("Its execution {run} {happened}."))
+            .impact("What this execution was to do is not done, or half done. Nothing repeats it by itself.")
+            .cause(cause.as_deref())
+            .remedy(
+                "Mend the cause, then let it go on where it failed (within 14 days):",
+                Command::aws("stepfunctions", "redrive-execution")
+                    .option("execution-arn", &execution.execution_arn)
+                    .option("region", &known.place.region),
+            );
     vec![Signal::raised(incident, known.id.clone())]
 }
 

@@ -19,7 +19,7 @@ pub use rotation::{
     History, ROTATION_TAG, Rotated, RotationRules, changes_a_value, secret_call, slow, subject as secret_of,
     switch,
 };
-pub use stack::{Cause, StackEvent, first_cause};
+pub use stack::{Cause, Operation, Question, StackEvent, beginning, first_cause};
 pub use unknown::unknown_event;
 pub use warehouse::MONITOR_STATEMENTS;
 
@@ -30,8 +30,7 @@ use crate::state::Signal;
 pub fn judge(known: &Known) -> Vec<Signal> {
     match &known.event {
         Event::Rotation(rotation) => rotation::outcome(known, rotation),
-        Event::Stack(stack) => stack::status(known, stack, None),
-        Event::StackResource(resource) => stack::resource(known, resource),
+        Event::Stack(_) | Event::StackResource(_) => judge_stack(known, &Operation::default()),
         Event::Execution(execution) => execution::status(known, execution),
         Event::Statement(statement) => warehouse::statement(known, statement),
         Event::Integration(integration) => warehouse::integration(known, integration),
@@ -46,17 +45,18 @@ pub fn judge(known: &Known) -> Vec<Signal> {
     }
 }
 
-/// The same for a stack's event, with the cause that was found in the stack's own events.
-pub fn judge_stack(known: &Known, cause: Option<&Cause>) -> Vec<Signal> {
+/// The same for an event of a stack, with what was found in the stack's own events.
+pub fn judge_stack(known: &Known, operation: &Operation) -> Vec<Signal> {
     match &known.event {
-        Event::Stack(stack) => stack::status(known, stack, cause),
+        Event::Stack(stack) => stack::status(known, stack, operation),
+        Event::StackResource(resource) => stack::resource(known, resource, operation),
         _ => judge(known),
     }
 }
 
-/// Whether an event says that a stack failed, so that its cause is worth looking up.
-pub fn asks_for_a_cause(known: &Known) -> bool {
-    matches!(&known.event, Event::Stack(stack) if stack::is_failure(&stack.status_details.status))
+/// What is worth looking up in a stack's own events.
+pub fn asks_the_stack(known: &Known) -> Option<Question<'_>> {
+    stack::asks(known)
 }
 
 /// What a secret is called: the name in its ARN, without the six characters that Secrets Manager adds.

@@ -1,7 +1,7 @@
 //! Stacks: what failed first, and what a person has to do.
 
 use crate::command::Command;
-use crate::event::{Known, Stack, StackResource};
+use crate::event::{Event, Known, Stack, StackResource};
 use crate::incident::{Incident, Key};
 use crate::kind::{Kind, Severity};
 use crate::moment::Moment;
@@ -18,9 +18,20 @@ pub struct Cause {
     pub reason: String,
 }
 
+/// What a stack's own events say about an operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operation {
+    /// The id of the event that began it.
+    pub begun_by: Option<String>,
+    /// Why it failed.
+    pub cause: Option<Cause>,
+}
+
 /// One event of a stack, as DescribeStackEvents returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackEvent {
+    /// Its id.
+    pub id: String,
     /// Name of the resource in the template; the stack's own name for the stack.
     pub resource: String,
     /// Its type.
@@ -52,6 +63,11 @@ impl StackEvent {
     }
 }
 
+/// Where, in a stack's events, the last operation begins that had begun by then.
+pub fn beginning(events: &[StackEvent], stack: &str, by: Moment) -> Option<usize> {
+    events.iter().position(|event| event.begins(stack, by))
+}
+
 /// The first real cause in a stack's events: the oldest failure of the operation that is not a consequence of another one.
 ///
 /// `events` are in the order of DescribeStackEvents, the newest first. The operation is the one with the token; without one, the last that
@@ -64,7 +80,7 @@ pub fn first_cause<'a>(
 ) -> Option<&'a StackEvent> {
     let end = match token {
         Some(_) => events.len(),
-        None => events.iter().position(|event| event.begins(stack, by)).unwrap_or(events.len()),
+        None => beginning(events, stack, by).unwrap_or(events.len()),
     };
     let of_this = |event: &&StackEvent| match token {
         Some(token) => event.token.as_deref() == Some(token),
@@ -86,7 +102,7 @@ fn is_consequence(reason: &str) -> bool {
 }
 
 /// Whether a status says that an operation failed.
-pub(super) fn is_failure(status: &str) -> bool {
+fn is_failure(status: &str) -> bool {
     status.ends_with("_FAILED")
         || status.contains("ROLLBACK_IN_PROGRESS")
         || status.ends_with("ROLLBACK_COMPLETE")
@@ -100,15 +116,45 @@ fn is_stuck(status: &str) -> bool {
     )
 }
 
-/// All events of one operation count as one occurrence.
-fn operation(known: &Known, stack: &str, token: Option<&str>) -> EventId {
-    match token {
-        Some(token) => EventId::of(&["operation", stack, token]),
-        None => known.id.clone(),
+/// Whether the stack has to be asked what an event of it is about.
+pub(super) fn asks(known: &Known) -> Option<Question<'_>> {
+    let (stack, token, cause) = match &known.event {
+        Event::Stack(stack) if is_failure(&stack.status_details.status) => {
+            (&stack.stack_id, &stack.client_request_token, true)
+        }
+        // It says why itself. With a token it also says of which operation it is.
+        Event::StackResource(resource) if fails(resource) && resource.client_request_token.is_none() => {
+            (&resource.stack_id, &None, false)
+        }
+        _ => return None,
+    };
+    Some(Question { stack, token: token.as_deref(), by: known.time, cause })
+}
+
+/// What a stack is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question<'a> {
+    /// Its ARN.
+    pub stack: &'a str,
+    /// The operation's token, if it has one.
+    pub token: Option<&'a str>,
+    /// When the event happened: without a token, the operation is the last that had begun by then.
+    pub by: Moment,
+    /// Whether the cause is of interest, or only which operation it is.
+    pub cause: bool,
+}
+
+/// All events of one operation count as one occurrence: those with its token, else those since the event that began it.
+fn occurrence(known: &Known, stack: &str, token: Option<&str>, operation: &Operation) -> EventId {
+    match (token, &operation.begun_by) {
+        (Some(token), _) => EventId::of(&["operation", stack, token]),
+        (None, Some(begun_by)) => EventId::of(&["operation begun by", stack, begun_by]),
+        (None, None) => known.id.clone(),
     }
 }
 
-pub(super) fn status(known: &Known, stack: &Stack, cause: Option<&Cause>) -> Vec<Signal> {
+pub(super) fn status(known: &Known, stack: &Stack, operation: &Operation) -> Vec<Signal> {
+    let cause = operation.cause.as_ref();
     let (arn, status) = (stack.stack_id.as_str(), stack.status_details.status.as_str());
     let name = crate::event::stack_name(arn);
     let cleared = |kind, how: &str| {
@@ -150,8 +196,10 @@ pub(super) fn status(known: &Known, stack: &Stack, cause: Option<&Cause>) -> Vec
         return vec![Signal::raised(incident, known.id.clone())];
     }
     let token = stack.client_request_token.as_deref();
-    let mut signals =
-        vec![Signal::raised(failed(known, arn, status, reason.as_deref()), operation(known, arn, token))];
+    let mut signals = vec![Signal::raised(
+        failed(known, arn, status, reason.as_deref()),
+        occurrence(known, arn, token, operation),
+    )];
     if status == "UPDATE_ROLLBACK_COMPLETE" {
         signals.push(cleared(Kind::StackStuck, "the rollback came to its end"));
     }
@@ -185,23 +233,28 @@ fn failed(known: &Known, arn: &str, status: &str, reason: Option<&str>) -> Incid
         )
 }
 
+/// Whether a resource failed, and not as a consequence. A stack within the stack has events of its own, which say more; the stack itself
+/// comes as a resource of itself too.
+fn fails(resource: &StackResource) -> bool {
+    resource.status_details.status.ends_with("_FAILED")
+        && !is_consequence(resource.status_details.status_reason.as_deref().unwrap_or_default())
+        && resource.resource_type.as_deref() != Some("AWS::CloudFormation::Stack")
+}
+
 /// A resource that failed tells the cause earlier than the stack does.
-pub(super) fn resource(known: &Known, resource: &StackResource) -> Vec<Signal> {
+pub(super) fn resource(known: &Known, resource: &StackResource, operation: &Operation) -> Vec<Signal> {
+    if !fails(resource) {
+        return Vec::new();
+    }
     let status = resource.status_details.status.as_str();
     let reason = resource.status_details.status_reason.as_deref().unwrap_or_default();
     let kind = resource.resource_type.as_deref().unwrap_or("unknown type");
-    // A stack within the stack has events of its own, which say more. The stack itself comes as a resource of itself too.
-    if !status.ends_with("_FAILED") || is_consequence(reason) || kind == "AWS::CloudFormation::Stack" {
-        return Vec::new();
-    }
     let cause = format!("{} ({kind}): {reason}", resource.logical_resource_id);
     let incident = failed(known, &resource.stack_id, status, Some(&cause));
     let incident =
         incident.what(&format!("A deployment fails: {} is in {status}.", resource.logical_resource_id));
-    vec![Signal::raised(
-        incident,
-        operation(known, &resource.stack_id, resource.client_request_token.as_deref()),
-    )]
+    let token = resource.client_request_token.as_deref();
+    vec![Signal::raised(incident, occurrence(known, &resource.stack_id, token, operation))]
 }
 
 #[cfg(test)]
@@ -213,6 +266,7 @@ mod tests {
     fn event(resource: &str, status: &str, reason: &str, token: Option<&str>) -> StackEvent {
         let physical_id = if resource == "app" { STACK } else { "physical" };
         StackEvent {
+            id: format!("{resource}-{status}"),
             resource: resource.into(),
             kind: "AWS::S3::Bucket".into(),
             physical_id: physical_id.into(),
@@ -269,8 +323,8 @@ mod tests {
     }
 
     #[test]
-    fn operations_without_a_token_are_not_taken_for_one() {
-        let id = |id: &str, token: &str| {
+    fn all_events_of_one_operation_are_one_occurrence_with_and_without_a_token() {
+        let id = |id: &str, token: &str, begun_by: Option<&str>| {
             let event = serde_json::json!({
                 "id": id, "source": "aws.cloudformation", "detail-type": "CloudFormation Stack Status Change",
                 "account": "111111111111", "region": "us-east-1", "time": "2026-03-01T03:00:00Z",
@@ -279,10 +333,15 @@ mod tests {
             });
             let known = crate::event::parse(&event).unwrap();
             let crate::event::Event::Stack(stack) = &known.event else { panic!("{event}") };
-            super::status(&known, stack, None)[0].event.clone()
+            let operation = Operation { begun_by: begun_by.map(str::to_owned), cause: None };
+            super::status(&known, stack, &operation)[0].event.clone()
         };
-        assert_ne!(id("monday", ""), id("tuesday", ""));
-        assert_eq!(id("begun", "deploy-1"), id("complete", "deploy-1"));
+        assert_eq!(id("begun", "deploy-1", None), id("complete", "deploy-1", Some("CREATE")));
+        assert_ne!(id("e", "deploy-1", None), id("e", "deploy-2", None));
+        assert_eq!(id("begun", "", Some("CREATE")), id("complete", "", Some("CREATE")));
+        assert_ne!(id("e", "", Some("CREATE")), id("e", "", Some("UPDATE")));
+        // Nobody can say of which operation they are.
+        assert_ne!(id("monday", "", None), id("tuesday", "", None));
     }
 
     #[test]
@@ -295,7 +354,7 @@ mod tests {
             });
             let known = crate::event::parse(&event).unwrap();
             let crate::event::Event::Stack(stack) = &known.event else { panic!("{event}") };
-            let signals = super::status(&known, stack, None);
+            let signals = super::status(&known, stack, &Operation::default());
             let crate::state::Edge::Raised(incident) = &signals[0].edge else { panic!("{signals:?}") };
             incident.cause.clone()
         };

@@ -25,7 +25,7 @@ use std::future::Future;
 use lambda_kit::call::CallError;
 
 use crate::event::arn_part;
-use crate::judge::{Cause, Held, Rotated, StackEvent, first_cause};
+use crate::judge::{Cause, Held, Operation, Question, Rotated, StackEvent, beginning, first_cause};
 use crate::moment::Moment;
 
 /// Stacks, in any account. Permission: `cloudformation:DescribeStackEvents`.
@@ -56,42 +56,29 @@ pub trait Queues {
 /// Most stacks within stacks that are followed.
 const MOST_DEPTH: usize = 4;
 
-/// Why an operation of a stack failed, followed into the stacks within it.
+/// What began an operation of a stack and why it failed, followed into the stacks within it.
 ///
 /// # Errors
 /// The stack's events cannot be read.
-pub async fn cause_of<R: Stacks>(
-    stacks: &R,
-    stack: &str,
-    token: Option<&str>,
-    by: Moment,
-) -> Result<Option<Cause>, CallError> {
-    let (mut stack, mut token) = (stack.to_owned(), token.map(str::to_owned));
-    let mut found = None;
-    for _ in 0..MOST_DEPTH {
-        let events = match (stacks.events(&stack, by).await, &found) {
-            (Ok(events), _) => events,
-            (Err(error), None) => return Err(error),
-            // The stack within may be deleted already; what the outer one says is still true.
-            (Err(_), Some(_)) => break,
-        };
-        let Some(event) = first_cause(&events, &stack, token.as_deref(), by) else { break };
-        let cause = Cause {
-            resource: event.resource.clone(),
-            kind: event.kind.clone(),
-            reason: event.reason.clone(),
-        };
-        let inner =
-            event.kind == "AWS::CloudFormation::Stack" && arn_part(&event.physical_id, 2) == "cloudformation";
-        let next = event.physical_id.clone();
-        found = Some(cause);
-        if !inner {
+pub async fn operation<R: Stacks>(stacks: &R, question: Question<'_>) -> Result<Operation, CallError> {
+    let Question { stack, token, by, cause } = question;
+    let events = stacks.events(stack, by).await?;
+    let begun_by = beginning(&events, stack, by).map(|at| events[at].id.clone());
+    let first = if cause { first_cause(&events, stack, token, by) } else { None };
+    let Some(first) = first else { return Ok(Operation { begun_by, cause: None }) };
+    let mut first = first.clone();
+    for _ in 1..MOST_DEPTH {
+        let inner = first.physical_id.as_str();
+        if first.kind != "AWS::CloudFormation::Stack" || arn_part(inner, 2) != "cloudformation" {
             break;
         }
-        // Its events have a token of their own.
-        (stack, token) = (next, None);
+        // The stack within may be deleted already; what the outer one says is still true. Its events have a token of their own.
+        let Ok(events) = stacks.events(inner, by).await else { break };
+        let Some(within) = first_cause(&events, inner, None, by) else { break };
+        first = within.clone();
     }
-    Ok(found)
+    let cause = Cause { resource: first.resource, kind: first.kind, reason: first.reason };
+    Ok(Operation { begun_by, cause: Some(cause) })
 }
 
 #[cfg(test)]
@@ -111,6 +98,7 @@ mod tests {
 
     fn event(resource: &str, kind: &str, physical_id: &str, reason: &str) -> StackEvent {
         StackEvent {
+            id: resource.into(),
             resource: resource.into(),
             kind: kind.into(),
             physical_id: physical_id.into(),
@@ -132,13 +120,11 @@ mod tests {
         )];
         let inner = vec![event("Bucket", "AWS::S3::Bucket", "b", "b already exists")];
         let mut stacks = Known(HashMap::from([("outer".to_owned(), outer), (INNER.to_owned(), inner)]));
-        let cause = cause_of(&stacks, "outer", None, Moment::BEGINNING).await.unwrap().unwrap();
+        let ask = |stack| Question { stack, token: None, by: Moment::BEGINNING, cause: true };
+        let cause = operation(&stacks, ask("outer")).await.unwrap().cause.unwrap();
         assert_eq!((cause.resource.as_str(), cause.reason.as_str()), ("Bucket", "b already exists"));
         stacks.0.remove(INNER);
-        assert_eq!(
-            cause_of(&stacks, "outer", None, Moment::BEGINNING).await.unwrap().unwrap().resource,
-            "Inner"
-        );
-        assert!(cause_of(&stacks, "gone", None, Moment::BEGINNING).await.is_err());
+        assert_eq!(operation(&stacks, ask("outer")).await.unwrap().cause.unwrap().resource, "Inner");
+        assert!(operation(&stacks, ask("gone")).await.is_err());
     }
 }

@@ -41,6 +41,7 @@ async fn events(client: &Client, stack: &str, by: Moment) -> Result<Vec<StackEve
         for event in page.stack_events() {
             let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
             found.push(StackEvent {
+                id: text(event.event_id()),
                 resource: text(event.logical_resource_id()),
                 kind: text(event.resource_type()),
                 physical_id: text(event.physical_resource_id()),
