@@ -11,7 +11,7 @@ use crate::event::{Event, Item, Known, deliveries};
 use crate::incident::{Incident, Place};
 use crate::judge::{
     AccessRules, Cause, Held, HeldMessage, History, Operation, Reading, Readings, Rotated, RotationRules,
-    dead_letters, judge, judge_stack, secret_call, slow, unknown_event,
+    dead_letters, judge, judge_with, secret_call, slow, unknown_event,
 };
 use crate::kind::{Kind, Severity};
 use crate::message_check::{announcement, holds, is_remembered};
@@ -159,7 +159,7 @@ fn understood(known: &Known) -> Vec<Signal> {
         Event::Stack(_) | Event::StackResource(_) => {
             let words = known.resources.first().cloned().unwrap_or_default();
             let cause = Cause { resource: words.clone(), kind: words.clone(), reason: words.clone() };
-            signals.extend(judge_stack(known, &Operation { begun_by: Some(words), cause: Some(cause) }));
+            signals.extend(judge_with(known, &Operation { begun_by: Some(words), cause: Some(cause) }));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! The function's environment, read once at start. The only place that reads it.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A variable that is missing or makes no sense. The text names the variable.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,17 @@ pub enum EnvError {
         /// What was expected.
         expected: String,
     },
+}
+
+/// What a whole number in a variable counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// 60 seconds.
+    Minutes,
+    /// 3600 seconds.
+    Hours,
+    /// 86,400 seconds.
+    Days,
 }
 
 /// A source of variables; a value, so that tests need no process environment.
@@ -65,6 +77,21 @@ impl<'a> Env<'a> {
             }),
         }
     }
+
+    /// A time in whole units, with a default that is one.
+    ///
+    /// # Errors
+    /// As [`Self::parsed`].
+    pub fn duration(&self, name: &str, unit: Unit, default: Duration) -> Result<Duration, EnvError> {
+        let (seconds, expected) = match unit {
+            Unit::Minutes => (60, "a whole number of minutes"),
+            Unit::Hours => (3600, "a whole number of hours"),
+            Unit::Days => (86_400, "a whole number of days"),
+        };
+        let default = u32::try_from(default.as_secs() / seconds).unwrap_or(u32::MAX);
+        let number = self.parsed(name, expected, default)?;
+        Ok(Duration::from_secs(u64::from(number) * seconds))
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +111,26 @@ mod tests {
             "environment variable N is \"x\", expected a number of seconds"
         );
         assert_eq!(env.parsed("MISSING", "a number of seconds", 3_u32).unwrap(), 3);
+    }
+
+    #[test]
+    fn a_time_is_given_in_whole_units() {
+        let source = |name: &str| match name {
+            "TWO" => Some("2".to_owned()),
+            "HALF" => Some("0.5".to_owned()),
+            _ => None,
+        };
+        let env = Env::from(&source);
+        let read =
+            |name, unit| env.duration(name, unit, Duration::from_secs(86_400)).map(|time| time.as_secs());
+        let both = |unit| (read("TWO", unit).unwrap(), read("MISSING", unit).unwrap());
+        assert_eq!(both(Unit::Minutes), (120, 86_400));
+        assert_eq!(both(Unit::Hours), (7200, 86_400));
+        assert_eq!(both(Unit::Days), (172_800, 86_400));
+        assert_eq!(
+            read("HALF", Unit::Hours).unwrap_err().to_string(),
+            "environment variable HALF is \"0.5\", expected a whole number of hours"
+        );
     }
 
     #[test]

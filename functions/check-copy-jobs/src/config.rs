@@ -1,10 +1,9 @@
 //! What is watched, from the function's environment.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use copy_monitor::settings::{JobSettings, Settings, Watched};
-use lambda_kit::env::{Env, EnvError};
+use lambda_kit::env::{Env, EnvError, Unit};
 use serde::Deserialize;
 use warehouse::data_api::Login;
 use warehouse::target::{AmbiguousTarget, Target};
@@ -65,16 +64,10 @@ impl Config {
             login,
         };
         let mut settings = Settings::new(watched);
-        let read = |name, unit: &'static str, seconds: u64, default: Duration| {
-            let default = u32::try_from(default.as_secs() / seconds).unwrap_or(u32::MAX);
-            env.parsed(name, unit, default).map(|number| Duration::from_secs(u64::from(number) * seconds))
-        };
-        let days = |name, default| read(name, "a whole number of days", 86_400, default);
-        let minutes = |name, default| read(name, "a whole number of minutes", 60, default);
-        settings.retention = days("VIEW_RETENTION_DAYS", settings.retention)?;
-        settings.memory = days("LEDGER_DAYS", settings.memory)?;
-        settings.overlap = minutes("VIEW_DELAY_MINUTES", settings.overlap)?;
-        settings.patience = minutes("EVENT_DELAY_MINUTES", settings.patience)?;
+        settings.retention = env.duration("VIEW_RETENTION_DAYS", Unit::Days, settings.retention)?;
+        settings.memory = env.duration("LEDGER_DAYS", Unit::Days, settings.memory)?;
+        settings.overlap = env.duration("VIEW_DELAY_MINUTES", Unit::Minutes, settings.overlap)?;
+        settings.patience = env.duration("EVENT_DELAY_MINUTES", Unit::Minutes, settings.patience)?;
         let number = "a whole number";
         settings.pages_per_run = env.parsed("PAGES_PER_RUN", number, settings.pages_per_run)?;
         settings.rows_per_run = env.parsed("ROWS_PER_RUN", number, settings.rows_per_run)?;

@@ -1,10 +1,8 @@
 //! How much is too much, from the function's environment.
 
-use std::time::Duration;
-
 use alerts::incident::Place;
 use alerts::run::list;
-use lambda_kit::env::{Env, EnvError};
+use lambda_kit::env::{Env, EnvError, Unit};
 use secret_check::rules::Rules;
 
 /// The function's configuration.
@@ -20,15 +18,11 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
         let mut rules = Rules::new(String::new(), env.required("AWS_REGION")?);
-        let read = |name, unit: &'static str, seconds: u64, default: Duration| {
-            let default = u32::try_from(default.as_secs() / seconds).unwrap_or(u32::MAX);
-            env.parsed(name, unit, default).map(|number| Duration::from_secs(u64::from(number) * seconds))
-        };
-        let hours = |name, default| read(name, "a whole number of hours", 3600, default);
+        let hours = |name, default| env.duration(name, Unit::Hours, default);
         rules.overdue_after = hours("OVERDUE_AFTER_HOURS", rules.overdue_after)?;
         rules.stuck_after = hours("STUCK_AFTER_HOURS", rules.stuck_after)?;
         rules.replica_after = hours("REPLICA_AFTER_HOURS", rules.replica_after)?;
-        rules.unused_after = read("UNUSED_AFTER_DAYS", "a whole number of days", 86_400, rules.unused_after)?;
+        rules.unused_after = env.duration("UNUSED_AFTER_DAYS", Unit::Days, rules.unused_after)?;
         let mut regions = list(env, "CHECKED_REGIONS");
         if regions.is_empty() {
             regions.push(rules.region.clone());

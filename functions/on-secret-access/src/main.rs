@@ -1,11 +1,9 @@
 //! The function that tells who reads secrets.
 
-use std::time::Duration;
-
 use alerts::duty::AccessDuty;
 use alerts::judge::AccessRules;
 use alerts::run::{Setting, list};
-use lambda_kit::env::{Env, EnvError};
+use lambda_kit::env::{Env, EnvError, Unit};
 use lambda_kit::sdk::Aws;
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,11 +14,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         let aws = Aws::from_env(env)?;
         let setting = Setting::from_env(env)?;
         let usual = AccessRules::default();
-        let days =
-            env.parsed("LEARNING_DAYS", "a whole number of days", usual.learning.as_secs() / 86_400)?;
         let rules = AccessRules {
             reads_per_hour: env.parsed("READS_PER_HOUR", "a whole number of reads", usual.reads_per_hour)?,
-            learning: Duration::from_secs(days.saturating_mul(86_400)),
+            learning: env.duration("LEARNING_DAYS", Unit::Days, usual.learning)?,
             expected: list(env, "EXPECTED_READERS"),
         };
         let duty = AccessDuty::new(setting.store(&aws), rules);

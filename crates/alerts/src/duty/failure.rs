@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{Duty, LOOK_UP, in_time};
 use crate::announcer::{ReportError, Turn};
 use crate::event::Known;
-use crate::judge::{Operation, asks_the_stack, judge, judge_stack};
+use crate::judge::{Operation, asks_the_stack, judge, judge_with};
 use crate::read::{Stacks, operation};
 use crate::state::Signal;
 
@@ -30,7 +30,7 @@ impl<R: Stacks + Sync> FailureDuty<R> {
             tracing::warn!(stack = question.stack, %error, "the stack's events could not be read");
             Operation::default()
         });
-        judge_stack(known, &operation)
+        judge_with(known, &operation)
     }
 }
 

@@ -19,7 +19,7 @@ pub use rotation::{
     History, ROTATION_TAG, Rotated, RotationRules, changes_a_value, secret_call, slow, subject as secret_of,
     switch,
 };
-pub use stack::{Cause, Operation, Question, StackEvent, beginning, first_cause};
+pub use stack::{Cause, Operation, Question, StackEvent, asks_the_stack, beginning, first_cause};
 pub use unknown::unknown_event;
 pub use warehouse::MONITOR_STATEMENTS;
 
@@ -28,9 +28,15 @@ use crate::state::Signal;
 
 /// What an event says by itself. Calls to Secrets Manager say nothing without their rules: see [`secret_call`] and [`Readings`].
 pub fn judge(known: &Known) -> Vec<Signal> {
+    judge_with(known, &Operation::default())
+}
+
+/// The same with what was found in the own events of the stack that an event is about, if it is about one.
+pub fn judge_with(known: &Known, operation: &Operation) -> Vec<Signal> {
     match &known.event {
         Event::Rotation(rotation) => rotation::outcome(known, rotation),
-        Event::Stack(_) | Event::StackResource(_) => judge_stack(known, &Operation::default()),
+        Event::Stack(stack) => stack::status(known, stack, operation),
+        Event::StackResource(resource) => stack::resource(known, resource, operation),
         Event::Execution(execution) => execution::status(known, execution),
         Event::Statement(statement) => warehouse::statement(known, statement),
         Event::Integration(integration) => warehouse::integration(known, integration),
@@ -43,20 +49,6 @@ pub fn judge(known: &Known) -> Vec<Signal> {
         Event::FunctionFailure(failure) => function::failure(known, failure),
         Event::SecretCall(_) | Event::SecretLabel(_) | Event::Tick => Vec::new(),
     }
-}
-
-/// The same for an event of a stack, with what was found in the stack's own events.
-pub fn judge_stack(known: &Known, operation: &Operation) -> Vec<Signal> {
-    match &known.event {
-        Event::Stack(stack) => stack::status(known, stack, operation),
-        Event::StackResource(resource) => stack::resource(known, resource, operation),
-        _ => judge(known),
-    }
-}
-
-/// What is worth looking up in a stack's own events.
-pub fn asks_the_stack(known: &Known) -> Option<Question<'_>> {
-    stack::asks(known)
 }
 
 /// What a secret is called: the name in its ARN, without the six characters that Secrets Manager adds.

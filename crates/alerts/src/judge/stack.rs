@@ -116,8 +116,8 @@ fn is_stuck(status: &str) -> bool {
     )
 }
 
-/// Whether the stack has to be asked what an event of it is about.
-pub(super) fn asks(known: &Known) -> Option<Question<'_>> {
+/// What is worth looking up in a stack's own events.
+pub fn asks_the_stack(known: &Known) -> Option<Question<'_>> {
     let (stack, token, cause) = match &known.event {
         Event::Stack(stack) if is_failure(&stack.status_details.status) => {
             (&stack.stack_id, &stack.client_request_token, true)
