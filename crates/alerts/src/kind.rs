@@ -149,13 +149,13 @@ kinds! {
     /// Found by `check-copy-jobs`: a loaded key has other content now.
     KeyOverwritten "key-overwritten" "Loaded file overwritten" fades,
     /// Found by `check-copy-jobs`: a job does not run by itself.
-    CopyJobInactive "copy-job-inactive" "Copy job inactive" recovers,
+    CopyJobInactive "copy-job-inactive" "Copy job inactive" lasts,
     /// Found by `check-copy-jobs`: the newest load is too old.
-    CopyLate "copy-late" "Copy job late" recovers,
+    CopyLate "copy-late" "Copy job late" lasts,
     /// Found by `check-copy-jobs`: what happened cannot be known any more.
     CopyUnknown "copy-unknown" "Copy history unknown" fades,
     /// Found by `check-copy-jobs`: it cannot see what the jobs do, so that its silence means nothing.
-    CopyNotWatched "copy-not-watched" "Copy jobs not watched" recovers,
+    CopyNotWatched "copy-not-watched" "Copy jobs not watched" lasts,
 }
 
 impl Kind {

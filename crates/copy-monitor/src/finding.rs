@@ -1,9 +1,14 @@
 //! What is wrong, as data: everything that an incident needs and nothing of a row's content.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::moment::Moment;
+
+/// How often a problem that lasts is told.
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// An object in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -160,11 +165,16 @@ impl Problem {
     }
 }
 
-/// Whether a problem began or ended.
+/// Whether a problem began, lasts or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Turn {
     /// It is there.
     Began,
+    /// It is still there; the id is that of the beginning, with `:` and the number of days.
+    Lasts {
+        /// Whole days since its beginning.
+        days: u32,
+    },
     /// It is over; the id is that of the beginning, with `:over`.
     Over,
 }
@@ -175,7 +185,7 @@ pub enum Turn {
 pub struct Finding {
     /// The same finding has the same id, whoever finds it, however often.
     pub id: String,
-    /// Whether it began or ended.
+    /// Whether it began, lasts or ended.
     pub turn: Turn,
     /// What is wrong.
     #[serde(flatten)]
@@ -205,6 +215,11 @@ pub(crate) fn id(parts: &[&str]) -> String {
         hash.update(part.as_bytes());
     }
     hex::encode(&hash.finalize()[..16])
+}
+
+/// The id of a finding that has lasted for so many days.
+pub(crate) fn lasting(id: &str, days: u32) -> String {
+    format!("{id}:{days}")
 }
 
 /// The id of the end of a finding.

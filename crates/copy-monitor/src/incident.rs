@@ -12,7 +12,7 @@ use alerts::kind::{Kind, Severity};
 use alerts::moment::said;
 use alerts::state::{EventId, Signal};
 
-use crate::finding::{Cause, FileId, Finding, Problem, Turn};
+use crate::finding::{Cause, DAY, FileId, Finding, Problem, Turn};
 
 /// Most characters of a key in a first line; its end says more than its beginning.
 const SHORT_KEY: usize = 60;
@@ -23,6 +23,11 @@ pub fn signal(finding: &Finding) -> Signal {
     let incident = incident(finding);
     match finding.turn {
         Turn::Began => Signal::raised(incident, event),
+        // It occurs once more, at the moment at which it was so many days old: not after the run that found it began, and so before any end
+        // that a later run finds, in whatever order the two are told.
+        Turn::Lasts { days } => {
+            Signal::raised(Incident { since: finding.since.plus(DAY * days), ..incident }, event)
+        }
         // Clocks of Redshift and Lambda differ: an end is never before its beginning.
         Turn::Over => {
             let at = finding.noticed.max(incident.since);
@@ -40,7 +45,7 @@ fn incident(finding: &Finding) -> Incident {
         Some(file) => (url(file), format!("{}: {}", job.name, short(&file.key)), Some(job.files())),
         None => (job.whole(), job.whole(), None),
     };
-    // The beginning and the end of one finding share the id up to the colon: this is the pair that belongs together.
+    // The beginning, the days and the end of one finding share the id up to the colon: this is what belongs together.
     let episode = finding.id.split(':').next().unwrap_or_default();
     let text = text(finding, &job);
     let incident = Incident::new(kind, severity, place, &subject, &name, finding.since)

@@ -10,7 +10,7 @@ use alerts::state::{Edge, Policy};
 
 use super::*;
 use crate::adapters::Incidents;
-use crate::finding::{file_id, id, over};
+use crate::finding::{file_id, id, lasting, over};
 use crate::moment::Moment;
 use crate::ports::Announcer;
 
@@ -237,6 +237,46 @@ fn an_end_belongs_to_its_own_beginning_and_to_no_other() {
     let again = Finding { id: id(&["another"]), ..began.clone() };
     assert_ne!(signal(&again).key, one.key);
     assert_eq!(signal(&began).event, one.event);
+}
+
+#[tokio::test]
+async fn what_lasts_is_told_again_after_a_day_and_four_and_then_weekly_and_never_after_its_end() {
+    let world = World::new(HashMap::new());
+    let began = all().into_iter().find(|(name, _)| *name == "job-inactive").unwrap().1;
+    let day = |days: u32| {
+        let (turn, noticed) = (Turn::Lasts { days }, began.noticed.plus(DAY * days));
+        Finding { id: lasting(&began.id, days), turn, noticed, ..began.clone() }
+    };
+    announce(&world, &[began.clone()], 0).await;
+    for days in 1..=28 {
+        announce(&world, &[day(days)], u64::from(days) * 86_400).await;
+        // Five minutes later, the schedule of the alerts looks after what is due.
+        announce(&world, &[], u64::from(days) * 86_400 + 300).await;
+    }
+    let over = Finding {
+        noticed: began.noticed.plus(DAY * 29),
+        id: over(&began.id),
+        turn: Turn::Over,
+        ..began.clone()
+    };
+    announce(&world, &[over], 29 * 86_400).await;
+    // A run that was late tells it after the end.
+    announce(&world, &[day(29)], 29 * 86_400 + 60).await;
+    let subjects: Vec<String> = world.published().into_iter().map(|message| message.subject).collect();
+    let still = |time| format!("[ERROR] Still: Copy job inactive, for {time}: copy job orders_0a1b2c3d on");
+    let expected = [
+        "[ERROR] Copy job inactive: copy job orders_0a1b2c3d on".to_owned(),
+        still("24 h"),
+        still("5 d"),
+        still("12 d"),
+        still("19 d"),
+        still("26 d"),
+        "[RECOVERED] Copy job inactive: copy job orders_0a1b2c3d on".to_owned(),
+    ];
+    assert_eq!(subjects.len(), expected.len(), "{subjects:?}");
+    for (subject, expected) in subjects.iter().zip(&expected) {
+        assert!(subject.starts_with(expected), "{subject}");
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! Problems that last: told when they have lasted long enough, told again when they are over.
+//! Problems that last: told when they have lasted long enough, told again each day, and when they are over.
+//!
+//! A finding a day, not one a run: whoever passes them on decides how many of them people hear of, and needs to hear that the problem is still there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, Turn, over};
+use crate::finding::{DAY, Finding, Turn, lasting, over};
 use crate::moment::Moment;
 
 /// A problem that lasts.
@@ -14,6 +16,9 @@ pub(crate) struct Standing {
     since: Moment,
     /// Its finding's id, once it was told.
     told: Option<String>,
+    /// The whole days since its beginning when it was told last.
+    #[serde(default)]
+    days: u32,
 }
 
 /// The problems that last, by what they are about.
@@ -41,7 +46,8 @@ impl Judged {
 impl Standings {
     /// Takes a judgement over; gives the finding that has to be told because of it.
     ///
-    /// `finding` makes it from its beginning. Its id follows from what it is about and since when, so that a run which is repeated tells the same one.
+    /// `finding` makes it from its beginning. Its id follows from what it is about, since when, and how many days it lasts, so that a run
+    /// which is repeated tells the same one.
     pub(crate) fn judge(
         &mut self,
         judged: &Judged,
@@ -54,12 +60,19 @@ impl Standings {
             return Some(Finding { id: over(&told), turn: Turn::Over, ..finding(ended.since) });
         }
         let standing =
-            self.0.entry(judged.key.clone()).or_insert_with(|| Standing { since: now, told: None });
-        if standing.told.is_some() || now.since(standing.since) < judged.patience {
-            return None;
-        }
-        let finding = finding(standing.since);
-        standing.told = Some(finding.id.clone());
+            self.0.entry(judged.key.clone()).or_insert_with(|| Standing { since: now, told: None, days: 0 });
+        let lasted = now.since(standing.since);
+        let days = u32::try_from(lasted.as_secs() / DAY.as_secs()).unwrap_or(u32::MAX);
+        let finding = match &standing.told {
+            None if lasted < judged.patience => return None,
+            None => finding(standing.since),
+            Some(_) if days <= standing.days => return None,
+            Some(told) => {
+                Finding { id: lasting(told, days), turn: Turn::Lasts { days }, ..finding(standing.since) }
+            }
+        };
+        standing.told.get_or_insert_with(|| finding.id.clone());
+        standing.days = days;
         Some(finding)
     }
 

@@ -242,7 +242,7 @@ async fn what_a_call_did_and_every_check_finds_is_one_incident_that_is_told_once
         let again = &told(&world)[1];
         let kind = words.split(['[', ']', ':']).nth(2).unwrap().trim();
         assert!(
-            again.starts_with("repeated: ") && again.contains(&format!("Still: {kind}, 25 times")),
+            again.starts_with("repeated: ") && again.contains(&format!("Still: {kind}, for 24 h")),
             "{again}"
         );
         // The call that undoes it ends it; that the next check does not find it says nothing more.
@@ -292,7 +292,7 @@ async fn what_lasts_is_told_again_after_a_day_and_four_and_then_weekly() {
     let told = told(&world);
     assert_eq!(told.len(), 6, "{told:?}");
     assert!(
-        told[1].starts_with("repeated: [WARNING] Still: Rotation overdue, 25 times: secret a"),
+        told[1].starts_with("repeated: [WARNING] Still: Rotation overdue, for 24 h: secret a"),
         "{told:?}"
     );
 }

@@ -347,7 +347,7 @@ async fn what_a_check_finds_again_and_again_is_told_once_again_after_a_day_and_t
         subjects,
         [
             "[WARNING] Rotation overdue: secret s (111111111111 us-east-1)",
-            "[WARNING] Still: Rotation overdue, 25 times: secret s (111111111111 us-east-1)",
+            "[WARNING] Still: Rotation overdue, for 24 h: secret s (111111111111 us-east-1)",
             "[RECOVERED] Rotation overdue: secret s (111111111111 us-east-1)",
         ]
     );

@@ -20,12 +20,21 @@ pub(super) fn first_line(announcement: &Announcement) -> String {
             format!("[{}] {title}: {name}{place}", incident.severity.name().to_uppercase())
         }
         Status::Repeated => format!(
-            "[{}] Still: {title}, {} times: {name}{place}",
+            "[{}] Still: {title}, {}: {name}{place}",
             incident.severity.name().to_uppercase(),
-            announcement.count
+            how_much(announcement)
         ),
         Status::Recovered => format!("[RECOVERED] {title}: {name}{place}"),
         Status::Passed => format!("[ALREADY OVER] {title}: {name}{place}"),
+    }
+}
+
+/// How often it occurred; of what a check finds again and again, for how long.
+fn how_much(announcement: &Announcement) -> String {
+    if announcement.incident.kind.lasts() {
+        format!("for {}", said(announcement.last.since(announcement.first)))
+    } else {
+        format!("{} times", announcement.count)
     }
 }
 
@@ -75,6 +84,9 @@ pub(super) fn lines(announcement: &Announcement) -> Vec<(&'static str, String)> 
 fn since(announcement: &Announcement) -> String {
     match announcement.count {
         0 | 1 => announcement.first.to_string(),
-        count => format!("{}, {count} times, last at {}", announcement.first, announcement.last),
+        count => {
+            let seen = if announcement.incident.kind.lasts() { "seen " } else { "" };
+            format!("{}, {seen}{count} times, last at {}", announcement.first, announcement.last)
+        }
     }
 }

@@ -269,6 +269,7 @@ impl Drill {
             let about = (finding.problem.kind(), finding.job.clone());
             match finding.turn {
                 Turn::Began => assert!(open.insert(about.clone()), "{about:?} began twice"),
+                Turn::Lasts { .. } => assert!(open.contains(&about), "{about:?} lasts without a beginning"),
                 Turn::Over => assert!(open.remove(&about), "{about:?} ended without a beginning"),
             }
         }

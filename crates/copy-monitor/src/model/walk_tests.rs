@@ -183,6 +183,26 @@ async fn jobs_that_are_inactive_without_integration_by_hand_or_gone_are_told() {
 }
 
 #[tokio::test]
+async fn a_job_that_stays_inactive_is_told_each_day_until_it_works_again() {
+    let drill = drill();
+    drill.settle(1).await;
+    drill.shared.world().jobs[0].channel = "Inactive";
+    drill.settle(3 * 12 * 24 + 20).await;
+    drill.shared.world().jobs[0].channel = "Established";
+    drill.settle(2).await;
+    let told = drill.told();
+    let turns: Vec<_> = told.iter().map(|finding| (finding.problem.kind(), finding.turn)).collect();
+    let lasts = |days| ("JobInactive", Turn::Lasts { days });
+    assert_eq!(
+        turns,
+        [("JobInactive", Turn::Began), lasts(1), lasts(2), lasts(3), ("JobInactive", Turn::Over)]
+    );
+    assert_eq!(told[2].id, format!("{}:2", told[0].id));
+    let late = told[2].noticed.since(told[0].noticed).as_secs() % 86_400;
+    assert!(late <= 600, "told {late} s after the day was over");
+}
+
+#[tokio::test]
 async fn an_empty_answer_is_not_believed_until_the_reader_may_see_others_rows() {
     let drill = drill();
     drill.settle(2).await;
