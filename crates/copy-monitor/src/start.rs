@@ -62,17 +62,9 @@ impl<S: Statements, O: Objects, L: Ledger, A: Announcer> Monitor<'_, S, O, L, A>
     /// # Errors
     /// A call failed. The next tick reads it again.
     pub async fn completed(&self, completion: &Completion, now: Moment) -> Result<Report, MonitorError> {
-        let (revision, mut state) = self.target().await?;
-        let ours = completion.run(&self.settings.watched.name) == Some(state.run);
-        let Some(running) = state.running.as_mut().filter(|_| ours) else {
+        let Some((revision, state)) = self.run_of(completion).await? else {
             return Ok(self.report(Outcome::Overtaken));
         };
-        match &running.statement {
-            // It was started, and whoever started it died or has not written it down yet.
-            None => running.statement = Some(completion.id.clone()),
-            Some(known) if *known == completion.id => {}
-            Some(_) => return Ok(self.report(Outcome::Overtaken)),
-        }
         if completion.finished {
             return self.finish(revision, state, &completion.id, now).await;
         }
@@ -85,6 +77,26 @@ impl<S: Statements, O: Objects, L: Ledger, A: Announcer> Monitor<'_, S, O, L, A>
             Progress::OnTheWay => Ok(self.report(Outcome::OnTheWay)),
             Progress::Forgotten => self.forget(revision, state).await,
         }
+    }
+
+    /// The state in which the statement is the one of the run that goes on, if it is.
+    async fn run_of(&self, completion: &Completion) -> Result<Option<(u64, TargetState)>, MonitorError> {
+        for _ in 0..2 {
+            let (revision, mut state) = self.target().await?;
+            let ours = completion.run(&self.settings.watched.name) == Some(state.run);
+            let Some(running) = state.running.as_mut().filter(|_| ours) else { return Ok(None) };
+            if let Some(known) = &running.statement {
+                let same = *known == completion.id;
+                return Ok(same.then_some((revision, state)));
+            }
+            // It was started, and whoever started it died or has not written it down yet. Written down before anything is read: otherwise whoever
+            // started it does so meanwhile, and what was read could not be saved.
+            running.statement = Some(completion.id.clone());
+            if self.save(TARGET, revision, &state).await? {
+                return Ok(Some((revision + 1, state)));
+            }
+        }
+        Ok(None)
     }
 
     async fn start_or_look(&self, now: Moment) -> Result<Report, MonitorError> {

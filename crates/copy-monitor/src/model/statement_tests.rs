@@ -1,5 +1,7 @@
 //! The life of a run's statement: its event does not come, it fails, it never ends, its result is gone; and buckets that cannot be listed.
 
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lambda_kit::faults::Fault;
@@ -35,6 +37,45 @@ async fn a_result_whose_event_is_lost_is_read_by_the_next_tick_after_the_patienc
     // The event comes after all.
     assert_eq!(drill.run(Start::End(0)).await.outcome, Outcome::Overtaken);
     assert_eq!(drill.told().len(), 1);
+}
+
+/// Goes on for so many steps; what came of it if it ended.
+fn steps<F: Future>(mut future: Pin<&mut F>, number: usize) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    (0..number).find_map(|_| match future.as_mut().poll(&mut context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
+#[tokio::test]
+async fn an_end_that_comes_before_the_statements_id_is_written_down_is_read_whenever_that_happens() {
+    let mut between = 0;
+    'seeds: for seed in 0..30 {
+        for number in 1..40 {
+            let drill = Drill::new(seed, 2);
+            let mut tick = pin!(drill.invoke(Start::Tick, Plan::new()));
+            while drill.shared.world().batches.is_empty() {
+                // Of a seed without a pause between the start and the save there is nothing to see.
+                if steps(tick.as_mut(), 1).is_some() {
+                    continue 'seeds;
+                }
+            }
+            drill.shared.world().run_batches();
+            let mut end = pin!(drill.invoke(Start::End(0), Plan::new()));
+            let ended = steps(end.as_mut(), number);
+            between += usize::from(ended.is_none());
+            let started = tick.await.0.unwrap().unwrap();
+            assert_eq!(started.outcome, Outcome::Started);
+            let ended = match ended {
+                Some(ended) => ended,
+                None => end.await,
+            };
+            let outcome = ended.0.unwrap().unwrap().outcome;
+            assert_eq!(outcome, Outcome::Read, "seed {seed}, after {number} steps");
+        }
+    }
+    assert!(between > 300, "{between} ends were under way when the id was written");
 }
 
 #[tokio::test]
