@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -33,6 +33,8 @@ pub const ALARMS: [&str; 8] = [
     "WatchSilentAlarm",
     "SecretsSilentAlarm",
 ];
+/// How long it may take until a new hub's alarms are quiet: that of the secrets' check ends with an hour, 72 s where a minute is 1.2 s.
+pub const QUIET: Duration = Duration::from_secs(180);
 /// The stack of a spoke.
 pub const SPOKE_STACK: &str = "sluice-spoke";
 

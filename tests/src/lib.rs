@@ -126,7 +126,7 @@ impl<'a> Hold<'a> {
     /// # Panics
     /// It caught none in time.
     pub fn caught(&self) {
-        let path = format!("{}?wait=30", self.path);
+        let path = format!("{}?wait=90", self.path);
         let seen = self.account.rest("s3", "GET", &path, &[], &[]).unwrap().json();
         assert_eq!(seen["state"], "caught", "nothing was caught");
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Error, Options, Profile, SOURCE, TARGET, deploy};
-use end_to_end::alerts::{HUB, HUB_STACK, Night, SPOKE_STACK, summary};
+use end_to_end::alerts::{HUB, HUB_STACK, Night, QUIET, SPOKE_STACK, summary};
 use end_to_end::{Grants, PATIENCE, Secret};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -177,9 +177,10 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
 fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_sends_it_again() {
     // An alarm's minute is 1.2 s here.
     let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MostTries", "2")]);
-    night.retry_after(1);
+    // Longer than an invocation takes on a slow machine: what is received a second time while it is worked off would count as a try.
+    night.retry_after(5);
     let until = |what: &str, seen: &dyn Fn() -> (bool, String)| {
-        wait::until(what, PATIENCE, || {
+        wait::until(what, QUIET, || {
             let (done, text) = seen();
             Ok(if done { Seen::Yes(()) } else { Seen::NotYet(text) })
         })
@@ -242,9 +243,10 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         night.ask("tick", &json!({}));
         let failures = night.failures();
         let said = failures.iter().skip(before).any(|one| one["NewStateValue"] == "ALARM");
+        // Both schedules stand still, and either alarm may be the first.
+        let said = said && night.alarm("SweepSilentAlarm") == "ALARM";
         (said, format!("{failures:?}, {}", night.alarms()))
     });
-    assert_eq!(night.alarm("SweepSilentAlarm"), "ALARM", "{}", night.alarms());
 }
 
 #[test]

@@ -20,12 +20,18 @@ fn with_sid(policy: &Value, sid: &str) -> Option<Value> {
     statements(policy).into_iter().find(|statement| statement["Sid"] == sid)
 }
 
-/// Catches the next call of an action after it was served and before its caller has the answer; runs `meanwhile`.
-fn between(account: &Account, action: &str, meanwhile: impl FnOnce()) {
+/// Runs `meanwhile` between the moment at which the first call of an action by `caller` was served and that at which it gets the answer.
+fn between(account: &Account, action: &str, meanwhile: impl FnOnce() + Send, caller: impl FnOnce() + Send) {
+    // Before the caller begins: a later call of the same action may be its last look, and what is written after that is not seen.
     let hold = Hold::order(account, &json!({"action": action, "phase": "after"}));
-    hold.caught();
-    meanwhile();
-    hold.release();
+    at_once(vec![
+        Box::new(|| {
+            hold.caught();
+            meanwhile();
+            hold.release();
+        }),
+        Box::new(caller),
+    ]);
 }
 
 /// Runs several calls at the same moment and fails if one of them does.
@@ -86,20 +92,16 @@ fn bucket_policy(cloud: &Cloud, bucket: &str, answers: &Answers) {
     let change = json!({"BucketName": bucket, "Statements": [
         {"Sid": "Owner0", "Effect": "Allow", "Principal": {"AWS": "222222222222"}, "Action": "s3:GetBucketLocation", "Resource": arn},
     ]});
-    at_once(vec![
-        Box::new(|| {
-            between(&account, "s3:GetBucketPolicy", || {
-                let mut policy = account.bucket_policy(bucket).unwrap().unwrap();
-                policy["Statement"].as_array_mut().unwrap().push(second.clone());
-                account.put_bucket_policy(bucket, &policy).unwrap();
-            });
-        }),
-        Box::new(|| {
-            let id = ids[0].lock().unwrap().clone();
-            let answer = owners[0].call("Update", &change, Some(&id));
-            assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-        }),
-    ]);
+    let foreign_write = || {
+        let mut policy = account.bucket_policy(bucket).unwrap().unwrap();
+        policy["Statement"].as_array_mut().unwrap().push(second.clone());
+        account.put_bucket_policy(bucket, &policy).unwrap();
+    };
+    between(&account, "s3:GetBucketPolicy", foreign_write, || {
+        let id = ids[0].lock().unwrap().clone();
+        let answer = owners[0].call("Update", &change, Some(&id));
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    });
     let after = account.bucket_policy(bucket).unwrap().unwrap();
     assert_eq!(with_sid(&after, "SecondForeign"), Some(second.clone()));
     assert!(statements(&after).iter().any(|one| one["Action"] == "s3:GetBucketLocation"), "{after:#}");
@@ -163,20 +165,16 @@ fn namespace_policy(cloud: &Cloud, warehouse: &cloud::stacks::Outputs, answers: 
     assert_eq!(with_sid(&after, "FirstForeign"), with_sid(&before, "FirstForeign"));
 
     let second = foreign("SecondForeign", arn, "redshift:CreateInboundIntegration");
-    at_once(vec![
-        Box::new(|| {
-            between(&account, "redshift:GetResourcePolicy", || {
-                let mut policy = read();
-                policy["Statement"].as_array_mut().unwrap().push(second.clone());
-                write(&policy);
-            });
-        }),
-        Box::new(|| {
-            let id = ids[0].lock().unwrap().clone();
-            let answer = owners[0].call("Update", &ours("bucket-changed"), Some(&id));
-            assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-        }),
-    ]);
+    let foreign_write = || {
+        let mut policy = read();
+        policy["Statement"].as_array_mut().unwrap().push(second.clone());
+        write(&policy);
+    };
+    between(&account, "redshift:GetResourcePolicy", foreign_write, || {
+        let id = ids[0].lock().unwrap().clone();
+        let answer = owners[0].call("Update", &ours("bucket-changed"), Some(&id));
+        assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    });
     let after = read();
     assert!(with_sid(&after, "SecondForeign").is_some(), "{after:#}");
     assert!(after.to_string().contains("bucket-changed"), "{after:#}");

@@ -110,15 +110,16 @@ def evaluate(alarm: dict[str, Any], now: float, silence_counts: bool) -> Verdict
     end = now // period * period
     edges = [end - period * back for back in range(periods + _MORE_PERIODS, -1, -1)]
     values = _values(alarm, edges)
+    limit = float(alarm["Threshold"])
     if alarm["ComparisonOperator"].startswith("Greater"):
+        # What the unfinished period has not reached it may still reach: it puts no finished one out of sight.
         current = _values(alarm, [end, end + period])[0]
-        if current is not None:
+        if current is not None and (compare(current, limit) or all(value is None for value in values)):
             values = [*values[1:], current]
     missing = alarm.get("TreatMissingData") or "missing"
     there = [value for value in values if value is not None][-periods:]
     if not there and not silence_counts:
         return Verdict("")
-    limit = float(alarm["Threshold"])
     state = judge([None if value is None else compare(value, limit) for value in values], periods, needed, missing)
     if not there:
         treated = {"breaching": "Breaching", "notBreaching": "NonBreaching"}.get(missing)

@@ -225,6 +225,18 @@ def test_an_alarm_looks_at_its_own_dimensions_only_and_at_once(gateway: Gateway)
     alarm.client.delete_alarms(AlarmNames=["gw-dimensions"])
 
 
+def test_what_an_unfinished_period_has_not_reached_puts_no_finished_one_out_of_sight(gateway: Gateway) -> None:
+    alarm = Alarm(gateway, "gw-unfinished", EvaluationPeriods=1, TreatMissingData="notBreaching")
+    alarm.put(0, 1)
+    alarm.put(1, 0)
+    assert [alarm.state(0), alarm.state(1), alarm.state(2)] == ["ALARM", "ALARM", "OK"]
+    # What breaches already does so at once.
+    alarm.put(3, 0)
+    alarm.put(4, 1)
+    assert alarm.state(4) == "ALARM"
+    alarm.client.delete_alarms(AlarmNames=["gw-unfinished"])
+
+
 def metric(identifier: str, name: str) -> dict[str, Any]:
     return {"Id": identifier, "ReturnData": False, "MetricStat": {
         "Metric": {"Namespace": "gw/alarms", "MetricName": name}, "Period": 60, "Stat": "Sum"}}
@@ -311,5 +323,6 @@ def test_a_message_gets_older_as_the_clock_of_a_tick_goes_on(gateway: Gateway) -
     queue.client.send_message(QueueUrl=queue.url, MessageBody="waits")
     assert [alarm.state(minute) for minute in (0, 9, 11)] == ["OK", "OK", "ALARM"]
     assert len(queue.take()) == 1
-    assert alarm.state(12) == "OK"
+    # The minute in which it was too old counts until a whole one without it is over.
+    assert [alarm.state(12), alarm.state(13)] == ["ALARM", "OK"]
     alarm.client.delete_alarms(AlarmNames=["gw-age"])
