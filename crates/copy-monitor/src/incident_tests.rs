@@ -247,7 +247,7 @@ async fn what_lasts_is_told_again_after_a_day_and_four_and_then_weekly_and_never
         let (turn, noticed) = (Turn::Lasts { days }, began.noticed.plus(DAY * days));
         Finding { id: lasting(&began.id, days), turn, noticed, ..began.clone() }
     };
-    announce(&world, &[began.clone()], 0).await;
+    announce(&world, std::slice::from_ref(&began), 0).await;
     for days in 1..=28 {
         announce(&world, &[day(days)], u64::from(days) * 86_400).await;
         // Five minutes later, the schedule of the alerts looks after what is due.
