@@ -6,6 +6,7 @@ mod stage;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use end_to_end::{Grants, written};
 use local_servers::postgres::{Flavour, Login as Session};
@@ -66,6 +67,8 @@ fn watch_statements(stage: &Stage, stop: &AtomicBool) -> BTreeSet<String> {
             for row in rows {
                 seen.insert(format!("activity {}", row.get::<_, Option<&str>>(0).unwrap_or_default()));
             }
+            // Leaves the processor to those who are watched.
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         seen
     })

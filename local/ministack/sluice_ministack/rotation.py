@@ -131,7 +131,9 @@ def _try_out(execution: dict[str, Any], secret: dict[str, Any], token: str) -> N
     _event(secret, "TestRotationStarted")
     good = _step(execution, secret, token, "testSecret", str(uuid.uuid4()))
     with _lock:
-        _running.pop(secret["ARN"], None)
+        # A rotation may have begun meanwhile.
+        if _running.get(secret["ARN"]) == token:
+            del _running[secret["ARN"]]
     secret["Versions"].pop(token, None)
     _event(secret, "TestRotationSucceeded" if good else "TestRotationFailed")
 

@@ -106,7 +106,7 @@ def test_a_rotation_runs_the_four_steps_and_promotes_the_new_version(gateway: Ga
 
 
 def test_while_a_rotation_runs_another_is_refused_and_the_pending_version_may_have_no_value(gateway: Gateway, rotator: str) -> None:
-    client, arn = _secret(gateway, "gw-rotate-long", sleep=1)
+    client, arn = _secret(gateway, "gw-rotate-long", sleep=3)
     token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)["VersionId"]
     assert client.describe_secret(SecretId=arn)["VersionIdsToStages"][token] == ["AWSPENDING"]
     with pytest.raises(ClientError, match="A previous rotation isn't complete"):
@@ -134,7 +134,7 @@ def test_an_unfinished_rotation_is_refused_and_taken_up_again(gateway: Gateway, 
 
 
 def test_a_foreign_write_abandons_the_rotation(gateway: Gateway, rotator: str, events: str) -> None:
-    client, arn = _secret(gateway, "gw-rotate-foreign", sleep=2)
+    client, arn = _secret(gateway, "gw-rotate-foreign", sleep=4)
     token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)["VersionId"]
     # createSecret has given it a value: a write of that step that is still under way would bring AWSPENDING back.
     until(lambda: token in [found["VersionId"] for found in client.list_secret_version_ids(SecretId=arn)["Versions"]], "a pending value")
@@ -170,7 +170,7 @@ def test_the_caller_needs_the_right_to_invoke_the_function(gateway: Gateway, rot
 
 
 def test_a_cancelled_rotation_stops_and_leaves_awspending_behind(gateway: Gateway, rotator: str) -> None:
-    client, arn = _secret(gateway, "gw-rotate-cancel", sleep=1)
+    client, arn = _secret(gateway, "gw-rotate-cancel", sleep=4)
     token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)["VersionId"]
     client.cancel_rotate_secret(SecretId=arn)
     described = client.describe_secret(SecretId=arn)

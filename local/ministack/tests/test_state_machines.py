@@ -63,7 +63,7 @@ def history(gateway: Gateway, execution: str) -> list[str]:
 
 def test_the_same_name_and_input_give_the_running_execution_again(gateway: Gateway) -> None:
     client = gateway.client("stepfunctions")
-    arn = machine(gateway, "gw-same", {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "End": True}}}, [])
+    arn = machine(gateway, "gw-same", {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 4, "End": True}}}, [])
     first = client.start_execution(stateMachineArn=arn, name="one", input='{"a":1}')
     assert client.start_execution(stateMachineArn=arn, name="one", input='{"a":1}')["executionArn"] == first["executionArn"]
     with pytest.raises(client.exceptions.ExecutionAlreadyExists):

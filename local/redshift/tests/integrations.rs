@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::json;
 use support::{Answer, Local, REGION, SOURCE, TARGET};
 
@@ -204,7 +206,8 @@ async fn one_integration_per_bucket_and_target_one_per_name_and_fifty_per_target
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_integration_is_renamed_and_described_and_cannot_be_changed_while_it_is_made_or_removed() {
-    let local = Local::start().await;
+    // Longer than a request takes on a busy machine.
+    let local = Local::with_integration_delay(Duration::from_secs(3)).await;
     let namespace = local.cluster().await;
     local.gateway.bucket("files-a", SOURCE);
     local.authorize_source(&namespace, "files-a").await;

@@ -55,16 +55,16 @@ cases! {
     a_provider_that_hangs_is_cut_off_and_answered_before_a_deadline_that_is_a_second_away:
         case(create(json!({"Name": "a"})))
             .does(hangs)
-            .deadline_in(Duration::from_secs(1))
-            .within(Duration::from_secs(1))
+            .deadline_in(Duration::from_secs(3))
+            .within(Duration::from_secs(3))
             .calls(&["create a"])
             .answers(failed(ID_A, TOO_LATE));
 
     a_delete_that_hangs_is_answered_with_its_id:
         case(delete(ID_A, json!({"Name": "a"})))
             .does(hangs)
-            .deadline_in(Duration::from_secs(1))
-            .within(Duration::from_secs(1))
+            .deadline_in(Duration::from_secs(3))
+            .within(Duration::from_secs(3))
             .calls(&["delete a"])
             .answers(failed(ID_A, TOO_LATE));
 
@@ -72,8 +72,8 @@ cases! {
         case(create(json!({"Name": "a"})))
             .does(hangs)
             .server(&[Reply::Status(500)])
-            .deadline_in(Duration::from_secs(1))
-            .within(Duration::from_secs(1))
+            .deadline_in(Duration::from_secs(3))
+            .within(Duration::from_secs(3))
             .calls(&["create a"])
             .answers_times(2, failed(ID_A, TOO_LATE));
 
@@ -96,10 +96,10 @@ cases! {
     a_server_that_never_answers_does_not_hold_the_invocation_beyond_its_deadline:
         case(create(json!({"Name": "a"})))
             .server(&[Reply::Never; 10])
-            .policy(custom_resource::PutPolicy { attempts: 100, ..IMPATIENT })
+            .policy(custom_resource::PutPolicy { attempts: 100, per_attempt: Duration::from_millis(600), ..IMPATIENT })
             .deadline_in(Duration::from_secs(1))
             .within(Duration::from_millis(1500))
             .calls(&["create a"])
-            .answers_times(3, success(ID_A, json!({"Name": "a"})))
+            .answers_times(2, success(ID_A, json!({"Name": "a"})))
             .ends(Ends::NotDelivered);
 }

@@ -74,13 +74,18 @@ impl Answer {
 
 impl Local {
     pub async fn start() -> Self {
+        Self::with_integration_delay(Duration::from_millis(100)).await
+    }
+
+    /// Where integrations are made and removed only after this time.
+    pub async fn with_integration_delay(integration_delay: Duration) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let gateway = FakeGateway::start().await;
         let settings = Settings {
             gateway: gateway.url.clone(),
             data_dir: dir.path().to_owned(),
             template_cache: Some(env!("CARGO_TARGET_TMPDIR").into()),
-            integration_delay: Duration::from_millis(100),
+            integration_delay,
             role_delay: Duration::from_millis(200),
             password_delay: Duration::from_millis(200),
         };

@@ -19,6 +19,8 @@ use crate::process::{Process, free_port, on_path, with_parent};
 use crate::tls;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long the tool is tried.
+const TOOL_WITHIN: Duration = Duration::from_secs(10);
 /// What is said where there is none.
 const NOT_INSTALLED: ServerError = ServerError::NotInstalled {
     name: "Tansu, a Kafka broker",
@@ -128,11 +130,18 @@ impl Broker {
         command.env("RUST_LOG", "warn").current_dir(&self.folder).args(["user", action, "--broker", &broker]);
         command.args(["--mechanism", mechanism]).args(options).args(["--", user]).args(further);
         let failed = |output: String| ServerError::Program { program: "tansu user".to_owned(), output };
-        let output = command.output().map_err(|error| failed(error.to_string()))?;
-        if output.status.success() {
-            return Ok(());
+        let deadline = Instant::now() + TOOL_WITHIN;
+        loop {
+            let output = command.output().map_err(|error| failed(error.to_string()))?;
+            if output.status.success() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()));
+            }
+            // The database is locked while the other process tidies up, and Tansu does not wait for it. Both actions may be repeated.
+            std::thread::sleep(Duration::from_millis(100));
         }
-        Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
     /// Everything that both processes have logged.

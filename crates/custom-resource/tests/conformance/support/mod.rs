@@ -37,7 +37,7 @@ pub(crate) const PATIENT: PutPolicy =
 
 /// For servers that never answer.
 pub(crate) const IMPATIENT: PutPolicy =
-    PutPolicy { attempts: 3, per_attempt: Duration::from_millis(400), first_pause: Duration::from_millis(1) };
+    PutPolicy { attempts: 3, per_attempt: Duration::from_secs(1), first_pause: Duration::from_millis(1) };
 
 /// How a handler is set up.
 pub(crate) struct Setup {

@@ -1,0 +1,22 @@
+"""What an invocation wrote is logged with it.
+
+MiniStack takes a function's lines from a thread until none came for 5 ms. On a busy machine that thread may need longer between two lines:
+the rest would be logged with the function's next invocation, and that of the last one never.
+"""
+
+from __future__ import annotations
+
+from ministack.core.lambda_runtime import Worker
+
+from .patching import Target, wrap
+
+TARGETS = (Target("ministack.core.lambda_runtime", "Worker"),)
+
+QUIET_SECONDS = 0.025
+LONGEST_SECONDS = 1.0
+
+
+def install() -> None:
+    """Wait longer for the last line."""
+    wrap(Worker, "_drain_stderr_bounded", lambda original: lambda worker, first_line_wait=0.05: original(
+        worker, first_line_wait, QUIET_SECONDS, LONGEST_SECONDS))
