@@ -10,7 +10,7 @@ from ministack.core.lambda_runtime import Worker
 
 from .patching import Target, wrap
 
-TARGETS = (Target("ministack.core.lambda_runtime", "Worker"),)
+TARGETS = (Target("ministack.core.lambda_runtime", "Worker._drain_stderr_bounded", ("self", "first_line_wait", "idle_confirm", "hard_cap")),)
 
 QUIET_SECONDS = 0.025
 LONGEST_SECONDS = 1.0

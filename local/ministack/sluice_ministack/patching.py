@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ class Mismatch(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A name of MiniStack that the extension replaces or calls.
+    """A name of MiniStack that the extension replaces or calls; ``Class.method`` is one, too.
 
     ``parameters`` are the positional parameters a function must have, in order; ``None`` for what is not a function.
     """
@@ -36,7 +37,7 @@ class Target:
         where = f"{self.module}.{self.name}"
         remedy = f"install ministack=={SUPPORTED_VERSION}"
         try:
-            found = getattr(importlib.import_module(self.module), self.name)
+            found = operator.attrgetter(self.name)(importlib.import_module(self.module))
         except (ImportError, AttributeError):
             raise Mismatch(f"sluice_ministack expects {where} of MiniStack {SUPPORTED_VERSION}, "
                            f"but it is not there; {remedy}.") from None
