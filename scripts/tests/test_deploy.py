@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+STACKS = ("network", "warehouse", "target", "source", "job", "rotation", "hub", "spoke")
 
 # Both write down what they were called with; `aws` answers from stacks.json, as `--output text` would.
 AWS = '''#!{python}
@@ -85,7 +87,7 @@ class Deployment:
         }
         (folder / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts" / "deploy")
-        for stack in ("network", "warehouse", "target", "source", "job", "rotation", "hub", "spoke"):
+        for stack in STACKS:
             built = folder / ".aws-sam" / stack
             built.mkdir(parents=True)
             (built / "template.yaml").write_text("Resources: {}\n")
@@ -128,7 +130,35 @@ def test_the_warehouse_gets_the_private_subnets_of_the_network(deployment: Deplo
     succeed(deployment.run("warehouse"))
     words, parameters = deployment.deployed()
     assert parameters == {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
-    assert words[:8] == ["deploy", "--config-env", "warehouse", "--stack-name", "sluice-warehouse", "--profile", "target", "--region"]
+    assert words[:8] == [
+        "deploy", "--config-file", "samconfig/warehouse.toml", "--stack-name", "sluice-warehouse", "--profile", "target", "--region",
+    ]
+
+
+def test_stage_selects_config_section_and_stack_names(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-staging-network", NETWORK)
+    succeed(deployment.run("warehouse", STAGE="staging", BUILD="1"))
+    words, parameters = deployment.deployed()
+    assert words[1:7] == [
+        "--config-file", "samconfig/warehouse.toml", "--config-env", "staging", "--stack-name", "sluice-staging-warehouse",
+    ]
+    assert parameters["VpcId"] == "vpc-1"
+    assert deployment.calls("sam")[0]["words"][:5] == ["build", *words[1:5]]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_has_a_complete_default_stage(stack: str) -> None:
+    default = tomllib.loads((ROOT / "samconfig" / f"{stack}.toml").read_text())["default"]
+    built, deployed = default["build"]["parameters"], default["deploy"]["parameters"]
+    assert default["global"]["parameters"] == {"stack_name": f"sluice-{stack}"}
+    assert (ROOT / built["template_file"]).is_file()
+    assert deployed["template_file"] == f"{built['build_dir']}/template.yaml" == f".aws-sam/{stack}/template.yaml"
+    assert deployed["capabilities"] and deployed["resolve_s3"] is True
+
+
+def test_every_stack_has_one_config_file_and_sam_alone_takes_the_first() -> None:
+    assert sorted(path.stem for path in (ROOT / "samconfig").iterdir()) == sorted(STACKS)
+    assert (ROOT / "samconfig.toml").resolve() == ROOT / "samconfig" / "network.toml"
 
 
 def test_the_target_learns_of_every_source_accounts_id_and_bucket(deployment: Deployment) -> None:
@@ -349,7 +379,7 @@ REFUSALS: dict[str, Refusal] = {
         lambda d: d.world["regions"].clear(), ("network",), {}, "profile 'target' has no Region; set AWS_REGION or run:"),
     "not built": (
         lambda d: shutil.rmtree(d.folder / ".aws-sam" / "network"), ("network",), {},
-        "stack 'network' is not built; run: sam build --config-env network"),
+        "stack 'network' is not built; run: sam build --config-file samconfig/network.toml"),
 }
 
 
