@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_event_holds_one_statement() {
+    fn sample_event_has_one_statement() {
         let properties = sample(include_str!("../../../events/cloudformation/bucket-policy-create.json"));
         assert_eq!(properties.bucket_name, "sluice-111111111111-us-east-1");
         assert_eq!(properties.ours().unwrap().len(), 1);

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn another_definition_or_owner_gives_another_name_and_another_auto_does_not() {
+    fn name_depends_on_definition_and_owner_not_on_auto() {
         let name = |change: Value| with(change).unwrap().job.name.to_string();
         let first = name(json!({}));
         assert_eq!(first, name(json!({"Auto": "false"})));

@@ -324,14 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_event_passes_the_checks_of_its_names() {
+    fn sample_event_has_valid_names() {
         let properties = sample(include_str!("../../../events/cloudformation/event-integration-create.json"));
         assert_eq!(properties.check().unwrap().as_str(), "sluice-111111111111-us-east-1");
         assert_eq!(properties.integration_name, "sluice-copy");
     }
 
     #[test]
-    fn names_that_no_integration_can_have_are_refused() {
+    fn invalid_integration_name_is_rejected() {
         for name in ["", "1a", "-a", "a-", "a--b", "a_b", &"a".repeat(64)] {
             let mut properties =
                 sample(include_str!("../../../events/cloudformation/event-integration-create.json"));

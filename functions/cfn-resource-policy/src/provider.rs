@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_event_makes_two_statements_for_its_accounts_and_buckets() {
+    fn sample_event_makes_two_statements() {
         let properties = sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
         assert_eq!(properties.target().unwrap(), Target::Cluster("main".into()));
         let arn = "arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1";
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn without_conditions_the_statements_have_none() {
+    fn statements_without_conditions_have_none() {
         let mut properties =
             sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
         properties.conditions = false;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_are_none_are_refused_with_the_property() {
+    fn invalid_sources_are_rejected_with_their_property() {
         let with = |accounts: &[&str], buckets: &[&str]| {
             let mut properties =
                 sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));

@@ -278,7 +278,7 @@ fn schedules(last: usize) -> Vec<Vec<(usize, Step)>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backfill_interleaved_with_a_rotation_at_every_call_loses_neither() {
+async fn backfill_interleaved_with_a_rotation_loses_neither() {
     // Alone, the back-fill makes 13 calls: no step falls behind its end but those at the last number.
     let schedules = schedules(13);
     let (mut runs, mut undone) = (0, 0);
@@ -310,7 +310,7 @@ async fn a_backfill_interleaved_with_a_rotation_at_every_call_loses_neither() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_rotation_a_second_backfill_changes_nothing() {
+async fn second_backfill_without_a_rotation_changes_nothing() {
     let world = World::new(vec![], false);
     run(&world).await.unwrap();
     assert_eq!(world.state.lock().unwrap().calls, 13);
@@ -320,7 +320,7 @@ async fn without_a_rotation_a_second_backfill_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_that_lasts_beyond_a_minute_is_reported_with_the_remedy_and_changes_nothing() {
+async fn rotation_of_over_a_minute_is_an_error_with_the_command() {
     let steps = vec![(0, Step::Begin), (0, Step::Create), (0, Step::Set), (usize::MAX, Step::Finish)];
     let world = World::new(steps, false);
     let before = Instant::now();

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_the_sample_events_cluster_come_and_go_and_the_others_stay() {
+    fn keys_of_a_cluster_come_and_go_and_others_stay() {
         let properties = sample(include_str!("../../../events/cloudformation/secret-endpoint-create.json"));
         let keys = keys(properties.target().unwrap());
         let Value::Object(before) = serde_json::json!({"username": "u", "password": "p", "note": 1}) else {

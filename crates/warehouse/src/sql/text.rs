@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_redshift_does_not_take_are_refused_with_the_property() {
+    fn invalid_name_is_rejected_with_its_property() {
         for name in ["", "a\0b", "a\nb", &"x".repeat(128), &"é".repeat(64)] {
             let error = Identifier::new("TableName", name).unwrap_err();
             assert!(error.to_string().starts_with("`TableName`: "), "{error}");

@@ -151,24 +151,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_statement_of_hostile_values_is_refused_by_the_property_or_holds_them_and_nothing_else(given in given()) {
+    fn hostile_values_are_rejected_or_stay_inside_their_literals(given in given()) {
         check(&given);
     }
 
     #[test]
-    fn a_statement_of_printable_values_and_any_options_is_refused_by_the_property_or_holds_them(given in fine()) {
+    fn printable_values_are_rejected_or_stay_inside_their_literals(given in fine()) {
         check(&given);
     }
 
     #[test]
-    fn an_arn_with_anything_inside_it_is_no_role_or_stays_in_its_literal(inside in hostile(), at in 0_usize..40) {
+    fn any_text_in_an_arn_is_rejected_or_stays_in_its_literal(inside in hostile(), at in 0_usize..40) {
         let mut role = plain().role;
         role.insert_str(at.min(role.len()), &inside);
         check(&Given { role, ..plain() });
     }
 
     #[test]
-    fn a_data_type_with_anything_inside_it_is_refused_or_prints_as_a_type(inside in hostile(), at in 0_usize..12) {
+    fn any_text_in_a_data_type_is_rejected_or_prints_as_a_type(inside in hostile(), at in 0_usize..12) {
         let mut data_type = "DECIMAL(10,2)".to_owned();
         data_type.insert_str(at, &inside);
         check(&Given { table_columns: vec![("a".to_owned(), data_type, true)], ..plain() });
@@ -189,7 +189,7 @@ fn prove(rows: &[Row]) {
 }
 
 #[test]
-fn names_are_accepted_where_redshift_accepts_them_and_refused_by_property_where_not() {
+fn names_are_accepted_as_redshift_accepts_them() {
     prove(&[
         ("quotes", |given| given.table = "a\"b\"\"c'd".to_owned(), None),
         ("backslash", |given| given.table = "a\\b\\".to_owned(), None),
@@ -250,7 +250,7 @@ fn names_are_accepted_where_redshift_accepts_them_and_refused_by_property_where_
 }
 
 #[test]
-fn every_option_is_accepted_with_its_format_and_refused_by_its_name_where_it_does_not_fit() {
+fn options_are_accepted_only_with_their_format() {
     // A field that is added has to be added here, and to the table below.
     let Options {
         ignore_header: _,
@@ -415,7 +415,7 @@ fn every_option_is_accepted_with_its_format_and_refused_by_its_name_where_it_doe
 }
 
 #[test]
-fn the_tokenizer_notices_what_escapes_from_a_literal() {
+fn tokenizer_notices_an_escape_from_a_literal() {
     // An oracle that sees nothing would prove nothing.
     let word = |text: &str| Token::Word(text.to_owned());
     let text = |text: &str| Token::Text(text.to_owned());
