@@ -357,7 +357,7 @@ REFUSALS: dict[str, Refusal] = {
     "a rotation without an engine": (lambda _: None, ("rotation", "SecretArn=arn:s"), {}, "set Engine to postgres, mysql, redshift, kafka, msk,"),
     "an unknown engine": (
         lambda _: None, ("rotation", "SecretArn=arn:s", "Engine=oracle"), {},
-        "set Engine to postgres, mysql, redshift, kafka, msk, elasticache-user, elasticache-token or api-key; found 'oracle'"),
+        "set Engine to postgres, mysql, redshift, kafka, msk, elasticache-user, elasticache-token or api-key (found: oracle)"),
     "a parameter of another engine": (
         lambda _: None, ("rotation", "SecretArn=arn:s", "Engine=kafka", "MskClusterArn=arn:c"), {},
         "templates/rotation-kafka.yaml has no parameter MskClusterArn; its parameters are: SecretArn SecretKeyArn Strategy"),
