@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+ROTATIONS = ("rotation-sql", "rotation-redshift", "rotation-kafka", "rotation-msk", "rotation-elasticache", "rotation-api-key")
+STACKS = ("network", "warehouse", "target", "source", "job", *ROTATIONS, "consumers", "hub", "spoke")
 
 # Both write down what they were called with; `aws` answers from stacks.json, as `--output text` would.
 AWS = '''#!{python}
@@ -86,8 +89,7 @@ class Deployment:
         (folder / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts" / "deploy")
         shutil.copytree(ROOT / "templates", folder / "templates")
-        rotations = ("rotation-sql", "rotation-redshift", "rotation-kafka", "rotation-msk", "rotation-elasticache", "rotation-api-key")
-        for stack in ("network", "warehouse", "target", "source", "job", *rotations, "consumers", "hub", "spoke"):
+        for stack in STACKS:
             built = folder / ".aws-sam" / stack
             built.mkdir(parents=True)
             (built / "template.yaml").write_text("Resources: {}\n")
@@ -130,7 +132,36 @@ def test_the_warehouse_gets_the_private_subnets_of_the_network(deployment: Deplo
     succeed(deployment.run("warehouse"))
     words, parameters = deployment.deployed()
     assert parameters == {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2"}
-    assert words[:8] == ["deploy", "--config-env", "warehouse", "--stack-name", "sluice-warehouse", "--profile", "target", "--region"]
+    assert words[:8] == [
+        "deploy", "--config-file", "samconfig/warehouse.toml", "--stack-name", "sluice-warehouse", "--profile", "target", "--region",
+    ]
+
+
+def test_stage_selects_config_section_and_stack_names(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-staging-network", NETWORK)
+    succeed(deployment.run("warehouse", STAGE="staging", BUILD="1"))
+    words, parameters = deployment.deployed()
+    assert words[1:7] == [
+        "--config-file", "samconfig/warehouse.toml", "--config-env", "staging", "--stack-name", "sluice-staging-warehouse",
+    ]
+    assert parameters["VpcId"] == "vpc-1"
+    assert deployment.calls("sam")[0]["words"][:5] == ["build", *words[1:5]]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_has_a_complete_default_stage(stack: str) -> None:
+    default = tomllib.loads((ROOT / "samconfig" / f"{stack}.toml").read_text())["default"]
+    built, deployed = default["build"]["parameters"], default["deploy"]["parameters"]
+    name = "rotation" if stack in ROTATIONS else stack
+    assert default["global"]["parameters"] == {"stack_name": f"sluice-{name}"}
+    assert (ROOT / built["template_file"]).is_file()
+    assert deployed["template_file"] == f"{built['build_dir']}/template.yaml" == f".aws-sam/{stack}/template.yaml"
+    assert deployed["capabilities"] and deployed["resolve_s3"] is True
+
+
+def test_every_stack_has_one_config_file_and_sam_alone_takes_the_first() -> None:
+    assert sorted(path.stem for path in (ROOT / "samconfig").iterdir()) == sorted(STACKS)
+    assert (ROOT / "samconfig.toml").resolve() == ROOT / "samconfig" / "network.toml"
 
 
 def test_the_target_learns_of_every_source_accounts_id_and_bucket(deployment: Deployment) -> None:
@@ -254,7 +285,7 @@ def test_a_rotation_goes_to_the_account_of_its_secret(deployment: Deployment) ->
 def test_the_engine_of_a_rotation_chooses_its_template(deployment: Deployment, engine: str, template: str, passed: dict[str, str]) -> None:
     succeed(deployment.run("rotation", "SecretArn=arn:s", f"Engine={engine}"))
     words, parameters = deployment.deployed()
-    assert words[words.index("--config-env") + 1] == template
+    assert words[words.index("--config-file") + 1] == f"samconfig/{template}.toml"
     assert words[words.index("--stack-name") + 1] == "sluice-rotation"
     assert parameters == {"SecretArn": "arn:s", **passed}
 
@@ -383,7 +414,7 @@ REFUSALS: dict[str, Refusal] = {
         lambda d: d.world["regions"].clear(), ("network",), {}, "profile 'target' has no Region; set AWS_REGION or run:"),
     "not built": (
         lambda d: shutil.rmtree(d.folder / ".aws-sam" / "network"), ("network",), {},
-        "stack 'network' is not built; run: sam build --config-env network"),
+        "stack 'network' is not built; run: sam build --config-file samconfig/network.toml"),
 }
 
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{Grants, PATIENCE, Secret};
 
-/// The name that `samconfig.toml` gives the stack.
+/// The name that `samconfig/` gives the stack.
 pub const STACK: &str = "sluice-rotation";
 
 impl Secret {

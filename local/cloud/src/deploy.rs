@@ -66,7 +66,7 @@ pub fn with_sam(
     let lock = fs::File::create(&lock).map_err(Error::io(format!("create {}", lock.display())))?;
     lock.lock().map_err(Error::io("wait for another deployment"))?;
 
-    run(cloud, "sam", &["build", "--config-env", stack], log)?;
+    run(cloud, "sam", &["build", "--config-file", &format!("samconfig/{stack}.toml")], log)?;
     let architecture = ("Architecture", architecture());
     // The other stacks have functions.
     let own = (!["network", "spoke"].contains(&stack)).then_some(&architecture);

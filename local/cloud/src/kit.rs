@@ -1,7 +1,7 @@
 //! The kit's stacks one after another, by the quick way of [`crate::stacks`]; what `scripts/deploy` hands on from
 //! account to account is handed on here in the same way.
 //!
-//! The stacks have the names that `samconfig.toml` gives them: `sluice-network` and so on. Every function takes further
+//! The stacks have the names that `samconfig/` gives them: `sluice-network` and so on. Every function takes further
 //! parameters, which win over what is handed on.
 
 use serde_json::json;

@@ -254,7 +254,7 @@ impl Account {
     }
 }
 
-/// What `samconfig.toml` grants: a role with a name of its own needs the wider capability, and no other template gets it.
+/// The capability that `samconfig/` grants: a role with a name of its own needs the wider capability, and no other template gets it.
 fn capability(template: &str) -> &'static str {
     if template.contains(" RoleName: ") { "CAPABILITY_NAMED_IAM" } else { "CAPABILITY_IAM" }
 }
