@@ -1,7 +1,7 @@
-//! The stack of `templates/rotation.yaml` around a secret.
+//! A secret and the stack that rotates it.
 
 use cloud::aws::Account;
-use cloud::deploy;
+use cloud::kit;
 use cloud::wait::{self, Seen};
 use serde_json::{Value, json};
 
@@ -20,14 +20,9 @@ impl Secret {
 
     /// Deploys the stack that rotates it, with a function that does not wait for fresh grants.
     pub fn deploy_rotation(&self, engine: &str, further: &[(&str, &str)]) {
-        let mut parameters = vec![
-            ("SecretArn", self.arn.as_str()),
-            ("Engine", engine),
-            ("Architecture", deploy::architecture()),
-            ("AccessGrantWaitSeconds", "0"),
-        ];
+        let mut parameters = vec![("SecretArn", self.arn.as_str()), ("AccessGrantWaitSeconds", "0")];
         parameters.extend(further);
-        self.account.deploy(STACK, "rotation", &parameters).unwrap();
+        kit::rotation(&self.account, STACK, engine, &parameters).unwrap();
     }
 
     /// Writes a value by hand.

@@ -1,4 +1,4 @@
-//! The stack of `templates/rotation.yaml`: a user of a real PostgreSQL rotated by the deployed function, as Secrets Manager drives it.
+//! The stack of `templates/rotation-sql.yaml`: a user of a real PostgreSQL rotated by the deployed function, as Secrets Manager drives it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -140,12 +140,15 @@ fn consumers_of_every_kind_are_told_which_version_is_current() {
     let stage = Stage::new();
     let account = &stage.secret.account;
     let consumers = account.deploy_text("consumers", include_str!("../consumers.yaml"), &[]).unwrap();
-    stage.deploy(&[
+    let parameters = [
+        ("SecretArn", stage.secret.arn.as_str()),
         ("ConsumerTopicArn", &consumers["TopicArn"]),
         ("ConsumerBusArn", &consumers["BusArn"]),
         ("ConsumerStateMachineArn", &consumers["MachineArn"]),
         ("ConsumerFunctionArn", &consumers["FunctionArn"]),
-    ]);
+    ];
+    account.deploy("sluice-consumers", "rotation-consumers", &parameters).unwrap();
+    stage.deploy(&[]);
     stage.secret.wait_for_another_password_than("first-password");
     let versions = stage.secret.versions();
     let current = versions.iter().find(|(_, labels)| labels.contains(&"AWSCURRENT".to_owned())).unwrap().0;

@@ -78,7 +78,7 @@ impl Stage {
 
         // What the schedule sends, and to whom.
         let account = &secret.account;
-        let rule = account.physical_id(STACK, "RetireRule").unwrap();
+        let rule = account.physical_id(STACK, "RotationFunctionRetirePrevious").unwrap();
         let found = account.json("events", "ListTargetsByRule", json!({"Rule": rule})).unwrap();
         let [target] = found["Targets"].as_array().unwrap().as_slice() else { panic!("{found}") };
         let function = target["Arn"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! The stack of `templates/rotation.yaml` with each of its engines: what PostgreSQL has in `rotation_stack`, in short. Servers are real, and so is the
+//! The stacks of `templates/rotation-*.yaml` with each of their engines: what PostgreSQL has in `rotation_stack`, in short. Servers are real, and so is the
 //! deployed function; AWS is the local cloud.
 
 #![allow(clippy::unwrap_used)]
@@ -24,7 +24,7 @@ const OF_EVERY_ENGINE: [(&str, &str); 5] = [
     ("RotateSecret", "secretsmanager:GetSecretValue"),
     ("RotateSecret", "secretsmanager:PutSecretValue"),
     ("RotateSecret", "secretsmanager:UpdateSecretVersionStage"),
-    ("MakePassword", "secretsmanager:GetRandomPassword"),
+    ("GeneratePassword", "secretsmanager:GetRandomPassword"),
 ];
 
 /// All keys of a value but these.

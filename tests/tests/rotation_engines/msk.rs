@@ -55,7 +55,7 @@ fn a_secret_of_msk_rotates_and_the_brokers_delay_is_measured_by_the_event_of_the
     assert_eq!(crate::others(&second, &["password"]), json!({"username": "app"}));
 
     // Behind Secrets Manager the local cloud does not ask KMS.
-    let spared = [("UseSecretsKey", "kms:Decrypt"), ("UseSecretsKey", "kms:GenerateDataKey")];
+    let spared = [("UseSecretKey", "kms:Decrypt"), ("UseSecretKey", "kms:GenerateDataKey")];
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
     let works = |value: &Value| password(value) != password(&second);
     assert_eq!(secret.every_grant_is_needed(&spared, &works), 6);

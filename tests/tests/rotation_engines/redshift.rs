@@ -8,7 +8,7 @@ use end_to_end::{STACK, Secret};
 use serde_json::{Value, json};
 
 /// The Data API itself reads the log-in's secret, and only a statement that is too slow is cancelled (`rotation_redshift`).
-const SPARED: [(&str, &str); 1] = [("FollowOwnStatements", "redshift-data:CancelStatement")];
+const SPARED: [(&str, &str); 1] = [("ReadOwnStatements", "redshift-data:CancelStatement")];
 
 /// Whether the Data API takes a value's credential, asked with a secret of the test's own.
 fn logs_in(warehouse: &Outputs, probe: &Secret, value: &Value) -> bool {
@@ -41,9 +41,9 @@ fn place(warehouse: &Outputs) -> Vec<(&str, &str)> {
     told
 }
 
-/// The companion's value while nothing is lent to it.
-fn companion(secret: &Secret) -> Value {
-    let arn = secret.account.physical_id(STACK, "Companion").unwrap();
+/// The value of the stack's probe secret, which is blank between logins.
+fn probe_secret(secret: &Secret) -> Value {
+    let arn = secret.account.physical_id(STACK, "ProbeSecret").unwrap();
     Secret { account: secret.account.clone(), arn }.value()
 }
 
@@ -69,10 +69,10 @@ fn admin_rotates(kind: &str, spared: &[(&str, &str)], grants: usize) {
     // Endpoint, database and the marks of the stack that wrote them stay; the address follows the password, if it holds one.
     let but = ["password", "jdbc"];
     assert_eq!(crate::others(&values[3], &but), crate::others(&values[0], &but));
-    assert_eq!(companion(&secret), json!({}), "the companion is blank");
+    assert_eq!(probe_secret(&secret), json!({}), "the probe secret is blank");
     let works = |value: &Value| logs_in(&warehouse, &probe, value);
     assert_eq!(secret.every_grant_is_needed(&[&SPARED, spared].concat(), &works), grants);
-    assert_eq!(companion(&secret), json!({}), "the companion is blank");
+    assert_eq!(probe_secret(&secret), json!({}), "the probe secret is blank");
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
     crate::nothing_shows(&secret, &values.iter().map(password).collect::<BTreeSet<_>>());
     cloud.check().unwrap();
@@ -105,7 +105,7 @@ fn a_user_of_the_database_rotates_by_itself_and_by_the_warehouses_admin() {
     let probe = Secret::create(cloud.account(TARGET), "probe", &json!({}));
     let mut values = vec![value];
     let mut parameters = place(&warehouse);
-    parameters.push(("PasswordForm", "md5"));
+    parameters.push(("PasswordHashFormat", "md5"));
     secret.deploy_rotation("redshift", &parameters);
     values.push(secret.rotated(&values[0]));
     parameters.extend([("AdminSecretArn", warehouse["SecretArn"].as_str()), ("RotateImmediately", "false")]);
@@ -116,7 +116,7 @@ fn a_user_of_the_database_rotates_by_itself_and_by_the_warehouses_admin() {
     let good: Vec<bool> = values.iter().map(|value| logs_in(&warehouse, &probe, value)).collect();
     assert_eq!(good, [false, false, true]);
     assert_eq!(crate::others(&values[2], &["password"]), crate::others(&values[0], &["password"]));
-    assert_eq!(companion(&secret), json!({}), "the companion is blank");
+    assert_eq!(probe_secret(&secret), json!({}), "the probe secret is blank");
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
     crate::nothing_shows(&secret, &values.iter().skip(1).map(password).collect());
 }
