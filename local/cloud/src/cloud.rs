@@ -5,7 +5,6 @@ use std::{
     ffi::OsString,
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{ChildStdout, Command, Stdio},
@@ -14,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local_ports::free_port;
 use serde_json::json;
 
 use crate::{
@@ -25,11 +25,34 @@ use crate::{
     workspace,
 };
 
+/// The time that an instance goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// Scheduled rules and schedules start only when they are asked to (`POST /_sluice/tick`), and no
+    /// rotation starts by its schedule. For tests.
+    #[default]
+    Ticks,
+    /// Rules, schedules and rotations start when they are due, by this machine's clock.
+    Machine,
+}
+
+impl Clock {
+    /// The gateway's settings (`local/ministack/README.md`, "Clock").
+    fn environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Ticks => &[],
+            Self::Machine => &[("SLUICE_CLOCK_SECONDS", "1"), ("SLUICE_ALARM_EVALUATION_SECONDS", "10")],
+        }
+    }
+}
+
 /// How to start an instance.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Region of the AWS profiles.
     pub region: String,
+    /// The time that the instance goes by.
+    pub clock: Clock,
     /// Folder for the logs; it stays when the instance is stopped. `None`: a folder that is removed with the instance.
     pub logs: Option<PathBuf>,
     /// Further environment variables of the gateway and the stand-in.
@@ -42,6 +65,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             region: profiles::REGION.to_owned(),
+            clock: Clock::default(),
             logs: None,
             environment: Vec::new(),
             deadline: Duration::from_secs(60),
@@ -166,18 +190,31 @@ impl Cloud {
         Ok(())
     }
 
-    /// The variables that lead the `aws` and `sam` commands here, `PATH` included.
+    /// The variables that direct the `aws` and `sam` commands to this instance, `PATH` included.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut variables = profiles::environment(&self.directory);
-        variables.push(("PATH", path_with(&self.sam.bin())));
+        variables.push(("PATH", path_with(&self.folders())));
         variables
+    }
+
+    /// Writes a script with the same variables for the user's shell, and returns its path.
+    ///
+    /// # Errors
+    /// The script could not be written.
+    pub fn write_script(&self) -> Result<PathBuf, Error> {
+        profiles::write_script(&self.directory, &self.folders())
+    }
+
+    /// The folders with this instance's commands, in the order in which they are searched.
+    fn folders(&self) -> [PathBuf; 2] {
+        [profiles::commands(&self.directory), self.sam.bin()]
     }
 
     /// A command with this instance's environment, in the root of the checkout.
     pub fn command(&self, program: &str) -> Command {
         // `Command` looks a name up in the PATH of this process, not in the one that it is given.
-        let own = self.sam.program(program);
-        let mut command = if own.is_file() { Command::new(own) } else { Command::new(program) };
+        let own = self.folders().into_iter().map(|folder| folder.join(program)).find(|file| file.is_file());
+        let mut command = Command::new(own.unwrap_or_else(|| program.into()));
         for name in profiles::CLEARED {
             command.env_remove(name);
         }
@@ -227,6 +264,7 @@ impl Starting {
     ) -> Result<Cloud, Error> {
         let endpoint = format!("http://127.0.0.1:{}", self.port);
         profiles::write(&self.directory, &endpoint, &options.region)?;
+        profiles::write_aws(&self.directory, &endpoint, &sam.program("aws"))?;
 
         let mut command = Command::new(redshift_binary);
         command
@@ -234,7 +272,7 @@ impl Starting {
             .arg(self.directory.join("redshift"))
             .arg("--template-cache")
             .arg(workspace::cache()?)
-            .env("PATH", path_with(postgres))
+            .env("PATH", path_with(&[postgres.to_owned()]))
             .stdout(Stdio::piped());
         let (redshift, output) = self.spawn("sluice-redshift", command, options)?;
         let redshift_endpoint =
@@ -257,6 +295,7 @@ impl Starting {
             .env("SFN_WAIT_SCALE", "0.05")
             .env("MINISTACK_REGION", &options.region)
             .env("SLUICE_REDSHIFT_URL", &redshift_endpoint)
+            .envs(options.clock.environment().iter().copied())
             .env("HOME", &self.directory);
         let (gateway, _) = self.spawn("gateway", command, options)?;
         wait_healthy(&gateway, &format!("{endpoint}/_ministack/health"), options.deadline)?;
@@ -328,26 +367,12 @@ impl Starting {
     }
 }
 
-/// `PATH` with `folder` in front.
-fn path_with(folder: &Path) -> OsString {
+/// `PATH` with `folders` in front.
+fn path_with(folders: &[PathBuf]) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
-    // Only a colon in the folder's own name can fail this, and then its programs are simply not found.
+    let folders = folders.iter().cloned().chain(env::split_paths(&path));
+    // This fails only for a folder with a colon in its name; its programs are then not found.
     env::join_paths(folders).unwrap_or(path)
-}
-
-/// A port that nothing listens on, outside of the range from which systems take the local ports of connections.
-fn free_port() -> Result<u16, Error> {
-    let mut last = None;
-    for _ in 0..100 {
-        let port = fastrand::u16(20_000..32_000);
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = Some(error),
-        }
-    }
-    let source = last.unwrap_or_else(|| std::io::Error::other("none was tried"));
-    Err(Error::Io { action: "find a free port between 20000 and 32000".into(), source })
 }
 
 /// Reads the address that the stand-in prints once it listens; whatever it prints later goes to its log.

@@ -22,6 +22,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// No port was free for the gateway.
+    #[error("the gateway has no port")]
+    Port(#[from] local_ports::NoFreePort),
     /// A command ended with something else than success.
     #[error("`{command}` ended with {status}: {last_line}")]
     Command {

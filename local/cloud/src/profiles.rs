@@ -1,6 +1,11 @@
-//! The accounts of the local cloud, and the AWS configuration files that lead to them.
+//! The accounts of the local cloud, its AWS configuration files, and its `aws` command.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use crate::Error;
 
@@ -25,7 +30,7 @@ pub const SECOND: Profile = Profile { name: "second", account: "333333333333" };
 
 pub(crate) const ALL: [Profile; 3] = [SOURCE, TARGET, SECOND];
 
-/// Variables of the user's shell that would lead a client elsewhere.
+/// Variables of the user's shell that would direct a client elsewhere.
 pub const CLEARED: [&str; 10] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -39,7 +44,7 @@ pub const CLEARED: [&str; 10] = [
     "AWS_CA_BUNDLE",
 ];
 
-/// Variables that lead every AWS client to the local cloud.
+/// Variables that direct every AWS client to the local cloud.
 pub(crate) fn environment(directory: &Path) -> Vec<(&'static str, OsString)> {
     vec![
         ("AWS_CONFIG_FILE", directory.join("config").into()),
@@ -78,4 +83,42 @@ pub(crate) fn write(directory: &Path, endpoint: &str, region: &str) -> Result<()
         fs::write(&path, text).map_err(Error::io(format!("write {}", path.display())))?;
     }
     Ok(())
+}
+
+/// The folder of an instance's own commands, the first in its `PATH`.
+pub(crate) fn commands(directory: &Path) -> PathBuf {
+    directory.join("bin")
+}
+
+/// Writes the instance's `aws`, which calls the AWS CLI with the instance's endpoint: for SQS the CLI
+/// ignores the `endpoint_url` of a profile, and would call AWS. A later `--endpoint-url` of the user wins.
+pub(crate) fn write_aws(directory: &Path, endpoint: &str, cli: &Path) -> Result<(), Error> {
+    let folder = commands(directory);
+    fs::create_dir_all(&folder).map_err(Error::io(format!("create {}", folder.display())))?;
+    let path = folder.join("aws");
+    let cli = quoted(&cli.to_string_lossy());
+    fs::write(&path, format!("#!/bin/sh\nexec {cli} --endpoint-url {endpoint} \"$@\"\n"))
+        .map_err(Error::io(format!("write {}", path.display())))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        .map_err(Error::io(format!("make {} executable", path.display())))
+}
+
+/// A word for a POSIX shell.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Writes the script `env`, which directs the AWS commands of the shell that reads it to the instance.
+/// `folders` go in front of that shell's own `PATH`.
+pub(crate) fn write_script(directory: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
+    let mut script = format!("unset {}\n", CLEARED.join(" "));
+    for (name, value) in environment(directory) {
+        script.push_str(&format!("export {name}={}\n", quoted(&value.to_string_lossy())));
+    }
+    for folder in folders.iter().rev() {
+        script.push_str(&format!("export PATH={}:\"$PATH\"\n", quoted(&folder.to_string_lossy())));
+    }
+    let path = directory.join("env");
+    fs::write(&path, script).map_err(Error::io(format!("write {}", path.display())))?;
+    Ok(path)
 }

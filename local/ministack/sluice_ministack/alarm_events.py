@@ -24,7 +24,7 @@ import botocore.session
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, sns
 
-from . import deliveries, events, faults
+from . import clock, deliveries, events, faults
 from .deliveries import Sender, Undelivered
 from .patching import Target, wrap
 
@@ -54,7 +54,7 @@ def region_name(region: str) -> str:
 
 
 def _stamp() -> str:
-    now = time.time()
+    now = clock.now()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}+0000"
 
 
@@ -108,7 +108,7 @@ def _history(alarm: dict[str, Any], topic_arn: str, problem: str) -> None:
         f"Successfully executed action {topic_arn}")
     cloudwatch._history_entries().append({
         "AlarmName": alarm["AlarmName"], "AlarmType": "CompositeAlarm" if "AlarmRule" in alarm else "MetricAlarm",
-        "Timestamp": cloudwatch._ts_iso(time.time()), "HistoryItemType": "Action", "HistorySummary": summary,
+        "Timestamp": cloudwatch._ts_iso(clock.now()), "HistoryItemType": "Action", "HistorySummary": summary,
         "HistoryData": json.dumps({"actionState": state, "notificationResource": topic_arn, "error": problem or None})})
 
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +25,7 @@ from ministack.core.responses import request_scope
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
-from . import metrics
+from . import clock, metrics
 from .metric_math import Expression, Values, points, series
 from .patching import Target, wrap
 
@@ -38,6 +36,7 @@ TARGETS = (
     Target("ministack.services.cloudwatch", "_dispatch_alarm_actions", ("alarm", "old_state", "new_state", "reason")),
     Target("ministack.services.cloudwatch", "_evaluate_parent_alarms", ("child",)),
     Target("ministack.services.cloudwatch", "_alarms"),
+    Target("ministack.services.cloudwatch", "time"),
     Target("ministack.services.cloudformation.provisioners", "_cw_metric_alarm_record", ("name", "props")),
 )
 
@@ -142,7 +141,7 @@ def _apply(alarm: dict[str, Any], now: float, silence_counts: bool) -> None:
     old = alarm["StateValue"]
     if verdict.state in ("", old):
         return
-    alarm.update(StateValue=verdict.state, StateReason=verdict.reason, StateUpdatedTimestamp=int(time.time()),
+    alarm.update(StateValue=verdict.state, StateReason=verdict.reason, StateUpdatedTimestamp=int(clock.now()),
                  StateReasonData=json.dumps({"version": "1.0", "statistic": alarm.get("Statistic"), "period": alarm.get("Period"),
                                              "threshold": alarm.get("Threshold")}))
     cloudwatch._record_history(alarm["AlarmName"], old, verdict.state, verdict.reason)
@@ -151,7 +150,7 @@ def _apply(alarm: dict[str, Any], now: float, silence_counts: bool) -> None:
 
 
 def _on_data(alarm: dict[str, Any]) -> None:
-    _apply(alarm, time.time(), False)
+    _apply(alarm, clock.now(), False)
 
 
 def tick(now: float) -> None:
@@ -197,17 +196,10 @@ def _record_with_math(original: Callable[..., Any]) -> Callable[..., Any]:
     return record
 
 
-def _forever(seconds: float) -> None:
-    while True:
-        time.sleep(seconds)
-        tick(time.time())
-
-
 def install() -> None:
-    """Evaluate alarms in place of MiniStack, and from time to time."""
+    """Evaluate alarms in place of MiniStack, and by the clock."""
+    cloudwatch.time = clock.TimeModule()
     cloudwatch._evaluate_alarm = _on_data
     wrap(cloudwatch, "_put_metric_alarm", _keeping_math)
     wrap(provisioners, "_cw_metric_alarm_record", _record_with_math)
-    seconds = float(os.environ.get("SLUICE_ALARM_EVALUATION_SECONDS", "60"))
-    if seconds > 0:
-        threading.Thread(target=_forever, args=(seconds,), name="sluice-alarms", daemon=True).start()
+    clock.every(float(os.environ.get("SLUICE_ALARM_EVALUATION_SECONDS", "60")), tick, "evaluation of alarms")

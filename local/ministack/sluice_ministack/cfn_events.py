@@ -8,13 +8,12 @@ bus without a role [pages: PutRule, PutTargets of the API reference; Amazon Even
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
-from . import cfn_types
+from . import cfn_types, clock
 from .cfn_types import Made, Properties, ResourceType
 from .patching import Target
 
@@ -122,7 +121,7 @@ def _checked_rule(handlers: dict[str, Any]) -> dict[str, Any]:
         check(props)
         made: Made = create(logical_id, props, stack_name)
         # The countdown of a rate begins with the rule.
-        eventbridge._rules[eventbridge._rule_key(made[0], _bus(props))].setdefault("CreationTime", time.time())
+        eventbridge._rules[eventbridge._rule_key(made[0], _bus(props))].setdefault("CreationTime", clock.now())
         return made
 
     def update_rule(physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str | None = None) -> Made:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
@@ -12,7 +11,7 @@ from urllib.parse import unquote
 import ministack.app as app
 from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
+from . import authorization, clock, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
 from .dashboards import pages
 from .dashboards.data import Range
 from .patching import Target, wrap
@@ -108,8 +107,14 @@ def _secret(request: dict[str, Any]) -> Answer:
     return _answer({}) if found else _answer({"message": f"no secret {arn}"}, 404)
 
 
+def _clock(request: dict[str, Any]) -> Answer:
+    if "ahead" in request:
+        clock.set_ahead(float(request["ahead"]))
+    return _answer({"ahead": clock.ahead(), "now": clock.now()})
+
+
 def _tick(request: dict[str, Any]) -> Answer:
-    at = float(request.get("at") or time.time())
+    at = float(request.get("at") or clock.now())
     for name, fire in (("rule", schedules.fire_rule), ("schedule", schedules.fire_schedule)):
         if name in request:
             arn = _field(request, name)
@@ -131,6 +136,7 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "authorize-service": _authorize_service,
     "bucket": _bucket,
     "bucket-notification": _bucket_notification,
+    "clock": _clock,
     "database-event": _database_event,
     "event": _event,
     "fault": _fault,
@@ -184,7 +190,7 @@ async def _dashboard(name: str, query: Query) -> Answer:
         return _answer({"message": f"no dashboard {name}; all are at {PREFIX}dashboards"}, 404)
     if len(found) > 1:
         raise BadRequest(f"several dashboards have this name; say which: {', '.join(pages.link(*one[:3]) for one in found)}")
-    now = time.time()
+    now = clock.now()
     draw = pages.dashboard(name, *found[0][:2], found[0][3], Range(now - int(minutes) * 60, now))
     return _html(await asyncio.to_thread(draw))
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextvars
 import json
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -24,7 +23,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
 from ministack.services import eventbridge
 
-from . import deliveries, recorder, rule_targets
+from . import clock, deliveries, recorder, rule_targets
 from .deliveries import Sender, Undelivered
 from .patching import Target, wrap
 
@@ -85,7 +84,7 @@ def put(sender: Sender, arn: str, source: str, detail_type: str, resources: list
     if policy is None:
         raise Undelivered("NO_RESOURCE", f"the event bus {arn} does not exist")
     deliveries.admit(sender, _PUT, arn, policy)
-    _hand_over(arn, {"EventId": new_uuid(), "Source": source, "DetailType": detail_type, "Detail": detail, "Time": int(time.time()),
+    _hand_over(arn, {"EventId": new_uuid(), "Source": source, "DetailType": detail_type, "Detail": detail, "Time": int(clock.now()),
                      "Resources": resources, "Account": sender.account, "Region": sender.arn.split(":")[3]})
 
 
@@ -187,7 +186,7 @@ def _putting(original: Callable[..., Any]) -> Callable[..., Any]:
 def _as_given(original: Callable[[], float]) -> Callable[[], float]:
     def now_ts() -> float:
         given = _time.get()
-        return original() if given is None else given
+        return clock.now() if given is None else given
 
     return now_ts
 

@@ -14,14 +14,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json
 from ministack.services import cloudwatch, cloudwatch_logs, sqs
 
-from . import filter_patterns
+from . import clock, filter_patterns
 from .patching import Target, wrap
 
 TARGETS = (
@@ -78,7 +77,9 @@ def embedded(message: str) -> int:
     at = _number(meta.get("Timestamp")) if isinstance(meta, dict) else None
     if meta is None or at is None:
         return 0
-    return sum(_directive(one, line, at / 1000) for one in meta.get("CloudWatchMetrics") or [] if isinstance(one, dict))
+    # A function takes its time from the machine.
+    at = at / 1000 + clock.ahead()
+    return sum(_directive(one, line, at) for one in meta.get("CloudWatchMetrics") or [] if isinstance(one, dict))
 
 
 def _filtered(metric_filter: dict[str, Any], messages: list[str]) -> None:
@@ -102,7 +103,7 @@ def _filtered(metric_filter: dict[str, Any], messages: list[str]) -> None:
 
 
 def _store(transformation: dict[str, Any], dimensions: dict[str, str], value: float) -> None:
-    cloudwatch._store_datum(transformation["metricNamespace"], transformation["metricName"], dimensions, time.time(),
+    cloudwatch._store_datum(transformation["metricNamespace"], transformation["metricName"], dimensions, clock.now(),
                             transformation.get("unit", "None"), value, None, None, None)
 
 
@@ -143,7 +144,7 @@ def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
 
 def measure_queues(now: float) -> None:
     """Store the depth and age of the queues of this account and Region as of a time, which is not past."""
-    now = max(now, time.time())
+    now = max(now, clock.now())
     for queue in list(sqs._queues.values()):
         waiting = [one for one in queue["messages"] if one.get("visible_at", 0) <= now]
         dimensions = {"QueueName": str(queue["attributes"]["QueueArn"]).rsplit(":", 1)[-1]}

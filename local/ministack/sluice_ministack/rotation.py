@@ -12,7 +12,7 @@ Log Secrets Manager events with AWS CloudTrail]:
 - RotateImmediately=false only runs testSecret on a version that is removed again;
 - promoting a version takes AWSPENDING off it. AWS's texts tell it both ways: ``SLUICE_AWSPENDING_STAYS=1`` leaves it.
 
-Schedules are recorded, but nothing rotates by the clock.
+``rotation_schedules`` starts rotations by their schedules.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ministack.core import iam_evaluator, router
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import eventbridge, lambda_svc, secretsmanager
 
-from . import authorization, events
+from . import authorization, clock, events
 from .patching import Target, wrap
 
 TARGETS = (
@@ -123,7 +123,7 @@ def _run(execution: dict[str, Any], secret: dict[str, Any], token: str, function
     if failed:
         _event(secret, "RotationFailed", f"Error when executing lambda {function_arn} during {failed} step")
         return
-    secret["LastRotatedDate"] = int(time.time())
+    secret["LastRotatedDate"] = int(clock.now())
     _event(secret, "RotationSucceeded")
 
 
@@ -183,7 +183,7 @@ def rotate(data: dict[str, Any]) -> Any:
     secret["RotationLambdaARN"] = arn
     secret["RotationRules"] = data.get("RotationRules") or secret.get("RotationRules")
     secret["RotationEnabled"] = True
-    secret["Versions"][token] = {"SecretString": None, "SecretBinary": None, "CreatedDate": int(time.time()), "Stages": ["AWSPENDING"]}
+    secret["Versions"][token] = {"SecretString": None, "SecretBinary": None, "CreatedDate": int(clock.now()), "Stages": ["AWSPENDING"]}
     if data.get("RotateImmediately", True):
         _event(secret, "RotationStarted")
         _begin(_run, execution, secret, token, arn)
@@ -235,25 +235,30 @@ def _promoting(original: Handler) -> Handler:
     return update_secret_version_stage
 
 
-def dates_of(secret: dict[str, Any]) -> dict[str, Any]:
-    """LastRotatedDate and NextRotationDate, as far as there are any; a schedule with cron gives its next day in UTC."""
-    found = {"LastRotatedDate": secret["LastRotatedDate"]} if secret.get("LastRotatedDate") else {}
+def last_rotation(secret: dict[str, Any]) -> int:
+    """Time of the last rotation, else of the secret's creation."""
+    return int(secret.get("LastRotatedDate") or secret["CreatedDate"])
+
+
+def next_rotation(secret: dict[str, Any], last: float) -> int | None:
+    """Time of the rotation after ``last`` by the secret's schedule; cron expressions are in UTC."""
     rules = secret.get("RotationRules") or {}
-    if not secret.get("RotationEnabled"):
-        return found
-    last = int(secret.get("LastRotatedDate") or secret["CreatedDate"])
+    if rules.get("AutomaticallyAfterDays"):
+        return int(last) + int(rules["AutomaticallyAfterDays"]) * 86400
     expression = str(rules.get("ScheduleExpression") or "")
     seconds = eventbridge._parse_rate_seconds(expression)
+    if seconds:
+        return int(last) + int(seconds)
     fields = eventbridge._parse_cron_fields(expression)
-    if rules.get("AutomaticallyAfterDays"):
-        found["NextRotationDate"] = last + int(rules["AutomaticallyAfterDays"]) * 86400
-    elif seconds:
-        found["NextRotationDate"] = last + int(seconds)
-    elif fields is not None:
-        after = eventbridge._cron_next_fire(fields, datetime.fromtimestamp(last, tz=UTC))
-        if after is not None:
-            found["NextRotationDate"] = int(after.timestamp())
-    return found
+    found = None if fields is None else eventbridge._cron_next_fire(fields, datetime.fromtimestamp(last, tz=UTC))
+    return None if found is None else int(found.timestamp())
+
+
+def dates_of(secret: dict[str, Any]) -> dict[str, Any]:
+    """LastRotatedDate and NextRotationDate, as far as there are any."""
+    found = {"LastRotatedDate": secret["LastRotatedDate"]} if secret.get("LastRotatedDate") else {}
+    due = next_rotation(secret, last_rotation(secret)) if secret.get("RotationEnabled") else None
+    return found if due is None else {**found, "NextRotationDate": due}
 
 
 def _describing(original: Handler) -> Handler:

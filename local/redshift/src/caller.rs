@@ -1,4 +1,4 @@
-//! Who calls, as the gateway says it in its headers.
+//! The caller of a request, from the gateway's headers.
 
 use http::HeaderMap;
 
@@ -13,7 +13,7 @@ pub struct Caller {
     pub region: String,
     /// ARN of the caller.
     pub principal: String,
-    /// Access key id, with which this process acts as the caller.
+/// Access key id that this process uses to act as the caller.
     pub access_key: String,
 }
 

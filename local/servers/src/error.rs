@@ -22,6 +22,9 @@ pub enum ServerError {
     /// Running as root, and none of the users that the server could run as exists.
     #[error("running as root, but none of the users {0} exists; the server refuses to run as root")]
     NoUser(String),
+    /// No port was free.
+    #[error("the server has no port")]
+    Port(#[from] local_ports::NoFreePort),
     /// A file operation failed.
     #[error("{what}: {path}: {source}")]
     File {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub use local_ports::free_port;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -67,23 +68,6 @@ impl Drop for Process {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// A port that nothing listens on, outside of the range from which systems take the local ports of connections: a paused
-/// server must find it free again.
-///
-/// # Errors
-/// None was found.
-pub fn free_port() -> Result<u16, ServerError> {
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
-    for _ in 0..100 {
-        let port = fastrand::u16(20_000..32_000);
-        match std::net::TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = error,
-        }
-    }
-    Err(ServerError::file("no free port between 20000 and 32000 on", Path::new("127.0.0.1"), last))
 }
 
 /// Programs on `PATH`.

@@ -1,7 +1,5 @@
 //! `make demo`: both accounts deployed by the real `sam deploy`, files uploaded, and what became of them.
 
-mod progress;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -18,10 +16,12 @@ use cloud::{
     wait::{self, Seen},
     workspace,
 };
-use progress::{step, write};
 use serde_json::Value;
 
-use crate::{stop_on_signals, table, unless_interrupted};
+use crate::{
+    progress::{step, write},
+    stop_on_signals, table, unless_interrupted,
+};
 
 /// The local cloud loads a file within a second or so; more than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);

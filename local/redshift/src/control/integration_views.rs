@@ -1,4 +1,4 @@
-//! Integrations as their owner and as the owner of the target sees them.
+//! Integrations as shown to their owner and to the owner of the target.
 
 use axum::response::Response;
 
@@ -10,7 +10,7 @@ use crate::caller::Caller;
 use crate::query::{Params, Xml, answer};
 use crate::world::{Integration, World};
 
-/// The fields of an integration, as its owner sees them.
+/// The fields of an integration as shown to its owner.
 pub(super) fn write(xml: &mut Xml, world: &World, integration: &Integration) {
     xml.text("IntegrationArn", &integration.arn);
     xml.text("IntegrationName", &integration.name);

@@ -6,7 +6,7 @@ use crate::answer::ApiError;
 /// digit [M: redshift CreateCluster; D: quotas].
 ///
 /// # Errors
-/// Names the rule that is broken, never the password.
+/// The violated rule, without the password.
 pub fn check(parameter: &str, password: &str) -> Result<(), ApiError> {
     let broken = if !(8..=64).contains(&password.len()) {
         "must have 8 to 64 characters"
@@ -29,7 +29,7 @@ pub fn check(parameter: &str, password: &str) -> Result<(), ApiError> {
 /// Lower-case letter first, then lower-case letters, digits and `+ . @ - _`, up to 63 here (PostgreSQL's limit) [M: redshift].
 ///
 /// # Errors
-/// Names the rule.
+/// The violated rule.
 pub fn check_admin_name(parameter: &str, name: &str) -> Result<(), ApiError> {
     let well_formed = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.@-_".contains(&b))

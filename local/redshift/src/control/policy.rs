@@ -20,7 +20,7 @@ fn invalid(why: impl std::fmt::Display) -> ApiError {
     ApiError::new("InvalidPolicyFault", format!("The resource policy is not valid: {why}."))
 }
 
-/// The namespace belongs to the caller's account and Region, or it is as if it did not exist.
+/// Finds a namespace of the caller's account and Region; others count as missing.
 fn own(caller: &Caller, resource: &str) -> Result<(), ApiError> {
     let parsed = arn::parse(resource).ok_or_else(|| not_found(resource))?;
     if arn::namespace_id(resource).is_none() {

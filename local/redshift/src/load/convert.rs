@@ -1,4 +1,4 @@
-//! From the text of a field to the text that PostgreSQL takes, by the type of its column.
+//! Conversion of a field's text to the text that PostgreSQL accepts, by the type of its column.
 //!
 //! The numbers and most sentences of errors are those of [D: Load error reference]; the exact wording that Redshift prints
 //! beyond that page is known from the field only [K].

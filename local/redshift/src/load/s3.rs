@@ -1,4 +1,4 @@
-//! Reading from S3 with the role of the COPY.
+//! Reads from S3 with the role of the COPY.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The objects that a manifest lists [D: Using a manifest to specify data files]. One that is not there is an error if it
+    /// The objects that a manifest lists [D: Using a manifest to specify data files]. A missing one is an error if it
     /// is `mandatory`, and left out otherwise.
     pub(super) async fn manifest(&self) -> Result<Vec<Object>, SqlError> {
         let bytes = self.read(&self.copy.bucket, &self.copy.prefix).await?;
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// [K] S3's refusals as Redshift prints them.
+/// [K] S3's errors as Redshift prints them.
 fn s3_error(error: GatewayError) -> SqlError {
     match error {
         GatewayError::Refused { status, code, message } => {
@@ -193,7 +193,7 @@ fn s3_error(error: GatewayError) -> SqlError {
     }
 }
 
-/// A session of the role; nothing if it does not trust Redshift or does not exist.
+/// A session of the role; `None` if the role does not exist or does not trust Redshift.
 async fn assume(session: &Session, role: &str, region: &str) -> Result<Option<Credentials>, SqlError> {
     let failed = |error: GatewayError| SqlError::new(error.to_string());
     let Some(parsed) = arn::parse(role) else { return Ok(None) };

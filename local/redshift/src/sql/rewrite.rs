@@ -1,12 +1,12 @@
-//! What a statement needs before PostgreSQL can run it as Redshift would.
+//! Rewriting of statements so that PostgreSQL runs them as Redshift would.
 
 use super::SqlError;
 use super::lexer::{Kind, Token, tokens};
 
-/// Longest identifier here: PostgreSQL's. Redshift takes 127 bytes [D: Names and identifiers]; refused rather than cut.
+/// Longest identifier here: PostgreSQL's. Redshift's is 127 bytes [D: Names and identifiers]. Longer ones are rejected, not truncated.
 const MAX_IDENTIFIER: usize = 63;
 
-/// Refuses an identifier that PostgreSQL would cut.
+/// Rejects an identifier that PostgreSQL would truncate.
 pub(super) fn check_length(name: &str) -> Result<(), SqlError> {
     if name.len() <= MAX_IDENTIFIER {
         return Ok(());
@@ -20,8 +20,8 @@ pub(super) fn check_length(name: &str) -> Result<(), SqlError> {
     )))
 }
 
-/// The statement for PostgreSQL: quoted identifiers in lower case, as Redshift folds them; in CREATE TABLE, what only
-/// Redshift's storage knows is dropped and its types are spelled PostgreSQL's way.
+/// Rewrites a statement for PostgreSQL: quoted identifiers in lower case, as Redshift folds them; in CREATE TABLE without
+/// Redshift's storage attributes, and with PostgreSQL's names of types.
 ///
 /// # Errors
 /// It cannot be split into tokens, or an identifier is too long.
@@ -155,7 +155,7 @@ fn table_edits(
 }
 
 /// UNIQUE, PRIMARY KEY, FOREIGN KEY and REFERENCES inform the planner and are not enforced [D: CREATE TABLE, Defining
-/// constraints]; what a primary key leaves is NOT NULL. Gives the index of the constraint's last token.
+/// constraints]; a primary key becomes NOT NULL. Returns the index of the constraint's last token.
 fn constraint(
     sql: &str,
     tokens: &[Token],
@@ -200,7 +200,7 @@ fn constraint(
                 .collect();
             edits.push((span, format!("CHECK ({})", names.join(" AND "))));
         }
-        // A list of columns may not end in a comma, so something harmless takes the place.
+// A list of columns may not end in a comma, so a CHECK without effect takes the place.
         None if of_table => edits.push((span, "CHECK (true)".to_owned())),
         None => edits.push((span, String::new())),
     }
@@ -213,7 +213,7 @@ fn is_user_statement(tokens: &[Token]) -> bool {
         && tokens.get(1).is_some_and(|token| token.is("user"))
 }
 
-/// Redshift's words in CREATE USER and ALTER USER [D: CREATE USER, ALTER USER].
+/// Rewrites Redshift's options of CREATE USER and ALTER USER [D: CREATE USER, ALTER USER].
 fn user_edits(tokens: &[Token], edits: &mut Vec<(std::ops::Range<usize>, String)>) -> Result<(), SqlError> {
     for (n, token) in tokens.iter().enumerate().skip(2) {
         let next = tokens.get(n + 1);
@@ -233,7 +233,7 @@ fn user_edits(tokens: &[Token], edits: &mut Vec<(std::ops::Range<usize>, String)
             Kind::Text(text) if text.starts_with("sha256|") => {
                 return Err(SqlError::not_imitated("PASSWORD 'sha256|…'; use the md5 form or clear text"));
             }
-            // Taken out here; `syslog_access` has it carried out.
+    // Removed here; `syslog_access` applies it.
             Kind::Word(word) if word == "syslog" && next.is_some_and(|token| token.is("access")) => {
                 let end = tokens.get(n + 2).map_or(token.span.end, |level| level.span.end);
                 edits.push((token.span.start..end, String::new()));
@@ -244,7 +244,7 @@ fn user_edits(tokens: &[Token], edits: &mut Vec<(std::ops::Range<usize>, String)
     Ok(())
 }
 
-/// The user and whether all rows of the system views are to be seen: `CREATE|ALTER USER name … SYSLOG ACCESS
+/// The user, and true if it may see all rows of the system views: `CREATE|ALTER USER name … SYSLOG ACCESS
 /// RESTRICTED|UNRESTRICTED` [D: ALTER USER].
 pub(crate) fn syslog_access(sql: &str) -> Option<(String, bool)> {
     let tokens = tokens(sql).ok().filter(|tokens| is_user_statement(tokens))?;
@@ -255,7 +255,7 @@ pub(crate) fn syslog_access(sql: &str) -> Option<(String, bool)> {
     (unrestricted || level.is("restricted")).then(|| (user.clone(), unrestricted))
 }
 
-/// Replaces the named parameters of the Data API by `$1`, `$2`, …; gives the values in that order.
+/// Replaces the named parameters of the Data API by `$1`, `$2`, … and returns the values in that order.
 ///
 /// # Errors
 /// A name without a value, or a value that is not used.
