@@ -72,7 +72,7 @@ CLUSTER = {"ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "Database": "d
 WORKGROUP = {"WorkgroupName": "wg", "WorkgroupArn": "arn:wg", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret"}
 TARGET = {"NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "ClusterIdentifier": "main"}
 HUB = {"BusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "TopicArn": "arn:topic", "TopicKeyArn": "arn:key",
-       "FailureTopicArn": "arn:second"}
+       "FallbackTopicArn": "arn:second"}
 SOURCE = {"BucketName": "files", "Prefix": "in/", "IntegrationArn": "arn:integration"}
 
 
@@ -173,7 +173,7 @@ def test_the_target_learns_of_every_source_accounts_id_and_bucket(deployment: De
     }
 
 
-MONITOR = {"MonitorDatabase": "dev", "AlertTopicArn": "arn:topic", "AlertTopicKeyArn": "arn:key", "FailureTopicArn": "arn:second"}
+MONITOR = {"MonitorDatabase": "dev", "AlertTopicArn": "arn:topic", "AlertTopicKeyArn": "arn:key", "FallbackTopicArn": "arn:second"}
 
 
 def monitor_of(deployment: Deployment) -> dict[str, str]:
@@ -200,7 +200,7 @@ def test_what_the_user_says_of_the_monitor_wins_and_an_empty_topic_turns_it_off(
     # A topic in another Region can be told, but no alarm can use it.
     deployment.stack("second/sluice-hub", HUB)
     succeed(deployment.run("target", HUB_PROFILE="second"))
-    assert "FailureTopicArn" not in monitor_of(deployment)
+    assert "FallbackTopicArn" not in monitor_of(deployment)
 
 
 def test_a_target_that_is_not_watched_says_why(deployment: Deployment) -> None:
@@ -315,7 +315,7 @@ def test_a_spoke_goes_to_the_watched_account_with_the_outputs_of_the_hub(deploym
     words, parameters = deployment.deployed()
     assert words[words.index("--profile") + 1] == "source"
     assert parameters == {
-        "HubBusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "FailureTopicArn": "arn:second",
+        "HubBusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "FallbackTopicArn": "arn:second",
     }
 
 
@@ -323,7 +323,7 @@ def test_a_spoke_in_another_region_gets_no_topic_for_its_alarm(deployment: Deplo
     deployment.stack("second/sluice-hub", HUB)
     deployment.world["regions"]["source"] = "eu-west-1"
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
-    assert "FailureTopicArn" not in deployment.deployed()[1]
+    assert "FallbackTopicArn" not in deployment.deployed()[1]
 
 
 def subscriptions(deployment: Deployment) -> list[dict[str, str]]:
@@ -332,7 +332,7 @@ def subscriptions(deployment: Deployment) -> list[dict[str, str]]:
 
 
 def test_the_hub_subscribes_its_queue_to_what_databases_of_a_spoke_tell(deployment: Deployment) -> None:
-    deployment.stack("second/sluice-hub", {**HUB, "FailureQueueArn": "arn:queue", "FailureFailedEventsArn": "arn:held"})
+    deployment.stack("second/sluice-hub", {**HUB, "FailureEventsQueueArn": "arn:queue", "FailureEventsDeadLetterQueueArn": "arn:held"})
     deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
     [call] = subscriptions(deployment)
@@ -343,7 +343,7 @@ def test_the_hub_subscribes_its_queue_to_what_databases_of_a_spoke_tell(deployme
 
 
 def test_the_topic_of_another_region_is_subscribed_there_and_without_a_dead_letter_queue(deployment: Deployment) -> None:
-    deployment.stack("second/sluice-hub", {**HUB, "FailureQueueArn": "arn:queue", "FailureFailedEventsArn": "arn:held"})
+    deployment.stack("second/sluice-hub", {**HUB, "FailureEventsQueueArn": "arn:queue", "FailureEventsDeadLetterQueueArn": "arn:held"})
     deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
     deployment.world["regions"]["source"] = "eu-west-1"
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
