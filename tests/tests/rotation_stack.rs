@@ -70,16 +70,16 @@ fn invalid_input_fails_with_name_and_leaves_secret_unchanged() {
     let user = misspelt.as_object_mut().unwrap().remove("username").unwrap();
     misspelt["userName"] = user;
     for (bad, name, part) in [
-        (misspelt, "BadSecretValue", "no key `username`, but a key `userName`"),
-        (with("engine", "oracle".into()), "BadSecretValue", "`postgres` or `aurora-postgresql`"),
-        (with("ssl", false.into()), "BadSecretValue", "only ever sent over verified TLS"),
+        (misspelt, "InvalidSecretValue", "no key `username`, but a key `userName`"),
+        (with("engine", "oracle".into()), "InvalidSecretValue", "`postgres` or `aurora-postgresql`"),
+        (with("ssl", false.into()), "InvalidSecretValue", "only ever sent over verified TLS"),
         (with("host", "localhost.invalid".into()), "ServerUnreachable", "localhost.invalid"),
         (
             with("password", "wrong-password".into()),
-            "NoCredentialLogsIn",
+            "AllCredentialsRejected",
             "neither the pending nor the current",
         ),
-        (with("username", "nobody-there".into()), "NoCredentialLogsIn", "`nobody-there`"),
+        (with("username", "nobody-there".into()), "AllCredentialsRejected", "`nobody-there`"),
     ] {
         // Also removes the label of the previous case's rotation.
         stage.secret.put(&bad);
@@ -96,7 +96,7 @@ fn invalid_input_fails_with_name_and_leaves_secret_unchanged() {
     stage.deploy(&[("RotateImmediately", "false"), ("CaCertificates", "")]);
     let seen = stage.secret.rotation_log().len();
     stage.secret.rotate();
-    stage.secret.wait_for_log(seen, &["ServerNotTrusted"]);
+    stage.secret.wait_for_log(seen, &["CertificateNotTrusted"]);
     assert_eq!(stage.secret.value(), good);
     stage.cloud.check().unwrap();
 }
