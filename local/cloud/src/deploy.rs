@@ -69,11 +69,13 @@ pub fn with_sam(
     run(cloud, "sam", &["build", "--config-file", &format!("samconfig/{stack}.toml")], log)?;
     let architecture = ("Architecture", architecture());
     // The other stacks have functions.
-    let own = (!["network", "spoke"].contains(&stack)).then_some(&architecture);
+    let own = (!["network", "spoke", "consumers"].contains(&stack)).then_some(&architecture);
     let words: Vec<_> = parameters.iter().chain(own).map(|(name, value)| format!("{name}={value}")).collect();
     let words: Vec<_> = std::iter::once(stack).chain(words.iter().map(String::as_str)).collect();
+    // The templates of rotations have one stack name in common.
+    let name = if stack.starts_with("rotation-") { "rotation" } else { stack };
     run(cloud, "scripts/deploy", &words, log)
-        .map_err(|error| explain(cloud, profile, &format!("sluice-{stack}"), error))
+        .map_err(|error| explain(cloud, profile, &format!("sluice-{name}"), error))
 }
 
 /// The functions' architecture that this machine can run, as the templates name it.
