@@ -44,7 +44,8 @@ enum Action {
     },
     /// Deploy both accounts to a local cloud, load files and show the results
     Demo,
-    /// Measure start, first call, memory and zip of each function beside an empty one and the Python originals
+    /// Measure start, first call, memory and zip of each function beside an empty one and the
+    /// Python originals
     Bench,
     /// Run a command with an environment's programs in front of PATH
     Exec {
@@ -113,7 +114,8 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
     Err(Error::Io { action: format!("start {}", program.display()), source })
 }
 
-/// Set while a signal ends this process. Failures are not reported then, because everything is being killed.
+/// Set while a signal ends this process. Failures are not reported then, because everything is
+/// being killed.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Returns only if no signal is ending this process.
@@ -123,8 +125,8 @@ pub(crate) fn unless_interrupted() {
     }
 }
 
-/// Stops the instance and ends the process on SIGINT, SIGTERM or SIGHUP. `interrupted` is the exit status
-/// after Ctrl-C. `tidy` runs last.
+/// Stops the instance and ends the process on SIGINT, SIGTERM or SIGHUP. `interrupted` is the exit
+/// status after Ctrl-C. `tidy` runs last.
 pub(crate) fn stop_on_signals(
     stopper: Stopper,
     interrupted: i32,

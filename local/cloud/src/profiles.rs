@@ -12,7 +12,7 @@ use crate::Error;
 /// The Region of the profiles unless [`crate::Options`] says otherwise.
 pub const REGION: &str = "us-east-1";
 
-/// An account of the local cloud. Its access key is its id, which the gateway takes for the account's root.
+/// An account of the local cloud. Its access key is its id, which stands for the account's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// Name of the profile in the AWS configuration.
@@ -90,8 +90,9 @@ pub(crate) fn commands(directory: &Path) -> PathBuf {
     directory.join("bin")
 }
 
-/// Writes the instance's `aws`, which calls the AWS CLI with the instance's endpoint: for SQS the CLI
-/// ignores the `endpoint_url` of a profile, and would call AWS. A later `--endpoint-url` of the user wins.
+/// Writes the instance's `aws`, which calls the AWS CLI with the instance's endpoint: for SQS the
+/// CLI ignores the `endpoint_url` of a profile, and would call AWS. A later `--endpoint-url` of the
+/// user wins.
 pub(crate) fn write_aws(directory: &Path, endpoint: &str, cli: &Path) -> Result<(), Error> {
     let folder = commands(directory);
     fs::create_dir_all(&folder).map_err(Error::io(format!("create {}", folder.display())))?;
@@ -108,8 +109,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Writes the script `env`, which directs the AWS commands of the shell that reads it to the instance.
-/// `folders` go in front of that shell's own `PATH`.
+/// Writes the script `env`, which directs the AWS commands of the shell that reads it to the
+/// instance. `folders` go in front of that shell's own `PATH`.
 pub(crate) fn write_script(directory: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
     let mut script = format!("unset {}\n", CLEARED.join(" "));
     for (name, value) in environment(directory) {

@@ -9,8 +9,8 @@ const MARGIN: usize = 2;
 /// The space between two columns of a table.
 const GAP: usize = 3;
 
-/// Formats a title, column names and rows as a table. Columns of numbers are aligned right. Rows that are
-/// too wide for a table are formatted one value a line.
+/// Formats a title, column names and rows as a table. Columns of numbers are aligned right. Rows
+/// that are too wide for a table are formatted one value a line.
 pub(crate) fn render(title: &str, columns: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns.len()).map(|index| width(index, columns, rows)).collect();
     let total = MARGIN + widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -36,7 +36,8 @@ pub(crate) fn of_query(title: &str, found: &Rows) -> String {
     render(title, &columns, &rows)
 }
 
-/// Formats labels and values, the values in one column. A value that does not fit goes below its label.
+/// Formats labels and values, the values in one column. A value that does not fit goes below its
+/// label.
 pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let pairs: Vec<_> = pairs.collect();
     let labels = pairs.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
@@ -142,7 +143,10 @@ mod tests {
         let found = rows(&[["a.csv", "3", &message], ["b.csv", "4", "short"]]);
         let text = render("Errors", &["file_name", "line", "message"], &found);
         assert!(longest_line(&text) <= WIDTH, "{text}");
-        assert!(text.starts_with("\nErrors\n\n  file_name   a.csv\n  line        3\n  message\n     Invalid"), "{text}");
+        assert!(
+            text.starts_with("\nErrors\n\n  file_name   a.csv\n  line        3\n  message\n     Invalid"),
+            "{text}"
+        );
         assert!(text.ends_with("\n\n  file_name   b.csv\n  line        4\n  message     short\n"), "{text}");
     }
 

@@ -1,9 +1,10 @@
 """ElastiCache's users and AUTH tokens in front of a real Redis or Valkey.
 
-MiniStack keeps users and replication groups, but no passwords of users, and every change of it is done at once. Here a change is
-under way for some looks at it, further changes are refused meanwhile, and then it is on the server that a test has bound to the user or
-group with ``POST /_sluice/redis-server`` [pages: Role-Based Access Control (RBAC), Authenticating with the Valkey and Redis OSS AUTH
-command; model: ElastiCache].
+MiniStack keeps users and replication groups, but no passwords of users, and every change of it is
+done at once. Here a change is under way for some looks at it, further changes are refused
+meanwhile, and then it is on the server that a test has bound to the user or group with ``POST
+/_sluice/redis-server`` [pages: Role-Based Access Control (RBAC), Authenticating with the Valkey and
+Redis OSS AUTH command; model: ElastiCache].
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ _servers: dict[str, Server] = {}
 
 
 def bind(arn: str, server: Server) -> bool:
-    """Put a server behind a user or group; it gets what the service has. ``False`` if there is no such user or group."""
+    """Put a server behind a user or group; it gets what the service has. ``False`` if there is no
+    such user or group.
+    """
     for found in (*elasticache._users.values(), *elasticache._replication_groups.values()):
         if found["ARN"] == arn:
             _servers[arn] = server

@@ -1,6 +1,8 @@
-"""Ordered failures for tests: the next deliveries or requests that match fail as if the service itself were ill.
+"""Ordered failures for tests: the next deliveries or requests that match fail as if the service
+itself were ill.
 
-Deliveries are what EventBridge, Lambda, CloudWatch and others hand on by themselves; requests are what clients and functions send.
+Deliveries are what EventBridge, Lambda, CloudWatch and others hand on by themselves; requests are
+what clients and functions send.
 """
 
 from __future__ import annotations

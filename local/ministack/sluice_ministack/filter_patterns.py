@@ -1,8 +1,9 @@
 """Filter patterns of CloudWatch Logs [page: Filter pattern syntax for metric filters].
 
-Imitated: terms (``ERROR``, ``"a phrase"``, ``?either ?or``, ``-not``), which are case-sensitive, and JSON patterns with ``=``, ``!=``, ``<``,
-``>``, ``<=``, ``>=``, ``IS NULL``, ``IS TRUE``, ``IS FALSE``, ``NOT EXISTS``, ``&&``, ``||``, parentheses, wildcards and ``%regular
-expressions%``. Space-delimited patterns (``[a, b]``) and regular expressions among terms are refused.
+Imitated: terms (``ERROR``, ``"a phrase"``, ``?either ?or``, ``-not``), which are case-sensitive,
+and JSON patterns with ``=``, ``!=``, ``<``, ``>``, ``<=``, ``>=``, ``IS NULL``, ``IS TRUE``, ``IS
+FALSE``, ``NOT EXISTS``, ``&&``, ``||``, parentheses, wildcards and ``%regular expressions%``.
+Space-delimited patterns (``[a, b]``) and regular expressions among terms are refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Forced interleavings for tests: a request is held before or after it is served until the test lets it go on.
+"""Forced interleavings for tests: a request is held before or after it is served until the test
+lets it go on.
 
-Held after it is served, a reader has its answer ready but does not get it: what another writer puts in meanwhile lies exactly between
-the reader's read and its next write.
+Held after it is served, a reader has its answer ready but does not get it: what another writer puts
+in meanwhile lies exactly between the reader's read and its next write.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ DEFAULT_SECONDS = 60.0
 
 @dataclass
 class Hold:
-    """One ordered hold. Patterns are shell-style; ``skip`` matching requests pass first; it ends by itself after ``seconds``."""
+    """One ordered hold. Patterns are shell-style; ``skip`` matching requests pass first; it ends by
+    itself after ``seconds``.
+    """
 
     action: str
     resource: str = "*"
@@ -54,7 +57,7 @@ class Hold:
         return {"state": name, "caught": self.caught}
 
     def takes(self, action: str, resource: str, principal: str) -> bool:
-        """Whether this hold catches the request; counts ``skip`` down."""
+        """Return true if this hold catches the request; count ``skip`` down."""
         if self.caught or self.released.is_set():
             return False
         if not (fnmatchcase(action, self.action) and fnmatchcase(resource, self.resource)

@@ -1,11 +1,12 @@
 """Subscribing a queue to a topic of another account.
 
-MiniStack confirms every queue and gives the topic's policy nothing to judge by. Here [page: Sending Amazon SNS messages to an Amazon SQS queue in
-a different account; SAR of Amazon SNS]:
+MiniStack confirms every queue and gives the topic's policy nothing to judge by. Here [page: Sending
+Amazon SNS messages to an Amazon SQS queue in a different account; SAR of Amazon SNS]:
 
-- ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe are there for the policies of caller and topic;
-- a queue that its owner subscribes is confirmed at once; one that anybody else subscribes, by the API or by a template, gets a
-  SubscriptionConfirmation and nothing more until that is confirmed.
+- ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe are there for the policies of caller and
+  topic;
+- a queue that its owner subscribes is confirmed at once; one that anybody else subscribes, by the
+  API or by a template, gets a SubscriptionConfirmation and nothing more until that is confirmed.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _of_another(one: dict[str, Any]) -> bool:
 
 
 def _ask(topic: dict[str, Any], one: dict[str, Any]) -> None:
-    """Leave a subscription pending and tell the queue its token."""
+    """Leave a subscription pending and send its token to the queue."""
     one.update(confirmed=False, token=str(uuid.uuid4()))
     one["attributes"].update(PendingConfirmation="true", ConfirmationWasAuthenticated="false")
     sns._refresh_subscription_counts(topic)
@@ -116,7 +117,9 @@ def _asking(create: Callable[..., Made]) -> Callable[..., Made]:
 
 
 def install() -> None:
-    """Judge and confirm subscriptions of queues. After ``topics``, which replaces the type's handlers."""
+    """Judge and confirm subscriptions of queues. After ``topics``, which replaces the type's
+    handlers.
+    """
     wrap(sns, "_enforce_topic_policy", _judged)
     wrap(sns, "_subscribe", _subscribing)
     handlers = provisioners._RESOURCE_HANDLERS

@@ -1,6 +1,8 @@
-"""A record of every authorisation decision, so that tests can compare the calls made with the grants given.
+"""A record of every authorisation decision, so that tests can compare the calls made with the
+grants given.
 
-MiniStack decides in ``iam_evaluator.enforce``; decisions made for sluice-redshift come through ``/_sluice/authorize``.
+MiniStack decides in ``iam_evaluator.enforce``; decisions made for sluice-redshift come through
+``/_sluice/authorize``.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def record(principal: str, action: str, resource: str, decision: str, via: str) 
 
 
 def calls(since: int = 0, principal: str = "", action: str = "") -> list[dict[str, Any]]:
-    """The decisions with a number above ``since`` whose principal and action contain the given texts."""
+    """The decisions with a number above ``since`` whose principal and action contain the given
+    texts.
+    """
     with _lock:
         found = list(_calls)
     return [call for call in found

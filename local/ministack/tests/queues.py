@@ -42,7 +42,8 @@ class Queue:
 
 def make_queue(gateway: Gateway, name: str, account: str = TARGET, service: str = "events.amazonaws.com", source: str = "",
                **attributes: str) -> Queue:
-    """A queue whose policy admits a service (none for ``""``), for one ``aws:SourceArn`` if given."""
+    """A queue whose policy admits a service (none for ``""``), for one ``aws:SourceArn`` if given.
+    """
     client = gateway.client("sqs", account)
     arn = f"arn:aws:sqs:{REGION}:{account}:{name}"
     if service:

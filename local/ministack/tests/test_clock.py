@@ -1,6 +1,7 @@
 """Schedules, rotations and alarms by the gateway's clock.
 
-These tests set the clock forward and wait for what then happens by itself; no test waits for real minutes.
+These tests set the clock forward and wait for what then happens by itself; no test waits for real
+minutes.
 """
 
 from __future__ import annotations

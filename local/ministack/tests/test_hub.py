@@ -1,4 +1,6 @@
-"""A hub and a spoke made by templates: what goes wrong in one account is told in another, once, to a queue and an endpoint."""
+"""A hub and a spoke made by templates: what goes wrong in one account is told in another, once, to
+a queue and an endpoint.
+"""
 
 from __future__ import annotations
 
@@ -162,7 +164,7 @@ def night(gateway: Gateway) -> Iterator[Night]:
         yield Night(gateway, hub, spoke, endpoint)
 
 
-def test_a_rotation_that_fails_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_failed_rotation_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     secrets = gateway.client("secretsmanager", SOURCE)
     arn = secrets.create_secret(Name="gw-hub-rotation", SecretString="s")["ARN"]
     rotator = function(gateway, "gw-hub-rotator", "def handler(event, context):\n    raise ValueError('no')\n", account=SOURCE)
@@ -173,14 +175,14 @@ def test_a_rotation_that_fails_in_a_spoke_is_told_once(gateway: Gateway, night: 
     assert (event["detail"]["eventName"], event["detail"]["additionalEventData"]["SecretId"]) == ("RotationFailed", arn)
 
 
-def test_a_stack_that_is_rolled_back_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_rolled_back_stack_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     with Stack(gateway, "gw-hub-bad", SOURCE) as stack:
         stack.create({"Resources": {"Bad": {"Type": "AWS::SQS::Queue", "Properties": {"RedrivePolicy": "nothing"}}}})
         event = night.told()[0]
     assert event["detail"]["stack-id"].split("/")[1] == "gw-hub-bad"
 
 
-def test_an_execution_that_times_out_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_timed_out_execution_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     client = gateway.client("stepfunctions", SOURCE)
     machine = client.create_state_machine(
         name="gw-hub", roleArn=service_role(gateway, "gw-hub-machine", "states.amazonaws.com", [], SOURCE), definition=json.dumps(
@@ -189,7 +191,7 @@ def test_an_execution_that_times_out_in_a_spoke_is_told_once(gateway: Gateway, n
     assert night.told()[0]["detail"]["executionArn"] == execution
 
 
-def test_an_alarm_and_its_recovery_in_a_spoke_are_told_once_each(gateway: Gateway, night: Night) -> None:
+def test_alarm_and_recovery_in_a_spoke_are_delivered_once_each(gateway: Gateway, night: Night) -> None:
     client = gateway.client("cloudwatch", SOURCE)
     client.put_metric_alarm(AlarmName="gw-hub", Namespace="gw", MetricName="gw-hub", Statistic="Sum", Period=60, EvaluationPeriods=1,
                             Threshold=1, ComparisonOperator="GreaterThanOrEqualToThreshold")
@@ -198,7 +200,7 @@ def test_an_alarm_and_its_recovery_in_a_spoke_are_told_once_each(gateway: Gatewa
     assert {one["detail"]["state"]["value"] for one in night.told(2)} == {"ALARM", "OK"}
 
 
-def test_a_denied_read_of_a_secret_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_denied_secret_read_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     gateway.client("secretsmanager", SOURCE).create_secret(Name="gw-hub-denied", SecretString="s")
     nobody = gateway.as_role("secretsmanager", gateway.role("gw-hub-nobody", [], SOURCE))
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -207,7 +209,7 @@ def test_a_denied_read_of_a_secret_in_a_spoke_is_told_once(gateway: Gateway, nig
     assert detail["requestParameters"]["secretId"] == "gw-hub-denied"
 
 
-def test_an_event_that_the_function_cannot_take_is_kept_at_the_hub(gateway: Gateway, night: Night) -> None:
+def test_rejected_event_stays_in_the_hub(gateway: Gateway, night: Night) -> None:
     gateway.client("events", SOURCE).put_events(Entries=[
         {"Source": "gw-poison", "DetailType": "T", "Detail": json.dumps({"poison": poison})} for poison in (True, False)])
     assert night.told()[0]["detail"] == {"poison": False}

@@ -28,7 +28,7 @@ def gather(queue: Queue, found: list[dict[str, Any]], enough: Any) -> list[dict[
 # --- CloudFormation ---
 
 
-def test_a_rolled_back_stack_is_told_with_its_first_cause(gateway: Gateway) -> None:
+def test_rolled_back_stack_publishes_its_first_cause(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-stacks")
     rule(gateway, "gw-stacks", {"source": ["aws.cloudformation"], "detail": {"stack-id": [{"wildcard": "*:stack/gw-told/*"}]}},
          [{"Arn": queue.arn}])
@@ -58,7 +58,7 @@ def test_a_rolled_back_stack_is_told_with_its_first_cause(gateway: Gateway) -> N
 # --- Step Functions ---
 
 
-def test_executions_that_time_out_fail_or_are_aborted_are_told(gateway: Gateway) -> None:
+def test_failed_timed_out_and_aborted_executions_are_published(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-executions")
     rule(gateway, "gw-executions", {"source": ["aws.states"], "detail": {
         "stateMachineArn": [{"suffix": ":gw-told"}], "status": ["FAILED", "TIMED_OUT", "ABORTED"]}}, [{"Arn": queue.arn}])
@@ -89,7 +89,7 @@ def alarm(gateway: Gateway, name: str, **options: Any) -> str:
     return f"arn:aws:cloudwatch:{REGION}:{TARGET}:alarm:{name}"
 
 
-def test_an_alarm_and_the_composite_alarm_over_it_are_told_with_both_states(gateway: Gateway) -> None:
+def test_alarms_publish_the_new_and_the_former_state(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-alarms")
     rule(gateway, "gw-alarms", {"source": ["aws.cloudwatch"], "detail": {"alarmName": [{"prefix": "gw-told-"}]}}, [{"Arn": queue.arn}])
     client = gateway.client("cloudwatch")
@@ -130,7 +130,7 @@ def key(gateway: Gateway, principals: list[str]) -> str:
     ("gw-act-no-key", True, ["events.amazonaws.com"], False, False),
     ("gw-act-managed", True, None, True, False),
 ])
-def test_an_alarm_publishes_where_the_topic_and_its_key_admit_cloudwatch(
+def test_topic_and_key_must_admit_cloudwatch(
         gateway: Gateway, name: str, admitted: bool, principals: list[str] | None, managed: bool, arrives: bool) -> None:
     sns, client = gateway.client("sns"), gateway.client("cloudwatch")
     key_id = key(gateway, principals) if principals is not None else "alias/aws/sns" if managed else ""
@@ -154,7 +154,7 @@ def test_an_alarm_publishes_where_the_topic_and_its_key_admit_cloudwatch(
         assert not queue.take()
 
 
-def test_an_alarm_publishes_to_the_topic_of_another_account_that_admits_it(gateway: Gateway) -> None:
+def test_alarm_publishes_to_a_topic_of_another_account(gateway: Gateway) -> None:
     name, sns = "gw-act-other", gateway.client("sns")
     topic = sns.create_topic(Name=name)["TopicArn"]
     queue = make_queue(gateway, name, service="sns.amazonaws.com")
@@ -195,7 +195,7 @@ def calls(gateway: Gateway, name: str, state: str, account: str = SOURCE) -> Que
     return queue
 
 
-def test_changes_of_a_secret_are_told_without_its_value(gateway: Gateway, trail: str) -> None:
+def test_secret_changes_are_published_without_the_value(gateway: Gateway, trail: str) -> None:
     queue = calls(gateway, "gw-calls", "ENABLED")
     secrets = gateway.client("secretsmanager", SOURCE)
     secrets.create_secret(Name="gw-calls", SecretString="first-hidden")
@@ -222,7 +222,7 @@ def test_changes_of_a_secret_are_told_without_its_value(gateway: Gateway, trail:
     assert details[3]["requestParameters"]["recoveryWindowInDays"] == 7
 
 
-def test_a_denied_read_reaches_only_rules_for_all_management_events_also_on_the_hubs_bus(gateway: Gateway, trail: str) -> None:
+def test_denied_read_reaches_rules_for_all_management_events(gateway: Gateway, trail: str) -> None:
     wide = calls(gateway, "gw-denied-reads", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")
     narrow = make_queue(gateway, "gw-denied-narrow", SOURCE)
     rule(gateway, "gw-denied-narrow", {"source": ["aws.secretsmanager"], "detail": {"eventName": ["GetSecretValue"]}},
@@ -258,7 +258,7 @@ def test_the_trails_log_group_has_the_record(gateway: Gateway, trail: str) -> No
     assert [one["eventName"] for one in records if (one["requestParameters"] or {}).get("name") == "gw-logged"] == ["CreateSecret"]
 
 
-def test_calls_are_not_told_without_a_trail_or_by_one_that_logs_other_calls(gateway: Gateway) -> None:
+def test_calls_need_a_trail_that_logs_them(gateway: Gateway) -> None:
     queue = calls(gateway, "gw-untold", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS", HUB)
     secrets, client = gateway.client("secretsmanager", HUB), gateway.client("cloudtrail", HUB)
     secrets.create_secret(Name="gw-untold", SecretString="s")

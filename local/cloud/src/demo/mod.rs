@@ -1,4 +1,5 @@
-//! `make demo`: both accounts deployed by the real `sam deploy`, files uploaded, and what became of them.
+//! `make demo`: deploys both accounts with the real `sam deploy`, uploads files, and shows their
+//! load status.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,7 @@ use crate::{
     stop_on_signals, table, unless_interrupted,
 };
 
-/// The local cloud loads a file within a second or so; more than this is a failure.
+/// Deadline of each wait; the local cloud loads a file within about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run() -> Result<(), Error> {
@@ -60,7 +61,7 @@ impl Demo {
         let options = Options { logs: Some(self.folder.clone()), ..Options::default() };
         let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
         let folder = self.folder.clone();
-        // Nobody asks why a demo failed that was interrupted; what cannot be removed is below .cloud.
+        // An interrupted demo needs no logs; files that cannot be removed stay below .cloud.
         stop_on_signals(cloud.stopper(), 130, move || drop(fs::remove_dir_all(folder)))?;
 
         for (stack, profile) in deploy::STACKS {
@@ -130,7 +131,7 @@ impl Demo {
     }
 }
 
-/// The lines of an alert that matter at night; the message by e-mail has the same.
+/// Prints an alert with the labels of the e-mail.
 fn print_alert(alert: &Value) {
     let text = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
     write(&format!("\n{}\n\n", text("title")));
@@ -154,7 +155,7 @@ const ROWS: &str = "SELECT id, name, value, \"timestamp\" FROM public.measuremen
 const ERRORS: &str = "SELECT file_name, line_number AS line, column_name AS \"column\", column_type AS type, error_code AS code, \
                       error_message AS message FROM sys_load_error_detail ORDER BY start_time";
 
-/// What the tables are read with.
+/// Reads and prints the tables.
 struct Loading<'a> {
     cloud: &'a Cloud,
     bucket: String,

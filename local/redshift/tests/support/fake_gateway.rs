@@ -1,4 +1,5 @@
-//! What the stand-in needs of the gateway, in memory. It judges as little of IAM as these tests need.
+//! What the stand-in needs of the gateway, in memory. It judges as little of IAM as these tests
+//! need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};

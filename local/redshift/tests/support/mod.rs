@@ -219,7 +219,8 @@ impl Local {
         .await
     }
 
-    /// A user of the database who may do nothing special; statements as this user through `rows_as`.
+    /// A user of the database who may do nothing special; statements as this user through
+    /// `rows_as`.
     pub async fn user(&self, name: &str) {
         self.sql(&format!("CREATE USER {name} PASSWORD 'Secret-123'")).await;
     }
