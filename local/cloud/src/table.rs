@@ -54,6 +54,19 @@ pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Stri
     pairs.iter().map(line).collect()
 }
 
+/// Formats a label and a text that continues below its own start.
+pub(crate) fn paragraph(label: &str, text: &str) -> String {
+    const INDENT: usize = 11;
+    let label = format!("{label}:");
+    let lines = wrapped(text, WIDTH - INDENT - MARGIN);
+    let first = lines.first().map(String::as_str).unwrap_or_default();
+    let mut paragraph = format!("{:MARGIN$}{label:<INDENT$}{first}\n", "");
+    for line in lines.iter().skip(1) {
+        paragraph.push_str(&format!("{:width$}{line}\n", "", width = MARGIN + INDENT));
+    }
+    paragraph
+}
+
 fn table(columns: &[&str], rows: &[Vec<String>], widths: &[usize]) -> String {
     let numbers: Vec<bool> = (0..columns.len()).map(|index| is_numeric(index, rows)).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
@@ -148,6 +161,18 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("\n\n  file_name   b.csv\n  line        4\n  message     short\n"), "{text}");
+    }
+
+    #[test]
+    fn paragraph_continues_below_its_start() {
+        let text = paragraph("Impact", &"word ".repeat(30));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(
+            lines[0].starts_with("  Impact:    word") && lines[1].starts_with("             word"),
+            "{text}"
+        );
+        assert!(longest_line(&text) <= WIDTH, "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 """Subscribing a queue to a topic of another account.
 
-MiniStack confirms every queue and gives the topic's policy nothing to judge by. Here [page: Sending
+MiniStack confirms every queue, and sets no condition keys for the topic's policy. Here [page: Sending
 Amazon SNS messages to an Amazon SQS queue in a different account; SAR of Amazon SNS]:
 
 - ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe are there for the policies of caller and
@@ -50,7 +50,7 @@ def condition_keys(protocol: str, endpoint: str) -> dict[str, str]:
     return {name: value for name, value in (("sns:Protocol", protocol), ("sns:Endpoint", endpoint)) if value}
 
 
-def _judged(original: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
+def _with_conditions(original: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
     def enforce(topic: dict[str, Any], iam_action: str) -> Any:
         keys = _keys.get()
         # In its own account the caller's policies were asked before.
@@ -120,7 +120,7 @@ def install() -> None:
     """Judge and confirm subscriptions of queues. After ``topics``, which replaces the type's
     handlers.
     """
-    wrap(sns, "_enforce_topic_policy", _judged)
+    wrap(sns, "_enforce_topic_policy", _with_conditions)
     wrap(sns, "_subscribe", _subscribing)
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::SNS::Subscription"] = {

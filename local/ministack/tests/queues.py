@@ -18,7 +18,7 @@ class Queue:
     arn: str
 
     def take(self) -> list[dict[str, Any]]:
-        """What lies there now, deleted from the queue."""
+        """The messages in the queue, which are deleted."""
         found = self.client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
         for message in found:
             self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])

@@ -207,8 +207,8 @@ def test_breaching_silence_publishes_one_alarm(gateway: Gateway) -> None:
     alarm.put(9, 1)
     alarm.put(10, 1)
     assert alarm.state(11) == "OK"
-    told = until(lambda: queue.take(), "the notifications")
-    assert [json.loads(json.loads(one["Body"])["Message"])["NewStateValue"] for one in told] == ["OK", "ALARM", "OK"]
+    published = until(lambda: queue.take(), "the notifications")
+    assert [json.loads(json.loads(one["Body"])["Message"])["NewStateValue"] for one in published] == ["OK", "ALARM", "OK"]
     alarm.client.delete_alarms(AlarmNames=["gw-silence"])
 
 
@@ -278,11 +278,11 @@ def test_full_queue_raises_alarm_and_composite_alarm(gateway: Gateway) -> None:
 
     states: list[str] = []
 
-    def told() -> bool:
+    def published() -> bool:
         states.extend(json.loads(one["Body"])["detail"]["state"]["value"] for one in events.take())
         return "ALARM" in states
 
-    until(told, "the composite alarm's event")
+    until(published, "the composite alarm's event")
     alarm.client.delete_alarms(AlarmNames=["gw-depth-all"])
     alarm.client.delete_alarms(AlarmNames=["gw-depth"])
 
@@ -312,7 +312,7 @@ def test_with_shortened_periods_silence_is_an_alarm_by_the_clock(redshift: StubR
         client.put_metric_alarm(AlarmName="quick", Namespace="n", MetricName="beat", Statistic="Sum", Period=60, EvaluationPeriods=1,
                                 Threshold=1, ComparisonOperator="LessThanThreshold", TreatMissingData="breaching")
         until(beat, "the alarm is quiet while it beats")
-        until(lambda: state() == "ALARM", "the alarm tells silence")
+        until(lambda: state() == "ALARM", "silence raises the alarm")
 
 
 def test_a_message_gets_older_as_the_clock_of_a_tick_goes_on(gateway: Gateway) -> None:

@@ -145,7 +145,7 @@ class Mapped:
             EventSourceArn=self.queue.arn, FunctionName=name, BatchSize=10, FunctionResponseTypes=["ReportBatchItemFailures"])["UUID"]
 
     def left(self) -> int:
-        """How many messages are in the queue after the function had some."""
+        """The number of messages in the queue after the function had some."""
         until(lambda: self._lambda.get_event_source_mapping(UUID=self._mapping)["LastProcessingResult"] != "No records processed", "a batch")
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.queue.client.get_queue_attributes(QueueUrl=self.queue.url, AttributeNames=names)["Attributes"]

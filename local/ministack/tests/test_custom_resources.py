@@ -237,7 +237,7 @@ def test_an_unknown_response_url_is_refused_as_s3_refuses_it(gateway: Gateway) -
 
 
 def logs(gateway: Gateway, stack: str) -> str:
-    """What the provider logged for a stack, through CloudWatch Logs."""
+    """The provider's log lines for a stack, from CloudWatch Logs."""
     client = gateway.client("logs")
 
     def found() -> str:

@@ -256,15 +256,15 @@ def test_alarms_are_sorted_by_the_worst_state(gateway: Gateway) -> None:
     whole = client.describe_alarms(AlarmNames=["gw-d-all"], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]
     arns = [good, bad, foreign, whole["AlarmArn"]]
 
-    def told(**properties: Any) -> list[tuple[str, str]]:
+    def states_of(**properties: Any) -> list[tuple[str, str]]:
         status, text = look(gateway, "gw-alarms", {"type": "alarm", "properties": {"alarms": arns, **properties}})
         assert status == 200
         return re.findall(r"<b>([^<]*)</b><small style=[^>]*>([^<]*)<", text)
 
-    shown = told()
+    shown = states_of()
     assert sorted(shown) == sorted([("gw-d-a", "OK"), ("gw-d-b", "ALARM"), ("gw-d-c", "insufficient data"), ("gw-d-all", whole["StateValue"])])
     assert shown[-1] == ("gw-d-a", "OK") and ("gw-d-b", "ALARM") in shown[:2]
-    assert ("gw-d-a", "OK") not in told(states=["ALARM"])
+    assert ("gw-d-a", "OK") not in states_of(states=["ALARM"])
 
 
 def test_alarm_annotation_adds_metric_and_threshold(gateway: Gateway) -> None:

@@ -1,4 +1,4 @@
-"""IAM as AWS judges it where the kit depends on it: bucket policies across accounts, KMS, Step
+"""IAM as AWS evaluates it, where the kit depends on it: bucket policies across accounts, KMS, Step
 Functions.
 """
 
@@ -88,7 +88,7 @@ def test_plain_http_on_loopback_counts_as_tls(gateway: Gateway) -> None:
     assert reads(gateway, role, "gw-tls")
 
 
-def test_a_listing_is_judged_with_its_prefix(gateway: Gateway) -> None:
+def test_listing_is_evaluated_with_its_prefix(gateway: Gateway) -> None:
     role = gateway.role("gw-s3-list", READ)
     bucket(gateway, "gw-list", grant("gw-list", role["Arn"], "s3:ListBucket", "", Condition={"StringLike": {"s3:prefix": "in/*"}}))
     client = gateway.as_role("s3", role)
@@ -129,7 +129,7 @@ def test_kms_conditions_see_the_encryption_context(gateway: Gateway) -> None:
         client.encrypt(KeyId=key, Plaintext=b"s")
 
 
-def test_an_alias_is_judged_as_its_key(gateway: Gateway) -> None:
+def test_alias_is_evaluated_as_its_key(gateway: Gateway) -> None:
     key, arn = _key(gateway)
     gateway.client("kms").create_alias(AliasName="alias/gw", TargetKeyId=key)
     role = gateway.role("gw-kms-alias", [{"Effect": "Allow", "Action": "kms:Encrypt", "Resource": arn}])

@@ -1,4 +1,4 @@
-"""CloudFormation types the extension adds or mends."""
+"""CloudFormation types that the extension adds or corrects."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def handler(event, context):
     current = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
     print("STEP", step, sorted(event))
     if step == current.get("fail"):
-        raise ValueError("told to fail")
+        raise ValueError("set to fail")
     if step == "createSecret":
         try:
             client.get_secret_value(SecretId=arn, VersionId=token, VersionStage="AWSPENDING")

@@ -1,4 +1,4 @@
-//! Auto-copy, with exactly the holes that Redshift documents.
+//! Auto-copy, with the limits that Redshift documents.
 
 #![allow(clippy::expect_used, reason = "tests")]
 
@@ -9,7 +9,7 @@ use support::{Local, PASSWORD, ROLE, SOURCE, TARGET};
 
 const GOOD: &str = "id,name,value,timestamp\n1,a,1.5,2026-01-02 03:04:05\n2,b,2.5,2026-01-02 03:04:06\n";
 
-/// A cluster with the COPY role and the table `sales`; gives the namespace.
+/// Creates a cluster with the COPY role and the table `sales`; returns the namespace.
 async fn ready(local: &Local) -> String {
     let namespace = local.cluster().await;
     local.role().await;
@@ -104,7 +104,7 @@ async fn file_with_a_bad_row_fails_and_is_not_retried() {
     assert_eq!(local.rows(joined).await, [["aborted", "true"]]);
     let info = local.rows("SELECT message FROM sys_copy_job_info").await;
     assert!(info[0][0].contains("in/bad.csv") && info[0][0].contains("sys_load_error_detail"), "{info:?}");
-    // The file is mended under the same name, and the next one loads: the first stays in error.
+    // A corrected file under the same name is not loaded, and the next file is.
     local.put("files-a", "in/bad.csv", GOOD).await;
     local.put("files-a", "in/good.csv", GOOD).await;
     local.file_status("in/good.csv", "I").await;
@@ -351,7 +351,7 @@ async fn names_and_prefixes_in_any_spelling_are_loaded() {
     for (number, odd) in
         ["it''s", "a\\\\b", "x; DROP TABLE y", "-- c", "/* c */", "🦀 é", "$$"].into_iter().enumerate()
     {
-        // As it stands in a literal and, with what a literal doubles undone, as it is.
+        // The text of the literal, and the text without the literal's escapes.
         let plain = odd.replace("''", "'").replace("\\\\", "\\");
         let table = format!("\"t {plain}\"\"{number}\"");
         let column = format!("\"c {plain}\"");

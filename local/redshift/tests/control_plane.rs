@@ -13,7 +13,7 @@ const NEW: [(&str, &str); 4] = [
     ("MasterUserPassword", PASSWORD),
 ];
 
-/// Logs in over the wire port; gives the database user of the session.
+/// Logs in over the wire port; returns the database user of the session.
 async fn log_in_as(port: &str, user: &str, password: &str) -> Result<String, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(port.parse().expect("a port")).user(user).password(password).dbname("dev");

@@ -96,7 +96,7 @@ async fn inaccessible_sources_are_errors_of_the_statement() {
 async fn one_bad_row_refuses_the_load_unless_maxerror_allows_it() {
     let local = Local::start().await;
     ready(&local).await;
-    // A wrong digit, a missing field, a text too long, a NULL that PostgreSQL refuses, and a number
+    // A wrong digit, a missing field, a text too long, a NULL that PostgreSQL rejects, and a number
     // beyond the column.
     let file = "1,a,1\nx,b,2\n3,c\n4,much too long,4\n,e,5\n6,f,123456789.5\n7,g,7\n";
     local.gateway.object("files-a", "bad/1", file.as_bytes().to_vec());

@@ -1,5 +1,4 @@
-//! The kit's copy monitor asks the views its own statements, and its command loads a file that was
-//! refused.
+//! The kit's copy monitor asks the views its own statements, and its command loads a file that was refused.
 
 #![allow(clippy::expect_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! S3 event integrations: what is refused at once, and what Redshift reports later.
+//! S3 event integrations: errors at once, and errors that Redshift reports later.
 #![allow(clippy::expect_used, reason = "tests")]
 
 mod support;
@@ -14,7 +14,7 @@ async fn create(local: &Local, account: &str, name: &str, bucket: &str, target: 
     local.redshift(account, "CreateIntegration", &parameters).await
 }
 
-/// Creates an integration that must fail later; gives code and text of its error.
+/// Creates an integration that must fail later; returns code and text of its error.
 async fn fails(local: &Local, bucket: &str, target: &str) -> (String, String) {
     let created = create(local, SOURCE, "files", bucket, target).await.ok();
     assert_eq!(created.text("Status").as_deref(), Some("creating"));

@@ -1,4 +1,4 @@
-//! The process: it starts, answers, and leaves nothing running behind.
+//! The process: it starts, serves, and leaves no process behind.
 #![allow(clippy::expect_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Ended already, in most tests.
+        // Already ended, in most tests.
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
     }
@@ -59,7 +59,7 @@ fn until(what: &str, mut check: impl FnMut() -> bool) {
     }
 }
 
-/// Starts a cluster and gives the port of its server.
+/// Starts a cluster and returns the port of its server.
 fn with_cluster(running: &Running) -> u16 {
     let create = "Action=CreateCluster&ClusterIdentifier=c1&NodeType=ra3.large&MasterUsername=admin&MasterUserPassword=Secret-123";
     assert!(ask(running, "POST", "/aws/redshift", create).starts_with("HTTP/1.1 200"));

@@ -100,17 +100,17 @@ impl Demo {
 
         write("\nA file with a malformed row\n\n");
         step("upload malformed.csv", || self.upload(&cloud, &loading.bucket, "malformed.csv"))?;
-        step("wait for Redshift to refuse it", || loading.wait_for_state("malformed.csv", "E"))?;
+        step("wait for Redshift to reject it", || loading.wait_for_state("malformed.csv", "E"))?;
         loading.print("Files (SYS_COPY_JOB_DETAIL)", FILES)?;
         let errors = loading.print("Errors (SYS_LOAD_ERROR_DETAIL)", ERRORS)?;
         if errors.rows.is_empty() {
             return Err(loading.unexpected("an error for malformed.csv in SYS_LOAD_ERROR_DETAIL", "none"));
         }
         loading.wait_for_rows(10)?;
-        write("\nThe table still has its ten rows: a file is loaded whole or not at all.\n");
+        write("\nThe table still has ten rows: Redshift loads a file completely or not at all.\n");
 
-        write("\nWhat people on call get\n\n");
-        step("let the copy monitor's schedule fire", || {
+        write("\nAlert sent to the on-call engineer\n\n");
+        step("start the copy monitor's scheduled rule", || {
             cloud.fire(TARGET, "sluice-target", "MonitorSchedule")
         })?;
         let alert = step("wait for the alert", || {
@@ -131,20 +131,16 @@ impl Demo {
     }
 }
 
-/// Prints an alert with the labels of the e-mail.
+/// Prints an alert with the labels of the e-mail. The command stays on one line, so that it can be copied.
 fn print_alert(alert: &Value) {
-    let text = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| alert[name].as_str().unwrap_or_default();
     write(&format!("\n{}\n\n", text("title")));
-    for (label, name) in [
-        ("What", "what"),
-        ("Means", "impact"),
-        ("Cause", "cause"),
-        ("Do", "remedy"),
-        ("Command", "command"),
-        ("Runbook", "runbook"),
-    ] {
-        write(&format!("  {:<10}{}\n", format!("{label}:"), text(name)));
+    let labels = [("What", "what"), ("Impact", "impact"), ("Cause", "cause"), ("Action", "remedy")];
+    for (label, name) in labels {
+        write(&table::paragraph(label, text(name)));
     }
+    write(&format!("  Command:\n\n{}\n\n", text("command")));
+    write(&table::paragraph("Runbook", text("runbook")));
 }
 
 const JOB: &str = "SELECT j.job_id, j.job_name, j.is_auto, i.bucket, i.channel_state FROM sys_copy_job j \
