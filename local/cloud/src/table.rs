@@ -102,10 +102,16 @@ fn is_numeric(index: usize, rows: &[Vec<String>]) -> bool {
     cells.peek().is_some() && cells.all(|cell| cell.parse::<f64>().is_ok())
 }
 
-/// Lines of whole words; a word that is longer than `width` has a line of its own.
+/// The word itself, or the items of a list with commas that is longer than `width`.
+fn items(word: &str, width: usize) -> Vec<&str> {
+    if word.chars().count() > width { word.split_inclusive(',').collect() } else { vec![word] }
+}
+
+/// Lines of whole words. A list with commas that is longer than `width` has a line for each item; any
+/// other longer word has a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|word| items(word, width)) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -173,6 +179,13 @@ mod tests {
             "{text}"
         );
         assert!(longest_line(&text) <= WIDTH, "{text}");
+    }
+
+    #[test]
+    fn long_list_has_one_item_a_line() {
+        let arns = ["a", "b"].map(|name| format!("arn:aws:iam::222222222222:role/{}", name.repeat(60)));
+        let text = pairs([("Arns", arns.join(",").as_str())].into_iter());
+        assert_eq!(text, format!("  Arns\n     {},\n     {}\n", arns[0], arns[1]));
     }
 
     #[test]
