@@ -194,7 +194,7 @@ impl Cloud {
     /// The variables that direct the `aws` and `sam` commands to this instance, `PATH` included.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut variables = profiles::environment(&self.directory);
-        variables.push(("PATH", path_with(&self.folders())));
+        variables.push(("PATH", path_with(&profiles::commands(&self.directory))));
         variables
     }
 
@@ -203,18 +203,14 @@ impl Cloud {
     /// # Errors
     /// The script could not be written.
     pub fn write_script(&self) -> Result<PathBuf, Error> {
-        profiles::write_script(&self.directory, &self.folders())
-    }
-
-    /// The folders with this instance's commands, in the order in which they are searched.
-    fn folders(&self) -> [PathBuf; 2] {
-        [profiles::commands(&self.directory), self.sam.bin()]
+        profiles::write_script(&self.directory)
     }
 
     /// A command with this instance's environment, in the root of the checkout.
     pub fn command(&self, program: &str) -> Command {
         // `Command` looks a name up in the PATH of this process, not in the one that it is given.
-        let own = self.folders().into_iter().map(|folder| folder.join(program)).find(|file| file.is_file());
+        let own = [profiles::commands(&self.directory).join(program), self.sam.program(program)];
+        let own = own.into_iter().find(|file| file.is_file());
         let mut command = Command::new(own.unwrap_or_else(|| program.into()));
         for name in profiles::CLEARED {
             command.env_remove(name);
@@ -265,7 +261,7 @@ impl Starting {
     ) -> Result<Cloud, Error> {
         let endpoint = format!("http://127.0.0.1:{}", self.port);
         profiles::write(&self.directory, &endpoint, &options.region)?;
-        profiles::write_aws(&self.directory, &endpoint, &sam.program("aws"))?;
+        profiles::write_commands(&self.directory, &endpoint, sam)?;
 
         let mut command = Command::new(redshift_binary);
         command
@@ -273,7 +269,7 @@ impl Starting {
             .arg(self.directory.join("redshift"))
             .arg("--template-cache")
             .arg(workspace::cache()?)
-            .env("PATH", path_with(&[postgres.to_owned()]))
+            .env("PATH", path_with(postgres))
             .stdout(Stdio::piped());
         let (redshift, output) = self.spawn("sluice-redshift", command, options)?;
         let redshift_endpoint =
@@ -369,10 +365,10 @@ impl Starting {
     }
 }
 
-/// `PATH` with `folders` in front.
-fn path_with(folders: &[PathBuf]) -> OsString {
+/// `PATH` with `folder` in front.
+fn path_with(folder: &Path) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = folders.iter().cloned().chain(env::split_paths(&path));
+    let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
     // This fails only for a folder with a colon in its name; its programs are then not found.
     env::join_paths(folders).unwrap_or(path)
 }

@@ -156,7 +156,8 @@ fn up(region: String, ticks: bool) -> Result<(), Error> {
     // Ctrl-C is the regular end, so its exit status is 0.
     stop_on_signals(cloud.stopper(), 0, || {})?;
     let script = cloud.write_script()?;
-    print!(
+    // A reader that closed the pipe does not end the local cloud.
+    progress::write(&format!(
         "\
 The local cloud serves every AWS endpoint at {endpoint}
 
@@ -186,7 +187,7 @@ The local cloud serves every AWS endpoint at {endpoint}
             Clock::Ticks => "rules and schedules start on request only (POST /_sluice/tick)",
         },
         logs = cloud.logs().display(),
-    );
+    ));
     loop {
         thread::sleep(Duration::from_millis(500));
         cloud.check()?;

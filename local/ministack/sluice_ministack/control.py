@@ -1,5 +1,5 @@
-"""The gateway's own paths, ``/_sluice/*``: seam 2 of local/README.md, and what tests use (README.md
-beside this package).
+"""The gateway's own paths, ``/_sluice/*``: seam 2 of local/README.md, and the paths for tests
+(README.md beside this package).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Query = dict[str, list[str]]
 
 
 class BadRequest(Exception):
-    """The request to a ``/_sluice/`` path is not usable; the text says why."""
+    """A request to a ``/_sluice/`` path is not valid; the text has the reason."""
 
 
 def _answer(value: Any, status: int = 200) -> Answer:
@@ -198,7 +198,7 @@ async def _dashboard(name: str, query: Query) -> Answer:
 
 
 async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
-    """Answer one request below ``/_sluice/``."""
+    """Handle one request below ``/_sluice/``."""
     name = path[len(PREFIX):]
     try:
         if name == "health" and method == "GET":

@@ -1,7 +1,7 @@
 """Custom resources delivered as CloudFormation delivers them.
 
-MiniStack invokes the function once and takes any answer. Here [pages: Custom resource request and
-response reference; Lambda, Error handling for asynchronous invocation;
+MiniStack invokes the function once and accepts any response. Here [pages: Custom resource request
+and response reference; Lambda, Error handling for asynchronous invocation;
 AWS::CloudFormation::CustomResource]:
 
 - the function is invoked asynchronously: two more tries after a function error (the wait between
@@ -72,7 +72,7 @@ _lock = threading.Lock()
 
 
 class Failed(Exception):
-    """The operation failed; ``physical_id`` is the answer's, when it gave one."""
+    """The operation failed; ``physical_id`` is the response's, if it has one."""
 
     def __init__(self, reason: str, physical_id: str | None = None) -> None:
         super().__init__(reason)
@@ -81,7 +81,7 @@ class Failed(Exception):
 
 @dataclass
 class Delivery:
-    """One request and what was answered."""
+    """A request with its responses."""
 
     event: dict[str, Any]
     path: str
@@ -137,7 +137,7 @@ _MISMATCH = (403, "SignatureDoesNotMatch", "The request signature we calculated 
 
 def receive(method: str, path: str, headers: dict[str, str], body: bytes,
             query: dict[str, list[str]]) -> tuple[int, dict[str, str], bytes]:
-    """The PUT to a response URL, answered as S3 answers."""
+    """Handle the PUT to a response URL as S3 does."""
     date = query.get("X-Amz-Date", [""])[0]
     given = query.get("X-Amz-Signature", [""])[0]
     delivery = _by_path.get(path)

@@ -1,4 +1,4 @@
-"""A failed deletion keeps what the failed resource depends on.
+"""A failed deletion keeps the resources on which the failed one depends.
 
 MiniStack goes on deleting everything else, among it the function behind a custom resource whose
 Delete failed, so that a second DeleteStack could never succeed. CloudFormation stops at the failed

@@ -1,14 +1,14 @@
 """Deliveries of a service to a queue, topic, function or state machine, with the permissions that
 AWS requires.
 
-MiniStack delivers between services without asking anybody. Here the sender's role, if it has one,
-or else the resource's policy must allow the delivery [page: Using resource-based policies for
-Amazon EventBridge], and a customer key behind a queue or topic must admit the sender [pages: Amazon
-SQS key management, Amazon SNS key management]. A topic or queue under the AWS managed key admits no
-other service, because that key's policy cannot be changed.
+MiniStack delivers between services without a check of permissions. Here the sender's role, if it
+has one, or else the resource's policy must allow the delivery [page: Using resource-based policies
+for Amazon EventBridge], and a customer key behind a queue or topic must admit the sender [pages:
+Amazon SQS key management, Amazon SNS key management]. A topic or queue under the AWS managed key
+admits no other service, because that key's policy cannot be changed.
 
-AWS's pages disagree if EventBridge sets condition keys such as aws:SourceArn for a topic's or a
-key's policy. Here it sets none: a policy that needs them fails.
+AWS's pages disagree about condition keys such as aws:SourceArn that EventBridge sets for a topic's
+or a key's policy. Here it sets none: a policy that needs them fails.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ EVENTS = "events.amazonaws.com"
 
 
 class Undelivered(Exception):
-    """Not delivered; ``code`` is EventBridge's, ``retry`` says whether another try may help."""
+    """A failed delivery; ``code`` is EventBridge's, ``retry`` is true if another attempt may
+    succeed.
+    """
 
     def __init__(self, code: str, message: str, retry: bool = False) -> None:
         super().__init__(message)
@@ -182,7 +184,7 @@ def to_topic(sender: Sender, arn: str, body: str, subject: str = "", attributes:
 
 
 def to_function(sender: Sender, arn: str, payload: str) -> None:
-    """Invoke a function asynchronously: accepted, and from now on Lambda's to retry."""
+    """Invoke a function asynchronously; Lambda retries it from then on."""
     with owning(arn):
         record, function_config, _ = lambda_svc._get_func_record_for_ref(arn)
         if record is None or function_config is None:

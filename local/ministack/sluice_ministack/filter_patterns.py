@@ -3,7 +3,7 @@
 Imitated: terms (``ERROR``, ``"a phrase"``, ``?either ?or``, ``-not``), which are case-sensitive,
 and JSON patterns with ``=``, ``!=``, ``<``, ``>``, ``<=``, ``>=``, ``IS NULL``, ``IS TRUE``, ``IS
 FALSE``, ``NOT EXISTS``, ``&&``, ``||``, parentheses, wildcards and ``%regular expressions%``.
-Space-delimited patterns (``[a, b]``) and regular expressions among terms are refused.
+Space-delimited patterns (``[a, b]``) and regular expressions among terms are rejected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MISSING = object()
 
 
 class NotUsable(ValueError):
-    """The pattern is not valid, or not imitated; the text says which."""
+    """The pattern is not valid or not supported; the text has the reason."""
 
 
 _TOKEN = re.compile(r"""\s*(?:(?P<selector>\$(?:\.[A-Za-z0-9_\-*]+|\[\d+\]|\.?\['[^']*'\])+)|(?P<operator>&&|\|\||!=|<=|>=|=|<|>|\(|\))

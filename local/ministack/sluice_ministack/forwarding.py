@@ -3,7 +3,7 @@ answered by sluice-redshift.
 
 MiniStack does not know their IAM namespace, so it only authenticates their requests; the policy
 check is made here, off the event loop, because a workgroup's or namespace's ARN holds an id that
-sluice-redshift has to be asked for.
+only sluice-redshift knows.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@
   HTTP.
 - sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md).
   MiniStack verifies the signature of every key that is not a 12-digit root key, so such a request
-  would be refused. It is recognised by its signed headers: ``host`` alone, which no AWS SDK sends,
+  would be rejected. It is recognised by its signed headers: ``host`` alone, which no AWS SDK sends,
   because they all sign the date too.
 """
 
@@ -107,6 +107,6 @@ def _without_signature(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install() -> None:
-    """Mend the evaluation."""
+    """Correct the evaluation."""
     wrap(iam_evaluator, "_resolve_condition_key", _as_on_aws)
     wrap(iam_evaluator, "authenticate", _without_signature)

@@ -1,6 +1,7 @@
 """Metrics out of logs, and the metrics of queues.
 
-MiniStack keeps metric filters without applying them, and knows no embedded metric format. Here:
+MiniStack stores metric filters without applying them, and does not parse the embedded metric
+format. Here:
 
 - a log line that is a JSON object with ``_aws.CloudWatchMetrics`` becomes metrics [page:
   Specification: Embedded metric format]; at most 100 metrics and 30 dimensions a directive, names

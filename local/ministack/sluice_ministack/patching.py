@@ -1,9 +1,8 @@
-"""Patching MiniStack without guessing: each replaced or used name is declared, and checked before
-anything is changed.
+"""Patches of MiniStack: each replaced or used name is declared, and checked before any change.
 
 MiniStack has no extension interface, so the extension replaces functions of its modules. That is
 safe only for the exact version it was written for: a name that moved or a signature that changed
-must stop the start with one sentence, not fail in a request.
+must stop the start with a message, not fail in a request.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Event source mappings of queues: the role's rights, and partial batch responses as Lambda reads
 them.
 
-MiniStack asks for no rights, and takes every answer. Here [pages: Using Lambda with Amazon SQS;
-Implementing partial batch responses; CreateEventSourceMapping]:
+MiniStack checks no permissions, and accepts every response. Here [pages: Using Lambda with Amazon
+SQS; Implementing partial batch responses; CreateEventSourceMapping]:
 
-- CreateEventSourceMapping is refused unless the execution role may receive and delete messages and
-  read the queue's attributes, which is also asked of the key behind the queue (kms:Decrypt);
+- CreateEventSourceMapping is rejected unless the execution role may receive and delete messages and
+  read the queue's attributes, and decrypt with the queue's key (kms:Decrypt);
 - with ReportBatchItemFailures an empty list, null or no list is a success; a list with a null,
   empty, wrongly named or unknown itemIdentifier, and an answer that is no JSON object, fail the
   whole batch.
@@ -72,7 +72,7 @@ def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
 
 
 def failures_of(answer: Any, identifiers: tuple[str, ...]) -> list[str]:
-    """Which messages of a batch failed by the function's answer."""
+    """The messages of a batch that failed by the function's response."""
     if answer is None:
         return []
     listed = answer.get("batchItemFailures") if isinstance(answer, dict) else False

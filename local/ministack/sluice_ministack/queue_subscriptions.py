@@ -1,7 +1,7 @@
 """Subscribing a queue to a topic of another account.
 
-MiniStack confirms every queue, and sets no condition keys for the topic's policy. Here [page: Sending
-Amazon SNS messages to an Amazon SQS queue in a different account; SAR of Amazon SNS]:
+MiniStack confirms every queue, and sets no condition keys for the topic's policy. Here [page:
+Sending Amazon SNS messages to an Amazon SQS queue in a different account; SAR of Amazon SNS]:
 
 - ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe are there for the policies of caller and
   topic;
@@ -53,7 +53,7 @@ def condition_keys(protocol: str, endpoint: str) -> dict[str, str]:
 def _with_conditions(original: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
     def enforce(topic: dict[str, Any], iam_action: str) -> Any:
         keys = _keys.get()
-        # In its own account the caller's policies were asked before.
+        # In its own account the caller's policies were checked before.
         if keys is None or iam_action != "sns:Subscribe" or topic["arn"].split(":")[4] == get_account_id():
             return original(topic, iam_action)
         decision = authorization.for_caller(iam_action, topic["arn"], sns.topic_policy_for_arn(topic["arn"]), keys)
@@ -117,7 +117,7 @@ def _asking(create: Callable[..., Made]) -> Callable[..., Made]:
 
 
 def install() -> None:
-    """Judge and confirm subscriptions of queues. After ``topics``, which replaces the type's
+    """Check and confirm subscriptions of queues. After ``topics``, which replaces the type's
     handlers.
     """
     wrap(sns, "_enforce_topic_policy", _with_conditions)

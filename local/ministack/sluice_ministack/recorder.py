@@ -32,7 +32,7 @@ _calls: deque[dict[str, Any]] = deque(maxlen=_LIMIT)
 
 
 def record(principal: str, action: str, resource: str, decision: str, via: str) -> None:
-    """Keep one decision: ``allowed``, ``denied`` or ``unauthenticated``; ``via`` says who asked."""
+    """Keep one decision: ``allowed``, ``denied`` or ``unauthenticated``; ``via`` is the source."""
     with _lock:
         _calls.append({"number": next(_numbers), "time": time.time(), "principal": principal, "action": action,
                        "resource": resource, "decision": decision, "via": via})
@@ -49,7 +49,7 @@ def calls(since: int = 0, principal: str = "", action: str = "") -> list[dict[st
 
 
 def clear() -> None:
-    """Forget all decisions; numbers go on."""
+    """Remove all decisions; the numbers continue."""
     with _lock:
         _calls.clear()
 
@@ -69,5 +69,5 @@ def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install() -> None:
-    """Record what MiniStack decides."""
+    """Record MiniStack's decisions."""
     wrap(iam_evaluator, "enforce", _recording)

@@ -1,4 +1,4 @@
-"""Dashboards of CloudWatch, looked at without AWS: ``/_sluice/dashboards`` and
+"""Dashboards of CloudWatch without AWS: ``/_sluice/dashboards`` and
 ``/_sluice/dashboard/NAME``.
 
 ``body`` reads what was deployed, ``data`` the metrics that are kept, ``charts`` draws, ``pages``

@@ -1,8 +1,8 @@
 """The body of a dashboard as types [page: Dashboard Body Structure and Syntax of the CloudWatch API
 reference].
 
-What CloudWatch would not take, and what is not drawn here, is refused with one sentence. ``...``
-and ``.`` in a row of metrics stand for what the row before has in that place.
+A body that CloudWatch would reject, or that is not supported here, is rejected with a message.
+``...`` and ``.`` in a row of metrics stand for what the row before has in that place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}")
 _STAT = re.compile(r"SampleCount|Average|Sum|Minimum|Maximum|p(100|\d{1,2})(\.\d+)?")
 _ROW_OPTIONS = ("color", "expression", "id", "label", "period", "region", "stat", "visible", "yAxis")
-# What changes nothing in a picture of one moment is known and not looked at.
+# Properties without effect on a still picture are accepted and ignored.
 _PROPERTIES = {
     "metric": ("annotations", "legend", "liveData", "metrics", "period", "region", "setPeriodToTimeRange", "singleValueFullPrecision",
                "sparkline", "stacked", "stat", "timezone", "title", "view", "yAxis"),
@@ -31,7 +31,7 @@ VIEWS = ("timeSeries", "singleValue", "bar")
 
 
 class NotUsable(ValueError):
-    """A body, or one widget of it, cannot be shown; the text is a sentence."""
+    """A body, or one widget of it, cannot be drawn; the text has the reason."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Dashboards as pages that need nothing else: one HTML document with its pictures inside.
 
-What cannot be shown says so in its place, and the answer's status is 422 instead of 200. The grid
+A widget that cannot be drawn shows its error, and the status is 422 instead of 200. The grid
 is CloudWatch's: 24 columns.
 """
 
