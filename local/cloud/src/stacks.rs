@@ -18,6 +18,7 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 use crate::{
     Error,
     aws::{Account, AwsError, Element},
+    functions,
     wait::{self, Seen},
     workspace,
 };
@@ -220,6 +221,7 @@ impl Account {
 
     /// Uploads what the template refers to in `folder`, and refers to the uploads instead.
     fn package(&self, template: &str, folder: &Path) -> Result<String, Error> {
+        functions::place(template)?;
         let mut text = String::with_capacity(template.len());
         for line in template.split_inclusive('\n') {
             let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
