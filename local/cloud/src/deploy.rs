@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path, process::Stdio};
 
-use crate::{Cloud, Error, Profile, SOURCE, TARGET, kit, process, stacks, workspace};
+use crate::{Cloud, Error, Profile, SOURCE, TARGET, functions, kit, process, stacks, workspace};
 
 /// Runs a command in the instance's environment with its output appended to `log`.
 ///
@@ -68,7 +68,9 @@ pub fn with_sam(
     let lock = fs::File::create(&lock).map_err(Error::io(format!("create {}", lock.display())))?;
     lock.lock().map_err(Error::io("wait for another deployment"))?;
 
-    run(cloud, "sam", &["build", "--config-file", &format!("samconfig/{stack}.toml")], log)?;
+    let config = format!("samconfig/{stack}.toml");
+    functions::place(&template_of(&config)?)?;
+    run(cloud, "sam", &["build", "--config-file", &config], log)?;
     let architecture = ("Architecture", architecture());
     // The other stacks have functions.
     let own = (!["network", "spoke", "consumers"].contains(&stack)).then_some(&architecture);
@@ -78,6 +80,21 @@ pub fn with_sam(
     let name = if stack.starts_with("rotation-") { "rotation" } else { stack };
     run(cloud, "scripts/deploy", &words, log)
         .map_err(|error| explain(cloud, profile, &format!("sluice-{name}"), error))
+}
+
+/// The text of the template that a stack's SAM configuration names.
+fn template_of(config: &str) -> Result<String, Error> {
+    let read = |place: &str| {
+        let path = workspace::root().join(place);
+        fs::read_to_string(&path).map_err(Error::io(format!("read {}", path.display())))
+    };
+    let text = read(config)?;
+    let named = text.lines().find_map(|line| line.strip_prefix("template_file = \"templates/"));
+    let name = named.map(|name| name.trim_end_matches('"')).ok_or_else(|| Error::Missing {
+        what: format!("a template in {config}"),
+        remedy: "name it as template_file = \"templates/...\"".into(),
+    })?;
+    read(&format!("templates/{name}"))
 }
 
 /// The functions' architecture that this machine can run, as the templates name it.

@@ -10,6 +10,7 @@ pub mod aws;
 mod cloud;
 pub mod deploy;
 mod error;
+pub mod functions;
 pub mod inbox;
 mod janitor;
 pub mod kit;

@@ -19,6 +19,7 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 use crate::{
     Error,
     aws::{Account, AwsError, Element},
+    functions,
     wait::{self, Seen},
     workspace,
 };
@@ -223,6 +224,7 @@ impl Account {
 
     /// Uploads the files of `folder` that the template refers to, and replaces the references.
     fn package(&self, template: &str, folder: &Path) -> Result<String, Error> {
+        functions::place(template)?;
         let mut text = String::with_capacity(template.len());
         for line in template.split_inclusive('\n') {
             let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
