@@ -292,7 +292,7 @@ fn a_wrong_password_and_an_unknown_user_are_refused_and_everything_else_is_an_er
     }
     let other = Target::new();
     let error = target.log_in_with(&other.engine, &target.value()).unwrap_err();
-    assert!(error.starts_with("ServerNotTrusted"), "{error}");
+    assert!(error.starts_with("CertificateNotTrusted"), "{error}");
 }
 
 #[test]

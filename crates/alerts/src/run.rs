@@ -95,7 +95,7 @@ where
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let failed =
             |name: &str, message: String| Diagnostic { error_type: name.to_owned(), error_message: message };
-        let handler = started.as_ref().map_err(|reason| failed("BadConfiguration", reason.clone()))?;
+        let handler = started.as_ref().map_err(|reason| failed("InvalidConfiguration", reason.clone()))?;
         let now = SystemTime::now();
         let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);
         let left = deadline.duration_since(now).unwrap_or_default().saturating_sub(MARGIN);

@@ -148,7 +148,7 @@ mod tests {
             (&found["Step"], &found["Failures"], &found["Duration"]),
             (&"testSecret".into(), &1.into(), &12.0.into())
         );
-        assert_eq!((&found["Secret"], &found["Outcome"]), (&"arn:s".into(), &"OutOfTime".into()));
+        assert_eq!((&found["Secret"], &found["Outcome"]), (&"arn:s".into(), &"TimedOut".into()));
         assert!(!found.to_string().contains("bearer"));
     }
 }

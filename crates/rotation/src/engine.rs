@@ -166,10 +166,10 @@ impl EngineError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "ServerUnreachable",
-            Self::Untrusted { .. } => "ServerNotTrusted",
-            Self::NotPermitted { .. } => "UserNotPermitted",
-            Self::NotSet { .. } => "PasswordNotSet",
-            Self::OtherServer { .. } => "OtherServer",
+            Self::Untrusted { .. } => "CertificateNotTrusted",
+            Self::NotPermitted { .. } => "InsufficientPrivileges",
+            Self::NotSet { .. } => "SetPasswordFailed",
+            Self::OtherServer { .. } => "ServerMismatch",
             Self::Call(_) => "AwsCallFailed",
         }
     }

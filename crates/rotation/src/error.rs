@@ -135,22 +135,22 @@ impl RotationError {
         match self {
             Self::Disabled { .. } => "RotationDisabled",
             Self::StaleToken { .. } => "StaleToken",
-            Self::Document { .. } => "BadSecretValue",
-            Self::TargetChanged { .. } => "TargetChanged",
-            Self::NoneLogsIn { .. } => "NoCredentialLogsIn",
-            Self::NotAccepted { .. } => "NewPasswordNotAccepted",
-            Self::CurrentMoves { .. } => "CurrentMoves",
+            Self::Document { .. } => "InvalidSecretValue",
+            Self::TargetChanged { .. } => "PendingVersionMismatch",
+            Self::NoneLogsIn { .. } => "AllCredentialsRejected",
+            Self::NotAccepted { .. } => "NewPasswordRejected",
+            Self::CurrentMoves { .. } => "ConcurrentModification",
             Self::UserNameTooLong { .. } => "UserNameTooLong",
-            Self::OtherAdmin => "OtherAdmin",
-            Self::Password(_) => "NoAcceptablePassword",
+            Self::OtherAdmin => "AdminSecretMismatch",
+            Self::Password(_) => "PasswordPolicyUnsatisfiable",
             Self::Engine(error) => error.name(),
             #[cfg(feature = "api-key")]
             Self::Key(error) => error.name(),
             #[cfg(feature = "msk")]
             Self::Msk(error) => error.name(),
             Self::Call(_) => "AwsCallFailed",
-            Self::NoSuchAction { .. } => "NoSuchAction",
-            Self::OutOfTime(_) => "OutOfTime",
+            Self::NoSuchAction { .. } => "UnsupportedAction",
+            Self::OutOfTime(_) => "TimedOut",
         }
     }
 }

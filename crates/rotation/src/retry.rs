@@ -131,6 +131,6 @@ mod tests {
         }
         let error =
             retry(20).run("log in", async || std::future::pending::<Result<(), EngineError>>().await).await;
-        assert_eq!(error.unwrap_err().name(), "OutOfTime");
+        assert_eq!(error.unwrap_err().name(), "TimedOut");
     }
 }

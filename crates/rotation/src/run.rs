@@ -38,7 +38,7 @@ where
     let started = &started;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let (versions, target) =
-            started.as_ref().map_err(|reason| failed("BadConfiguration", reason.clone()))?;
+            started.as_ref().map_err(|reason| failed("InvalidConfiguration", reason.clone()))?;
         let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN);
         // On the heap: with an engine's client in it, the whole is nested more deeply than the compiler likes to lay out.
@@ -125,7 +125,7 @@ mod tests {
         for (event, name, part) in [
             (
                 json!({"Action": "RetirePrevious", "SecretId": SECRET}),
-                "NoSuchAction",
+                "UnsupportedAction",
                 "a function for test does",
             ),
             (json!({"Action": "Drop", "SecretId": SECRET}), "NotAnAction", "`Drop`"),
@@ -201,7 +201,7 @@ mod tests {
         ] {
             let begun = Instant::now();
             let (name, message) = answer(&Slow, event).await.unwrap_err();
-            assert!(name == "OutOfTime" && message.contains(part), "{name}: {message}");
+            assert!(name == "TimedOut" && message.contains(part), "{name}: {message}");
             assert_eq!(begun.elapsed().as_secs(), 20);
         }
     }

@@ -141,7 +141,7 @@ fn nothing_is_taken_back_too_early_during_a_rotation_or_for_a_password_that_does
     // Somebody wrote another value by hand: it does not become the only one.
     let good = secret.document("AWSCURRENT").unwrap();
     secret.set(TOKEN, r#"{"password":"by-hand-0123456789"}"#);
-    assert_eq!(act(after(60)).unwrap_err().name(), "NewPasswordNotAccepted");
+    assert_eq!(act(after(60)).unwrap_err().name(), "NewPasswordRejected");
     assert_eq!(service.passwords(), both);
     secret.set(TOKEN, secrecy::ExposeSecret::expose_secret(&good.to_secret_string()));
     assert_eq!(act(after(60)).unwrap(), Acted::Now);

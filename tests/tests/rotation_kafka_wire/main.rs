@@ -124,7 +124,7 @@ async fn rights_that_cannot_be_copied_are_an_error_before_anything_is_set_and_no
         stage.cluster.state().acls = vec![acl(&format!("User:{USER}"), "orders", ALLOW)];
         stage.cluster.state().instead = HashMap::from([(key, instead)]);
         let error = rotate(&stage).await.unwrap_err();
-        assert!(error.starts_with("PasswordNotSet") && error.contains(part), "{error}");
+        assert!(error.starts_with("SetPasswordFailed") && error.contains(part), "{error}");
         assert!(!stage.cluster.state().users.contains_key(&format!("{USER}_clone")));
     }
     stage.cluster.state().instead.clear();
@@ -184,7 +184,7 @@ async fn the_new_password_is_waited_for_on_every_broker_of_the_secret() {
     stage.cluster.state().lag = Duration::from_secs(3600);
     stage.reset(&[2]);
     let error = stage.set(&value).await.unwrap_err();
-    assert!(error.starts_with("PasswordNotSet") && error.contains("refuses it still after 10 s"), "{error}");
+    assert!(error.starts_with("SetPasswordFailed") && error.contains("refuses it still after 10 s"), "{error}");
 }
 
 #[tokio::test]
@@ -193,29 +193,29 @@ async fn an_answer_that_no_broker_should_give_is_neither_yes_nor_no() {
     let value = stage.value();
     assert_eq!(stage.log_in(&value).await, Ok(Login::Accepted));
     let everywhere = [
-        (Instead::HugeLength, "UserNotPermitted", "claims 2147483647 bytes"),
+        (Instead::HugeLength, "InsufficientPrivileges", "claims 2147483647 bytes"),
         (Instead::Truncated, "ServerUnreachable", "the connection broke at"),
         (Instead::Closes, "ServerUnreachable", "the connection broke at"),
-        (Instead::Garbage, "UserNotPermitted", "cannot be read"),
-        (Instead::OtherCorrelation, "UserNotPermitted", "is one to another request"),
+        (Instead::Garbage, "InsufficientPrivileges", "cannot be read"),
+        (Instead::OtherCorrelation, "InsufficientPrivileges", "is one to another request"),
     ];
     let login = [18, 17, 36, 3]
         .into_iter()
         .flat_map(|key| everywhere.map(|(instead, name, part)| (key, instead, name, part)));
     let own = [
-        (18, Instead::Error(35), "UserNotPermitted", "ApiVersions says UNSUPPORTED_VERSION (35)"),
-        (17, Instead::Error(34), "UserNotPermitted", "SaslHandshake says ILLEGAL_SASL_STATE (34)"),
-        (36, Instead::Error(34), "UserNotPermitted", "SaslAuthenticate says ILLEGAL_SASL_STATE (34)"),
-        (36, Instead::Error(-1), "UserNotPermitted", "UNKNOWN_SERVER_ERROR (-1)"),
-        (36, Instead::WrongSignature, "UserNotPermitted", "does not know the credential"),
-        (36, Instead::OtherNonce, "UserNotPermitted", "nonce"),
+        (18, Instead::Error(35), "InsufficientPrivileges", "ApiVersions says UNSUPPORTED_VERSION (35)"),
+        (17, Instead::Error(34), "InsufficientPrivileges", "SaslHandshake says ILLEGAL_SASL_STATE (34)"),
+        (36, Instead::Error(34), "InsufficientPrivileges", "SaslAuthenticate says ILLEGAL_SASL_STATE (34)"),
+        (36, Instead::Error(-1), "InsufficientPrivileges", "UNKNOWN_SERVER_ERROR (-1)"),
+        (36, Instead::WrongSignature, "InsufficientPrivileges", "does not know the credential"),
+        (36, Instead::OtherNonce, "InsufficientPrivileges", "nonce"),
         (
             36,
             Instead::Iterations(4095),
-            "UserNotPermitted",
+            "InsufficientPrivileges",
             "asks for 4095 iterations, expected 4096 to 16384",
         ),
-        (36, Instead::Iterations(4_000_000_000), "UserNotPermitted", "asks for 4000000000 iterations"),
+        (36, Instead::Iterations(4_000_000_000), "InsufficientPrivileges", "asks for 4000000000 iterations"),
     ];
     for (key, instead, name, part) in login.chain(own) {
         stage.cluster.state().instead = HashMap::from([(key, instead)]);
@@ -241,27 +241,27 @@ async fn a_change_that_is_refused_has_a_reason_and_leaves_the_password_as_it_was
         (
             50,
             Instead::Error(31),
-            "PasswordNotSet",
+            "SetPasswordFailed",
             "DescribeUserScramCredentials says CLUSTER_AUTHORIZATION_FAILED (31)",
         ),
-        (50, Instead::Garbage, "PasswordNotSet", "cannot be read"),
-        (50, Instead::Closes, "PasswordNotSet", "the connection broke"),
+        (50, Instead::Garbage, "SetPasswordFailed", "cannot be read"),
+        (50, Instead::Closes, "SetPasswordFailed", "the connection broke"),
         (
             51,
             Instead::Error(31),
-            "PasswordNotSet",
+            "SetPasswordFailed",
             "\"in the controller's words\"; the user that changes passwords needs ALTER",
         ),
-        (51, Instead::Error(33), "PasswordNotSet", "UNSUPPORTED_SASL_MECHANISM (33)"),
-        (51, Instead::Error(35), "PasswordNotSet", "metadata.version 3.5"),
-        (51, Instead::Error(29), "PasswordNotSet", "TOPIC_AUTHORIZATION_FAILED (29)"),
-        (51, Instead::Error(87), "PasswordNotSet", "INVALID_RECORD (87)"),
-        (51, Instead::Error(91), "PasswordNotSet", "RESOURCE_NOT_FOUND (91)"),
-        (51, Instead::Error(92), "PasswordNotSet", "DUPLICATE_RESOURCE (92)"),
-        (51, Instead::Error(93), "PasswordNotSet", "SCRAM_ITERATIONS must be 4096 to 16384"),
-        (51, Instead::Error(4711), "PasswordNotSet", "an error (4711)"),
-        (51, Instead::HugeLength, "PasswordNotSet", "claims 2147483647 bytes"),
-        (51, Instead::Closes, "PasswordNotSet", "the connection broke"),
+        (51, Instead::Error(33), "SetPasswordFailed", "UNSUPPORTED_SASL_MECHANISM (33)"),
+        (51, Instead::Error(35), "SetPasswordFailed", "metadata.version 3.5"),
+        (51, Instead::Error(29), "SetPasswordFailed", "TOPIC_AUTHORIZATION_FAILED (29)"),
+        (51, Instead::Error(87), "SetPasswordFailed", "INVALID_RECORD (87)"),
+        (51, Instead::Error(91), "SetPasswordFailed", "RESOURCE_NOT_FOUND (91)"),
+        (51, Instead::Error(92), "SetPasswordFailed", "DUPLICATE_RESOURCE (92)"),
+        (51, Instead::Error(93), "SetPasswordFailed", "SCRAM_ITERATIONS must be 4096 to 16384"),
+        (51, Instead::Error(4711), "SetPasswordFailed", "an error (4711)"),
+        (51, Instead::HugeLength, "SetPasswordFailed", "claims 2147483647 bytes"),
+        (51, Instead::Closes, "SetPasswordFailed", "the connection broke"),
     ] {
         stage.cluster.state().instead = HashMap::from([(key, instead)]);
         let error = stage.set(&value).await.unwrap_err();
@@ -295,7 +295,7 @@ async fn a_listener_that_does_not_take_the_mechanism_says_which_it_takes() {
     stage.cluster.state().mechanisms = vec!["PLAIN", "SCRAM-SHA-256"];
     let error = stage.log_in(&stage.value()).await.unwrap_err();
     let part = "its listener takes PLAIN, SCRAM-SHA-256, not SCRAM-SHA-512";
-    assert!(error.starts_with("UserNotPermitted") && error.contains(part), "{error}");
+    assert!(error.starts_with("InsufficientPrivileges") && error.contains(part), "{error}");
 }
 
 #[tokio::test]

@@ -275,10 +275,10 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
     let mut elsewhere = stage.value(port, BOSS, BOSS_PASSWORD);
     elsewhere["host"] = "other.example.com".into();
     for (value, user, name, part) in [
-        (elsewhere.clone(), BOSS, "OtherServer", format!("cluster c1, whose endpoint is 127.0.0.1:{port}")),
-        (stage.value(5439, BOSS, BOSS_PASSWORD), BOSS, "OtherServer", "127.0.0.1:5439".to_owned()),
-        (stage.value(port, USER, FIRST), USER, "PasswordNotSet", "is `boss`; other users".to_owned()),
-        (stage.value(port, BOSS, BOSS_PASSWORD), USER, "PasswordNotSet", "ADMIN_SECRET_ARN".to_owned()),
+        (elsewhere.clone(), BOSS, "ServerMismatch", format!("cluster c1, whose endpoint is 127.0.0.1:{port}")),
+        (stage.value(5439, BOSS, BOSS_PASSWORD), BOSS, "ServerMismatch", "127.0.0.1:5439".to_owned()),
+        (stage.value(port, USER, FIRST), USER, "SetPasswordFailed", "is `boss`; other users".to_owned()),
+        (stage.value(port, BOSS, BOSS_PASSWORD), USER, "SetPasswordFailed", "ADMIN_SECRET_ARN".to_owned()),
     ] {
         cloud.plan(HashMap::new());
         let error = set(&value, user);
@@ -290,7 +290,7 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
     // The Data API would go to the warehouse, whatever the secret's host is: nothing is sent there.
     cloud.plan(HashMap::new());
     let sql = engine(Change::Sql(Form::Md5));
-    assert_eq!(stage.log_in(&sql, &elsewhere).unwrap_err().name(), "OtherServer");
+    assert_eq!(stage.log_in(&sql, &elsewhere).unwrap_err().name(), "ServerMismatch");
     assert_eq!(cloud.log(), ["DescribeClusters"]);
     for (key, value) in [("dbClusterIdentifier", "c2"), ("namespaceName", "n1")] {
         let mut named = stage.value(port, USER, FIRST);
@@ -325,7 +325,7 @@ fn the_data_api_tells_a_wrong_password_from_everything_else_and_never_leaves_one
     let mut no_database = stage.value(port, USER, FIRST);
     no_database["dbname"] = "nothing".into();
     let error = stage.log_in(&patient, &no_database).unwrap_err();
-    assert_eq!(error.name(), "UserNotPermitted", "{error}");
+    assert_eq!(error.name(), "InsufficientPrivileges", "{error}");
     assert!(cloud.is_blank());
 
     // An answer about somebody else's credential is none.
@@ -372,7 +372,7 @@ fn over_the_wire_bad_input_has_a_name_and_a_remedy() {
     for (value, name, part) in [
         (with("port", json!(free)), "ServerUnreachable", format!("127.0.0.1:{free}")),
         (with("host", json!("localhost.invalid")), "ServerUnreachable", "localhost.invalid".to_owned()),
-        (with("dbname", json!("nothing")), "UserNotPermitted", "nothing".to_owned()),
+        (with("dbname", json!("nothing")), "InsufficientPrivileges", "nothing".to_owned()),
     ] {
         let error = stage.log_in(&engine, &value).unwrap_err();
         assert_eq!(error.name(), name, "{error}");
@@ -384,14 +384,14 @@ fn over_the_wire_bad_input_has_a_name_and_a_remedy() {
         None,
         Redshift::default_policy(),
     );
-    assert_eq!(stage.log_in(&stranger, &with("note", json!(1))).unwrap_err().name(), "ServerNotTrusted");
+    assert_eq!(stage.log_in(&stranger, &with("note", json!(1))).unwrap_err().name(), "CertificateNotTrusted");
 
     // Not for others, and in no words that could be used to log in.
     let by = account(&engine, &with("note", json!(1)));
     stage.execute("CREATE ROLE somebody LOGIN");
     let new = "New-Password-1".into();
     let error = stage.runtime.block_on(engine.set_password(&by, "somebody", &new)).unwrap_err();
-    assert_eq!(error.name(), "PasswordNotSet");
+    assert_eq!(error.name(), "SetPasswordFailed");
     assert!(error.to_string().contains("permission denied") && !error.to_string().contains("md5"), "{error}");
     let by = account(&engine, &stage.value(port, BOSS, BOSS_PASSWORD));
     let like =

@@ -113,16 +113,16 @@ mod tests {
             ("LOADING Redis is loading the dataset in memory", "ServerUnreachable", "LOADING"),
             (
                 "ERR AUTH <password> called without any password configured for the default user.",
-                "UserNotPermitted",
+                "InsufficientPrivileges",
                 "asks for no password",
             ),
             (
                 "ERR unknown command 'AUTH', with args beginning with: 'u' 'hunt",
-                "UserNotPermitted",
+                "InsufficientPrivileges",
                 "no such form",
             ),
-            ("ERR odd: hunter2", "UserNotPermitted", "no such form"),
-            ("ERR wrong number of arguments for 'auth' command", "UserNotPermitted", "wrong number"),
+            ("ERR odd: hunter2", "InsufficientPrivileges", "no such form"),
+            ("ERR wrong number of arguments for 'auth' command", "InsufficientPrivileges", "wrong number"),
         ] {
             let error = refusal(&account, text).unwrap_err();
             assert_eq!(error.name(), name);

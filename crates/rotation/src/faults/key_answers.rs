@@ -35,16 +35,16 @@ async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
     let cases: [(&str, &str, Spoil, &str); 8] = [
         (
             wrong_admin,
-            "ProviderRefused",
+            "ProviderRejected",
             Box::new(|_| {}),
             "HTTP status 401 to list the keys: the admin's credential",
         ),
-        (ADMIN_VALUE, "ProviderRefused", Box::new(order("POST", 403)), "has no right to"),
-        (ADMIN_VALUE, "ProviderRefused", Box::new(order("POST", 307)), "a redirect is never followed"),
-        (ADMIN_VALUE, "UnexpectedAnswer", Box::new(order("POST", 200)), "under `create`: it is no JSON"),
+        (ADMIN_VALUE, "ProviderRejected", Box::new(order("POST", 403)), "has no right to"),
+        (ADMIN_VALUE, "ProviderRejected", Box::new(order("POST", 307)), "a redirect is never followed"),
+        (ADMIN_VALUE, "UnexpectedResponse", Box::new(order("POST", 200)), "under `create`: it is no JSON"),
         (
             ADMIN_VALUE,
-            "UnexpectedAnswer",
+            "UnexpectedResponse",
             Box::new(|p| {
                 let body = r#"{"id":"a","spec":{"key":"s3cret"}}"#.to_owned();
                 p.order("POST", Reply { status: 202, body, ..Reply::default() }, false);
@@ -53,7 +53,7 @@ async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
         ),
         (
             ADMIN_VALUE,
-            "UnexpectedAnswer",
+            "UnexpectedResponse",
             Box::new(|p| {
                 let body = r#"{"id":"a\r\nX: y","spec":{"secret":"s3cret"}}"#.to_owned();
                 p.order("POST", Reply { status: 202, body, ..Reply::default() }, false);
@@ -62,11 +62,11 @@ async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
         ),
         (
             ADMIN_VALUE,
-            "ProviderRefused",
+            "ProviderRejected",
             Box::new(|p| ["A", "B"].iter().for_each(|id| p.add("sa-1", id, "x", "by hand"))),
             "REVOKE_FIRST",
         ),
-        (r#"{"login":"x"}"#, "BadSecretValue", Box::new(|_| {}), "AWSCURRENT of the admin's secret"),
+        (r#"{"login":"x"}"#, "InvalidSecretValue", Box::new(|_| {}), "AWSCURRENT of the admin's secret"),
     ];
     for (admin, name, spoil, part) in cases {
         let (secret, provider) = (MemorySecret::new(VALUE).with_admin(admin), provider(Rules::default()));
@@ -118,7 +118,7 @@ async fn a_key_that_never_works_is_reported_and_awscurrent_stays() {
     let more =
         [("API_KEY_PRESET", ""), ("API_KEY_ADAPTER", text.as_str()), ("API_KEY_FIELDS", "key, secret")];
     let (name, text) = error_of(&provider, &secret, &more).await;
-    assert_eq!(name, "NewKeyNotAccepted", "{text}");
+    assert_eq!(name, "NewKeyRejected", "{text}");
     assert!(text.contains("HTTP status 401 to the new key `KEY00001` for 5 s"), "{text}");
     current_works(&secret, &provider).unwrap();
     assert!(key(&secret, PENDING).is_some());
@@ -129,7 +129,7 @@ async fn a_try_that_lets_everybody_in_is_found_out_before_a_key_is_made() {
     let rules = Rules { open: true, ..Rules::default() };
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
     let (name, text) = error_of(&provider, &secret, &[]).await;
-    assert_eq!(name, "VerifyProvesNothing", "{text}");
+    assert_eq!(name, "VerificationInconclusive", "{text}");
     assert_eq!(provider.ids(), ["FIRST", "OTHER"]);
 }
 
@@ -140,7 +140,7 @@ async fn products_without_an_api_for_keys_are_refused_with_the_remedy() {
     {
         let (secret, provider) = (MemorySecret::new(VALUE), provider(Rules::default()));
         let (name, text) = error_of(&provider, &secret, &[("API_KEY_PRESET", preset)]).await;
-        assert_eq!(name, "NoKeyApi");
+        assert_eq!(name, "KeyApiUnavailable");
         assert!(text.contains(product) && text.contains("API_KEY_ADAPTER"), "{text}");
         assert_eq!(provider.seen(), Vec::<String>::new());
     }

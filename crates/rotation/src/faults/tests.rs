@@ -77,7 +77,7 @@ async fn a_pending_version_that_points_elsewhere_is_refused_before_anything_is_c
         let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("old"));
         secret.set(TOKEN, &format!(r#"{{"host":"h","username":"u","password":"pending","{key}":{value}}}"#));
         let error = Drill::new(&secret, &server, HashMap::new()).step(Step::Set).await.unwrap().unwrap_err();
-        assert_eq!((error.name(), server.password().as_str()), ("TargetChanged", "old"));
+        assert_eq!((error.name(), server.password().as_str()), ("PendingVersionMismatch", "old"));
         assert!(error.to_string().contains(&format!("`{key}`")), "{error}");
     }
 }
@@ -87,21 +87,21 @@ async fn bad_input_has_a_name_and_leaves_the_secret_as_it_was() {
     let current = |value: &'static str| move |secret: &MemorySecret| secret.set(OLD, value);
     type Spoil = Box<dyn Fn(&MemorySecret)>;
     let cases: [(&str, Step, Spoil, &str); 7] = [
-        ("BadSecretValue", Step::Create, Box::new(current("not json")), "not a JSON object"),
+        ("InvalidSecretValue", Step::Create, Box::new(current("not json")), "not a JSON object"),
         (
-            "BadSecretValue",
+            "InvalidSecretValue",
             Step::Create,
             Box::new(current(r#"{"host":"h","user":"u","password":"p"}"#)),
             "but a key `user`",
         ),
-        ("BadSecretValue", Step::Create, Box::new(current(r#"{"engine":"oracle","host":"h"}"#)), "`test`"),
+        ("InvalidSecretValue", Step::Create, Box::new(current(r#"{"engine":"oracle","host":"h"}"#)), "`test`"),
         (
-            "BadSecretValue",
+            "InvalidSecretValue",
             Step::Create,
             Box::new(current(r#"{"host":"h","username":"u","password":"p","port":"x"}"#)),
             "`port`",
         ),
-        ("BadSecretValue", Step::Create, Box::new(current(r#"{"host":"h","ssl":false}"#)), "verified TLS"),
+        ("InvalidSecretValue", Step::Create, Box::new(current(r#"{"host":"h","ssl":false}"#)), "verified TLS"),
         ("StaleToken", Step::Set, Box::new(|secret| secret.unlabel(TOKEN)), TOKEN),
         ("StaleToken", Step::Finish, Box::new(|_| {}), TOKEN),
     ];
@@ -120,7 +120,7 @@ async fn bad_input_has_a_name_and_leaves_the_secret_as_it_was() {
 #[tokio::test(start_paused = true)]
 async fn the_previous_password_is_used_where_the_current_one_is_refused_and_none_at_all_is_reported() {
     let value = |password: &str| format!(r#"{{"host":"h","username":"u","password":"{password}"}}"#);
-    for (at_server, expected) in [("before", Ok("pending")), ("foreign", Err("NoCredentialLogsIn"))] {
+    for (at_server, expected) in [("before", Ok("pending")), ("foreign", Err("AllCredentialsRejected"))] {
         let (secret, server) = (MemorySecret::new(&value("old")), MemoryServer::new(at_server));
         secret.set(TOKEN, &value("pending"));
         secret.set("previous", &value("before"));
@@ -160,11 +160,11 @@ async fn an_admin_acts_only_for_a_credential_that_logs_in_where_the_admin_does()
     };
     for (name, strategy, current, admin, part) in [
         // Somebody who may write the secret names another user, to learn the password that it gets.
-        ("NoCredentialLogsIn", &strategy, with("username", "admin"), ADMIN_VALUE, "`admin`"),
-        ("OtherAdmin", &strategy, with("masterarn", "arn:theirs"), ADMIN_VALUE, "ADMIN_SECRET_ARN"),
-        ("OtherAdmin", &other_admin, with("masterarn", ADMIN), ADMIN_VALUE, "`masterarn`"),
+        ("AllCredentialsRejected", &strategy, with("username", "admin"), ADMIN_VALUE, "`admin`"),
+        ("AdminSecretMismatch", &strategy, with("masterarn", "arn:theirs"), ADMIN_VALUE, "ADMIN_SECRET_ARN"),
+        ("AdminSecretMismatch", &other_admin, with("masterarn", ADMIN), ADMIN_VALUE, "`masterarn`"),
         (
-            "BadSecretValue",
+            "InvalidSecretValue",
             &strategy,
             VALUE.to_owned(),
             r#"{"username":"admin","password":"admin"}"#,
@@ -204,7 +204,7 @@ async fn a_value_without_tls_for_other_clients_is_taken_only_where_the_configura
             assert_ne!(current.text("password"), Ok("old"));
         } else {
             let error = created.unwrap_err();
-            assert_eq!(error.name(), "BadSecretValue");
+            assert_eq!(error.name(), "InvalidSecretValue");
             assert!(lambda_kit::call::chain(&error).contains("IGNORE_SSL_FALSE=true"));
         }
     }

@@ -167,13 +167,13 @@ impl KeyError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } | Self::Busy { .. } => "ProviderUnreachable",
-            Self::Untrusted { .. } => "ServerNotTrusted",
-            Self::Refused { .. } => "ProviderRefused",
-            Self::Unexpected { .. } => "UnexpectedAnswer",
-            Self::Unfit { .. } => "BadSecretValue",
-            Self::NotAccepted { .. } => "NewKeyNotAccepted",
-            Self::ProvesNothing { .. } => "VerifyProvesNothing",
-            Self::NoKeyApi(_) => "NoKeyApi",
+            Self::Untrusted { .. } => "CertificateNotTrusted",
+            Self::Refused { .. } => "ProviderRejected",
+            Self::Unexpected { .. } => "UnexpectedResponse",
+            Self::Unfit { .. } => "InvalidSecretValue",
+            Self::NotAccepted { .. } => "NewKeyRejected",
+            Self::ProvesNothing { .. } => "VerificationInconclusive",
+            Self::NoKeyApi(_) => "KeyApiUnavailable",
         }
     }
 }

@@ -54,11 +54,11 @@ impl MskError {
     /// The public name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::SecretName { .. } => "BadSecretName",
+            Self::SecretName { .. } => "InvalidSecretName",
             Self::ManagedKey { .. } => "SecretKeyNotCustomerManaged",
             Self::NotAssociated { .. } => "SecretNotAssociated",
             Self::NoBrokers => "BrokersNotConfigured",
-            Self::NotPropagated { .. } => "NotPropagated",
+            Self::NotPropagated { .. } => "PropagationTimeout",
         }
     }
 }

@@ -203,7 +203,7 @@ async fn the_window_lasts_until_the_last_broker_takes_the_new_password() {
     let begun = Instant::now();
     let late = verify(&secret, &brokers, 120, Duration::from_secs(30)).await.unwrap_err();
     let text = late.to_string();
-    assert!(late.name() == "NotPropagated" && text.contains("b:40 still refuses"), "{text}");
+    assert!(late.name() == "PropagationTimeout" && text.contains("b:40 still refuses"), "{text}");
     assert!(text.starts_with("140 s after the rotation"), "{text}");
     assert_eq!(verify(&secret, &brokers, 900, begun.elapsed()).await.unwrap(), Acted::Now);
     assert!(
@@ -222,7 +222,7 @@ async fn what_keeps_the_brokers_from_reading_is_told_before_anything_is_moved() 
     let other_user = r#"{"username":"root","password":"pending"}"#;
     let aliased = Description { kms_key: Some("alias/aws/secretsmanager".into()), ..Description::default() };
     for (secret, id, service, pending, name, part) in [
-        (secret(VALUE), "arn:x:secret:app-AbCdEf", &good, None, "BadSecretName", "`AmazonMSK_`"),
+        (secret(VALUE), "arn:x:secret:app-AbCdEf", &good, None, "InvalidSecretName", "`AmazonMSK_`"),
         (MemorySecret::new(VALUE), SECRET, &good, None, "SecretKeyNotCustomerManaged", "update-secret"),
         (
             MemorySecret::new(VALUE).described(aliased),
@@ -240,13 +240,13 @@ async fn what_keeps_the_brokers_from_reading_is_told_before_anything_is_moved() 
             "SecretNotAssociated",
             "batch-associate-scram-secret --cluster-arn arn:aws:kafka:",
         ),
-        (secret(VALUE), SECRET, &good, Some(other_user), "TargetChanged", "`username`"),
+        (secret(VALUE), SECRET, &good, Some(other_user), "PendingVersionMismatch", "`username`"),
         (
             secret(r#"{"username":"app","password":"p","host":"h"}"#),
             SECRET,
             &good,
             None,
-            "BadSecretValue",
+            "InvalidSecretValue",
             "the key `host`, expected exactly `username` and `password`",
         ),
         (
@@ -254,7 +254,7 @@ async fn what_keeps_the_brokers_from_reading_is_told_before_anything_is_moved() 
             SECRET,
             &good,
             None,
-            "BadSecretValue",
+            "InvalidSecretValue",
             "but a key `userName`",
         ),
     ] {
@@ -281,7 +281,7 @@ async fn a_try_out_of_the_configuration_logs_in_at_every_broker_with_the_current
     assert_eq!(step(&good, &target(&service, &brokers), SECRET, Step::Test).await.unwrap(), Done::Now);
     wrong.set(OLD, r#"{"username":"app","password":"by-hand"}"#);
     let error = step(&wrong, &target(&service, &brokers), SECRET, Step::Test).await.unwrap_err();
-    assert_eq!(error.name(), "NewPasswordNotAccepted");
+    assert_eq!(error.name(), "NewPasswordRejected");
     // Without brokers in the configuration the association is what is tried.
     let blind = Msk { verifier: None::<Verifier<NoLogin>>, ..no_login(&service) };
     assert_eq!(step(&wrong, &blind, SECRET, Step::Test).await.unwrap(), Done::Now);

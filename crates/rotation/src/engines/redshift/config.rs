@@ -21,7 +21,7 @@ impl Redshift {
     /// * `REDSHIFT_ACCESS`: `wire` (the default) or `data-api`;
     /// * `REDSHIFT_CHANGE`: `sql` (the default) or `control-plane`, for the warehouse's admin;
     /// * `CLUSTER_IDENTIFIER` or `WORKGROUP_NAME`: the warehouse; needed for all but `wire` with `sql`;
-    /// * `COMPANION_SECRET_ARN`: the secret that credentials are lent to; needed for `data-api`;
+    /// * `PROBE_SECRET_ARN`: the secret that credentials are lent to; needed for `data-api`;
     /// * `PASSWORD_FORM`: `as-before` (the default), `md5` or `sha256`, for `sql`;
     /// * `STATEMENT_SECONDS` (60) and `CHANGE_SECONDS` (180): how long a statement of the Data API and a change by the control plane may take.
     ///
@@ -54,7 +54,7 @@ impl Redshift {
             (false, Some(target)) => Access::DataApi(DataApi {
                 client: aws.redshift_data(),
                 target,
-                companion: Companion::new(aws.secretsmanager(), env.required("COMPANION_SECRET_ARN")?),
+                companion: Companion::new(aws.secretsmanager(), env.required("PROBE_SECRET_ARN")?),
                 within: seconds("STATEMENT_SECONDS", STATEMENT_SECONDS)?,
             }),
             _ => Access::Wire(Tls::from_env(env)?),
@@ -113,7 +113,7 @@ mod tests {
         let data_api = [
             ("REDSHIFT_ACCESS", "data-api"),
             ("WORKGROUP_NAME", "w"),
-            ("COMPANION_SECRET_ARN", "arn:c"),
+            ("PROBE_SECRET_ARN", "arn:c"),
             ("PASSWORD_FORM", "sha256"),
         ];
         let data_api = configured(&data_api).unwrap();
@@ -131,7 +131,7 @@ mod tests {
             (&[("PASSWORD_FORM", "clear")], "expected as-before or md5 or sha256"),
             (&[("REDSHIFT_ACCESS", "data-api")], "CLUSTER_IDENTIFIER or WORKGROUP_NAME"),
             (&[("REDSHIFT_CHANGE", "control-plane")], "CLUSTER_IDENTIFIER or WORKGROUP_NAME"),
-            (&[("REDSHIFT_ACCESS", "data-api"), ("CLUSTER_IDENTIFIER", "c")], "COMPANION_SECRET_ARN"),
+            (&[("REDSHIFT_ACCESS", "data-api"), ("CLUSTER_IDENTIFIER", "c")], "PROBE_SECRET_ARN"),
             (&[("WORKGROUP_NAME", "w"), ("CLUSTER_IDENTIFIER", "c")], "one warehouse"),
             (&[("CHANGE_SECONDS", "long")], "CHANGE_SECONDS"),
             (&[("PASSWORD_LENGTH", "65")], "8 to 64"),
