@@ -50,7 +50,7 @@ const OWN: [(&str, &[(&str, &str)]); 6] = [
     ),
     (
         "on-dead-letter",
-        &[("DEAD_LETTER_QUEUE_URLS", "https://sqs.us-east-1.amazonaws.com/111111111111/bench")],
+        &[("QUEUE_URLS", "https://sqs.us-east-1.amazonaws.com/111111111111/bench")],
     ),
     (
         "rotate-api-key",
