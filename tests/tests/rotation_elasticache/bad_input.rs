@@ -65,7 +65,11 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
     }
     for (value, name, part) in [
         (with(&of_token, "password", "wrong-Password-00"), "AllCredentialsRejected", "`default`"),
-        (with(&of_token, "username", "app"), "InvalidSecretValue", "`default`, whose password an AUTH token is"),
+        (
+            with(&of_token, "username", "app"),
+            "InvalidSecretValue",
+            "`default`, whose password an AUTH token is",
+        ),
         (json!({"auth_token": "t"}), "InvalidSecretValue", "no key `password`"),
     ] {
         let service = service(&stage, "default");
@@ -189,5 +193,8 @@ fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
         password: FIRST.into(),
     };
     let error = open.runtime.block_on(open.token(&service).log_in(&account(&open))).unwrap_err();
-    assert!(error.name() == "InsufficientPrivileges" && error.to_string().contains("anybody is let in"), "{error}");
+    assert!(
+        error.name() == "InsufficientPrivileges" && error.to_string().contains("anybody is let in"),
+        "{error}"
+    );
 }

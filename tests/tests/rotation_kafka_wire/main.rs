@@ -184,7 +184,10 @@ async fn the_new_password_is_waited_for_on_every_broker_of_the_secret() {
     stage.cluster.state().lag = Duration::from_secs(3600);
     stage.reset(&[2]);
     let error = stage.set(&value).await.unwrap_err();
-    assert!(error.starts_with("SetPasswordFailed") && error.contains("refuses it still after 10 s"), "{error}");
+    assert!(
+        error.starts_with("SetPasswordFailed") && error.contains("refuses it still after 10 s"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -275,7 +275,12 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
     let mut elsewhere = stage.value(port, BOSS, BOSS_PASSWORD);
     elsewhere["host"] = "other.example.com".into();
     for (value, user, name, part) in [
-        (elsewhere.clone(), BOSS, "ServerMismatch", format!("cluster c1, whose endpoint is 127.0.0.1:{port}")),
+        (
+            elsewhere.clone(),
+            BOSS,
+            "ServerMismatch",
+            format!("cluster c1, whose endpoint is 127.0.0.1:{port}"),
+        ),
         (stage.value(5439, BOSS, BOSS_PASSWORD), BOSS, "ServerMismatch", "127.0.0.1:5439".to_owned()),
         (stage.value(port, USER, FIRST), USER, "SetPasswordFailed", "is `boss`; other users".to_owned()),
         (stage.value(port, BOSS, BOSS_PASSWORD), USER, "SetPasswordFailed", "ADMIN_SECRET_ARN".to_owned()),

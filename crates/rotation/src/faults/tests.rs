@@ -94,14 +94,24 @@ async fn bad_input_has_a_name_and_leaves_the_secret_as_it_was() {
             Box::new(current(r#"{"host":"h","user":"u","password":"p"}"#)),
             "but a key `user`",
         ),
-        ("InvalidSecretValue", Step::Create, Box::new(current(r#"{"engine":"oracle","host":"h"}"#)), "`test`"),
+        (
+            "InvalidSecretValue",
+            Step::Create,
+            Box::new(current(r#"{"engine":"oracle","host":"h"}"#)),
+            "`test`",
+        ),
         (
             "InvalidSecretValue",
             Step::Create,
             Box::new(current(r#"{"host":"h","username":"u","password":"p","port":"x"}"#)),
             "`port`",
         ),
-        ("InvalidSecretValue", Step::Create, Box::new(current(r#"{"host":"h","ssl":false}"#)), "verified TLS"),
+        (
+            "InvalidSecretValue",
+            Step::Create,
+            Box::new(current(r#"{"host":"h","ssl":false}"#)),
+            "verified TLS",
+        ),
         ("StaleToken", Step::Set, Box::new(|secret| secret.unlabel(TOKEN)), TOKEN),
         ("StaleToken", Step::Finish, Box::new(|_| {}), TOKEN),
     ];
