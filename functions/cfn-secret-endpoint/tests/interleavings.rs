@@ -1,29 +1,32 @@
-//! The back-fill against a rotation, interleaved at every call.
+//! A model of a secret and its rotation, interleaved with the back-fill at every call.
+
+// clippy.toml exempts `#[test]` functions only, not their helpers.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use cfn_secret_endpoint::backfill::{Backfill, BackfillError};
+use cfn_secret_endpoint::secret::{self, Labels, SecretError, SecretValue, Versions};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::backfill::{Backfill, BackfillError};
-use crate::secret::{Labels, SecretError, SecretValue, Versions};
-
-/// What one step of a rotation does, at one moment. `createSecret` is two: Secrets Manager labels a version that has no
-/// value, the function gives it one. So is `finishSecret`: it looks, then it moves.
+/// A moment of a rotation. `createSecret` is two: Secrets Manager labels a version without a value, and
+/// the function writes the value. `finishSecret` is two: it finds the current version, then it moves
+/// the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Begin,
     Create,
     Set,
-    LookForCurrent,
+    FindCurrent,
     Finish,
 }
 
-const STEPS: [Step; 5] = [Step::Begin, Step::Create, Step::Set, Step::LookForCurrent, Step::Finish];
+const STEPS: [Step; 5] = [Step::Begin, Step::Create, Step::Set, Step::FindCurrent, Step::Finish];
 
-/// A secret, the database it logs in to, and a rotation whose steps happen before given calls of the back-fill.
+/// A secret, its database, and a rotation whose steps happen before given calls of the back-fill.
 struct World {
     state: Mutex<State>,
 }
@@ -48,11 +51,11 @@ impl Version {
 struct State {
     versions: Vec<Version>,
     database_password: String,
-    /// For each step the number of the call before which it happens.
+    /// The steps, each with the number of the call before which it happens.
     schedule: Vec<(usize, Step)>,
-    /// Whether the step that is next happens although the rotation is abandoned: its function is running already.
+    /// The next step happens although the rotation is abandoned: its function is running.
     in_flight: bool,
-    /// Abandoned, and not started again.
+    /// The rotation is abandoned and not started again.
     abandoned: bool,
     calls: usize,
     seen_current: String,
@@ -77,7 +80,7 @@ impl World {
         Self { state: Mutex::new(state) }
     }
 
-    /// Every call of the back-fill passes here: first the rotation does what is due.
+    /// Every call of the back-fill passes here. The due steps of the rotation come first.
     fn call<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap();
         let number = state.calls;
@@ -113,28 +116,29 @@ impl State {
                 let mut value = self.current_value().clone();
                 value.insert("password".into(), "new".into());
                 let pending = self.version(PENDING_ID);
-                // A function that is called again keeps the password that it made.
+                // A repeated step keeps the password of the first one.
                 pending.value.get_or_insert(value);
                 if !pending.has("AWSPENDING") {
                     pending.labels.push("AWSPENDING".into());
                 }
             }
             Step::Set => self.database_password = "new".into(),
-            Step::LookForCurrent => self.seen_current = self.current().id.clone(),
+            Step::FindCurrent => self.seen_current = self.current().id.clone(),
             Step::Finish => {
                 let from = self.seen_current.clone();
                 if self.relabel("AWSCURRENT", Some(&from), Some(PENDING_ID)).is_ok() {
                     self.version(PENDING_ID).labels.retain(|label| label != "AWSPENDING");
                 } else {
-                    // Secrets Manager calls the step again.
-                    self.schedule.insert(0, (self.calls, Step::LookForCurrent));
+                    // Secrets Manager repeats the step.
+                    self.schedule.insert(0, (self.calls, Step::FindCurrent));
                     self.schedule.insert(1, (self.calls, Step::Finish));
                 }
             }
         }
     }
 
-    /// A version that is not the rotation's was written: Secrets Manager takes AWSPENDING away and calls no further step.
+    /// Abandons the rotation after the write of another version: Secrets Manager removes AWSPENDING and
+    /// calls no further step.
     fn abandon(&mut self) {
         let Some(pending) = self.versions.iter_mut().find(|version| version.has("AWSPENDING")) else {
             return;
@@ -146,7 +150,7 @@ impl State {
         }
     }
 
-    /// What the remedy does: an unfinished rotation runs again from its first step.
+    /// Starts an unfinished rotation again, as the error's command does.
     fn start_again(&mut self) {
         let unfinished = |version: &Version| version.has("AWSPENDING") && !version.has("AWSCURRENT");
         if self.abandoned && self.schedule.is_empty() && self.versions.iter().any(unfinished) {
@@ -167,12 +171,12 @@ impl State {
         self.current().value.as_ref().unwrap()
     }
 
-    /// UpdateSecretVersionStage: `from` must be the holder.
+    /// UpdateSecretVersionStage: `from` must have the label.
     fn relabel(&mut self, label: &str, from: Option<&str>, to: Option<&str>) -> Result<(), SecretError> {
         let holder =
             self.versions.iter().find(|version| version.has(label)).map(|version| version.id.clone());
         if holder.as_deref() != from {
-            return Err(SecretError::Moved);
+            return Err(SecretError::LabelMoved);
         }
         if let Some(from) = from {
             self.version(from).labels.retain(|have| have != label);
@@ -183,7 +187,7 @@ impl State {
         Ok(())
     }
 
-    /// Holds at every moment: AWSCURRENT logs in, but for the time between set and finish of a single-user rotation.
+    /// Checks the invariant: AWSCURRENT logs in, except between set and finish of a single-user rotation.
     fn check(&self) {
         let unfinished = self.abandoned || self.schedule.iter().any(|(_, step)| *step == Step::Finish);
         let password = self.current_value()["password"].as_str().unwrap();
@@ -201,10 +205,10 @@ impl Versions for World {
         })
     }
 
-    async fn current(&self, _: &str) -> Result<crate::secret::Version, SecretError> {
+    async fn current(&self, _: &str) -> Result<secret::Version, SecretError> {
         self.call(|state| {
             let (id, value) = (state.current().id.clone(), state.current_value().clone());
-            Ok(crate::secret::Version { id, value: SecretValue(value) })
+            Ok(secret::Version { id, value: SecretValue(value) })
         })
     }
 
@@ -219,8 +223,10 @@ impl Versions for World {
         self.call(|state| {
             assert!(id.len() >= 32 && id.len() <= 64, "{id}");
             match state.versions.iter().find(|version| version.id == id) {
-                // What is there already is answered, and nothing changes: not the labels either.
-                Some(version) => assert_eq!(version.value.as_ref(), Some(&value.0), "it never changes"),
+                // The call succeeds without a change, also of labels.
+                Some(version) => {
+                    assert_eq!(version.value.as_ref(), Some(&value.0), "a version never changes")
+                }
                 None => {
                     for version in &mut state.versions {
                         version.labels.retain(|have| have != label);
@@ -258,7 +264,7 @@ async fn run(world: &World) -> Result<(), BackfillError> {
         .await
 }
 
-/// All ways to place the steps, in order, before calls 0 to `last`.
+/// Returns all ways to place the steps, in order, before calls 0 to `last`.
 fn schedules(last: usize) -> Vec<Vec<(usize, Step)>> {
     let mut all = vec![vec![]];
     for step in STEPS {
@@ -279,7 +285,7 @@ fn schedules(last: usize) -> Vec<Vec<(usize, Step)>> {
 
 #[tokio::test(start_paused = true)]
 async fn backfill_interleaved_with_a_rotation_loses_neither() {
-    // Alone, the back-fill makes 13 calls: no step falls behind its end but those at the last number.
+    // Without a rotation the back-fill makes 13 calls: only steps at the last number come after its end.
     let schedules = schedules(13);
     let (mut runs, mut undone) = (0, 0);
     for schedule in schedules {
