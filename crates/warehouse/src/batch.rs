@@ -1,8 +1,8 @@
 //! Batches of statements, whose completion is an EventBridge event with the batch's id.
 //!
 //! Source: "Using the Amazon Redshift Data API" and "Monitoring scheduled statements with Amazon
-//! EventBridge" of the Redshift management guide: the statements of a batch have the ids `ID:1`, `ID:2`,
-//! …; the event has neither result nor error text; a result is kept for 24 hours.
+//! EventBridge" of the Redshift management guide: the statements of a batch have the ids `ID:1`,
+//! `ID:2`, …; the event has neither result nor error text; a result is kept for 24 hours.
 
 use aws_sdk_redshiftdata::types::StatusString;
 use lambda_kit::call::CallError;

@@ -4,9 +4,9 @@ use crate::value::{InvalidValue, escape};
 
 /// The name of a bucket without a period.
 ///
-/// Redshift does not create an S3 event integration for a bucket whose name has one. Source: "Create an
-/// S3 event integration to automatically copy files from Amazon S3 buckets" of the Redshift management
-/// guide.
+/// Redshift does not create an S3 event integration for a bucket whose name has one. Source:
+/// "Create an S3 event integration to automatically copy files from Amazon S3 buckets" of the
+/// Redshift management guide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketName(String);
 

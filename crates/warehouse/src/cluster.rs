@@ -137,8 +137,8 @@ impl ControlPlane {
     }
 }
 
-/// Parses a role of a Serverless namespace: `IamRole(applyStatus=in-sync, iamRoleArn=arn:…)`, as in the
-/// examples of the API, or a bare ARN.
+/// Parses a role of a Serverless namespace: `IamRole(applyStatus=in-sync, iamRoleArn=arn:…)`, as in
+/// the examples of the API, or a bare ARN.
 fn serverless_role(text: &str) -> AttachedRole {
     let field = |name: &str| {
         let (_, rest) = text.split_once(name)?;

@@ -1,8 +1,8 @@
 //! SQL through the Redshift Data API. The API is asynchronous: a statement is started, polled, and
 //! cancelled in time.
 //!
-//! Source: "Using the Amazon Redshift Data API" of the Redshift management guide, with its limits (100
-//! descriptions a second).
+//! Source: "Using the Amazon Redshift Data API" of the Redshift management guide, with its limits
+//! (100 descriptions a second).
 
 use std::time::Duration;
 
@@ -95,8 +95,8 @@ pub type Rows = Vec<Vec<Cell>>;
 pub enum Token<'a> {
     /// Each run is a new statement: for queries, whose old results would be stale.
     Fresh,
-    /// The same request runs the statement once, also in a duplicate delivery: for changes. Redshift
-    /// remembers a token for 8 hours.
+    /// The same request runs the statement once, also in a duplicate delivery: for changes.
+    /// Redshift remembers a token for 8 hours.
     OncePer(&'a str),
 }
 

@@ -1,9 +1,9 @@
 //! Roles attached to a warehouse, and their owners.
 //!
-//! An attachment has no owner, so each owner writes a tag on the warehouse: `sluice:copy-role:<owner>`
-//! with the role's ARN. The tag is written before the role is attached, and removed after Redshift
-//! accepted the detachment. A run that dies in between leaves a claim without a role, never a role
-//! without a claim.
+//! An attachment has no owner, so each owner writes a tag on the warehouse:
+//! `sluice:copy-role:<owner>` with the role's ARN. The tag is written before the role is attached,
+//! and removed after Redshift accepted the detachment. A run that dies in between leaves a claim
+//! without a role, never a role without a claim.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 use lambda_kit::arn::Arn;
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn the_arn_of_a_cluster_is_made_from_its_namespace() {
         assert_eq!(
-            cluster_arn("arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1-2-3", "main"),
+            cluster_arn("a", "arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1-2-3", "main").unwrap(),
             "arn:aws-cn:redshift:cn-north-1:222222222222:cluster:main"
         );
     }

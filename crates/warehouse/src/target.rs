@@ -17,8 +17,8 @@ pub enum Target {
 pub struct AmbiguousTarget(&'static str);
 
 impl Target {
-    /// Creates the reference from the two properties. Exactly one must be set; an empty one counts as
-    /// absent.
+    /// Creates the reference from the two properties. Exactly one must be set; an empty one counts
+    /// as absent.
     ///
     /// # Errors
     /// Neither or both are set.

@@ -1,5 +1,5 @@
-//! Statements in a bucket's policy. The native resource type rejects a bucket that has a policy, and
-//! a bucket takes only one native policy.
+//! Statements in a bucket's policy. The native resource type rejects a bucket that has a policy,
+//! and a bucket takes only one native policy.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};

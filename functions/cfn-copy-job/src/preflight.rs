@@ -74,12 +74,14 @@ pub(crate) async fn integration_is_active(
 /// Checks that the role can list the bucket under the prefix, with a COPY that loads nothing from a
 /// prefix without objects.
 ///
-/// Only Redshift can check this, because the role, the bucket's policy and the bucket's key belong to
-/// two accounts. An empty prefix proves that the role may list. The first file shows if it may read.
+/// Only Redshift can check this, because the role, the bucket's policy and the bucket's key belong
+/// to two accounts. An empty prefix proves that the role may list. The first file shows if it may
+/// read.
 pub(crate) async fn role_can_list(database: &Database, copy: &Copy, until: Instant) -> Result<(), Failure> {
     let probe = copy.from().below(".sluice-preflight-finds-nothing");
     let Some(sql) = probe.ok().and_then(|from| copy.dry_run(from)) else {
-        // Columnar files have no NOLOAD, and a prefix of the full length has no room for the suffix.
+        // Columnar files have no NOLOAD, and a prefix of the full length has no room for the
+        // suffix.
         return Ok(());
     };
     match database.run(&sql, Token::Fresh, until).await {

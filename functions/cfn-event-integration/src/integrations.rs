@@ -119,8 +119,8 @@ impl Integrations {
             .map_err(|error| CallError::new("redshift:ModifyIntegration", &error))
     }
 
-    /// Starts the deletion. Returns `false` if another operation is in progress and the call has to be
-    /// repeated.
+    /// Starts the deletion. Returns `false` if another operation is in progress and the call has to
+    /// be repeated.
     pub(crate) async fn delete(&self, arn: &str) -> Result<bool, CallError> {
         match self.client.delete_integration().integration_arn(arn).send().await {
             Ok(_) => Ok(true),

@@ -1,5 +1,5 @@
-//! `Custom::S3EventIntegration`: connects a bucket with a warehouse, and waits until the integration
-//! is active.
+//! `Custom::S3EventIntegration`: connects a bucket with a warehouse, and waits until the
+//! integration is active.
 
 mod integrations;
 mod preflight;

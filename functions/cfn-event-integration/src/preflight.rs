@@ -1,7 +1,7 @@
 //! Checks before the creation, which find in seconds what would fail the integration minutes later.
 //!
-//! The rules: "Create an S3 event integration to automatically copy files from Amazon S3 buckets" of
-//! the Redshift management guide.
+//! The rules: "Create an S3 event integration to automatically copy files from Amazon S3 buckets"
+//! of the Redshift management guide.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;

@@ -1,4 +1,5 @@
-//! `Custom::RedshiftResourcePolicy`: lets source accounts create S3 event integrations into a warehouse.
+//! `Custom::RedshiftResourcePolicy`: lets source accounts create S3 event integrations into a
+//! warehouse.
 
 mod provider;
 

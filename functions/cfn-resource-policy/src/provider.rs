@@ -38,8 +38,8 @@ impl Properties {
             .map_err(Failure::from_error)
     }
 
-    /// Returns the two statements of "Configure authorization for your data warehouse" of the Redshift
-    /// management guide.
+    /// Returns the two statements of "Configure authorization for your data warehouse" of the
+    /// Redshift management guide.
     fn statements(&self, namespace_arn: &str) -> Result<Vec<Statement>, Failure> {
         if self.source_accounts.is_empty() {
             return Err(Failure::new("property `SourceAccounts`: expected at least one account, found none"));

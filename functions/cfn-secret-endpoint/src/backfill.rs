@@ -1,17 +1,17 @@
 //! Changes some keys of a secret while a rotation may change it, too.
 //!
-//! Secrets Manager has no compare-and-set for values, but it has one for labels: AWSCURRENT moves only
-//! from the version that the call names. So the change writes a new version under a label of its own,
-//! and moves AWSCURRENT to it only from the version that it is based on. If a rotation finished in
-//! between, the move fails, and the change starts over with the rotation's value. While a rotation is
-//! in progress, the change waits: the pending version is based on the old keys and would undo the
-//! change.
+//! Secrets Manager has no compare-and-set for values, but it has one for labels: AWSCURRENT moves
+//! only from the version that the call names. So the change writes a new version under a label of
+//! its own, and moves AWSCURRENT to it only from the version that it is based on. If a rotation
+//! finished in between, the move fails, and the change starts over with the rotation's value. While
+//! a rotation is in progress, the change waits: the pending version is based on the old keys and
+//! would undo the change.
 //!
 //! If a version is written during a rotation, Secrets Manager abandons the rotation ("Log Secrets
 //! Manager events with AWS CloudTrail": RotationAbandoned). If the database has its new password by
-//! then, AWSCURRENT never follows. So the change checks for a rotation right before each write. If one
-//! began in between all the same, its version gets AWSPENDING back: the rotation is then unfinished, as
-//! after any failed step, and continues when it is started again.
+//! then, AWSCURRENT never follows. So the change checks for a rotation right before each write. If
+//! one began in between all the same, its version gets AWSPENDING back: the rotation is then
+//! unfinished, as after any failed step, and continues when it is started again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -31,7 +31,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
 
-/// The prefix of the ids of versions that a back-fill wrote. It distinguishes them from a rotation's.
+/// The prefix of the ids of versions that a back-fill wrote. It distinguishes them from a
+/// rotation's.
 const ID_PREFIX: &str = "sluice-";
 
 /// The error of a change.
@@ -136,8 +137,8 @@ impl<V: Versions> Backfill<'_, V> {
         Err(BackfillError::Busy(TRIES))
     }
 
-    /// Gives AWSPENDING back to a version that lost it because of this write: a version that is newer
-    /// than `known`, that no back-fill wrote, and that has no label.
+    /// Gives AWSPENDING back to a version that lost it because of this write: a version that is
+    /// newer than `known`, that no back-fill wrote, and that has no label.
     async fn resume_abandoned(&self, known: &BTreeSet<String>) -> Result<(), BackfillError> {
         let all = self.versions.all(self.secret).await?;
         let labels = self.versions.labels(self.secret).await?;
@@ -154,8 +155,8 @@ impl<V: Versions> Backfill<'_, V> {
         }
     }
 
-    /// Waits before the next attempt if the error of a write is transient, such as a throttled call or
-    /// a grant that has not propagated yet.
+    /// Waits before the next attempt if the error of a write is transient, such as a throttled call
+    /// or a grant that has not propagated yet.
     async fn pause_after(&self, error: SecretError, failed_writes: u32) -> Result<(), BackfillError> {
         match error {
             SecretError::Call { error, is_transient: true } if failed_writes < self.write_attempts => {
@@ -210,7 +211,8 @@ impl<V: Versions> Backfill<'_, V> {
     }
 }
 
-/// Returns the version of a rotation in progress. AWSPENDING on the current version is a finished one.
+/// Returns the version of a rotation in progress. AWSPENDING on the current version is a finished
+/// one.
 fn pending(labels: &Labels) -> Option<String> {
     let (id, stages) = labels.iter().find(|(_, stages)| stages.iter().any(|stage| stage == PENDING))?;
     (!stages.iter().any(|stage| stage == CURRENT)).then(|| id.clone())

@@ -1,4 +1,5 @@
-//! `Custom::SecretEndpoint`: writes the warehouse's endpoint into a secret that others own and rotate.
+//! `Custom::SecretEndpoint`: writes the warehouse's endpoint into a secret that others own and
+//! rotate.
 
 pub mod backfill;
 mod provider;

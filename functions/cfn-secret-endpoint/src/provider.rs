@@ -95,7 +95,8 @@ impl SecretEndpoints {
     }
 }
 
-/// Returns the value with the keys, or `None` if it has them. A workgroup's key replaces a cluster's.
+/// Returns the value with the keys, or `None` if it has them. A workgroup's key replaces a
+/// cluster's.
 fn with_keys(value: &Map<String, Value>, keys: &Map<String, Value>) -> Option<Map<String, Value>> {
     let mut wanted = value.clone();
     if value.contains_key(OWNER_KEY) {

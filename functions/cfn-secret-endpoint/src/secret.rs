@@ -73,8 +73,8 @@ pub trait Versions: Sync {
     fn current(&self, secret: &str) -> impl Future<Output = Result<Version, SecretError>> + Send;
     /// Returns the ids of all versions with a value, labelled or not.
     fn all(&self, secret: &str) -> impl Future<Output = Result<BTreeSet<String>, SecretError>> + Send;
-    /// Writes a version under a label of its own, in one attempt: the caller checks the secret before
-    /// another. An existing version with this id and value is success.
+    /// Writes a version under a label of its own, in one attempt: the caller checks the secret
+    /// before another. An existing version with this id and value is success.
     fn put(
         &self,
         secret: &str,
@@ -82,8 +82,8 @@ pub trait Versions: Sync {
         label: &str,
         value: &SecretValue,
     ) -> impl Future<Output = Result<(), SecretError>> + Send;
-    /// Moves a label. `from` is the version that has it, `None` if none has it. Without `to`, the label
-    /// is removed.
+    /// Moves a label. `from` is the version that has it, `None` if none has it. Without `to`, the
+    /// label is removed.
     fn move_label(
         &self,
         secret: &str,

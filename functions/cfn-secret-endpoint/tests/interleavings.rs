@@ -12,9 +12,9 @@ use cfn_secret_endpoint::secret::{self, Labels, SecretError, SecretValue, Versio
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-/// A moment of a rotation. `createSecret` is two: Secrets Manager labels a version without a value, and
-/// the function writes the value. `finishSecret` is two: it finds the current version, then it moves
-/// the label.
+/// A moment of a rotation. `createSecret` is two: Secrets Manager labels a version without a value,
+/// and the function writes the value. `finishSecret` is two: it finds the current version, then it
+/// moves the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Begin,
@@ -137,8 +137,8 @@ impl State {
         }
     }
 
-    /// Abandons the rotation after the write of another version: Secrets Manager removes AWSPENDING and
-    /// calls no further step.
+    /// Abandons the rotation after the write of another version: Secrets Manager removes AWSPENDING
+    /// and calls no further step.
     fn abandon(&mut self) {
         let Some(pending) = self.versions.iter_mut().find(|version| version.has("AWSPENDING")) else {
             return;
@@ -187,7 +187,8 @@ impl State {
         Ok(())
     }
 
-    /// Checks the invariant: AWSCURRENT logs in, except between set and finish of a single-user rotation.
+    /// Checks the invariant: AWSCURRENT logs in, except between set and finish of a single-user
+    /// rotation.
     fn check(&self) {
         let unfinished = self.abandoned || self.schedule.iter().any(|(_, step)| *step == Step::Finish);
         let password = self.current_value()["password"].as_str().unwrap();
@@ -285,7 +286,8 @@ fn schedules(last: usize) -> Vec<Vec<(usize, Step)>> {
 
 #[tokio::test(start_paused = true)]
 async fn backfill_interleaved_with_a_rotation_loses_neither() {
-    // Without a rotation the back-fill makes 13 calls: only steps at the last number come after its end.
+    // Without a rotation the back-fill makes 13 calls: only steps at the last number come after its
+    // end.
     let schedules = schedules(13);
     let (mut runs, mut undone) = (0, 0);
     for schedule in schedules {

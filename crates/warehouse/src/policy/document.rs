@@ -85,8 +85,8 @@ impl Document {
         Ok(Self { frame, statements })
     }
 
-    /// Returns the document with exactly `ours` as the statements of the owner with this tag, and all
-    /// others unchanged.
+    /// Returns the document with exactly `ours` as the statements of the owner with this tag, and
+    /// all others unchanged.
     #[must_use]
     pub fn with_statements_of(&self, tag: &str, ours: &[Statement]) -> Self {
         let mut statements: Vec<Value> =
@@ -126,8 +126,9 @@ fn is_of(tag: &str, statement: &Value) -> bool {
     statement.get("Sid").and_then(Value::as_str).is_some_and(|sid| sid.ends_with(tag))
 }
 
-/// Returns a statement in a normal form, in which equivalent statements are equal. Services store a bare
-/// account id as an ARN, a list of one as a scalar, booleans as strings, and lists in any order.
+/// Returns a statement in a normal form, in which equivalent statements are equal. Services store a
+/// bare account id as an ARN, a list of one as a scalar, booleans as strings, and lists in any
+/// order.
 fn normal(statement: &Value) -> Value {
     let Value::Object(map) = statement else { return statement.clone() };
     let parts = map.iter().map(|(name, value)| {

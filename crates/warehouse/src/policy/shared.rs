@@ -50,8 +50,8 @@ impl StoreError {
 pub struct Attempts {
     /// The most writes.
     pub writes: u32,
-    /// The pause before the read after a write. The real pause is between half and all of it, and doubles
-    /// with each write. Between the two reads before a write it is a quarter.
+    /// The pause before the read after a write. The real pause is between half and all of it, and
+    /// doubles with each write. Between the two reads before a write it is a quarter.
     pub pause: Duration,
     /// The end of all writes.
     pub until: Instant,
@@ -64,13 +64,14 @@ impl Attempts {
     }
 }
 
-/// Changes the document so that `ours` are exactly the statements of the owner with this tag, and keeps
-/// everything else. Returns the number of writes: 0 if the document needed no change.
+/// Changes the document so that `ours` are exactly the statements of the owner with this tag, and
+/// keeps everything else. Returns the number of writes: 0 if the document needed no change.
 ///
-/// Two equal reads precede a write, which detects another active owner. A read follows it, which detects
-/// a writer that overwrote the statements; they are then merged again. A foreign write between the last
-/// read and the write stays undetected, because neither service has a revision. Writers of Sluice
-/// detect it in their own last read and merge again; any other writer has to check for itself.
+/// Two equal reads precede a write, which detects another active owner. A read follows it, which
+/// detects a writer that overwrote the statements; they are then merged again. A foreign write
+/// between the last read and the write stays undetected, because neither service has a revision.
+/// Writers of Sluice detect it in their own last read and merge again; any other writer has to
+/// check for itself.
 ///
 /// # Errors
 /// An error of the store, or [`StoreError::NotConverged`].

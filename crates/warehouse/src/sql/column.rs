@@ -119,7 +119,8 @@ pub struct Column {
     pub nullable: bool,
 }
 
-/// `CREATE TABLE`, without `IF NOT EXISTS`: the caller has to know if the statement created the table.
+/// `CREATE TABLE`, without `IF NOT EXISTS`: the caller has to know if the statement created the
+/// table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateTable {
     table: TableName,

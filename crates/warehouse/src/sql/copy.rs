@@ -1,8 +1,8 @@
 //! `COPY` from S3 as a type, with every parameter that a COPY JOB may have.
 //!
-//! Sources: "COPY parameter reference" and "COPY JOB" of the Redshift database developer guide. A job
-//! rejects MAXERROR, IGNOREALLERRORS, manifests, access keys and the default role, so this type does not
-//! have them.
+//! Sources: "COPY parameter reference" and "COPY JOB" of the Redshift database developer guide. A
+//! job rejects MAXERROR, IGNOREALLERRORS, manifests, access keys and the default role, so this type
+//! does not have them.
 
 use std::fmt;
 
@@ -275,8 +275,9 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
     }
     let text = matches!(format, Format::Csv | Format::Delimited);
     let mapped = matches!(format, Format::Json | Format::Avro);
-    // Of this list, columnar files take only ACCEPTINVCHARS, FILLRECORD, EXPLICIT_IDS and STATUPDATE.
-    // Source: "COPY from columnar data formats" of the Redshift database developer guide.
+    // Of this list, columnar files take only ACCEPTINVCHARS, FILLRECORD, EXPLICIT_IDS and
+    // STATUPDATE. Source: "COPY from columnar data formats" of the Redshift database developer
+    // guide.
     for (given, option, fits, only) in [
         (options.ignore_header.is_some(), "IgnoreHeader", text, "CSV and DELIMITED"),
         (options.delimiter.is_some(), "Delimiter", text, "CSV and DELIMITED"),
@@ -411,12 +412,13 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
     Ok(sql)
 }
 
-/// Returns the characters of a delimiter: `\t` and `\ddd` (octal) are one character, and everything else
-/// is literal.
+/// Returns the characters of a delimiter: `\t` and `\ddd` (octal) are one character, and everything
+/// else is literal.
 ///
-/// Redshift accepts these escapes, but a literal with a doubled backslash may be two characters to it. It
-/// accepts the character itself in any case. Source: "Data format parameters" of the Redshift database developer guide
-/// ("multiple characters such as |~|", "Non-printing characters are supported").
+/// Redshift accepts these escapes, but a literal with a doubled backslash may be two characters to
+/// it. It accepts the character itself in any case. Source: "Data format parameters" of the
+/// Redshift database developer guide ("multiple characters such as |~|", "Non-printing characters
+/// are supported").
 fn unescape_delimiter(text: &str) -> String {
     let octal = |digits: &str| {
         let is_octal = digits.len() == 3 && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));

@@ -12,8 +12,8 @@ pub const MAX_BASE_BYTES: usize = 127 - 9;
 
 /// The name of a copy job: a base given by the user, and a suffix.
 ///
-/// The suffix is a hash of the owner and of the job's whole definition. So an existing job with this name
-/// belongs to the owner and has the definition, and another definition has another name.
+/// The suffix is a hash of the owner and of the job's whole definition. So an existing job with
+/// this name belongs to the owner and has the definition, and another definition has another name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobName(String);
 
@@ -84,7 +84,8 @@ impl JobName {
 
 impl fmt::Display for JobName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Lower-case letters, digits and underscores need no quotes, and the syntax of COPY JOB has none.
+        // Lower-case letters, digits and underscores need no quotes, and the syntax of COPY JOB has
+        // none.
         f.write_str(&self.0)
     }
 }

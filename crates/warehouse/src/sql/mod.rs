@@ -1,5 +1,5 @@
-//! Statements as types. Only [`text`] quotes identifiers and literals: no value of a template reaches SQL
-//! unquoted.
+//! Statements as types. Only [`text`] quotes identifiers and literals: no value of a template
+//! reaches SQL unquoted.
 
 mod column;
 mod copy;

@@ -77,9 +77,9 @@ impl fmt::Display for TableName {
 
 /// A string literal.
 ///
-/// Quotes and backslashes are doubled: Redshift reads a backslash in an ordinary literal as an escape, as
-/// its `QUOTE_LITERAL` function shows by doubling both. The literal ends at the same place under either
-/// reading.
+/// Quotes and backslashes are doubled: Redshift reads a backslash in an ordinary literal as an
+/// escape, as its `QUOTE_LITERAL` function shows by doubling both. The literal ends at the same
+/// place under either reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal(String);
 
