@@ -32,6 +32,6 @@ pub mod store;
 pub mod text;
 
 pub use incident::Incident;
-pub use lambda_kit::moment;
+pub use lambda_kit::{arn, moment};
 pub use notifier::{Coverage, Notifier, Scope};
 pub use state::Observation;

@@ -1,4 +1,4 @@
-//! What is told of every sample event, as people read it: one file an event in tests/golden (see `alerts::golden`).
+//! The e-mail about every sample event: one file for each event in tests/golden.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use alerts::notification::{Notification, Resolution, Status};
 use alerts::event::{Detail, Event, deliveries};
-use alerts::golden::{self, Golden, mail, told};
 use alerts::incident::AccountRegion;
 use alerts::rules::{
     AccessRules, SecretRead, ReadHistory, RotationStatus, RotationRules, evaluate, secret_call, unrecognized_event,
 };
 use alerts::message::Message;
 use alerts::moment::Moment;
-use alerts::state::{Transition, Observation};
+use alerts::state::{Observation, Transition};
+use test_support::alerts::{mail, mail_about};
+use test_support::golden::Golden;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events")
@@ -69,14 +70,14 @@ fn rendered(value: &serde_json::Value) -> String {
             }
         };
         if observations.is_empty() {
-            out.push("(nothing to tell)\n".to_owned());
+            out.push("(no alert)\n".to_owned());
         }
         for observation in observations {
             out.push(match observation.transition {
                 Transition::Resolved(how) => {
-                    format!("(ends {}: {how})\n", observation.key.as_str().split('|').nth(1).unwrap())
+                    format!("(resolves {}: {how})\n", observation.key.as_str().split('|').nth(1).unwrap())
                 }
-                Transition::Firing(incident) => told(*incident, None),
+                Transition::Firing(incident) => mail_about(*incident, None),
             });
         }
     }
@@ -84,7 +85,7 @@ fn rendered(value: &serde_json::Value) -> String {
 }
 
 #[test]
-fn every_sample_event_is_told_as_its_golden_file_says() {
+fn alert_of_every_sample_event_is_its_golden_file() {
     let mut golden = Golden::of_crate(env!("CARGO_MANIFEST_DIR"));
     let samples = samples();
     assert!(samples.len() > 60, "{}", samples.len());
@@ -104,14 +105,14 @@ fn notification(status: Status) -> Notification {
         panic!("a failed rotation is an incident")
     };
     let over = matches!(status, Status::Resolved | Status::Transient);
-    let end = over.then(|| End {
+    let resolution = over.then(|| Resolution {
         at: Moment::parse("2026-03-01T05:00:00Z").unwrap(),
         how: "a rotation succeeded".into(),
     });
     Notification {
         last: Moment::parse("2026-03-01T04:10:00Z").unwrap(),
         count: if status == Status::Opened { 1 } else { 14 },
-        ..golden::notification(*incident, status, end)
+        ..golden::notification(*incident, status, resolution)
     }
 }
 
@@ -139,13 +140,13 @@ fn protocols() -> String {
 }
 
 #[test]
-fn the_first_line_says_what_and_where_and_every_remedy_has_a_command() {
+fn every_alert_has_a_first_line_an_impact_and_a_command() {
     for (name, value) in samples() {
         for told in rendered(&value).split("--------\n").filter(|told| told.contains("Subject: ")) {
             let first = told.lines().find(|line| line.starts_with('[')).unwrap();
             assert!(first.contains("us-east-1)") && first.contains(": "), "{name}: {first}");
             assert!(first.len() < 140, "{name}: {first}");
-            for label in ["What:", "Since:", "Means:", "Do:", "Command:", "Runbook:"] {
+            for label in ["What:", "Since:", "Impact:", "Action:", "Command:", "Runbook:"] {
                 assert!(told.lines().any(|line| line.starts_with(label)), "{name} without {label}: {told}");
             }
             assert!(!told.contains("unknown "), "{name}: {told}");

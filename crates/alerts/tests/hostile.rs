@@ -1,5 +1,5 @@
-//! Every text of every sample event replaced by something hostile: what people read stays readable and calls nobody, and the commands do
-//! nothing but call the AWS CLI.
+//! Every text of every sample event is replaced by a hostile one. Messages stay readable and mention
+//! nobody, and commands do nothing but call the AWS CLI.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -13,9 +13,9 @@ use alerts::incident::AccountRegion;
 use alerts::rules::{
     AccessRules, SecretRead, ReadHistory, RotationStatus, RotationRules, evaluate, secret_call, unrecognized_event,
 };
-use alerts::message::{MOST_BYTES, Message};
+use alerts::message::{MAX_BYTES, Message};
 use alerts::moment::Moment;
-use alerts::state::{Transition, Observation};
+use alerts::state::{Observation, Transition};
 use alerts::text::is_hidden;
 use serde_json::{Value, json};
 
@@ -77,7 +77,7 @@ fn observations(value: &Value) -> Vec<Observation> {
 }
 
 #[test]
-fn whatever_an_event_says_messages_stay_readable_and_commands_do_nothing_else() {
+fn hostile_event_makes_readable_messages_and_harmless_commands() {
     let mut commands = BTreeSet::new();
     // Most texts of an event get into no message.
     let mut incidents = BTreeSet::new();
@@ -105,7 +105,7 @@ fn whatever_an_event_says_messages_stay_readable_and_commands_do_nothing_else() 
                             count: 1,
                             first: observation.at,
                             last: observation.at,
-                            end: None,
+                            resolution: None,
                         };
                         check(&Message::of(&notification), &location);
                     }
@@ -123,7 +123,7 @@ fn whatever_an_event_says_messages_stay_readable_and_commands_do_nothing_else() 
 }
 
 fn check(message: &Message, location: &str) {
-    assert!(message.bytes() <= MOST_BYTES, "{location}");
+    assert!(message.bytes() <= MAX_BYTES, "{location}");
     assert!(
         message.subject.len() < 100 && message.subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
         "{location}"

@@ -1,20 +1,18 @@
-//! The function that tells what failed.
+//! The function that sends alerts about failures.
 
-use alerts::processor::FailureProcessor;
-use alerts::lookup::{AwsStacks, ReadRole};
 use alerts::config::AlertsConfig;
-use lambda_kit::env::{Env, EnvError};
+use alerts::lookup::{AwsStacks, ReadRole};
+use alerts::processor::FailureProcessor;
+use lambda_kit::env::EnvError;
 use lambda_kit::sdk::Aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
-    alerts::config::run(async move {
+    alerts::config::run(|env| async move {
         let aws = Aws::from_env(env)?;
         let config = AlertsConfig::from_env(env)?;
-        let processor =
-            FailureProcessor::new(AwsStacks::new(ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?)));
+        let role = ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?);
+        let processor = FailureProcessor::new(AwsStacks::new(role));
         Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await

@@ -1,22 +1,20 @@
-//! The function that tells how rotations go.
+//! The function that sends alerts about rotations of secrets.
 
+use alerts::config::AlertsConfig;
+use alerts::lookup::{AwsSecrets, ReadRole};
 use alerts::processor::RotationProcessor;
 use alerts::rules::RotationRules;
-use alerts::lookup::{AwsSecrets, ReadRole};
-use alerts::config::{AlertsConfig, list};
-use lambda_kit::env::{Env, EnvError};
+use lambda_kit::env::EnvError;
 use lambda_kit::sdk::Aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
-    alerts::config::run(async move {
+    alerts::config::run(|env| async move {
         let aws = Aws::from_env(env)?;
         let config = AlertsConfig::from_env(env)?;
-        let secrets = AwsSecrets::new(ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?));
-        let rules = RotationRules { writers: list(env, "ROTATION_WRITERS") };
-        let processor = RotationProcessor::new(config.store(&aws), secrets, rules);
+        let role = ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?);
+        let rules = RotationRules { writers: env.list("ALLOWED_WRITERS") };
+        let processor = RotationProcessor::new(config.store(&aws), AwsSecrets::new(role), rules);
         Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await

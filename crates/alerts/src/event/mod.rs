@@ -1,7 +1,8 @@
-//! Events, parsed once at the door into closed types.
+//! Events, parsed once into closed types.
 //!
-//! What does not parse is not lost: it becomes an [`Unknown`], of which one incident is made. The types are our own: `aws_lambda_events` has the
-//! envelope with a free `detail`, and none of the details below.
+//! An event that cannot be parsed is not lost: it becomes an [`Unrecognized`] event, and all of these are
+//! one incident. The types are our own: `aws_lambda_events` has the envelope, but none of the details
+//! below, and rejects an envelope as a whole where one unrecognized event must still be reported.
 
 mod backup;
 mod cloudformation;
@@ -30,51 +31,52 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::arn::Arn;
 use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
 use crate::text::sanitize;
 
-/// Most characters of an event that nobody understood which are kept.
-const MOST_RAW: usize = 4000;
+/// The largest number of characters that are kept of an unrecognized event.
+const MAX_RAW: usize = 4000;
 
-/// An event that is understood.
+/// A recognized event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its id, of the envelope and its source.
+    /// The id: that of the envelope, with its source.
     pub id: EventId,
-    /// Where it happened.
+    /// The account and Region.
     pub location: AccountRegion,
-    /// When it happened.
+    /// The time.
     pub time: Moment,
-    /// ARNs that the envelope names.
+    /// The ARNs in the envelope.
     pub resources: Vec<String>,
-    /// What happened.
+    /// The detail.
     pub detail: Detail,
 }
 
-/// What happened. One variant a row of the table in docs/alerts.md.
+/// The detail of an event. There is one variant for each row of the table in docs/alerts.md.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Detail {
-    /// A step in the life of a rotation.
+    /// The outcome of a rotation.
     Rotation(Rotation),
-    /// A label of a secret moved.
+    /// A staging label of a secret moved.
     SecretLabel(SecretLabel),
     /// A call to Secrets Manager.
     SecretCall(CloudTrailRecord),
-    /// A statement of the Data API ended.
+    /// The end of a statement of the Data API.
     Statement(Statement),
-    /// Something about an integration.
+    /// An event about an integration.
     Integration(Integration),
     /// A call to Redshift.
     WarehouseCall(CloudTrailRecord),
-    /// An alarm changed its state.
+    /// A state change of an alarm.
     Alarm(Alarm),
-    /// A stack changed its status.
+    /// A status change of a stack.
     Stack(Stack),
-    /// A resource of a stack changed its status.
+    /// A status change of a resource of a stack.
     StackResource(StackResource),
-    /// An execution changed its status.
+    /// A status change of an execution.
     Execution(Execution),
     /// A call to EC2 about security groups.
     NetworkCall(CloudTrailRecord),
@@ -82,30 +84,30 @@ pub enum Detail {
     Backup(Backup),
     /// A copy of a backup.
     BackupCopy(BackupCopy),
-    /// What RDS or Redshift say about a database.
+    /// An event of RDS or Redshift about a database.
     Database(Database),
-    /// A function failed for good.
+    /// A failed asynchronous invocation.
     FunctionFailure(FunctionFailure),
-    /// Nothing happened: a schedule asks to look after what is due.
+    /// A schedule.
     Schedule,
 }
 
-/// An event that is not understood.
+/// An event that is not recognized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unrecognized {
-    /// The envelope's id, or one made of the content.
+    /// The envelope's id, or a hash of the content.
     pub id: EventId,
-    /// Where it came from, as far as it says.
+    /// The source, as far as it is known.
     pub from: String,
-    /// What is wrong with it: what was expected, and where.
+    /// The problem: what was expected, and where.
     pub problem: String,
-    /// Its beginning, without credentials.
+    /// The start of the event, without credentials.
     pub raw: String,
-    /// When it happened, if it says.
+    /// The time, if it is known.
     pub time: Option<Moment>,
 }
 
-/// An event, or what is known of it.
+/// A recognized or an unrecognized event.
 pub type Parsed = Result<Event, Unrecognized>;
 
 /// EventBridge's envelope. Source: "Amazon EventBridge event structure".
@@ -128,7 +130,7 @@ pub fn parse(value: &Value) -> Parsed {
     event(value).map_err(|problem| unrecognized(&value.to_string(), Some(value), &problem))
 }
 
-/// What is kept of something that is not understood.
+/// Returns an unrecognized event.
 pub(crate) fn unrecognized(text: &str, value: Option<&Value>, problem: &str) -> Unrecognized {
     let member =
         |name: &str| value.and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or_default();
@@ -144,7 +146,7 @@ pub(crate) fn unrecognized(text: &str, value: Option<&Value>, problem: &str) -> 
         id,
         from: sanitize(&from, 200),
         problem: sanitize(problem, 300),
-        raw: sanitize(text, MOST_RAW),
+        raw: sanitize(text, MAX_RAW),
         time: Moment::parse(member("time")),
     }
 }
@@ -163,7 +165,7 @@ fn event(value: &Value) -> Result<Event, String> {
     Ok(Event {
         id: EventId::of(&[&envelope.source, &envelope.id]),
         location: AccountRegion::new(&envelope.account, &envelope.region),
-        // A CloudTrail event says itself when the call was made; an alarm, to the millisecond, when it changed.
+        // A CloudTrail event has the time of the call, an alarm its own time in milliseconds.
         time: detail.time().unwrap_or(time),
         resources: envelope.resources,
         detail,
@@ -209,12 +211,12 @@ fn detail(envelope: &Envelope) -> Result<Detail, String> {
             Detail::FunctionFailure(typed(detail, "the record of an invocation")?)
         }
         ("aws.events" | "aws.scheduler", "Scheduled Event") => Detail::Schedule,
-        _ => return Err("no such source and detail-type is known here".to_owned()),
+        _ => return Err("the source and detail-type are not known".to_owned()),
     })
 }
 
 impl Detail {
-    /// The time that the detail itself states.
+    /// Returns the time in the detail itself.
     fn time(&self) -> Option<Moment> {
         let text = match self {
             Self::Rotation(rotation) => rotation.event_time.as_deref(),
@@ -228,7 +230,7 @@ impl Detail {
     }
 }
 
-/// A value as a type, or a sentence that says what was expected and where.
+/// Reads a value. The error is a sentence that says what was expected and where.
 pub(crate) fn typed<T: DeserializeOwned>(value: &Value, expected: &str) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let location = error.path().to_string();
@@ -236,7 +238,7 @@ pub(crate) fn typed<T: DeserializeOwned>(value: &Value, expected: &str) -> Resul
     })
 }
 
-/// What a parser says, without the values that it quotes: they may be anything.
+/// Removes the values that a parser quotes: they may be secrets.
 fn unquoted(text: &str) -> String {
     let parts: Vec<&str> = text.split('"').collect();
     let text: Vec<&str> =
@@ -251,9 +253,12 @@ fn unquoted(text: &str) -> String {
     }
 }
 
-/// Part of an ARN by its number: 3 is the Region, 4 the account.
-pub fn arn_part(arn: &str, number: usize) -> &str {
-    if arn.starts_with("arn:") { arn.splitn(6, ':').nth(number).unwrap_or_default() } else { "" }
+/// Returns the account and Region of an ARN; empty ones if the text is not an ARN.
+pub(crate) fn location_of(arn: &str) -> AccountRegion {
+    match arn.parse::<Arn>() {
+        Ok(arn) => AccountRegion::new(&arn.account, &arn.region),
+        Err(_) => AccountRegion::new("", ""),
+    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,22 @@
-//! The role under which things are read in the account of an event.
+//! The role that reads in the account of an event.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
+use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 use lambda_kit::sdk::Aws;
 use tokio::sync::Mutex;
 
-use crate::event::arn_part;
 use crate::incident::AccountRegion;
 
-/// Credentials are not used for their last minutes.
+/// The time before their expiration during which credentials are not used.
 const MARGIN: Duration = Duration::from_secs(300);
 const ACTION: &str = "sts:AssumeRole";
 
-/// A role of this name in every account.
+/// A role that has the same name in every account.
 #[derive(Debug)]
 pub struct ReadRole {
     aws: Aws,
@@ -26,28 +26,26 @@ pub struct ReadRole {
 }
 
 impl ReadRole {
-    /// The role with this name.
+    /// Creates the role with this name.
     pub fn new(aws: Aws, name: String) -> Self {
         let client = aws.sts();
         Self { aws, client, name, known: Mutex::default() }
     }
 
-    /// What clients are made of that may read the resource with this ARN.
+    /// Returns a client factory that may read the resource with this ARN.
     ///
     /// # Errors
-    /// The ARN names no account, or the role cannot be assumed.
+    /// The ARN has no account or Region, or the role cannot be assumed.
     pub async fn for_resource(&self, arn: &str) -> Result<Aws, CallError> {
-        let (partition, region, account) = (arn_part(arn, 1), arn_part(arn, 3), arn_part(arn, 4));
-        if account.is_empty() || region.is_empty() {
-            return Err(CallError::without_answer(
-                ACTION,
-                "the event names no ARN with an account and a Region",
-            ));
+        let arn: Arn = arn.parse().map_err(|error| CallError::caused_by(ACTION, &error))?;
+        if arn.account.is_empty() || arn.region.is_empty() {
+            let problem = format!("the ARN {arn} has no account or no Region");
+            return Err(CallError::without_answer(ACTION, &problem));
         }
-        self.at(partition, &AccountRegion::new(account, region)).await
+        self.at(&arn.partition, &AccountRegion::new(&arn.account, &arn.region)).await
     }
 
-    /// What clients are made of that may read at a place of a partition.
+    /// Returns a client factory for an account and Region of a partition.
     ///
     /// # Errors
     /// The role cannot be assumed.
@@ -68,7 +66,7 @@ impl ReadRole {
         let answer = answer.map_err(|error| CallError::new(ACTION, &error))?;
         let found = answer
             .credentials()
-            .ok_or_else(|| CallError::without_answer(ACTION, "no credentials in the answer"))?;
+            .ok_or_else(|| CallError::without_answer(ACTION, "the response has no credentials"))?;
         let credentials = Credentials::new(
             found.access_key_id(),
             found.secret_access_key(),
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_role_is_that_of_the_resources_account_and_is_assumed_again_only_before_it_ends() {
+    async fn role_of_the_resources_account_is_assumed_until_it_expires() {
         for (lives, calls) in [(Duration::from_secs(3600), 1), (Duration::from_secs(200), 2)] {
             let rule = rule(lives);
             let role = role(mock_client!(aws_sdk_sts, RuleMode::MatchAny, [&rule]));
@@ -130,11 +128,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_is_no_arn_leads_to_no_account() {
+    async fn name_that_is_no_arn_is_rejected() {
         let rule = rule(Duration::from_secs(3600));
         let role = role(mock_client!(aws_sdk_sts, RuleMode::MatchAny, [&rule]));
         let error = role.for_resource("app").await.unwrap_err();
-        assert!(error.to_string().contains("names no ARN"), "{error}");
+        assert!(error.to_string().contains("\"app\" is not an ARN"), "{error}");
         assert_eq!(rule.num_calls(), 0);
     }
 }

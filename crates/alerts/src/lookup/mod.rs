@@ -1,6 +1,7 @@
-//! What is looked up beside an event, each by a port as narrow as its permission.
+//! Lookups that events need, each through a port as narrow as its permission.
 //!
-//! Stacks and secrets are read in the account of the event, under a role there that only the hub's functions may assume.
+//! Stacks and secrets are read in the account of the event, with a role that only the hub's functions may
+//! assume.
 
 #[cfg(feature = "sts")]
 mod assume;
@@ -24,13 +25,14 @@ use std::future::Future;
 
 use lambda_kit::call::CallError;
 
-use crate::event::arn_part;
+use crate::arn::Arn;
 use crate::rules::{Cause, QueueContents, Operation, StackQuery, RotationStatus, StackEvent, beginning, first_cause};
 use crate::moment::Moment;
 
-/// Stacks, in any account. Permission: `cloudformation:DescribeStackEvents`.
+/// The stacks of all accounts. Permission: `cloudformation:DescribeStackEvents`.
 pub trait Stacks {
-    /// Events of a stack, the newest first: back to the beginning of the operation that ran `by` then, at least, if that is not too far.
+    /// Returns the events of a stack, the newest first: at least those of the operation that ran `by`
+    /// then, unless there are too many.
     fn events(
         &self,
         stack: &str,
@@ -38,25 +40,26 @@ pub trait Stacks {
     ) -> impl Future<Output = Result<Vec<StackEvent>, CallError>> + Send;
 }
 
-/// Secrets, in any account. Permission: `secretsmanager:DescribeSecret`.
+/// The secrets of all accounts. Permission: `secretsmanager:DescribeSecret`.
 pub trait Secrets {
-    /// Whether a secret rotates now.
+    /// Returns the current rotation status of a secret.
     fn rotation_status(&self, secret: &str) -> impl Future<Output = Result<RotationStatus, CallError>> + Send;
 }
 
-/// Failure queues of this account. Permissions: `sqs:GetQueueAttributes`, `sqs:ReceiveMessage`.
+/// The dead-letter queues of this account. Permissions: `sqs:GetQueueAttributes`, `sqs:ReceiveMessage`.
 pub trait Queues {
-    /// The queues' addresses.
+    /// Returns the URLs of the queues.
     fn urls(&self) -> &[String];
 
-    /// What a queue holds. Nothing is taken out of it.
+    /// Returns the contents of a queue, without deleting messages.
     fn inspect(&self, queue: &str) -> impl Future<Output = Result<QueueContents, CallError>> + Send;
 }
 
-/// Most stacks within stacks that are followed.
-const MOST_DEPTH: usize = 4;
+/// The largest depth of nested stacks.
+const MAX_DEPTH: usize = 4;
 
-/// What began an operation of a stack and why it failed, followed into the stacks within it.
+/// Returns the start of an operation on a stack and the cause of its failure, also if the cause is in a
+/// nested stack.
 ///
 /// # Errors
 /// The stack's events cannot be read.
@@ -67,12 +70,14 @@ pub async fn operation<R: Stacks>(stacks: &R, question: StackQuery<'_>) -> Resul
     let first = if cause { first_cause(&events, stack, token, by) } else { None };
     let Some(first) = first else { return Ok(Operation { begun_by, cause: None }) };
     let mut first = first.clone();
-    for _ in 1..MOST_DEPTH {
+    for _ in 1..MAX_DEPTH {
         let inner = first.physical_id.as_str();
-        if first.kind != "AWS::CloudFormation::Stack" || arn_part(inner, 2) != "cloudformation" {
+        let is_stack = inner.parse::<Arn>().is_ok_and(|arn| arn.service == "cloudformation");
+        if first.kind != "AWS::CloudFormation::Stack" || !is_stack {
             break;
         }
-        // The stack within may be deleted already; what the outer one says is still true. Its events have a token of their own.
+        // The nested stack may be deleted already; the cause in the outer one is still true. The events of
+        // the nested stack have a token of their own.
         let Ok(events) = stacks.events(inner, by).await else { break };
         let Some(within) = first_cause(&events, inner, None, by) else { break };
         first = within.clone();
@@ -110,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cause_is_followed_into_the_stack_within_and_stays_the_outer_one_where_that_is_gone() {
+    async fn cause_is_followed_into_the_nested_stack_if_it_exists() {
         const INNER: &str = "arn:aws:cloudformation:us-east-1:111111111111:stack/inner/1";
         let outer = vec![event(
             "Inner",

@@ -1,4 +1,4 @@
-//! What failure queues hold, without taking anything out.
+//! The contents of dead-letter queues, without deleting messages.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use super::Queues;
 use crate::rules::{QueueContents, QueuedMessage};
 use crate::moment::Moment;
 
-/// Most messages that are looked at in one turn.
-const MOST_MESSAGES: usize = 50;
-/// For so many seconds a message that was looked at is hidden from others: long enough not to get it twice in one turn.
-const HIDDEN: i32 = 10;
+/// The largest number of messages that are read at a time.
+const MAX_MESSAGES: usize = 50;
+/// The visibility timeout in seconds: long enough not to receive a message twice at a time.
+const VISIBILITY_TIMEOUT: i32 = 10;
 
-/// Queues of Amazon SQS.
+/// The queues in Amazon SQS.
 #[derive(Debug)]
 pub struct SqsQueues {
     client: Client,
@@ -24,7 +24,8 @@ pub struct SqsQueues {
 }
 
 impl SqsQueues {
-    /// The queues with these addresses. Their messages are sent again to `destination`, or where they came from.
+    /// Creates the queues with these URLs. Their messages are redriven to `destination`, or to their original
+    /// queue.
     pub fn new(client: Client, queues: Vec<String>, destination: Option<String>) -> Self {
         Self { client, queues, destination }
     }
@@ -52,13 +53,13 @@ impl Queues for SqsQueues {
         let count = number(QueueAttributeName::ApproximateNumberOfMessages)
             + number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
         let mut messages = Vec::new();
-        while count > 0 && messages.len() < MOST_MESSAGES {
+        while count > 0 && messages.len() < MAX_MESSAGES {
             let page = self
                 .client
                 .receive_message()
                 .queue_url(queue)
                 .max_number_of_messages(10)
-                .visibility_timeout(HIDDEN)
+                .visibility_timeout(VISIBILITY_TIMEOUT)
                 .message_attribute_names("All")
                 .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
                 .send()
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_queue_is_looked_at_without_deleting_and_an_empty_one_is_not_read() {
+    async fn queue_is_read_without_deleting_and_an_empty_one_is_not_read() {
         let attributes = |count: &'static str| {
             mock!(Client::get_queue_attributes).then_output(move || {
                 GetQueueAttributesOutput::builder()
@@ -114,7 +115,7 @@ mod tests {
         };
         let filled = attributes("1");
         let page = mock!(Client::receive_message)
-            .match_requests(|request| request.visibility_timeout() == Some(HIDDEN))
+            .match_requests(|request| request.visibility_timeout() == Some(VISIBILITY_TIMEOUT))
             .then_output(|| {
                 ReceiveMessageOutput::builder()
                     .messages(Message::builder().message_id("m").body("{}").build())

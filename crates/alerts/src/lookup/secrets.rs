@@ -1,4 +1,4 @@
-//! What DescribeSecret says.
+//! The rotation status, from DescribeSecret.
 
 use aws_sdk_secretsmanager::Client;
 use lambda_kit::call::CallError;
@@ -6,12 +6,12 @@ use lambda_kit::call::CallError;
 use super::{ReadRole, Secrets};
 use crate::rules::{ROTATION_TAG, RotationStatus};
 
-/// Secrets of AWS Secrets Manager.
+/// The secrets in AWS Secrets Manager.
 #[derive(Debug)]
 pub struct AwsSecrets(ReadRole);
 
 impl AwsSecrets {
-    /// Secrets, read under this role.
+    /// Creates the secrets that this role reads.
     pub fn new(role: ReadRole) -> Self {
         Self(role)
     }
@@ -23,17 +23,17 @@ impl Secrets for AwsSecrets {
     }
 }
 
-/// Source: "DescribeSecret" of the API reference. Where rotation is turned off, `RotationRules` shows the previous schedule and function; where it
-/// was never on, that is omitted. `LastRotatedDate` would say nothing: it is null where rotation is off.
+/// Source: "DescribeSecret" of the API reference. If rotation is disabled, `RotationRules` has the previous
+/// schedule; if it was never enabled, that is omitted. `LastRotatedDate` is null if rotation is disabled.
 async fn rotation_status(client: &Client, secret: &str) -> Result<RotationStatus, CallError> {
     let answer = client.describe_secret().secret_id(secret).send().await;
     let answer = answer.map_err(|error| CallError::new("secretsmanager:DescribeSecret", &error))?;
-    let off_on_purpose =
+    let disabled_on_purpose =
         answer.tags().iter().any(|tag| tag.key() == Some(ROTATION_TAG) && tag.value() == Some("off"));
-    let was_on = answer.rotation_rules().is_some() || answer.rotation_lambda_arn().is_some();
+    let was_enabled = answer.rotation_rules().is_some() || answer.rotation_lambda_arn().is_some();
     Ok(match answer.rotation_enabled() {
         Some(true) => RotationStatus::Enabled,
-        _ if was_on && !off_on_purpose => RotationStatus::Disabled,
+        _ if was_enabled && !disabled_on_purpose => RotationStatus::Disabled,
         _ => RotationStatus::NotRotating,
     })
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_secret_whose_rotation_was_turned_off_is_told_from_one_that_never_rotated() {
+    async fn disabled_rotation_differs_from_rotation_never_enabled() {
         let rules = || RotationRulesType::builder().automatically_after_days(30).build();
         let function = "arn:aws:lambda:us-east-1:111111111111:function:rotate";
         for (enabled, has_rules, function, tag, expected) in [

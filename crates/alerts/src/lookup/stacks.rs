@@ -1,4 +1,4 @@
-//! Events of stacks.
+//! The events of stacks.
 
 use aws_sdk_cloudformation::Client;
 use lambda_kit::call::CallError;
@@ -7,15 +7,15 @@ use super::{ReadRole, Stacks};
 use crate::rules::StackEvent;
 use crate::moment::Moment;
 
-/// Most pages that are read: each holds the events of some 30 resources or more.
-const MOST_PAGES: usize = 10;
+/// The largest number of pages: each has the events of 30 resources or more.
+const MAX_PAGES: usize = 10;
 
-/// Stacks of AWS CloudFormation.
+/// The stacks in AWS CloudFormation.
 #[derive(Debug)]
 pub struct AwsStacks(ReadRole);
 
 impl AwsStacks {
-    /// Stacks, read under this role.
+    /// Creates the stacks that this role reads.
     pub fn new(role: ReadRole) -> Self {
         Self(role)
     }
@@ -30,7 +30,7 @@ impl Stacks for AwsStacks {
 async fn events(client: &Client, stack: &str, by: Moment) -> Result<Vec<StackEvent>, CallError> {
     let mut found: Vec<StackEvent> = Vec::new();
     let mut next = None;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let page = client
             .describe_stack_events()
             .stack_name(stack)
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_are_read_up_to_the_beginning_of_the_last_operation() {
+    async fn pages_are_read_up_to_the_start_of_the_last_operation() {
         let first = mock!(Client::describe_stack_events).then_output(|| {
             let failed = event("A", ResourceStatus::CreateFailed, "no");
             DescribeStackEventsOutput::builder().stack_events(failed).next_token("2").build()

@@ -15,23 +15,23 @@ pub(super) fn state(event: &Event, alarm: &Alarm) -> Vec<Observation> {
             let how = alarm.state.reason.as_deref().unwrap_or("the alarm is OK");
             vec![Observation::resolved(key, how, event.id.clone(), event.time)]
         }
-        // Muted on purpose: whoever did that knows. Too few values is neither.
+        // Insufficient data is neither. A muted alarm was muted on purpose.
         AlarmState::InsufficientData => Vec::new(),
         AlarmState::Alarm if alarm.mute_detail.is_some() => Vec::new(),
         AlarmState::Alarm => {
             let about = alarm.configuration.description.as_deref().unwrap_or_default();
             let impact = if about.is_empty() {
-                "Its author did not say (the alarm has no description)."
+                "The alarm has no description."
             } else {
                 about
             };
             let incident =
                 Incident::new(Kind::Alarm, Severity::Error, event.location.clone(), subject, name, event.time)
-                    .what(&format!("The alarm {name} went off."))
+                    .what(&format!("The alarm {name} changed to the state ALARM."))
                     .impact(impact)
                     .cause(alarm.state.reason.as_deref())
                     .action(
-                        "Look at what it measures and at its history:",
+                        "Read the alarm's configuration and state, then follow the runbook:",
                         Command::aws("cloudwatch", "describe-alarms")
                             .option("alarm-names", name)
                             .flag("--alarm-types MetricAlarm CompositeAlarm")

@@ -7,17 +7,17 @@ use crate::incident::{Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;
 
-/// What a job's end means: nothing, good, or a severity and words for it.
+/// Returns the result of a job that ended: success, or a severity and a phrase.
 fn end(state: JobState, message: Option<&str>) -> Option<Result<(), (Severity, &'static str)>> {
     match state {
         JobState::Failed => Some(Err((Severity::Error, "failed"))),
         JobState::Aborted => Some(Err((Severity::Warning, "was stopped"))),
         JobState::Expired => {
-            Some(Err((Severity::Error, "expired: it did not begin, or did not end, within its window")))
+            Some(Err((Severity::Error, "expired: it did not start, or did not end, within its window")))
         }
-        JobState::Partial => Some(Err((Severity::Error, "was only partly done"))),
+        JobState::Partial => Some(Err((Severity::Error, "is incomplete"))),
         JobState::Completed if message.is_some_and(|message| !message.is_empty()) => {
-            Some(Err((Severity::Warning, "was completed with issues")))
+            Some(Err((Severity::Warning, "completed with issues")))
         }
         JobState::Completed => Some(Ok(())),
         JobState::Created | JobState::Pending | JobState::Running | JobState::Aborting => None,
@@ -30,7 +30,7 @@ pub(super) fn job(event: &Event, job: &Backup) -> Vec<Observation> {
         None => return Vec::new(),
         Some(Ok(())) => {
             let key = IncidentKey::new(Kind::BackupFailed, &event.location, &job.resource_arn, None);
-            return vec![Observation::resolved(key, "a later backup is complete", event.id.clone(), event.time)];
+            return vec![Observation::resolved(key, "a later backup completed", event.id.clone(), event.time)];
         }
         Some(Err(problem)) => problem,
     };
@@ -39,10 +39,10 @@ pub(super) fn job(event: &Event, job: &Backup) -> Vec<Observation> {
     let incident =
         Incident::new(Kind::BackupFailed, severity, event.location.clone(), &job.resource_arn, &name, event.time)
             .what(&format!("The backup job {} to the vault {} {happened}.", job.backup_job_id, job.backup_vault_name))
-            .impact("The newest usable recovery point is the one before. A restore would lose everything since then.")
+            .impact("The latest usable recovery point is the previous one. A restore would lose all changes since then.")
             .cause(message)
             .action(
-                "Mend the cause, then back up now instead of waiting for the next window (the runbook has the command). The job:",
+                "Fix the cause, then start a backup now instead of waiting for the next window (see the runbook). Details of the job:",
                 Command::aws("backup", "describe-backup-job")
                     .option("backup-job-id", &job.backup_job_id)
                     .option("region", &event.location.region),
@@ -59,17 +59,17 @@ pub(super) fn copy(event: &Event, copy: &BackupCopy) -> Vec<Observation> {
         None => return Vec::new(),
         Some(Ok(())) => {
             let key = IncidentKey::new(Kind::BackupCopyFailed, &event.location, subject, Some(destination));
-            return vec![Observation::resolved(key, "a later copy is complete", event.id.clone(), event.time)];
+            return vec![Observation::resolved(key, "a later copy completed", event.id.clone(), event.time)];
         }
         Some(Err(problem)) => problem,
     };
     let name = format!("{} to {}", last_part(subject), last_part(destination));
     let incident = Incident::new(Kind::BackupCopyFailed, severity, event.location.clone(), subject, &name, event.time)
         .what(&format!("The copy job {} from {source} to {destination} {happened}.", copy.copy_job_id))
-        .impact("The other vault has no copy of the newest recovery point. If this account or Region is lost, so is that point.")
+        .impact("The other vault has no copy of the latest recovery point. If this account or Region is lost, the recovery point is lost, too.")
         .cause(message)
         .action(
-            "Mend the cause, often a key or vault policy of the other account, then copy again (runbook). The job:",
+            "Fix the cause, often a key policy or vault policy of the other account, then copy again (see the runbook). Details of the job:",
             Command::aws("backup", "describe-copy-job")
                 .option("copy-job-id", &copy.copy_job_id)
                 .option("region", &event.location.region),

@@ -25,16 +25,16 @@ pub(super) fn security_group(event: &Event, record: &CloudTrailRecord) -> Vec<Ob
     }
     let group = group(record);
     let open = opened(record);
-    let who = record.user_identity.behind();
+    let who = record.user_identity.principal();
     let (severity, impact) = match &open {
         Some(ports) => (
             Severity::Error,
-            format!("Anybody on the internet who can reach the network may connect: {ports}."),
+            format!("Everybody on the internet who can reach the network can connect: {ports}."),
         ),
         None if operation.contains("Revoke") || operation.starts_with("Delete") => {
-            (Severity::Info, "What connected by these rules is refused from now on.".to_owned())
+            (Severity::Info, "Connections that these rules allowed are refused from now on.".to_owned())
         }
-        None => (Severity::Info, "Who may connect has changed.".to_owned()),
+        None => (Severity::Info, "The set of allowed connections has changed.".to_owned()),
     };
     let incident = Incident::new(
         Kind::SecurityGroupChanged,
@@ -47,7 +47,7 @@ pub(super) fn security_group(event: &Event, record: &CloudTrailRecord) -> Vec<Ob
     .what(&format!("{who} called {operation}{}.", if open.is_some() { " and opened the group to every address" } else { "" }))
     .impact(&impact)
     .action(
-        "Look at the rules as they are now. Take back what should not be there (runbook), and deploy the stack that owns the group:",
+        "Read the current rules. Remove rules that should not exist (see the runbook) and deploy the stack that owns the group:",
         Command::aws("ec2", "describe-security-group-rules")
             .option("filters", &format!("Name=group-id,Values={group}"))
             .option("region", &event.location.region),
@@ -56,11 +56,11 @@ pub(super) fn security_group(event: &Event, record: &CloudTrailRecord) -> Vec<Ob
     vec![Observation::firing(incident, event.id.clone())]
 }
 
-/// The group: in the request, in a request to modify rules, or in the answer to a creation.
+/// Returns the group from the request, or from the response to a creation.
 fn group(record: &CloudTrailRecord) -> &str {
     record
-        .asked("groupId")
-        .or_else(|| record.answered("groupId"))
+        .request("groupId")
+        .or_else(|| record.response("groupId"))
         .or_else(|| {
             let request = record.request_parameters.get("ModifySecurityGroupRulesRequest")?;
             request.get("GroupId").and_then(Value::as_str)
@@ -68,14 +68,14 @@ fn group(record: &CloudTrailRecord) -> &str {
         .unwrap_or("unknown group")
 }
 
-/// The ports that a call opened to every address, in words.
+/// Returns the ports that a call opened to every address, in words.
 fn opened(record: &CloudTrailRecord) -> Option<String> {
     let name = record.event_name.as_str();
     if name == "ModifySecurityGroupRules" {
         let text = record.request_parameters.to_string();
-        // Rules of this call have forms of their own; the addresses are the same everywhere.
+        // Rules of this call have another form; the addresses are the same.
         return (text.contains("\"0.0.0.0/0\"") || text.contains("\"::/0\""))
-            .then(|| "see the rules".to_owned());
+            .then(|| "see the current rules".to_owned());
     }
     if name != "AuthorizeSecurityGroupIngress" {
         return None;
@@ -91,13 +91,13 @@ fn opened(record: &CloudTrailRecord) -> Option<String> {
     let mut ports = Vec::new();
     for permission in items(&record.request_parameters, "ipPermissions") {
         let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        let everybody = items(&permission, "ipRanges")
+        let everyone = items(&permission, "ipRanges")
             .iter()
             .any(|range| text(range, "cidrIp").as_deref() == Some("0.0.0.0/0"))
             || items(&permission, "ipv6Ranges")
                 .iter()
                 .any(|range| text(range, "cidrIpv6").as_deref() == Some("::/0"));
-        if everybody {
+        if everyone {
             let port = |name: &str| permission.get(name).and_then(Value::as_i64);
             let protocol = text(&permission, "ipProtocol").unwrap_or_default();
             ports.push(match (protocol.as_str(), port("fromPort"), port("toPort")) {

@@ -1,4 +1,4 @@
-//! What RDS and Redshift say about databases: what is worth waking or telling somebody.
+//! Events of RDS and Redshift about databases.
 
 use crate::command::Command;
 use crate::event::{Database, Engine, Event};
@@ -6,22 +6,22 @@ use crate::incident::Incident;
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;
 
-/// Categories of RDS events and what they mean; of others nobody is told.
+/// The categories of RDS events that lead to an alert, with severity and impact.
 /// Source: "Amazon RDS event categories and event messages".
 const CATEGORIES: [(&str, Severity, &str); 6] = [
-    ("failure", Severity::Error, "The database does not work, or part of it."),
-    ("low storage", Severity::Error, "When the storage is full, the database stops taking writes."),
-    ("failover", Severity::Warning, "Connections were cut. Clients that reconnect reach the new writer."),
-    ("availability", Severity::Warning, "The database was stopped or restarted. Connections were cut."),
-    ("read replica", Severity::Warning, "A replica may lag behind or have stopped."),
-    ("recovery", Severity::Warning, "The database was recovered. Connections were cut."),
+    ("failure", Severity::Error, "The database, or a part of it, does not work."),
+    ("low storage", Severity::Error, "When the storage is full, the database refuses writes."),
+    ("failover", Severity::Warning, "Connections were closed. Clients that reconnect reach the new writer."),
+    ("availability", Severity::Warning, "The database was stopped or restarted. Connections were closed."),
+    ("read replica", Severity::Warning, "A replica may be behind, or replication may have stopped."),
+    ("recovery", Severity::Warning, "The database was recovered. Connections were closed."),
 ];
 
 pub(super) fn event(event: &Event, database: &Database) -> Vec<Observation> {
     let (severity, impact) = match database.engine {
         Engine::Rds if database.categories.is_empty() => {
-            // An event subscription has chosen the categories already and does not repeat them.
-            (Severity::Warning, "The event subscription asks for this; see the runbook for its id.")
+            // The event subscription selects the categories; its messages do not repeat them.
+            (Severity::Warning, "The event subscription selects this event. The runbook explains the event id.")
         }
         Engine::Rds => {
             let found = CATEGORIES
@@ -32,14 +32,14 @@ pub(super) fn event(event: &Event, database: &Database) -> Vec<Observation> {
         }
         Engine::Redshift => match database.is_error {
             Some(true) => {
-                (Severity::Error, "The warehouse does not do what was asked of it, or is not reachable.")
+                (Severity::Error, "The warehouse failed to do what was requested, or cannot be reached.")
             }
             _ if database
                 .categories
                 .iter()
                 .any(|category| ["pending", "security"].contains(&category.to_lowercase().as_str())) =>
             {
-                (Severity::Warning, "Something about the warehouse changes or will change.")
+                (Severity::Warning, "The warehouse changes, or will change.")
             }
             _ => return Vec::new(),
         },
@@ -62,7 +62,7 @@ pub(super) fn event(event: &Event, database: &Database) -> Vec<Observation> {
     .what(&format!("{engine} reports {}.", database.event_id))
     .impact(impact)
     .cause(Some(&database.message))
-    .action("See what else happened to it within a day:", command)
+    .action("List the other events of the last day, then follow the runbook:", command)
     .dedup_key(&database.event_id);
     vec![Observation::firing(incident, event.id.clone())]
 }

@@ -1,4 +1,4 @@
-//! What failure queues hold.
+//! The contents of dead-letter queues.
 
 use std::collections::BTreeMap;
 
@@ -10,37 +10,37 @@ use crate::kind::{Kind, Severity};
 use crate::moment::{Moment, format_duration};
 use crate::state::{EventId, Observation};
 
-/// Most different causes that are told.
-const MOST_CAUSES: usize = 5;
+/// The largest number of causes in an alert.
+const MAX_CAUSES: usize = 5;
 
-/// What a queue holds.
+/// The contents of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueContents {
-    /// ARN of the queue.
+    /// The queue's ARN.
     pub queue: String,
-    /// Messages in it, as far as SQS knows: also those that somebody is reading.
+    /// The approximate number of messages, including those that are being read.
     pub count: u64,
-    /// Some of them.
+    /// Some of the messages.
     pub messages: Vec<QueuedMessage>,
-    /// Where they go when they are sent again; none means where they came from.
+    /// The queue to which messages are moved for redelivery; `None` is their original queue.
     pub destination: Option<String>,
 }
 
-/// A message in a failure queue.
+/// A message in a dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedMessage {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// When it was sent.
+    /// The time at which it was sent.
     pub sent: Option<Moment>,
-    /// Its text.
+    /// The body.
     pub body: String,
-    /// Attributes: EventBridge says why it could not deliver.
+    /// The attributes, which contain EventBridge's reason.
     /// Source: "Using dead-letter queues to process undelivered events" of the EventBridge user guide.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// What there is to tell about a queue: every message is one occurrence, an empty queue the end.
+/// Returns the observations of a queue: each message is an occurrence, an empty queue the end.
 pub fn dead_letters(contents: &QueueContents, location: &AccountRegion, now: Moment) -> Vec<Observation> {
     let key = IncidentKey::new(Kind::DeadLetter, location, &contents.queue, None);
     if contents.count == 0 && contents.messages.is_empty() {
@@ -53,15 +53,15 @@ pub fn dead_letters(contents: &QueueContents, location: &AccountRegion, now: Mom
     }
     let mut causes: Vec<(u32, String)> = causes.into_iter().map(|(cause, count)| (count, cause)).collect();
     causes.sort_by(|one, other| other.cmp(one));
-    let more = causes.len().saturating_sub(MOST_CAUSES);
+    let more = causes.len().saturating_sub(MAX_CAUSES);
     let mut lines: Vec<String> =
-        causes.iter().take(MOST_CAUSES).map(|(count, cause)| format!("{count} × {cause}")).collect();
+        causes.iter().take(MAX_CAUSES).map(|(count, cause)| format!("{count} × {cause}")).collect();
     if more > 0 {
         lines.push(format!("{more} more causes"));
     }
     let oldest = contents.messages.iter().filter_map(|message| message.sent).min();
     let age = oldest
-        .map(|sent| format!(" The oldest that was looked at is {} old.", format_duration(now.since(sent))))
+        .map(|sent| format!(" The oldest message that was read is {} old.", format_duration(now.since(sent))))
         .unwrap_or_default();
     let mut command = Command::aws("sqs", "start-message-move-task").option("source-arn", &contents.queue);
     if let Some(destination) = &contents.destination {
@@ -70,12 +70,12 @@ pub fn dead_letters(contents: &QueueContents, location: &AccountRegion, now: Mom
     let name = format!("in {}", last_part(&contents.queue));
     let incident = Incident::new(Kind::DeadLetter, Severity::Error, location.clone(), &contents.queue, &name, now)
         .what(&format!(
-            "The failure queue holds about {} messages that nobody could work off.{age}",
+            "The dead-letter queue holds about {} messages that could not be processed.{age}",
             contents.count
         ))
-        .impact("What they report was not announced or not done. SQS keeps them for at most 14 days.")
+        .impact("The events in these messages were not processed: alerts or actions are missing. SQS keeps them for at most 14 days.")
         .cause(Some(&lines.join("; ")))
-        .action("Mend the cause, then send them again:", command.option("region", &location.region));
+        .action("Fix the cause, then redrive the messages:", command.option("region", &location.region));
     contents.messages
         .iter()
         .map(|message| {
@@ -87,7 +87,7 @@ pub fn dead_letters(contents: &QueueContents, location: &AccountRegion, now: Mom
         .collect()
 }
 
-/// Why a message is here, as far as it says.
+/// Returns the reason why a message is in the queue, as far as it is known.
 fn cause(message: &QueuedMessage) -> String {
     let attribute = |name: &str| message.attributes.get(name).map(String::as_str);
     if let Some(code) = attribute("ERROR_CODE") {
@@ -111,10 +111,10 @@ fn cause(message: &QueuedMessage) -> String {
                         .unwrap_or_else(|| failure.request_context.condition.clone())
                 )
             }
-            _ => "an event that no function worked off".to_owned(),
+            _ => "an event that was not processed".to_owned(),
         },
         Some(Err(unknown)) => format!("a message from {}", unknown.from),
-        None => "an empty delivery".to_owned(),
+        None => "an empty message".to_owned(),
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_grouped_by_why_they_are_there_and_an_empty_queue_is_the_end() {
+    fn messages_are_grouped_by_cause_and_an_empty_queue_resolves() {
         let refused = [
             ("ERROR_CODE", "NO_PERMISSIONS"),
             ("RULE_ARN", "arn:aws:events:us-east-1:111111111111:rule/to-hub"),

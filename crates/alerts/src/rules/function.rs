@@ -1,4 +1,4 @@
-//! Functions that failed although Lambda repeated them.
+//! Functions that failed in spite of Lambda's retries.
 
 use super::last_part;
 use crate::command::Command;
@@ -9,7 +9,7 @@ use crate::state::Observation;
 
 pub(super) fn failure(event: &Event, failure: &FunctionFailure) -> Vec<Observation> {
     let context = &failure.request_context;
-    // A destination of EventBridge also tells of what went well.
+    // A destination also receives records of successful invocations.
     if context.condition == "Success" {
         return Vec::new();
     }
@@ -23,18 +23,18 @@ pub(super) fn failure(event: &Event, failure: &FunctionFailure) -> Vec<Observati
     };
     let why = match context.condition.as_str() {
         "RetriesExhausted" => "every attempt failed",
-        "EventAgeExceeded" => "the event waited longer than it may",
+        "EventAgeExceeded" => "the event exceeded its maximum age",
         other => other,
     };
     let incident = Incident::new(Kind::FunctionFailed, Severity::Error, event.location.clone(), function, function_name, event.time)
         .what(&format!(
-            "Lambda gave up an asynchronous invocation after {} attempts: {why}.",
+            "Lambda discarded an event of an asynchronous invocation after {} attempts: {why}.",
             context.approximate_invoke_count
         ))
-        .impact("The event that it was invoked with was not worked off. A queue as OnFailure destination or dead-letter queue keeps it; a bus does not.")
+        .impact("The event was not processed. A queue that is the OnFailure destination or dead-letter queue keeps it; an event bus does not.")
         .cause(cause.as_deref())
         .action(
-            "Read the log of this invocation, mend the cause, then send the event again (runbook):",
+            "Read the log of this invocation, fix the cause, then send the event again (see the runbook):",
             Command::aws("logs", "filter-log-events")
                 .option("log-group-name", &format!("/aws/lambda/{function_name}"))
                 .option("filter-pattern", &format!("\"{}\"", context.request_id))

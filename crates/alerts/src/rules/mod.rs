@@ -1,4 +1,4 @@
-//! From an event to what it says about incidents. Pure: what has to be looked up comes in as a value.
+//! The rules: from an event to observations of incidents. Pure: the results of lookups are parameters.
 
 mod access;
 mod alarm;
@@ -26,12 +26,13 @@ pub use warehouse::MONITOR_STATEMENT_PREFIX;
 use crate::event::{Detail, Event};
 use crate::state::Observation;
 
-/// What an event says by itself. Calls to Secrets Manager say nothing without their rules: see [`secret_call`] and [`ReadHistory`].
+/// Evaluates an event. Calls to Secrets Manager need rules of their own: see [`secret_call`] and
+/// [`ReadHistory`].
 pub fn evaluate(event: &Event) -> Vec<Observation> {
     evaluate_with(event, &Operation::default())
 }
 
-/// The same with what was found in the own events of the stack that an event is about, if it is about one.
+/// Evaluates an event about a stack together with the operation that was read from the stack's events.
 pub fn evaluate_with(event: &Event, operation: &Operation) -> Vec<Observation> {
     match &event.detail {
         Detail::Rotation(rotation) => rotation::outcome(event, rotation),
@@ -51,7 +52,8 @@ pub fn evaluate_with(event: &Event, operation: &Operation) -> Vec<Observation> {
     }
 }
 
-/// What a secret is called: the name in its ARN, without the six characters that Secrets Manager adds.
+/// Returns the name of a secret from its ARN, without the six characters that Secrets Manager adds. A
+/// name is returned unchanged.
 pub(crate) fn secret_name(id: &str) -> &str {
     let Some((_, name)) = id.split_once(":secret:") else { return id };
     match name.rsplit_once('-') {
@@ -64,7 +66,7 @@ pub(crate) fn secret_name(id: &str) -> &str {
     }
 }
 
-/// The last part of an ARN, after a slash or a colon.
+/// Returns the last part of an ARN, after a slash or a colon.
 pub(crate) fn last_part(arn: &str) -> &str {
     arn.rsplit(['/', ':']).next().filter(|name| !name.is_empty()).unwrap_or(arn)
 }

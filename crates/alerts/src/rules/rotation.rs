@@ -1,4 +1,4 @@
-//! Rotations: how they went, how long they took, and who else wrote.
+//! Rotations: their outcomes, their durations, and other writers of secrets.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::kind::{Kind, Severity};
 use crate::moment::{Moment, format_duration};
 use crate::state::Observation;
 
-/// How a rotation went.
+/// Returns the observations of a rotation's outcome.
 pub(super) fn outcome(event: &Event, rotation: &Rotation) -> Vec<Observation> {
     let secret = &rotation.secret;
     let begin = |kind, severity| {
@@ -28,19 +28,17 @@ pub(super) fn outcome(event: &Event, rotation: &Rotation) -> Vec<Observation> {
     match rotation.outcome {
         RotationOutcome::Failed => raised(
             begin(Kind::RotationFailed, Severity::Error)
-                .what("Secrets Manager gave up a rotation of this secret. It tries again at the next window of the schedule.")
+                .what("A rotation of this secret failed. Secrets Manager retries in the next window of the schedule.")
                 .impact(if may_have_set(rotation) {
-                    "The new password may be set on the server while AWSCURRENT still has the old one: then clients are refused. Check \
-                     first that AWSCURRENT logs in (runbook)."
+                    "The server may have the new password while AWSCURRENT still has the old one. Then clients cannot log in."
                 } else {
-                    "Clients go on with the current value, which still works. The credential gets older than it should."
+                    "Clients still work: AWSCURRENT is unchanged. The credential is past its rotation deadline."
                 })
                 .action(
                     if may_have_set(rotation) {
-                        "Ask the server which credential it takes (runbook: make repair-rotation). Mend the step's error in the function's log, \
-                         then start the rotation again:"
+                        "Check first that AWSCURRENT can log in (runbook: make repair-rotation). Fix the error in the function's log, then rotate again:"
                     } else {
-                        "Mend the step's error in the log of the rotation function, then start the rotation again:"
+                        "Fix the error in the log of the rotation function, then rotate again:"
                     },
                     rotate(event, secret),
                 ),
@@ -48,20 +46,19 @@ pub(super) fn outcome(event: &Event, rotation: &Rotation) -> Vec<Observation> {
         RotationOutcome::Abandoned => raised(
             begin(Kind::RotationAbandoned, Severity::Warning)
                 .what(
-                    "A new version was written while a rotation was under way, so Secrets Manager took AWSPENDING away and gave the \
-                     rotation up.",
+                    "A new version was written during a rotation, so Secrets Manager removed AWSPENDING and abandoned the rotation.",
                 )
                 .impact(
-                    "If the rotation had set its password on the server before, clients that read AWSCURRENT are refused now.",
+                    "If the rotation had already set its password on the server, clients that read AWSCURRENT cannot log in.",
                 )
-                .action("Check that AWSCURRENT logs in (runbook), then start the rotation again:", rotate(event, secret)),
+                .action("Check that AWSCURRENT can log in (see the runbook), then rotate again:", rotate(event, secret)),
         ),
         RotationOutcome::TestFailed => raised(
             begin(Kind::RotationTestFailed, Severity::Warning)
-                .what("The try-out of this secret's rotation failed: testSecret could not log in with the current value.")
-                .impact("Nothing was changed. A real rotation would fail the same way.")
+                .what("The test of this secret's rotation failed: testSecret could not log in with the current value.")
+                .impact("Nothing was changed. A rotation would fail in the same way.")
                 .action(
-                    "Mend what the function's log says (network, permissions, keys of the secret), then try again:",
+                    "Fix the error in the function's log (network, permissions, keys of the secret), then test again:",
                     rotate(event, secret).flag("--no-rotate-immediately"),
                 ),
         ),
@@ -69,12 +66,12 @@ pub(super) fn outcome(event: &Event, rotation: &Rotation) -> Vec<Observation> {
             cleared(Kind::RotationFailed, "a rotation succeeded"),
             cleared(Kind::RotationAbandoned, "a rotation succeeded"),
         ],
-        RotationOutcome::TestSucceeded => vec![cleared(Kind::RotationTestFailed, "a try-out succeeded")],
+        RotationOutcome::TestSucceeded => vec![cleared(Kind::RotationTestFailed, "a test succeeded")],
         RotationOutcome::Started | RotationOutcome::TestStarted | RotationOutcome::Other => Vec::new(),
     }
 }
 
-/// Whether the step that failed is one that sets the password, or one after it.
+/// Returns true if the failed step sets the password, or follows that step.
 fn may_have_set(rotation: &Rotation) -> bool {
     rotation.error.as_ref().is_none_or(|error| {
         ["setSecret", "testSecret", "finishSecret"].iter().any(|step| error.contains(step))
@@ -87,12 +84,12 @@ fn rotate(event: &Event, secret: &str) -> Command {
         .option("region", &event.location.region)
 }
 
-/// When the rotations of one secret began and ended, and when rotation was turned on and off.
+/// The starts and ends of the rotations of one secret, and the calls that enabled or disabled rotation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotationHistory {
-    /// The oldest first. What follows from them does not depend on the order in which they came.
+    /// Starts and ends, the oldest first, independent of the order in which they arrived.
     entries: Vec<HistoryEntry>,
-    /// The same of calls, `true` for those that turn rotation on.
+    /// Calls; `true` for those that enable rotation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     switches: Vec<(Moment, bool)>,
 }
@@ -105,31 +102,31 @@ struct HistoryEntry {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum RotationPhase {
-    Began,
+    Started,
     Succeeded,
-    GaveUp,
+    Ended,
 }
 
 impl RotationHistory {
-    /// Most begins and ends that are remembered: those of twenty rotations. As many calls.
-    const MOST: usize = 40;
-    /// Fewer rotations than these say nothing about what is usual.
-    const FEWEST: usize = 5;
-    /// Longer ago than this a begin does not belong to an end: Secrets Manager repeats within a window of at most a day.
-    const LONGEST: Duration = Duration::from_secs(86_400);
+    /// The largest number of starts and ends: those of twenty rotations. As many calls.
+    const MAX_ENTRIES: usize = 40;
+    /// The smallest number of rotations that shows a usual duration.
+    const MIN_ROTATIONS: usize = 5;
+    /// The longest rotation: Secrets Manager retries within a window of at most a day.
+    const MAX_DURATION: Duration = Duration::from_secs(86_400);
 
-    /// Takes in an event about the secret. Whether that changed anything is returned: the same event twice does not.
+    /// Adds an event. Returns false if the event is known.
     pub fn add(&mut self, outcome: RotationOutcome, at: Moment) -> bool {
         let what = match outcome {
-            RotationOutcome::Started => RotationPhase::Began,
+            RotationOutcome::Started => RotationPhase::Started,
             RotationOutcome::Succeeded => RotationPhase::Succeeded,
-            RotationOutcome::Failed | RotationOutcome::Abandoned => RotationPhase::GaveUp,
+            RotationOutcome::Failed | RotationOutcome::Abandoned => RotationPhase::Ended,
             _ => return false,
         };
         Self::insert(&mut self.entries, HistoryEntry { at, what })
     }
 
-    /// Takes in that rotation was turned on or off. Whether that changed anything is returned.
+    /// Adds a call that enabled or disabled rotation. Returns false if the call is known.
     pub fn add_switch(&mut self, is_on: bool, at: Moment) -> bool {
         Self::insert(&mut self.switches, (at, is_on))
     }
@@ -137,39 +134,40 @@ impl RotationHistory {
     fn insert<T: Ord>(all: &mut Vec<T>, one: T) -> bool {
         let Err(location) = all.binary_search(&one) else { return false };
         all.insert(location, one);
-        let excess = all.len().saturating_sub(Self::MOST);
+        let excess = all.len().saturating_sub(Self::MAX_ENTRIES);
         all.drain(..excess);
         true
     }
 
-    /// Whether it is known that rotation was off then. CloudTrail's times are whole seconds: what happened in the same one may have come later.
+    /// Returns true if rotation was disabled at that time. CloudTrail's times are whole seconds: a call in
+    /// the same second may have been later.
     pub fn was_disabled_at(&self, then: Moment) -> bool {
         let before = self.switches.iter().rev().find(|(at, _)| *at < then);
         before.is_some_and(|(_, is_on)| !is_on)
     }
 
-    /// Whether any rotation was seen.
+    /// Returns true if the secret has rotated.
     pub fn has_rotations(&self) -> bool {
         !self.entries.is_empty()
     }
 
-    /// The end of each rotation that succeeded, and the seconds since it began. What was given up says nothing about how long one takes.
+    /// Returns the end of each successful rotation and its duration in seconds.
     fn took(&self) -> Vec<(Moment, u64)> {
         let pairs = self
             .entries
             .windows(2)
-            .filter(|pair| (pair[0].what, pair[1].what) == (RotationPhase::Began, RotationPhase::Succeeded));
+            .filter(|pair| (pair[0].what, pair[1].what) == (RotationPhase::Started, RotationPhase::Succeeded));
         let took = pairs.map(|pair| (pair[1].at, pair[1].at.since(pair[0].at)));
-        took.filter(|(_, took)| *took <= Self::LONGEST).map(|(end, took)| (end, took.as_secs())).collect()
+        took.filter(|(_, took)| *took <= Self::MAX_DURATION).map(|(end, took)| (end, took.as_secs())).collect()
     }
 
-    /// How long the rotation took that ended then, and how long those before it usually did, if it took much longer: three times the median
-    /// and a minute more.
+    /// Returns the duration of the rotation that ended then and the usual duration, if it took more than
+    /// three times the median of those before, and more than a minute longer.
     fn slow(&self, end: Moment) -> Option<(Duration, Duration)> {
         let all = self.took();
         let at = all.iter().position(|(found, _)| *found == end)?;
         let mut before: Vec<u64> = all[..at].iter().map(|(_, seconds)| *seconds).collect();
-        if before.len() < Self::FEWEST {
+        if before.len() < Self::MIN_ROTATIONS {
             return None;
         }
         before.sort_unstable();
@@ -179,7 +177,7 @@ impl RotationHistory {
     }
 }
 
-/// What a rotation that ended says about its duration. The answer to the same event is always the same.
+/// Returns the observation of a slow rotation. The result for the same event is always the same.
 pub fn slow_rotation(event: &Event, history: &RotationHistory) -> Option<Observation> {
     let Detail::Rotation(Rotation { outcome: RotationOutcome::Succeeded, secret, .. }) = &event.detail else {
         return None;
@@ -187,50 +185,51 @@ pub fn slow_rotation(event: &Event, history: &RotationHistory) -> Option<Observa
     let (took, usual) = history.slow(event.time)?;
     let name = format!("secret {}", secret_name(secret));
     let incident = Incident::new(Kind::RotationSlow, Severity::Warning, event.location.clone(), secret, &name, event.time)
-        .what(&format!("A rotation succeeded, but took {}. Those before took {} (median).", format_duration(took), format_duration(usual)))
-        .impact("Between setSecret and finishSecret a client that read the secret before may be refused. That time was longer than usual.")
+        .what(&format!("A rotation succeeded, but took {}. Earlier rotations took {} (median).", format_duration(took), format_duration(usual)))
+        .impact("Between setSecret and finishSecret, clients with the old credential may be refused. This period was longer than usual.")
         .action(
-            "Read in the function's log which step took the time, and whether Secrets Manager had to repeat one:",
+            "Read in the function's log which step took the time and whether a step was retried. Details of the secret:",
             Command::aws("secretsmanager", "describe-secret").option("secret-id", secret).option("region", &event.location.region),
         );
     Some(Observation::firing(incident, event.id.clone()))
 }
 
-/// Who may write into rotated secrets.
+/// The callers that may write into secrets that rotate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RotationRules {
-    /// ARNs or names of roles that write on purpose, such as the rotation functions'. A `*` at the end stands for the rest.
+    /// ARNs or names of the allowed roles, such as those of the rotation functions. A `*` at the end is a
+    /// wildcard.
     pub writers: Vec<String>,
 }
 
-/// Whether a secret rotates.
+/// The rotation status of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotationStatus {
-    /// It does.
+    /// Rotation is enabled.
     Enabled,
-    /// It did, and is turned off by now. It may have been on when something was written.
+    /// Rotation is disabled and was enabled before. It may have been enabled at the time of a write.
     Disabled,
-    /// It does not: then anybody who may write may write.
+    /// The secret does not rotate, so that writes are expected.
     NotRotating,
-    /// It could not be found out.
+    /// The status could not be read.
     Unknown,
 }
 
 impl RotationRules {
     fn allow(&self, record: &CloudTrailRecord) -> bool {
-        let (behind, name) = (record.user_identity.behind(), record.user_identity.name());
+        let (principal, name) = (record.user_identity.principal(), record.user_identity.name());
         record.user_identity.invoked_by.as_deref() == Some("secretsmanager.amazonaws.com")
             || self.writers.iter().any(|writer| match writer.strip_suffix('*') {
-                Some(beginning) => behind.starts_with(beginning) || name.starts_with(beginning),
-                None => behind == writer || name == writer,
+                Some(beginning) => principal.starts_with(beginning) || name.starts_with(beginning),
+                None => principal == writer || name == writer,
             })
     }
 }
 
-/// The tag that says whether a secret is to be rotated: `on` or `off`.
+/// The tag that states whether a secret should rotate: `on` or `off`.
 pub const ROTATION_TAG: &str = "sluice:rotation";
 
-/// Whether a call turned rotation on (`true`) or off.
+/// Returns true if a call enabled rotation, false if it disabled rotation.
 pub fn rotation_switch(record: &CloudTrailRecord) -> Option<bool> {
     match record.event_name.as_str() {
         _ if record.error_code.is_some() => None,
@@ -240,26 +239,27 @@ pub fn rotation_switch(record: &CloudTrailRecord) -> Option<bool> {
     }
 }
 
-/// The secret that a call is about, as the call or its answer names it.
+/// Returns the secret of a call, as named in the request or the response.
 pub fn subject(record: &CloudTrailRecord) -> Option<&str> {
-    // Before February 2024 some answers said `aRN`.
+    // Before February 2024 some responses had `aRN`.
     record
-        .answered("arn")
-        .or_else(|| record.answered("aRN"))
-        .or_else(|| record.answered("ARN"))
-        .or_else(|| record.asked("secretId"))
+        .response("arn")
+        .or_else(|| record.response("aRN"))
+        .or_else(|| record.response("ARN"))
+        .or_else(|| record.request("secretId"))
 }
 
-/// Whether a call wrote what clients read, by somebody who is not expected to.
+/// Returns true if a caller that is not allowed wrote the value that clients read.
 pub fn changes_a_value(record: &CloudTrailRecord, rules: &RotationRules) -> bool {
     let writes = matches!(record.event_name.as_str(), "PutSecretValue" | "UpdateSecret");
     writes && record.error_code.is_none() && writes_current(record) && !rules.allow(record)
 }
 
-/// What a call to Secrets Manager says: a value written by hand, rotation turned off or on, a secret deleted or restored.
-pub fn secret_call(event: &Event, record: &CloudTrailRecord, rules: &RotationRules, rotated: RotationStatus) -> Vec<Observation> {
+/// Returns the observations of a call to Secrets Manager: a value written by hand, rotation disabled or
+/// enabled, a secret deleted or restored.
+pub fn secret_call(event: &Event, record: &CloudTrailRecord, rules: &RotationRules, status: RotationStatus) -> Vec<Observation> {
     let Some(secret) = subject(record).filter(|_| record.error_code.is_none()) else { return Vec::new() };
-    let who = record.user_identity.behind();
+    let who = record.user_identity.principal();
     let begin = |kind, severity| {
         let name = format!("secret {}", secret_name(secret));
         Incident::new(kind, severity, event.location.clone(), secret, &name, event.time)
@@ -269,37 +269,36 @@ pub fn secret_call(event: &Event, record: &CloudTrailRecord, rules: &RotationRul
     };
     let here = |command: Command| command.option("secret-id", secret).option("region", &event.location.region);
     let incident = match record.event_name.as_str() {
-        "PutSecretValue" | "UpdateSecret" if rotated != RotationStatus::NotRotating && changes_a_value(record, rules) => {
-            let known_rotated = match rotated {
-                RotationStatus::Enabled => "This secret rotates.",
-                RotationStatus::Disabled => "This secret rotated; its rotation is turned off by now.",
-                RotationStatus::NotRotating | RotationStatus::Unknown => "Whether this secret rotates could not be read.",
+        "PutSecretValue" | "UpdateSecret" if status != RotationStatus::NotRotating && changes_a_value(record, rules) => {
+            let sentence = match status {
+                RotationStatus::Enabled => "The secret rotates.",
+                RotationStatus::Disabled => "The secret rotated; its rotation is disabled now.",
+                RotationStatus::NotRotating | RotationStatus::Unknown => "The rotation status of the secret could not be read.",
             };
             begin(Kind::SecretChangedByHand, Severity::Warning)
-                .what(&format!("{who} wrote a value into this secret ({}). {known_rotated}", record.event_name))
+                .what(&format!("{who} wrote a value into this secret ({}). {sentence}", record.event_name))
                 .impact(
-                    "If the value was not set on the server too, clients are refused from now on. The schedule counts the change as a \
-                     rotation. A rotation that was under way is abandoned.",
+                    "If the value was not also set on the server, clients cannot log in any more. The schedule counts the change as a rotation, and a rotation in progress is abandoned.",
                 )
                 .action(
-                    if rotated == RotationStatus::Disabled {
-                        "Ask who did both. If it was a mistake, let the rotation make a credential that works everywhere; that turns it on again:"
+                    if status == RotationStatus::Disabled {
+                        "Ask the caller about both changes. If they are not intended, rotate the secret, which creates a working credential and enables rotation again:"
                     } else {
-                        "Ask who did it. If it was a mistake, let the rotation make a credential that works everywhere:"
+                        "Ask the caller. If the change is not intended, rotate the secret, which creates a working credential:"
                     },
                     here(Command::aws("secretsmanager", "rotate-secret")),
                 )
         }
         "CancelRotateSecret" => begin(Kind::RotationDisabled, Severity::Warning)
-            .what(&format!("{who} turned the rotation of this secret off (CancelRotateSecret)."))
-            .impact("It does not rotate any more. A version that carried AWSPENDING may be left behind and block the next rotation.")
-            .action("If it was meant, set the tag sluice:rotation to off. If not, turn it on again:", here(Command::aws("secretsmanager", "rotate-secret"))),
-        "RotateSecret" => return cleared(Kind::RotationDisabled, "rotation was turned on again"),
+            .what(&format!("{who} disabled the rotation of this secret (CancelRotateSecret)."))
+            .impact("The secret does not rotate any more. A version with the label AWSPENDING may remain and block the next rotation.")
+            .action("If this is intended, set the tag sluice:rotation to off. If not, enable rotation again:", here(Command::aws("secretsmanager", "rotate-secret"))),
+        "RotateSecret" => return cleared(Kind::RotationDisabled, "rotation was enabled again"),
         "DeleteSecret" => begin(Kind::SecretDeleted, Severity::Error)
             .what(&format!("{who} marked this secret for deletion (DeleteSecret)."))
-            .impact("From now on nobody can read it: every client that asks for it gets an error.")
+            .impact("No client can read the secret any more: every read returns an error.")
             .action(
-                "If that was not meant, restore it. One deleted without a recovery window is gone.",
+                "If this is not intended, restore the secret. A secret that was deleted without a recovery window is lost.",
                 here(Command::aws("secretsmanager", "restore-secret")),
             ),
         "RestoreSecret" => return cleared(Kind::SecretDeleted, "the secret was restored"),
@@ -308,14 +307,15 @@ pub fn secret_call(event: &Event, record: &CloudTrailRecord, rules: &RotationRul
     vec![Observation::firing(incident, event.id.clone())]
 }
 
-/// Whether a call changes what clients read: a version under other labels does not, nor a description.
+/// Returns true if a call changes the value that clients read. A version with other labels or a new
+/// description does not.
 fn writes_current(record: &CloudTrailRecord) -> bool {
     let labels = record.request_parameters.get("versionStages").and_then(serde_json::Value::as_array);
     match (record.event_name.as_str(), labels) {
         ("PutSecretValue", Some(labels)) => labels.iter().any(|label| label == "AWSCURRENT"),
         ("PutSecretValue", None) => true,
-        // UpdateSecret makes a version only where it was given a value; then the answer names the version.
-        _ => record.answered("versionId").is_some(),
+        // UpdateSecret creates a version only if it was given a value; then the response has its id.
+        _ => record.response("versionId").is_some(),
     }
 }
 
@@ -338,17 +338,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_is_slow_against_the_secrets_own_history_and_only_when_there_is_one() {
+    fn rotation_is_slow_compared_with_the_secrets_own_history() {
         assert_eq!(history(&[10, 10, 10, 10, 900]).slow(at(400_900)), None);
         let slow = history(&[10, 12, 11, 10, 13, 900]).slow(at(500_900)).unwrap();
         assert_eq!(slow, (Duration::from_secs(900), Duration::from_secs(11)));
-        // Three times a few seconds is nothing to wake anybody for.
+        // Three times a few seconds is no reason for an alert.
         assert_eq!(history(&[10, 12, 11, 10, 13, 60]).slow(at(500_060)), None);
         assert_eq!(history(&[600, 600, 600, 600, 600, 1700]).slow(at(501_700)), None);
     }
 
     #[test]
-    fn begins_and_ends_pair_in_whatever_order_and_however_often_they_come() {
+    fn starts_and_ends_pair_in_any_order_of_arrival() {
         let mut events = vec![];
         for number in 0..4 {
             events.push((RotationOutcome::Started, at(number * 1000)));
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_rotation_was_off_at_a_time_follows_from_the_calls_in_whatever_order_they_come() {
+    fn disabled_periods_follow_from_calls_in_any_order() {
         let calls = [(100, false), (200, true), (300, false)];
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
             let mut history = RotationHistory::default();
@@ -384,7 +384,7 @@ mod tests {
                 .into_iter()
                 .filter(|seconds| history.was_disabled_at(at(*seconds)))
                 .collect();
-            // In the second of a call nobody knows which was first.
+            // Within the second of a call the order is unknown.
             assert_eq!(off, [101, 200, 301], "{order:?}");
             assert!(!history.has_rotations());
         }
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_begin_that_ended_in_failure_pairs_with_nothing() {
+    fn failed_rotation_has_no_duration() {
         let mut history = RotationHistory::default();
         history.add(RotationOutcome::Started, at(0));
         history.add(RotationOutcome::Failed, at(50));

@@ -1,4 +1,4 @@
-//! Stacks: what failed first, and what a person has to do.
+//! Stacks: the first cause of a failure, and the action that it needs.
 
 use crate::command::Command;
 use crate::event::{Detail, Event, Stack, StackResource};
@@ -7,49 +7,49 @@ use crate::kind::{Kind, Severity};
 use crate::moment::Moment;
 use crate::state::{EventId, Observation};
 
-/// Why a stack failed.
+/// The cause of a stack's failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// Name of the resource in the template.
+    /// The logical id of the resource.
     pub resource: String,
-    /// Its type.
+    /// The resource type.
     pub kind: String,
-    /// What CloudFormation says.
+    /// CloudFormation's status reason.
     pub reason: String,
 }
 
-/// What a stack's own events say about an operation.
+/// An operation on a stack, as read from the stack's events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Operation {
-    /// The id of the event that began it.
+    /// The id of the event that started it.
     pub begun_by: Option<String>,
-    /// Why it failed.
+    /// The cause of its failure.
     pub cause: Option<Cause>,
 }
 
-/// One event of a stack, as DescribeStackEvents returns it.
+/// An event of a stack, as returned by DescribeStackEvents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackEvent {
-    /// Its id.
+    /// The event's id.
     pub id: String,
-    /// Name of the resource in the template; the stack's own name for the stack.
+    /// The logical id of the resource; the stack's name for the stack itself.
     pub resource: String,
-    /// Its type.
+    /// The resource type.
     pub kind: String,
-    /// Its id: the ARN, where it is a stack within the stack.
+    /// The physical id; the ARN of a nested stack.
     pub physical_id: String,
     /// The status.
     pub status: String,
-    /// Why.
+    /// The status reason.
     pub reason: String,
-    /// The operation that it belongs to.
+    /// The client request token of the operation.
     pub token: Option<String>,
-    /// When.
+    /// The time.
     pub at: Option<Moment>,
 }
 
 impl StackEvent {
-    /// Whether an operation of this stack, asked for by then, begins with it.
+    /// Returns true if an operation on this stack that was requested `by` then starts with the event.
     pub fn begins(&self, stack: &str, by: Moment) -> bool {
         self.physical_id == stack
             && !self.is_after(by)
@@ -57,21 +57,23 @@ impl StackEvent {
                 .contains(&self.status.as_str())
     }
 
-    /// Events on the bus carry whole seconds, those of DescribeStackEvents milliseconds.
+    /// Compares in seconds: events on the bus have seconds, those of DescribeStackEvents milliseconds.
     fn is_after(&self, time: Moment) -> bool {
         self.at.is_some_and(|at| at.secs() > time.secs())
     }
 }
 
-/// Where, in a stack's events, the last operation begins that had begun by then.
+/// Returns the position of the event that starts the last operation that had started `by` then.
 pub fn beginning(events: &[StackEvent], stack: &str, by: Moment) -> Option<usize> {
     events.iter().position(|event| event.begins(stack, by))
 }
 
-/// The first real cause in a stack's events: the oldest failure of the operation that is not a consequence of another one.
+/// Returns the first cause in a stack's events: the oldest failure of the operation that is not a
+/// consequence of another one.
 ///
-/// `events` are in the order of DescribeStackEvents, the newest first. The operation is the one with the token; without one, the last that
-/// had begun `by` then: by the time somebody looks, the next may have begun.
+/// `events` are in the order of DescribeStackEvents, the newest first. The operation is the one with the
+/// token. Without a token it is the last one that had started `by` then: when the events are read, the
+/// next operation may have started.
 pub fn first_cause<'a>(
     events: &'a [StackEvent],
     stack: &str,
@@ -90,9 +92,9 @@ pub fn first_cause<'a>(
     failures.rfind(|event| event.physical_id != stack && !is_consequence(&event.reason))
 }
 
-/// Whether a reason only says that something else failed.
+/// Returns true if a reason only states that another resource failed.
 ///
-/// Source: texts of CloudFormation's own events; there is no list of them.
+/// Source: texts of CloudFormation's events; there is no list of them.
 fn is_consequence(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
     reason.is_empty()
@@ -101,14 +103,14 @@ fn is_consequence(reason: &str) -> bool {
             .any(|text| reason.starts_with(text))
 }
 
-/// Whether a status says that an operation failed.
+/// Returns true if the status means that an operation failed.
 fn is_failure(status: &str) -> bool {
     status.ends_with("_FAILED")
         || status.contains("ROLLBACK_IN_PROGRESS")
         || status.ends_with("ROLLBACK_COMPLETE")
 }
 
-/// Whether only a person gets a stack out of this status.
+/// Returns true if a stack cannot leave the status without a person.
 fn is_stuck(status: &str) -> bool {
     matches!(
         status,
@@ -116,13 +118,13 @@ fn is_stuck(status: &str) -> bool {
     )
 }
 
-/// What is worth looking up in a stack's own events.
+/// Returns the lookup in the stack's events that an event needs.
 pub fn stack_query(event: &Event) -> Option<StackQuery<'_>> {
     let (stack, token, cause) = match &event.detail {
         Detail::Stack(stack) if is_failure(&stack.status_details.status) => {
             (&stack.stack_id, &stack.client_request_token, true)
         }
-        // It says why itself. With a token it also says of which operation it is.
+        // The event has the cause. With a token it also has the operation.
         Detail::StackResource(resource) if fails(resource) && resource.client_request_token.is_none() => {
             (&resource.stack_id, &None, false)
         }
@@ -131,20 +133,21 @@ pub fn stack_query(event: &Event) -> Option<StackQuery<'_>> {
     Some(StackQuery { stack, token: token.as_deref(), by: event.time, cause })
 }
 
-/// What a stack is asked.
+/// A lookup in a stack's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StackQuery<'a> {
-    /// Its ARN.
+    /// The stack's ARN.
     pub stack: &'a str,
-    /// The operation's token, if it has one.
+    /// The client request token, if the operation has one.
     pub token: Option<&'a str>,
-    /// When the event happened: without a token, the operation is the last that had begun by then.
+    /// The time of the event. Without a token, the operation is the last that had started by then.
     pub by: Moment,
-    /// Whether the cause is of interest, or only which operation it is.
+    /// Whether the cause is needed, or only the operation.
     pub cause: bool,
 }
 
-/// All events of one operation count as one occurrence: those with its token, else those since the event that began it.
+/// Returns the event id of an operation: all its events count as one occurrence. They share a token, or
+/// the event that started the operation.
 fn occurrence(event: &Event, stack: &str, token: Option<&str>, operation: &Operation) -> EventId {
     match (token, &operation.begun_by) {
         (Some(token), _) => EventId::of(&["operation", stack, token]),
@@ -161,7 +164,7 @@ pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec
         Observation::resolved(IncidentKey::new(kind, &event.location, arn, None), how, event.id.clone(), event.time)
     };
     if matches!(status, "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" | "DELETE_COMPLETE") {
-        let how = format!("the stack is in {status}");
+        let how = format!("the stack reached {status}");
         return vec![cleared(Kind::StackFailed, &how), cleared(Kind::StackStuck, &how)];
     }
     if !is_failure(status) {
@@ -169,28 +172,28 @@ pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec
     }
     let reason = match cause {
         Some(cause) => Some(format!("{} ({}): {}", cause.resource, cause.kind, cause.reason)),
-        // At its end a rollback only says that it is complete, which is no reason.
+        // The reason of a complete rollback is not the cause of the failure.
         None => stack.status_details.status_reason.clone().filter(|_| !status.ends_with("_COMPLETE")),
     };
     if is_stuck(status) {
         let at = |command: Command| command.option("stack-name", arn).option("region", &event.location.region);
         let (action, command) = match status {
             "UPDATE_ROLLBACK_FAILED" => (
-                "Mend the cause, then let CloudFormation go on (the runbook says how to skip a resource):",
+                "Fix the cause, then continue the rollback (the runbook explains how to skip a resource):",
                 at(Command::aws("cloudformation", "continue-update-rollback")),
             ),
             "DELETE_FAILED" => (
-                "Mend the cause, often a resource that is not empty, then delete again:",
+                "Fix the cause, often a resource that is not empty, then delete the stack again:",
                 at(Command::aws("cloudformation", "delete-stack")),
             ),
             _ => (
-                "Nothing goes on by itself. Look at what is left, then delete the stack:",
+                "Check the remaining resources, then delete the stack:",
                 at(Command::aws("cloudformation", "delete-stack")),
             ),
         };
         let incident = Incident::new(Kind::StackStuck, Severity::Critical, event.location.clone(), arn, name, event.time)
-            .what(&format!("The stack is in {status}. CloudFormation does nothing more by itself."))
-            .impact("No deployment of this stack works until a person ends this state. Resources may be half changed.")
+            .what(&format!("The stack is in the status {status}. CloudFormation does not retry."))
+            .impact("The stack cannot be deployed until this status is resolved. Resources may be partly changed.")
             .cause(reason.as_deref())
             .action(action, command);
         return vec![Observation::firing(incident, event.id.clone())];
@@ -201,7 +204,7 @@ pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec
         occurrence(event, arn, token, operation),
     )];
     if status == "UPDATE_ROLLBACK_COMPLETE" {
-        observations.push(cleared(Kind::StackStuck, "the rollback came to its end"));
+        observations.push(cleared(Kind::StackStuck, "the rollback completed"));
     }
     observations
 }
@@ -211,17 +214,17 @@ fn failed(event: &Event, arn: &str, status: &str, reason: Option<&str>) -> Incid
     let first = status.starts_with("ROLLBACK") || status == "CREATE_FAILED";
     let (impact, action) = if first {
         (
-            "The stack was not created. What had been made is deleted again.",
-            "Mend the cause, delete the stack, deploy again. All events:",
+            "The stack was not created. CloudFormation deletes the resources that it had created.",
+            "Fix the cause, delete the stack and deploy again. Failed events:",
         )
     } else {
         (
-            "The stack goes back to what it was. What runs now is the old version; the change is not deployed.",
-            "Mend the cause and deploy again. All events:",
+            "The change is not deployed. CloudFormation rolls the stack back to its previous version.",
+            "Fix the cause and deploy again. Failed events:",
         )
     };
     Incident::new(Kind::StackFailed, Severity::Error, event.location.clone(), arn, name, event.time)
-        .what(&format!("A deployment failed: the stack is in {status}."))
+        .what(&format!("A deployment failed: the stack is in the status {status}."))
         .impact(impact)
         .cause(reason)
         .action(
@@ -233,15 +236,15 @@ fn failed(event: &Event, arn: &str, status: &str, reason: Option<&str>) -> Incid
         )
 }
 
-/// Whether a resource failed, and not as a consequence. A stack within the stack has events of its own, which say more; the stack itself
-/// comes as a resource of itself too.
+/// Returns true if a resource failed, and not as a consequence. A nested stack has events of its own; the
+/// stack itself appears as one of its resources, too.
 fn fails(resource: &StackResource) -> bool {
     resource.status_details.status.ends_with("_FAILED")
         && !is_consequence(resource.status_details.status_reason.as_deref().unwrap_or_default())
         && resource.resource_type.as_deref() != Some("AWS::CloudFormation::Stack")
 }
 
-/// A resource that failed tells the cause earlier than the stack does.
+/// Returns the observation of a failed resource, which has the cause earlier than the stack.
 pub(super) fn resource(event: &Event, resource: &StackResource, operation: &Operation) -> Vec<Observation> {
     if !fails(resource) {
         return Vec::new();
@@ -252,7 +255,7 @@ pub(super) fn resource(event: &Event, resource: &StackResource, operation: &Oper
     let cause = format!("{} ({kind}): {reason}", resource.logical_resource_id);
     let incident = failed(event, &resource.stack_id, status, Some(&cause));
     let incident =
-        incident.what(&format!("A deployment fails: {} is in {status}.", resource.logical_resource_id));
+        incident.what(&format!("A deployment fails: the resource {} is in the status {status}.", resource.logical_resource_id));
     let token = resource.client_request_token.as_deref();
     vec![Observation::firing(incident, occurrence(event, &resource.stack_id, token, operation))]
 }
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_real_cause_is_the_oldest_failure_that_is_no_consequence_of_another() {
+    fn first_cause_is_the_oldest_failure_that_is_no_consequence() {
         let events = [
             event("app", "UPDATE_ROLLBACK_COMPLETE", "", Some("t2")),
             event(
@@ -303,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_the_operation_is_the_last_one_that_had_begun_when_the_event_happened() {
+    fn operation_without_token_is_the_last_one_before_the_event() {
         let at = |second: i64, event: StackEvent| StackEvent {
             at: Some(Moment::from_millis(second * 1000 + 999)),
             ..event
@@ -323,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn all_events_of_one_operation_are_one_occurrence_with_and_without_a_token() {
+    fn all_events_of_one_operation_are_one_occurrence() {
         let id = |id: &str, token: &str, begun_by: Option<&str>| {
             let event = serde_json::json!({
                 "id": id, "source": "aws.cloudformation", "detail-type": "CloudFormation Stack Status Change",
@@ -340,13 +343,13 @@ mod tests {
         assert_ne!(id("e", "deploy-1", None), id("e", "deploy-2", None));
         assert_eq!(id("begun", "", Some("CREATE")), id("complete", "", Some("CREATE")));
         assert_ne!(id("e", "", Some("CREATE")), id("e", "", Some("UPDATE")));
-        // Nobody can say of which operation they are.
+        // Their operation is unknown.
         assert_ne!(id("monday", "", None), id("tuesday", "", None));
     }
 
     #[test]
-    fn a_rollback_that_is_complete_is_no_reason_why_the_stack_failed() {
-        let told = |status: &str, reason: &str| {
+    fn completed_rollback_is_no_cause() {
+        let cause = |status: &str, reason: &str| {
             let event = serde_json::json!({
                 "id": "e", "source": "aws.cloudformation", "detail-type": "CloudFormation Stack Status Change",
                 "account": "111111111111", "region": "us-east-1", "time": "2026-03-01T03:00:00Z",
@@ -358,8 +361,8 @@ mod tests {
             let crate::state::Transition::Firing(incident) = &observations[0].transition else { panic!("{observations:?}") };
             incident.cause.clone()
         };
-        assert_eq!(told("ROLLBACK_COMPLETE", "Rollback complete"), None);
+        assert_eq!(cause("ROLLBACK_COMPLETE", "Rollback complete"), None);
         let reason = "The following resource(s) failed to create: [Bad].";
-        assert_eq!(told("ROLLBACK_IN_PROGRESS", reason).as_deref(), Some(reason));
+        assert_eq!(cause("ROLLBACK_IN_PROGRESS", reason).as_deref(), Some(reason));
     }
 }

@@ -1,4 +1,4 @@
-//! Redshift: statements, integrations, and calls that change what the flow of files stands on.
+//! Redshift: statements, integrations, and calls that change what loading files depends on.
 
 use super::last_part;
 use crate::command::Command;
@@ -7,8 +7,8 @@ use crate::incident::{Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;
 
-/// How the names of the copy monitor's own statements begin. It tells itself, once, when they fail; each run's has another name, so here
-/// every one would be an incident of its own.
+/// The prefix of the names of the copy monitor's own statements. The monitor itself reports their
+/// failures: the statements of each run have another name, so that here each would be an incident.
 pub const MONITOR_STATEMENT_PREFIX: &str = "sluice-copy-monitor.";
 
 pub(super) fn statement(event: &Event, statement: &Statement) -> Vec<Observation> {
@@ -17,11 +17,11 @@ pub(super) fn statement(event: &Event, statement: &Statement) -> Vec<Observation
     if named.is_some_and(|name| name.starts_with(MONITOR_STATEMENT_PREFIX)) {
         return Vec::new();
     }
-    // Statements of one name repeat each other; one without a name stands for itself.
+    // Statements of one name are repetitions; a statement without a name is unique.
     let detail = named.unwrap_or(&statement.statement_id);
     let happened = match statement.state {
         StatementState::Failed => "failed",
-        StatementState::Aborted => "was stopped before its end",
+        StatementState::Aborted => "was aborted",
         StatementState::Finished => {
             let key = IncidentKey::new(Kind::StatementFailed, &event.location, warehouse, Some(detail));
             return named
@@ -41,12 +41,12 @@ pub(super) fn statement(event: &Event, statement: &Statement) -> Vec<Observation
         Some(name) => format!("{name} on {}", last_part(warehouse)),
         None => format!("{} on {}", statement.statement_id, last_part(warehouse)),
     };
-    let by = statement.principal.as_deref().unwrap_or("somebody unknown");
+    let by = statement.principal.as_deref().unwrap_or("an unknown principal");
     let incident = Incident::new(Kind::StatementFailed, Severity::Error, event.location.clone(), warehouse, &name, event.time)
         .what(&format!("A statement of the Data API, run by {by}, {happened}."))
-        .impact("What it was to read or change did not happen. The event does not say why; only the role that ran it may ask.")
+        .impact("The statement had no effect. The event does not contain the error; only the role that ran the statement can read it.")
         .action(
-            "Ask for the error, as the role that ran it, within 24 hours:",
+            "Read the error with the role that ran the statement, within 24 hours:",
             Command::aws("redshift-data", "describe-statement")
                 .option("id", &statement.statement_id)
                 .option("region", &event.location.region)
@@ -75,21 +75,21 @@ pub(super) fn integration(event: &Event, integration: &Integration) -> Vec<Obser
     };
     let name = last_part(arn);
     let between = match (&integration.source_arn, &integration.destination_arn) {
-        (Some(source), Some(destination)) => format!(" It leads from {source} to {destination}."),
+        (Some(source), Some(destination)) => format!(" Its source is {source}, its target {destination}."),
         _ => String::new(),
     };
     let incident = Incident::new(Kind::IntegrationFailed, severity, event.location.clone(), arn, name, event.time)
-        .what(&format!("Redshift reports a problem of an integration, now {status}.{between}"))
-        .impact("Files or changes that arrive are not loaded while it is not active. What arrives meanwhile is not loaded later by itself.")
+        .what(&format!("Redshift reports a problem of an integration. Its status is {status}.{between}"))
+        .impact("While the integration is not active, new files and changes are not loaded, and are not loaded later automatically.")
         .cause(integration.event_description.as_deref())
         .action(
-            "Read its errors, mend them (usually the warehouse's or the bucket's policy), and check the copy jobs behind it:",
+            "Read the integration's errors, fix them (usually the policy of the warehouse or the bucket), then check its copy jobs:",
             Command::aws("redshift", "describe-integrations").option("integration-arn", arn).option("region", &event.location.region),
         );
     vec![Observation::firing(incident, event.id.clone())]
 }
 
-/// Calls after which files may stop flowing: the operation, what it did, what follows.
+/// The calls that may stop files from being loaded: operation, severity, effect and impact.
 const CALLS: [(&str, Severity, &str, &str); 8] = [
     (
         "DeleteIntegration",
@@ -101,38 +101,38 @@ const CALLS: [(&str, Severity, &str, &str); 8] = [
         "ModifyIntegration",
         Severity::Info,
         "changed an integration",
-        "Its name or description changed; loading goes on.",
+        "Its name or description changed; loading continues.",
     ),
     (
         "DeleteResourcePolicy",
         Severity::Error,
         "deleted the policy of a namespace",
-        "Integrations of every source lose their permission.",
+        "Integrations of all sources lose their permission.",
     ),
     (
         "PutResourcePolicy",
         Severity::Info,
         "changed the policy of a namespace",
-        "Sources that it does not name any more stop loading.",
+        "Sources that the policy no longer names stop loading.",
     ),
     (
         "DeleteCluster",
         Severity::Critical,
         "deleted a cluster",
-        "Its data is gone unless a final snapshot was made.",
+        "Its data is lost unless a final snapshot was created.",
     ),
-    ("PauseCluster", Severity::Warning, "paused a cluster", "Nothing is loaded until it is resumed."),
+    ("PauseCluster", Severity::Warning, "paused a cluster", "No files are loaded until it is resumed."),
     (
         "ModifyClusterIamRoles",
         Severity::Warning,
         "changed the roles of a cluster",
-        "A COPY JOB whose role was taken away fails with every file.",
+        "A copy job whose role was removed fails for every file.",
     ),
     (
         "DisableLogging",
         Severity::Warning,
-        "turned the audit log of a cluster off",
-        "What users do is not recorded any more.",
+        "disabled the audit log of a cluster",
+        "The activity of users is not recorded any more.",
     ),
 ];
 
@@ -146,7 +146,7 @@ pub(super) fn call(event: &Event, record: &CloudTrailRecord) -> Vec<Observation>
     }
     let subject = ["integrationArn", "integrationIdentifier", "resourceArn", "clusterIdentifier"]
         .iter()
-        .find_map(|name| record.asked(name).or_else(|| record.answered(name)))
+        .find_map(|name| record.request(name).or_else(|| record.response(name)))
         .unwrap_or("unknown warehouse");
     let name = format!("{operation} of {} by {}", last_part(subject), record.user_identity.name());
     let incident = Incident::new(
@@ -157,10 +157,10 @@ pub(super) fn call(event: &Event, record: &CloudTrailRecord) -> Vec<Observation>
         &name,
         event.time,
     )
-    .what(&format!("{} {did} ({operation}).", record.user_identity.behind()))
+    .what(&format!("{} {did} ({operation}).", record.user_identity.principal()))
     .impact(follows)
     .action(
-        "If that was not meant, ask who did it and deploy the stack that owns it again. Who did what lately:",
+        "If the change is not intended, ask the caller and deploy the owning stack again. Recent calls:",
         Command::aws("cloudtrail", "lookup-events")
             .option("lookup-attributes", &format!("AttributeKey=EventName,AttributeValue={operation}"))
             .option("region", &event.location.region),

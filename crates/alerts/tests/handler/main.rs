@@ -1,24 +1,38 @@
+//! Invocations of the four functions, with everything that can go wrong in them.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod storm;
+
 use std::collections::HashMap;
 use std::future::pending;
 use std::path::Path;
 use std::time::Duration;
 
+use alerts::handler::Handler;
+use alerts::incident::AccountRegion;
+use alerts::lookup::{Queues, Secrets, Stacks};
+use alerts::moment::Moment;
+use alerts::notifier::{InvocationWindow, Notifier};
+use alerts::processor::{
+    AccessProcessor, DeadLetterProcessor, EventProcessor, FailureProcessor, RotationProcessor,
+};
+use alerts::rules::{AccessRules, QueueContents, QueuedMessage, RotationRules, RotationStatus, StackEvent};
+use alerts::state::Policy;
 use lambda_kit::call::CallError;
+use serde_json::{Value, json};
+use test_support::alerts::World;
+use test_support::faults::Fault;
 
-use super::*;
-use crate::processor::{AccessProcessor, DeadLetterProcessor, FailureProcessor, RotationProcessor};
-use crate::faults::{Fault, World};
-use crate::rules::{AccessRules, QueueContents, QueuedMessage, RotationStatus, RotationRules, StackEvent};
-use crate::moment::Moment;
-use crate::lookup::{Queues, Secrets, Stacks};
-use crate::state::Policy;
+/// The number of events that a handler processes together.
+const CHUNK: usize = 50;
 
-/// What can be looked up in tests.
+/// The data that lookups return.
 #[derive(Default)]
 struct Lookups {
     stacks: HashMap<String, Vec<StackEvent>>,
-    rotates: Option<RotationStatus>,
-    held: Vec<QueueContents>,
+    status: Option<RotationStatus>,
+    contents: Vec<QueueContents>,
     queues: Vec<String>,
 }
 
@@ -33,31 +47,31 @@ impl Stacks for &Lookups {
 }
 
 impl Secrets for &Lookups {
-    async fn rotates(&self, _: &str) -> Result<RotationStatus, CallError> {
-        self.rotates.ok_or_else(refused)
+    async fn rotation_status(&self, _: &str) -> Result<RotationStatus, CallError> {
+        self.status.ok_or_else(refused)
     }
 }
 
 impl Queues for &Lookups {
-    fn all(&self) -> &[String] {
+    fn urls(&self) -> &[String] {
         &self.queues
     }
 
-    async fn look(&self, queue: &str) -> Result<QueueContents, CallError> {
-        self.held.iter().find(|held| held.queue == queue).cloned().ok_or_else(refused)
+    async fn inspect(&self, queue: &str) -> Result<QueueContents, CallError> {
+        self.contents.iter().find(|contents| contents.queue == queue).cloned().ok_or_else(refused)
     }
 }
 
-pub(super) fn fixture(case: &str) -> Value {
+fn fixture(case: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(case).with_extension("json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-pub(super) fn window(minute: i64) -> InvocationWindow {
+fn window(minute: i64) -> InvocationWindow {
     let now = Moment::parse("2026-03-01T03:00:00Z")
         .unwrap()
         .plus(Duration::from_secs(60 * u64::try_from(minute).unwrap()));
-    InvocationWindow { now, until: now.plus(Duration::from_secs(30)) }
+    InvocationWindow { now, deadline: now.plus(Duration::from_secs(30)) }
 }
 
 fn handler<D: EventProcessor>(world: &World, processor: D) -> Handler<&World, &World, D> {
@@ -90,21 +104,21 @@ fn batch(bodies: &[String]) -> Value {
 }
 
 #[tokio::test]
-async fn malformed_and_unknown_events_fail_no_batch_and_become_one_incident() {
+async fn malformed_and_unrecognized_events_become_one_incident() {
     let (world, lookups) = (World::default(), Lookups::default());
     let handler = handler(&world, FailureProcessor::new(&lookups));
-    let (done, answer) = handler.handle(&fixture("sqs/batch"), window(0), pending()).await;
+    let (stats, answer) = handler.handle(&fixture("sqs/batch"), window(0), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
-    assert_eq!((done.events, done.unknown, done.failed, done.told.published), (6, 2, 0, 5));
+    assert_eq!((stats.events, stats.unrecognized, stats.failed, stats.record.published), (6, 2, 0, 5));
     let unknown: Vec<String> =
-        subjects(&world).into_iter().filter(|subject| subject.contains("Unknown")).collect();
-    assert_eq!(unknown, ["[WARNING] Unknown events: at sluice-hub-OnFailure (333333333333 us-east-1)"]);
+        subjects(&world).into_iter().filter(|subject| subject.contains("Unrecognized")).collect();
+    assert_eq!(unknown, ["[WARNING] Unrecognized events: at sluice-hub-OnFailure (333333333333 us-east-1)"]);
     let kept: Vec<String> = world
         .memory()
         .all()
         .into_iter()
         .filter(|(key, body)| {
-            key.partition.contains("unknown-events") && key.sort.starts_with("event|") && !body.is_empty()
+            key.partition.contains("unrecognized-events") && key.sort.starts_with("event|") && !body.is_empty()
         })
         .map(|(_, body)| body)
         .collect();
@@ -116,32 +130,32 @@ async fn malformed_and_unknown_events_fail_no_batch_and_become_one_incident() {
 }
 
 #[tokio::test]
-async fn only_the_messages_of_what_could_not_be_told_come_again() {
-    // Calls: read and write of the first incident, its publish is refused; the second goes well.
+async fn only_messages_without_a_published_alert_are_redelivered() {
+    // The third call, after the read and the transaction, publishes the first alert.
     let world = World::new(HashMap::from([(2, Fault::Fails)]));
     let lookups = Lookups::default();
     let handler = handler(&world, FailureProcessor::new(&lookups));
     let bodies = ["states/execution-failed", "backup/job-failed"].map(|case| fixture(case).to_string());
-    let (done, answer) = handler.handle(&batch(&bodies), window(0), pending()).await;
+    let (stats, answer) = handler.handle(&batch(&bodies), window(0), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m0"}]})));
-    assert_eq!(done.failed, 1);
+    assert_eq!(stats.failed, 1);
     let (_, answer) = handler.handle(&batch(&bodies[..1]), window(1), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
     assert_eq!(subjects(&world).len(), 2);
 }
 
 #[tokio::test]
-async fn without_a_queue_a_failure_is_the_invocations_own_with_its_reason() {
+async fn failure_without_a_queue_fails_the_invocation_with_its_reason() {
     let world = World::new(HashMap::from([(0, Fault::Fails)]));
     let lookups = Lookups::default();
     let handler = handler(&world, FailureProcessor::new(&lookups));
     let (_, answer) = handler.handle(&fixture("states/execution-failed"), window(0), pending()).await;
-    assert_eq!(answer, Err("the state of the alerts cannot be used: call: refused".to_owned()));
+    assert_eq!(answer, Err("the state of the alerts could not be read or written: call: refused".to_owned()));
     let (_, answer) = handler.handle(&fixture("states/execution-failed"), window(1), pending()).await;
     assert_eq!(answer, Ok(Value::Null));
 }
 
-/// Stacks that never answer.
+/// Stacks that never respond.
 struct Silent;
 
 impl Stacks for Silent {
@@ -151,7 +165,7 @@ impl Stacks for Silent {
 }
 
 #[tokio::test]
-async fn when_the_time_is_over_what_is_not_done_comes_again() {
+async fn events_that_time_out_are_redelivered() {
     let world = World::default();
     let handler = handler(&world, FailureProcessor::new(Silent));
     let bodies: Vec<String> = std::iter::repeat_n(fixture("states/execution-failed").to_string(), CHUNK)
@@ -163,14 +177,14 @@ async fn when_the_time_is_over_what_is_not_done_comes_again() {
         context.waker().wake_by_ref();
         if polls > 1000 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     });
-    let (done, answer) = handler.handle(&batch(&bodies), window(0), over).await;
+    let (stats, answer) = handler.handle(&batch(&bodies), window(0), over).await;
     // The first chunk was done, the second was not.
     assert_eq!(answer, Ok(json!({"batchItemFailures": [{"itemIdentifier": format!("m{CHUNK}")}]})));
-    assert_eq!((done.failed, subjects(&world).len()), (1, 1));
+    assert_eq!((stats.failed, subjects(&world).len()), (1, 1));
 }
 
 #[tokio::test]
-async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
+async fn stack_is_notified_once_per_operation_with_its_first_cause() {
     const STACK: &str = "arn:aws:cloudformation:us-east-1:222222222222:stack/sluice-target/0f4b2c1e-1111-4aaa-8bbb-0123456789ab";
     let event = |resource: &str, status: &str, reason: &str| StackEvent {
         id: resource.into(),
@@ -205,18 +219,18 @@ async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
         "{}",
         mail(&world, 0)
     );
-    // The role may not be there: it is told all the same, with what the event says.
+    // Without the role, the alert has the cause that the event states.
     let (world, lookups) = (World::default(), Lookups::default());
     let subject = handler(&world, FailureProcessor::new(&lookups));
     subject.handle(&fixture("cloudformation/stack-update-rollback"), window(0), pending()).await.1.unwrap();
     assert!(mail(&world, 0).contains("failed to update: [NamespacePolicy]"), "{}", mail(&world, 0));
-    // The next deployment that succeeds is the end.
+    // The next deployment that succeeds resolves it.
     subject.handle(&fixture("cloudformation/stack-update-complete"), window(1), pending()).await.1.unwrap();
-    assert!(subjects(&world)[1].starts_with("[RECOVERED] Stack failed"), "{:?}", subjects(&world));
+    assert!(subjects(&world)[1].starts_with("[RESOLVED] Stack failed"), "{:?}", subjects(&world));
 }
 
 #[tokio::test]
-async fn without_a_token_an_operation_is_told_once_with_its_cause_and_the_next_one_again() {
+async fn operation_without_token_is_notified_once_with_its_cause() {
     // As CloudFormation sends it then.
     let without = |case: &str, at: &str| {
         let mut event = fixture(&format!("cloudformation/{case}"));
@@ -245,24 +259,24 @@ async fn without_a_token_an_operation_is_told_once_with_its_cause_and_the_next_o
     let lookups = Lookups { stacks: HashMap::from([(stack, events)]), ..Lookups::default() };
     let world = World::default();
     let subject = handler(&world, FailureProcessor::new(&lookups));
-    let told = async |case: &str, at: &str| {
+    let notified = async |case: &str, at: &str| {
         let before = subjects(&world).len();
-        // Half an hour and an hour later: whoever counts an operation twice tells it again.
+        // Half an hour and an hour later, when a second occurrence would be repeated.
         for minute in [30, 60] {
             let (_, answer) = subject.handle(&without(case, at), window(minute), pending()).await;
             assert_eq!(answer, Ok(Value::Null));
         }
         subjects(&world).len() - before
     };
-    assert_eq!(told("stack-update-rollback", "2026-03-01T03:00:03Z").await, 1);
+    assert_eq!(notified("stack-update-rollback", "2026-03-01T03:00:03Z").await, 1);
     assert!(
         mail(&world, 0).contains("Cause:    Bucket (AWS::S3::Bucket): the name is taken\n"),
         "{}",
         mail(&world, 0)
     );
-    assert_eq!(told("resource-update-failed", "2026-03-01T03:00:02Z").await, 0);
-    assert_eq!(told("stack-update-rollback", "2026-03-01T03:00:09Z").await, 0);
-    assert_eq!(told("stack-update-rollback", "2026-03-01T03:30:03Z").await, 1);
+    assert_eq!(notified("resource-update-failed", "2026-03-01T03:00:02Z").await, 0);
+    assert_eq!(notified("stack-update-rollback", "2026-03-01T03:00:09Z").await, 0);
+    assert_eq!(notified("stack-update-rollback", "2026-03-01T03:30:03Z").await, 1);
     assert!(
         mail(&world, 1).contains("Cause:    Bucket (AWS::S3::Bucket): the name is still taken\n"),
         "{}",
@@ -271,7 +285,7 @@ async fn without_a_token_an_operation_is_told_once_with_its_cause_and_the_next_o
 }
 
 #[tokio::test]
-async fn an_execution_that_fails_in_the_second_in_which_another_succeeded_is_told() {
+async fn execution_that_fails_in_the_second_of_a_success_is_notified() {
     let ended = |id: &str, status: &str, millis: i64| {
         let mut event = fixture("states/execution-failed");
         event["id"] = id.into();
@@ -289,18 +303,18 @@ async fn an_execution_that_fails_in_the_second_in_which_another_succeeded_is_tol
     for event in [ended("4", "FAILED", 150), ended("5", "SUCCEEDED", 3_600_000)] {
         assert_eq!(subject.handle(&event, window(0), pending()).await.1, Ok(Value::Null));
     }
-    let told = subjects(&world);
-    assert_eq!(told.len(), 3, "{told:?}");
+    let notified = subjects(&world);
+    assert_eq!(notified.len(), 3, "{notified:?}");
     assert!(
-        told[0].starts_with("[ERROR]")
-            && told[1].starts_with("[RECOVERED]")
-            && told[2].starts_with("[ERROR]"),
-        "{told:?}"
+        notified[0].starts_with("[ERROR]")
+            && notified[1].starts_with("[RESOLVED]")
+            && notified[2].starts_with("[ERROR]"),
+        "{notified:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
+async fn alert_is_sent_without_a_cause_that_does_not_arrive_in_time() {
     let world = World::default();
     let handler = handler(&world, FailureProcessor::new(Silent));
     let bodies = [
@@ -312,27 +326,27 @@ async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
     let (_, answer) =
         handler.handle(&batch(&bodies.map(|case| fixture(case).to_string())), window(0), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
-    assert_eq!(begun.elapsed(), Duration::from_secs(15), "all look-ups together");
+    assert_eq!(begun.elapsed(), Duration::from_secs(15), "all lookups together");
     assert_eq!(subjects(&world).len(), 2, "both operations are of one stack: {:?}", subjects(&world));
 }
 
 #[tokio::test]
-async fn a_value_written_by_hand_is_told_where_the_secret_rotates_or_where_nobody_can_say() {
+async fn value_written_by_hand_is_notified_if_the_secret_may_rotate() {
     let rules = || RotationRules { writers: vec!["sluice-rotation-*".into()] };
-    for (rotates, told) in [(Some(RotationStatus::Yes), 1), (Some(RotationStatus::No), 0), (None, 1)] {
-        let (world, lookups) = (World::default(), Lookups { rotates, ..Lookups::default() });
+    for (status, count) in [(Some(RotationStatus::Enabled), 1), (Some(RotationStatus::NotRotating), 0), (None, 1)] {
+        let (world, lookups) = (World::default(), Lookups { status, ..Lookups::default() });
         let subject = handler(&world, RotationProcessor::new(&world, &lookups, rules()));
         for case in ["put-secret-value-by-hand", "put-secret-value-by-rotation", "update-secret-description"]
         {
             subject.handle(&fixture(&format!("secretsmanager/{case}")), window(0), pending()).await.1.unwrap();
         }
-        assert_eq!(subjects(&world).len(), told, "{rotates:?}");
+        assert_eq!(subjects(&world).len(), count, "{status:?}");
     }
 }
 
-/// Sends a value written by hand at 02:58:07 and the calls at other times, in this order; how often the value was told.
-async fn written_beside(rotates: Option<RotationStatus>, calls: &[(&str, &str)], at_once: bool) -> usize {
-    let (world, lookups) = (World::default(), Lookups { rotates, ..Lookups::default() });
+/// Sends calls in this order and returns how often a value written by hand was notified.
+async fn written_beside(status: Option<RotationStatus>, calls: &[(&str, &str)], at_once: bool) -> usize {
+    let (world, lookups) = (World::default(), Lookups { status, ..Lookups::default() });
     let subject = handler(&world, RotationProcessor::new(&world, &lookups, RotationRules::default()));
     let event = |(case, time): &(&str, &str)| {
         let mut event = fixture(&format!("secretsmanager/{case}"));
@@ -354,40 +368,40 @@ async fn written_beside(rotates: Option<RotationStatus>, calls: &[(&str, &str)],
 }
 
 #[tokio::test]
-async fn a_value_written_by_hand_is_told_although_rotation_is_turned_off_right_afterwards() {
+async fn value_written_by_hand_before_rotation_is_disabled_is_notified() {
     let written = ("put-secret-value-by-hand", "02:58:07");
     let off = |time| ("cancel-rotate-secret", time);
     let on = |time| ("rotate-secret", time);
     for at_once in [false, true] {
-        let told =
-            async |calls: &[(&str, &str)]| written_beside(Some(RotationStatus::TurnedOff), calls, at_once).await;
-        // Whichever event comes first, and also in the same second.
+        let notified =
+            async |calls: &[(&str, &str)]| written_beside(Some(RotationStatus::Disabled), calls, at_once).await;
+        // Whichever event arrives first, also in the same second.
         for time in ["02:58:07", "02:58:30"] {
-            assert_eq!(told(&[written, off(time)]).await, 1, "{time}");
-            assert_eq!(told(&[off(time), written]).await, 1, "{time}");
+            assert_eq!(notified(&[written, off(time)]).await, 1, "{time}");
+            assert_eq!(notified(&[off(time), written]).await, 1, "{time}");
         }
-        assert_eq!(told(&[off("02:00:00"), on("02:30:00"), off("02:59:00"), written]).await, 1);
-        // It was off already: then anybody may write.
-        assert_eq!(told(&[off("02:58:06"), written]).await, 0);
-        assert_eq!(told(&[off("02:59:00"), off("02:00:00"), written]).await, 0);
-        // The call whose event comes later is known only where both are in one delivery.
-        assert_eq!(told(&[written, off("02:58:06")]).await, usize::from(!at_once));
+        assert_eq!(notified(&[off("02:00:00"), on("02:30:00"), off("02:59:00"), written]).await, 1);
+        // Rotation was disabled already: then anybody may write.
+        assert_eq!(notified(&[off("02:58:06"), written]).await, 0);
+        assert_eq!(notified(&[off("02:59:00"), off("02:00:00"), written]).await, 0);
+        // A call whose event arrives later is known only in the same delivery.
+        assert_eq!(notified(&[written, off("02:58:06")]).await, usize::from(!at_once));
     }
-    // What nobody may ask is known from the calls too, and rotation that was never on is no matter.
+    // A secret that cannot be read is known from calls; one that never rotated does not matter.
     assert_eq!(written_beside(None, &[off("02:00:00"), written], false).await, 0);
     assert_eq!(written_beside(None, &[off("02:59:00"), written], false).await, 1);
-    assert_eq!(written_beside(Some(RotationStatus::No), &[written, off("02:59:00")], false).await, 0);
+    assert_eq!(written_beside(Some(RotationStatus::NotRotating), &[written, off("02:59:00")], false).await, 0);
 }
 
 #[tokio::test]
-async fn rotations_are_told_failed_recovered_and_slow_against_the_secrets_own_history() {
+async fn failed_resolved_and_slow_rotations_are_notified() {
     let (world, lookups) = (World::default(), Lookups::default());
     let subject = handler(&world, RotationProcessor::new(&world, &lookups, RotationRules::default()));
     let send = async |case: &str, day: i64, time: &str| {
         let mut event = fixture(&format!("secretsmanager/{case}"));
         event["id"] = json!(format!("{case}-{day}"));
         event["detail"]["eventTime"] = json!(format!("2026-03-{day:02}T{time}Z"));
-        // Everything comes twice.
+        // Everything is delivered twice.
         for minute in [0, 1] {
             subject.handle(&event, window(day * 1440 + minute), pending()).await.1.unwrap();
         }
@@ -403,17 +417,17 @@ async fn rotations_are_told_failed_recovered_and_slow_against_the_secrets_own_hi
     assert!(mail(&world, 0).contains("took 20 min. Those before took 10 s (median)"), "{}", mail(&world, 0));
     send("rotation-failed", 7, "03:00:00").await;
     send("rotation-succeeded", 7, "09:00:00").await;
-    let told = subjects(&world);
+    let notified = subjects(&world);
     assert!(
-        told[1].starts_with("[ERROR] Rotation failed") && told[2].starts_with("[RECOVERED] Rotation failed"),
-        "{told:?}"
+        notified[1].starts_with("[ERROR] Rotation failed") && notified[2].starts_with("[RESOLVED] Rotation failed"),
+        "{notified:?}"
     );
     assert!(mail(&world, 2).contains("after 6 h"), "{}", mail(&world, 2));
-    assert_eq!(told.len(), 3);
+    assert_eq!(notified.len(), 3);
 }
 
 #[tokio::test]
-async fn a_crash_between_telling_of_a_reader_and_remembering_it_neither_loses_nor_repeats() {
+async fn crash_before_a_read_is_committed_neither_loses_nor_repeats_it() {
     let denied = fixture("secretsmanager/get-secret-value-denied");
     let world = World::default();
     let subject = handler(&world, AccessProcessor::new(&world, AccessRules::default()));
@@ -430,22 +444,22 @@ async fn a_crash_between_telling_of_a_reader_and_remembering_it_neither_loses_no
                     break;
                 }
             }
-            let told = world.published();
-            let same = told.iter().all(|message| message.attributes == told[0].attributes);
-            assert!((1..=2).contains(&told.len()) && same, "{fault:?} at {at}: {told:?}");
+            let notified = world.published();
+            let same = notified.iter().all(|message| message.attributes == notified[0].attributes);
+            assert!((1..=2).contains(&notified.len()) && same, "{fault:?} at {at}: {notified:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_stay() {
+async fn dead_letter_queues_are_inspected_and_keep_their_messages() {
     let message = |id: &str| QueuedMessage {
         id: id.into(),
         sent: None,
         body: "{}".into(),
         attributes: Default::default(),
     };
-    let held = |count, messages| QueueContents {
+    let contents = |count, messages| QueueContents {
         queue: "arn:aws:sqs:us-east-1:333333333333:alerts-failed".into(),
         count,
         messages,
@@ -453,42 +467,42 @@ async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_
     };
     let queues = vec!["arn:aws:sqs:us-east-1:333333333333:alerts-failed".to_owned()];
     let world = World::default();
-    let here = AccountRegion::new("333333333333", "us-east-1");
+    let location = AccountRegion::new("333333333333", "us-east-1");
     let filled = Lookups {
-        held: vec![held(2, vec![message("1"), message("2")])],
+        contents: vec![contents(2, vec![message("1"), message("2")])],
         queues: queues.clone(),
         ..Lookups::default()
     };
-    let subject = handler(&world, DeadLetterProcessor::new(&filled, here.clone()));
+    let subject = handler(&world, DeadLetterProcessor::new(&filled, location.clone()));
     for minute in [0, 5] {
         subject.handle(&fixture("events/scheduled"), window(minute), pending()).await.1.unwrap();
     }
     let kept = subject.handle(&batch(&["{}".to_owned()]), window(6), pending()).await.1;
     assert_eq!(kept, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m0"}]})));
-    let empty = Lookups { held: vec![held(0, vec![])], queues: queues.clone(), ..Lookups::default() };
-    let subject = handler(&world, DeadLetterProcessor::new(&empty, here));
+    let empty = Lookups { contents: vec![contents(0, vec![])], queues: queues.clone(), ..Lookups::default() };
+    let subject = handler(&world, DeadLetterProcessor::new(&empty, location));
     subject.handle(&fixture("events/scheduled"), window(10), pending()).await.1.unwrap();
-    let told: Vec<String> =
+    let notified: Vec<String> =
         subjects(&world).into_iter().filter(|subject| subject.contains("Undelivered")).collect();
     assert_eq!(
-        told,
+        notified,
         [
             "[ERROR] Undelivered messages: in alerts-failed (333333333333 us-east-1)",
-            "[RECOVERED] Undelivered messages: in alerts-failed (333333333333 us-east-1)",
+            "[RESOLVED] Undelivered messages: in alerts-failed (333333333333 us-east-1)",
         ]
     );
-    // A queue that is gone fails the invocation, and the others are looked at all the same.
+    // A deleted queue fails the invocation, and the others are inspected all the same.
     let world = World::default();
     let gone = vec!["arn:aws:sqs:us-east-1:333333333333:gone".to_owned(), queues[0].clone()];
-    let filled = Lookups { held: vec![held(1, vec![message("3")])], queues: gone, ..Lookups::default() };
+    let filled = Lookups { contents: vec![contents(1, vec![message("3")])], queues: gone, ..Lookups::default() };
     let subject = handler(&world, DeadLetterProcessor::new(&filled, AccountRegion::new("333333333333", "us-east-1")));
     let (_, answer) = subject.handle(&fixture("events/scheduled"), window(20), pending()).await;
-    assert!(answer.unwrap_err().starts_with("what this event is about could not be looked up"));
+    assert!(answer.unwrap_err().starts_with("the data that this event refers to could not be read"));
     assert_eq!(subjects(&world).len(), 1);
 }
 
 #[tokio::test]
-async fn no_sample_event_leaves_anything_secret_in_a_message_or_in_the_state() {
+async fn no_secret_of_a_sample_event_is_in_a_message_or_the_state() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
     let (world, lookups) = (World::default(), Lookups::default());
     let failure = handler(&world, FailureProcessor::new(&lookups));

@@ -1,27 +1,41 @@
-//! A storm: thousands of events within a minute, doubled, out of order, a third of them not to be understood, while invocations die.
+//! A storm: thousands of events within a minute, some delivered twice, out of order, a third of them
+//! not recognized, while invocations crash.
 //!
-//! A small one in every run; `SLUICE_SOAK_RUNS` makes it one of 10,000 events, once for every 2,000 of its value. `SLUICE_SEED` chooses the first.
+//! Each test run has a small storm. `SLUICE_SOAK_RUNS` makes it one of 10,000 events, once for every
+//! 2,000 of its value. `SLUICE_SEED` is the first seed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::pending;
 
-use super::tests::{fixture, window};
-use super::*;
-use crate::processor::FailureProcessor;
-use crate::faults::{Fault, World};
-use crate::lookup::Stacks;
-use crate::state::{Policy, IncidentState};
+use alerts::handler::Handler;
+use alerts::incident::AccountRegion;
+use alerts::lookup::Stacks;
+use alerts::message::Message;
+use alerts::moment::Moment;
+use alerts::notifier::Notifier;
+use alerts::processor::FailureProcessor;
+use alerts::rules::StackEvent;
+use alerts::state::{IncidentState, Policy};
+use lambda_kit::call::CallError;
+use serde_json::{Value, json};
+use test_support::alerts::World;
+use test_support::faults::Fault;
 
-/// Stacks that nobody may read.
+use super::{fixture, window};
+
+/// The sort key of an incident's state.
+const INCIDENT: &str = "incident";
+
+/// Stacks that cannot be read.
 struct Closed;
 
 impl Stacks for Closed {
     async fn events(
         &self,
         _: &str,
-        _: crate::moment::Moment,
-    ) -> Result<Vec<crate::rules::StackEvent>, lambda_kit::call::CallError> {
-        Err(lambda_kit::call::CallError::without_answer("sts:AssumeRole", "AccessDenied"))
+        _: Moment,
+    ) -> Result<Vec<StackEvent>, CallError> {
+        Err(CallError::without_answer("sts:AssumeRole", "AccessDenied"))
     }
 }
 
@@ -175,13 +189,13 @@ async fn work_off(world: &World, storm: &Storm) -> usize {
     invocations
 }
 
-fn attribute(message: &crate::message::Message, name: &str) -> String {
+fn attribute(message: &Message, name: &str) -> String {
     message.attributes.iter().find(|(found, _)| *found == name).unwrap().1.clone()
 }
 
 #[tokio::test(start_paused = true)]
 #[allow(clippy::print_stdout)]
-async fn in_a_storm_every_incident_is_told_once_counted_right_and_nothing_is_lost() {
+async fn storm_loses_nothing_and_notifies_every_incident_once() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let soak = number("SLUICE_SOAK_RUNS");
     let (size, runs) = soak.map_or((600, 3), |runs| (10_000, (runs / 2000).max(1)));
@@ -253,21 +267,21 @@ async fn in_a_storm_every_incident_is_told_once_counted_right_and_nothing_is_los
         }
         let unknown: Vec<&IncidentState> = records
             .iter()
-            .filter(|(key, _)| key.contains("unknown-events"))
+            .filter(|(key, _)| key.contains("unrecognized-events"))
             .map(|(_, record)| record)
             .collect();
         assert_eq!(unknown.len(), 1, "seed {seed}");
         assert_eq!(unknown[0].count(), storm.unknown, "seed {seed}");
         let told = messages
             .iter()
-            .filter(|message| attribute(message, "kind") == "unknown-events")
+            .filter(|message| attribute(message, "kind") == "unrecognized-events")
             .map(|message| attribute(message, "status"));
         assert!(
             (1..=1 + duplicates).contains(&told.filter(|status| status == "opened").count()),
             "seed {seed}"
         );
         let kept = world.memory().all().into_iter().filter(|(key, body)| {
-            key.partition.contains("unknown-events") && key.sort.starts_with("event|") && !body.is_empty()
+            key.partition.contains("unrecognized-events") && key.sort.starts_with("event|") && !body.is_empty()
         });
         assert_eq!(u64::try_from(kept.count()).unwrap(), storm.unknown, "seed {seed}");
         let everything = format!("{messages:?}");
