@@ -16,7 +16,7 @@ impl Command {
     }
 
     /// Another command of ours, without any value from outside.
-    pub fn ours(words: &'static str) -> Self {
+    pub fn literal(words: &'static str) -> Self {
         Self { words: words.to_owned(), refused: false }
     }
 
@@ -30,7 +30,7 @@ impl Command {
             if !command.words.is_empty() {
                 command.words.push(' ');
             }
-            command.words.push_str(&quoted(word));
+            command.words.push_str(&quote(word));
         }
         command.refused |= command.words.is_empty();
         command
@@ -41,7 +41,7 @@ impl Command {
     pub fn option(mut self, name: &'static str, value: &str) -> Self {
         self.refuse(value);
         let between = if value.starts_with('-') { '=' } else { ' ' };
-        self.words.push_str(&format!(" --{name}{between}{}", quoted(value)));
+        self.words.push_str(&format!(" --{name}{between}{}", quote(value)));
         self
     }
 
@@ -72,7 +72,7 @@ impl Command {
 ///
 /// What is plain stays plain. What has only printable characters stands between single quotes. Anything that could mislead the reader, call
 /// somebody in a chat or end a code block is written as bytes in `$'…'`, which bash, zsh and ksh read (and POSIX from 2024 on).
-pub fn quoted(value: &str) -> String {
+pub fn quote(value: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+%".contains(character);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
@@ -137,7 +137,7 @@ mod tests {
             "#comment",
             "a\tb\r",
         ] {
-            let word = quoted(value);
+            let word = quote(value);
             assert_eq!(read_by_bash(&word), value, "{word}");
             assert!(
                 !word.contains(['\n', '\r', '`', '@', '<', '>']) && !word.chars().any(is_hidden),
@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_command_of_another_crate_is_quoted_word_by_word() {
-        let command = Command::of(["aws", "s3", "cp", "s3://b/a key; rm -rf $HOME", "s3://b/x.reload"]);
+        let command = Command::from_words(["aws", "s3", "cp", "s3://b/a key; rm -rf $HOME", "s3://b/x.reload"]);
         assert_eq!(command.text().as_deref(), Some("aws s3 cp 's3://b/a key; rm -rf $HOME' s3://b/x.reload"));
-        assert_eq!(Command::of(["aws", "--cli-input-json", "file:///etc/passwd"]).text(), None);
+        assert_eq!(Command::from_words(["aws", "--cli-input-json", "file:///etc/passwd"]).text(), None);
         assert_eq!(Command::of::<[&str; 0]>([]).text(), None);
     }
 
@@ -167,7 +167,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn any_value_is_one_word_with_exactly_its_value(value in "[^\0]{0,40}") {
-            let word = quoted(&value);
+            let word = quote(&value);
             prop_assert_eq!(read_by_bash(&word), value);
             prop_assert!(!word.chars().any(is_hidden) && word.is_ascii());
         }

@@ -8,7 +8,7 @@ use lambda_kit::call::CallError;
 use tokio::time::Instant;
 
 use crate::finding::Finding;
-use crate::rules::{Rules, judge, judge_details, judge_pending};
+use crate::rules::{Rules, evaluate, judge_details, judge_pending};
 use crate::secret::{Secret, Secrets};
 
 /// Where findings go, one by one.
@@ -96,7 +96,7 @@ async fn findings<S: Secrets>(
     now: SystemTime,
     summary: &mut Summary,
 ) -> Result<Vec<Finding>, CheckError> {
-    let (mut found, questions) = judge(rules, secret, now);
+    let (mut found, questions) = evaluate(rules, secret, now);
     if let (true, Some(version)) = (questions.pending_version, secret.pending()) {
         summary.calls += 1;
         match secrets.version_created(&secret.arn, version).await {

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use alerts::command::Command;
-use alerts::incident::{Incident, Place};
+use alerts::incident::{Incident, AccountRegion};
 use alerts::kind::{Kind, Severity};
 use alerts::moment::Moment;
 
@@ -15,7 +15,7 @@ pub(crate) fn kind(problem: &Problem) -> (Kind, Severity) {
         Problem::Overdue { .. } => (Kind::RotationOverdue, Severity::Warning),
         Problem::Stuck { .. } => (Kind::RotationStuck, Severity::Error),
         // As severe as the calls that did them, which `on-rotation` tells: each is one incident.
-        Problem::RotationOff { .. } => (Kind::RotationOff, Severity::Warning),
+        Problem::RotationOff { .. } => (Kind::RotationDisabled, Severity::Warning),
         Problem::Unused { .. } => (Kind::SecretUnused, Severity::Info),
         Problem::ReplicaOutOfSync { .. } => (Kind::ReplicaOutOfSync, Severity::Error),
         Problem::ScheduledForDeletion { .. } => (Kind::SecretDeleted, Severity::Error),
@@ -31,24 +31,24 @@ pub(crate) fn is_asked_for(kind: Kind) -> bool {
 /// secret that was well in between may have the same old date again.
 pub(crate) fn incident(finding: &Finding, now: Moment) -> Incident {
     let (kind, severity) = kind(&finding.problem);
-    let place = Place::new(&finding.account, &finding.region);
+    let location = AccountRegion::new(&finding.account, &finding.region);
     let since = Moment::from_system(finding.since);
-    let (what, impact, remedy) = text(&finding.problem, since);
+    let (what, impact, action) = text(&finding.problem, since);
     let cause = match &finding.problem {
         Problem::ReplicaOutOfSync { message, .. } => message.as_deref(),
         _ => None,
     };
     let name = format!("secret {}", finding.name);
-    let incident = Incident::new(kind, severity, place, &finding.arn, &name, now)
+    let incident = Incident::new(kind, severity, location, &finding.arn, &name, now)
         .what(&what)
         .impact(impact)
         .cause(cause)
-        .remedy(remedy, Command::of(&finding.command))
+        .action(action, Command::from_words(&finding.command))
         // A thousand secrets that are overdue have one cause.
-        .one_of(&format!("all secrets in {}: {}", finding.region, kind.name()));
+        .group(&format!("all secrets in {}: {}", finding.region, kind.name()));
     match &finding.problem {
-        Problem::Stuck { version } => incident.told_apart_by(version),
-        Problem::ReplicaOutOfSync { replica_region, .. } => incident.told_apart_by(replica_region),
+        Problem::Stuck { version } => incident.dedup_key(version),
+        Problem::ReplicaOutOfSync { replica_region, .. } => incident.dedup_key(replica_region),
         _ => incident,
     }
 }
@@ -81,7 +81,7 @@ fn text(problem: &Problem, since: Moment) -> (String, &'static str, &'static str
                 format!("Rotation was on once and is off now. It was changed last at {since}.")
             },
             "The credential stays the same for ever.",
-            "Turn rotation on, or set the tag sluice:rotation to off if that is meant:",
+            "InvocationWindow rotation on, or set the tag sluice:rotation to off if that is meant:",
         ),
         Problem::Unused { last_accessed } => (
             match last_accessed {

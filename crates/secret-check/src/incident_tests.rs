@@ -92,8 +92,8 @@ fn every_finding_is_told_as_its_golden_file_says() {
     // Not of a secret, but of a place whose secrets nobody can look at.
     let reason = "sts:AssumeRole: AccessDenied: User: arn:aws:sts::333333333333:assumed-role/sluice-hub-SecretsRole/x is not authorized";
     let command = Command::aws("iam", "get-role").option("role-name", "sluice-alerts-read");
-    let place = Place::new("222222222222", "us-east-1");
-    let incident = places::incident(&place, reason, command, Moment::from_system(at("2026-03-01T03:05:00Z")));
+    let location = AccountRegion::new("222222222222", "us-east-1");
+    let incident = places::incident(&location, reason, command, Moment::from_system(at("2026-03-01T03:05:00Z")));
     golden.check("not-checked.txt", &alerts::golden::told(incident, None));
     golden.end();
 }

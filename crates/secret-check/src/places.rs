@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::SystemTime;
 
-use alerts::announcer::Announcer;
+use alerts::notifier::Notifier;
 use alerts::command::Command;
-use alerts::incident::{Incident, Place};
+use alerts::incident::{Incident, AccountRegion};
 use alerts::kind::{Kind, Severity};
 use alerts::moment::Moment;
 use alerts::open::{Entry, Open};
 use alerts::publish::Publisher;
-use alerts::state::{EventId, Signal};
+use alerts::state::{EventId, Observation};
 use alerts::store::Store;
 use lambda_kit::call::{CallError, chain};
 use lambda_kit::metrics::Metrics;
@@ -31,10 +31,10 @@ pub trait Access {
     type Secrets: Secrets;
 
     /// Opens the way to a place.
-    fn secrets(&self, place: &Place) -> impl Future<Output = Result<Self::Secrets, CallError>> + Send;
+    fn secrets(&self, location: &AccountRegion) -> impl Future<Output = Result<Self::Secrets, CallError>> + Send;
 
     /// What shows, in a place's account, whether the way there is open.
-    fn command(&self, place: &Place) -> Command;
+    fn command(&self, location: &AccountRegion) -> Command;
 }
 
 /// What a run saw.
@@ -45,7 +45,7 @@ pub struct Overview {
     /// Places that were checked to the end.
     pub checked: u32,
     /// Places that were not, each with the reason.
-    pub not_checked: Vec<(Place, String)>,
+    pub not_checked: Vec<(AccountRegion, String)>,
 }
 
 impl Overview {
@@ -75,23 +75,23 @@ impl Overview {
 /// The first place about which something could not be told; whatever else could be told was.
 pub async fn check_all<A: Access, T: Store, P: Publisher>(
     rules: &Rules,
-    places: &[Place],
+    places: &[AccountRegion],
     access: &A,
-    announcer: &Announcer<T, P>,
+    notifier: &Notifier<T, P>,
     run: Run<'_>,
 ) -> Result<Overview, TellError> {
     let mut overview = Overview::default();
     let mut failed = None;
-    for place in in_turn(places, run.turn.now) {
-        let rules = Rules { account: place.account.clone(), region: place.region.clone(), ..rules.clone() };
-        let checked = match look(&rules, place, access, announcer, run).await {
+    for location in in_turn(places, run.window.now) {
+        let rules = Rules { account: location.account.clone(), region: location.region.clone(), ..rules.clone() };
+        let checked = match look(&rules, location, access, notifier, run).await {
             Ok(summary) => Ok(summary),
-            Err(NotChecked::Place(reason)) => Err(reason),
-            Err(NotChecked::Told(error)) => {
+            Err(NotChecked::AccountRegion(reason)) => Err(reason),
+            Err(NotChecked::RecordStats(error)) => {
                 let error_text = chain(&error);
                 tracing::error!(
-                    account = place.account,
-                    region = place.region,
+                    account = location.account,
+                    region = location.region,
                     error_text,
                     "not all could be told"
                 );
@@ -100,11 +100,11 @@ pub async fn check_all<A: Access, T: Store, P: Publisher>(
             }
         };
         if let Err(reason) = &checked {
-            tracing::warn!(account = place.account, region = place.region, reason, "not checked");
+            tracing::warn!(account = location.account, region = location.region, reason, "not checked");
         }
         let problem =
-            checked.as_ref().err().map(|reason| incident(place, reason, access.command(place), run.turn.now));
-        if let Err(error) = tell(place, problem, announcer, run).await {
+            checked.as_ref().err().map(|reason| incident(location, reason, access.command(location), run.window.now));
+        if let Err(error) = tell(location, problem, notifier, run).await {
             failed.get_or_insert(error);
         }
         match checked {
@@ -112,7 +112,7 @@ pub async fn check_all<A: Access, T: Store, P: Publisher>(
                 overview.checked += 1;
                 overview.summary.add(summary);
             }
-            Err(reason) => overview.not_checked.push((place.clone(), reason)),
+            Err(reason) => overview.not_checked.push((location.clone(), reason)),
         }
     }
     failed.map_or(Ok(overview), Err)
@@ -121,32 +121,32 @@ pub async fn check_all<A: Access, T: Store, P: Publisher>(
 /// Why a place was not checked to the end.
 enum NotChecked {
     /// It could not be looked at.
-    Place(String),
+    AccountRegion(String),
     /// What was found there could not be told or remembered.
-    Told(TellError),
+    RecordStats(TellError),
 }
 
 /// Checks one place, if there is time left for it.
 async fn look<A: Access, T: Store, P: Publisher>(
     rules: &Rules,
-    place: &Place,
+    location: &AccountRegion,
     access: &A,
-    announcer: &Announcer<T, P>,
+    notifier: &Notifier<T, P>,
     run: Run<'_>,
 ) -> Result<Summary, NotChecked> {
     if Instant::now() >= run.until {
         let reason = "the time ran out before its turn; give the function more time";
-        return Err(NotChecked::Place(reason.to_owned()));
+        return Err(NotChecked::AccountRegion(reason.to_owned()));
     }
-    let secrets = access.secrets(place).await.map_err(|error| NotChecked::Place(chain(&error)))?;
-    check_and_tell(rules, &secrets, announcer, run).await.map_err(|error| match error {
-        TellError::Check(error) => NotChecked::Place(chain(&error)),
-        error => NotChecked::Told(error),
+    let secrets = access.secrets(location).await.map_err(|error| NotChecked::AccountRegion(chain(&error)))?;
+    check_and_tell(rules, &secrets, notifier, run).await.map_err(|error| match error {
+        TellError::Check(error) => NotChecked::AccountRegion(chain(&error)),
+        error => NotChecked::RecordStats(error),
     })
 }
 
 /// All places, another one first each hour.
-fn in_turn(places: &[Place], now: Moment) -> impl Iterator<Item = &Place> {
+fn in_turn(places: &[AccountRegion], now: Moment) -> impl Iterator<Item = &AccountRegion> {
     let hour = now.since(Moment::from_millis(0)).as_secs() / 3600;
     let number = u64::try_from(places.len()).unwrap_or(u64::MAX).max(1);
     let first = usize::try_from(hour % number).unwrap_or(0);
@@ -155,45 +155,45 @@ fn in_turn(places: &[Place], now: Moment) -> impl Iterator<Item = &Place> {
 
 /// Tells that a place could not be checked, or that it could again.
 async fn tell<T: Store, P: Publisher>(
-    place: &Place,
+    location: &AccountRegion,
     problem: Option<Incident>,
-    announcer: &Announcer<T, P>,
+    notifier: &Notifier<T, P>,
     run: Run<'_>,
 ) -> Result<(), TellError> {
-    let now = run.turn.now;
-    let event = |what: &str| EventId::of(&[CHECK, run.id, what, &place.account, &place.region]);
-    let mut open = Open::read(announcer.store(), CHECK, place, now).await.map_err(TellError::Record)?;
+    let now = run.window.now;
+    let event = |what: &str| EventId::of(&[CHECK, run.id, what, &location.account, &location.region]);
+    let mut open = Open::read(notifier.store(), CHECK, location, now).await.map_err(TellError::Record)?;
     let mut after = BTreeSet::new();
-    let mut signals = Vec::new();
+    let mut observations = Vec::new();
     if let Some(incident) = problem {
         after.insert(Entry::of(&incident));
-        signals.push(Signal::raised(incident, event("not checked")));
+        observations.push(Observation::firing(incident, event("not checked")));
         // Before it is told, so that its end cannot be missed.
-        open.write(announcer.store(), &after, now).await.map_err(TellError::Record)?;
+        open.write(notifier.store(), &after, now).await.map_err(TellError::Record)?;
     } else {
         let how = "all secrets there were checked";
-        signals.extend(
-            open.entries().iter().map(|entry| Signal::cleared(entry.key(place), how, event("checked"), now)),
+        observations.extend(
+            open.entries().iter().map(|entry| Observation::resolved(entry.key(location), how, event("checked"), now)),
         );
     }
-    let of = signals.len();
+    let of = observations.len();
     let failed: Vec<_> =
-        announcer.report(&signals, run.turn).await.into_iter().filter_map(Result::err).collect();
+        notifier.report(&observations, run.window).await.into_iter().filter_map(Result::err).collect();
     let failures = failed.len();
     if let Some(first) = failed.into_iter().next() {
-        return Err(TellError::Report { failed: failures, of, first });
+        return Err(TellError::Record { failed: failures, of, first });
     }
-    open.write(announcer.store(), &after, now).await.map_err(TellError::Record)
+    open.write(notifier.store(), &after, now).await.map_err(TellError::Record)
 }
 
 /// The incident of a place that could not be checked.
-pub(crate) fn incident(place: &Place, reason: &str, command: Command, now: Moment) -> Incident {
-    let name = format!("secrets of {} in {}", place.account, place.region);
-    Incident::new(Kind::SecretsNotChecked, Severity::Error, place.clone(), &name, &name, now)
+pub(crate) fn incident(location: &AccountRegion, reason: &str, command: Command, now: Moment) -> Incident {
+    let name = format!("secrets of {} in {}", location.account, location.region);
+    Incident::new(Kind::SecretCheckFailed, Severity::Error, location.clone(), &name, &name, now)
         .what("Its secrets could not all be looked at.")
         .impact("A rotation there that is overdue, stuck or off is not noticed.")
         .cause(Some(reason))
-        .remedy("See whether the way there is open; if not, deploy the account's spoke once more (make deploy-spoke):", command)
+        .action("See whether the way there is open; if not, deploy the account's spoke once more (make deploy-spoke):", command)
 }
 
 #[cfg(test)]
@@ -204,10 +204,10 @@ mod tests {
 
     #[test]
     fn every_place_is_first_in_some_hour_and_each_is_there_once() {
-        let places: Vec<Place> = ["1", "2", "3"].map(|account| Place::new(account, "r")).into();
+        let places: Vec<AccountRegion> = ["1", "2", "3"].map(|account| AccountRegion::new(account, "r")).into();
         let order = |hour: u64| {
             let now = Moment::from_millis(0).plus(Duration::from_secs(hour * 3600));
-            in_turn(&places, now).map(|place| place.account.as_str()).collect::<String>()
+            in_turn(&places, now).map(|location| location.account.as_str()).collect::<String>()
         };
         assert_eq!([0, 1, 2, 3].map(order), ["123", "231", "312", "123"]);
         assert_eq!(in_turn(&[], Moment::from_millis(0)).count(), 0);

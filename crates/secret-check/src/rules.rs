@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::finding::{Finding, Problem};
 use crate::secret::{Details, Secret};
 
-pub use alerts::judge::ROTATION_TAG;
+pub use alerts::rules::ROTATION_TAG;
 
 /// The tag that says that nobody has to read a secret: `expected`.
 pub const UNUSED_TAG: &str = "sluice:unused";
@@ -57,7 +57,7 @@ fn passed(since: SystemTime, time: Duration, now: SystemTime) -> bool {
 }
 
 /// What the listing says of a secret, and what has to be asked.
-pub fn judge(rules: &Rules, secret: &Secret, now: SystemTime) -> (Vec<Finding>, Questions) {
+pub fn evaluate(rules: &Rules, secret: &Secret, now: SystemTime) -> (Vec<Finding>, Questions) {
     let mut questions = Questions::default();
     if secret.deleted.is_some() {
         // Whatever else is wrong with it does not matter any more. When it will be deleted is in its details.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use alerts::announcer::{Announcer, ReportError, Turn};
-use alerts::incident::Place;
+use alerts::notifier::{Notifier, RecordError, InvocationWindow};
+use alerts::incident::AccountRegion;
 use alerts::open::{Entry, Open};
 use alerts::publish::Publisher;
-use alerts::state::{EventId, Signal};
+use alerts::state::{EventId, Observation};
 use alerts::store::{Store, StoreError};
 use lambda_kit::call::CallError;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub enum TellError {
         of: usize,
         /// Why the first of them could not.
         #[source]
-        first: ReportError,
+        first: RecordError,
     },
     /// The function's time is over.
     #[error("the time ran out after {told} of {of} findings and ends were told; give the function more time")]
@@ -69,7 +69,7 @@ pub struct Run<'a> {
     /// The same for every attempt at this run, and for no other run: a finding counts once a run.
     pub id: &'a str,
     /// Its time.
-    pub turn: Turn,
+    pub window: InvocationWindow,
     /// It stops before this.
     pub until: Instant,
 }
@@ -81,48 +81,48 @@ pub struct Run<'a> {
 pub async fn check_and_tell<S: Secrets, T: Store, P: Publisher>(
     rules: &Rules,
     secrets: &S,
-    announcer: &Announcer<T, P>,
+    notifier: &Notifier<T, P>,
     run: Run<'_>,
 ) -> Result<Summary, TellError> {
     let sink = Found::default();
-    let now = run.turn.now;
+    let now = run.window.now;
     let time = SystemTime::from(now);
     let checked = check(rules, secrets, &sink, time, run.until).await;
     let findings = sink.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let place = Place::new(&rules.account, &rules.region);
+    let location = AccountRegion::new(&rules.account, &rules.region);
     let event = |what: &str, entry: &Entry| {
         let detail = entry.detail.as_deref().unwrap_or_default();
         EventId::of(&[CHECK, run.id, what, entry.kind.name(), &entry.subject, detail])
     };
     let mut there = BTreeSet::new();
-    let mut signals = Vec::new();
+    let mut observations = Vec::new();
     for finding in &findings {
         let incident = incident(finding, now);
         let entry = Entry::of(&incident);
-        signals.push((None, Signal::raised(incident, event("found", &entry))));
+        observations.push((None, Observation::firing(incident, event("found", &entry))));
         there.insert(entry);
     }
-    let mut open = Open::read(announcer.store(), CHECK, &place, now).await.map_err(TellError::Record)?;
+    let mut open = Open::read(notifier.store(), CHECK, &location, now).await.map_err(TellError::Record)?;
     let before = open.entries();
     let all: BTreeSet<Entry> = before.union(&there).cloned().collect();
     // Before anything is told, so that its end cannot be missed.
-    open.write(announcer.store(), &all, now).await.map_err(TellError::Record)?;
+    open.write(notifier.store(), &all, now).await.map_err(TellError::Record)?;
     let mut kept = all;
     if let Ok(summary) = &checked {
         // Of a secret that could not be asked, silence says nothing.
         let unknown = |entry: &Entry| is_asked_for(entry.kind) && summary.not_asked.contains(&entry.subject);
         for entry in before.difference(&there).filter(|entry| !unknown(entry)) {
             let how = "a check of all secrets does not find it any more";
-            let over = Signal::cleared(entry.key(&place), how, event("over", entry), now);
-            signals.push((Some(entry), over));
+            let over = Observation::resolved(entry.key(&location), how, event("over", entry), now);
+            observations.push((Some(entry), over));
         }
     }
-    let (of, mut told, mut failed) = (signals.len(), 0, Vec::new());
-    for (ends, signal) in signals {
+    let (of, mut told, mut failed) = (observations.len(), 0, Vec::new());
+    for (ends, observation) in observations {
         if Instant::now() >= run.until {
             return Err(TellError::OutOfTime { told, of });
         }
-        for result in announcer.report(&[signal], run.turn).await {
+        for result in notifier.report(&[observation], run.window).await {
             match (result, ends) {
                 (Err(error), _) => failed.push(error),
                 (Ok(_), Some(entry)) => {
@@ -133,11 +133,11 @@ pub async fn check_and_tell<S: Secrets, T: Store, P: Publisher>(
         }
         told += 1;
     }
-    open.write(announcer.store(), &kept, now).await.map_err(TellError::Record)?;
+    open.write(notifier.store(), &kept, now).await.map_err(TellError::Record)?;
     let summary = checked.map_err(TellError::Check)?;
     let failures = failed.len();
     match failed.into_iter().next() {
-        Some(first) => Err(TellError::Report { failed: failures, of, first }),
+        Some(first) => Err(TellError::Record { failed: failures, of, first }),
         None => Ok(summary),
     }
 }

@@ -1,8 +1,8 @@
 //! The way to the secrets of each place: by the function's own role at home, by the read role of the spoke elsewhere.
 
 use alerts::command::Command;
-use alerts::incident::Place;
-use alerts::read::ReadRole;
+use alerts::incident::AccountRegion;
+use alerts::lookup::ReadRole;
 use lambda_kit::call::CallError;
 use lambda_kit::sdk::Aws;
 use secret_check::adapter::SecretsManager;
@@ -23,19 +23,19 @@ pub(crate) struct FromHere<'a> {
 impl Access for FromHere<'_> {
     type Secrets = SecretsManager;
 
-    async fn secrets(&self, place: &Place) -> Result<SecretsManager, CallError> {
-        let aws = if place.account == self.account {
-            self.aws.in_region(&place.region)
+    async fn secrets(&self, location: &AccountRegion) -> Result<SecretsManager, CallError> {
+        let aws = if location.account == self.account {
+            self.aws.in_region(&location.region)
         } else {
-            self.role.at(self.partition, place).await?
+            self.role.at(self.partition, location).await?
         };
         Ok(SecretsManager::new(aws.secretsmanager()))
     }
 
-    fn command(&self, place: &Place) -> Command {
-        if place.account == self.account {
+    fn command(&self, location: &AccountRegion) -> Command {
+        if location.account == self.account {
             return Command::aws("secretsmanager", "list-secrets")
-                .option("region", &place.region)
+                .option("region", &location.region)
                 .flag("--max-results 1");
         }
         Command::aws("iam", "get-role")

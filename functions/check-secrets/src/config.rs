@@ -1,7 +1,7 @@
 //! How much is too much, from the function's environment.
 
-use alerts::incident::Place;
-use alerts::run::list;
+use alerts::incident::AccountRegion;
+use alerts::config::list;
 use lambda_kit::env::{Env, EnvError, Unit};
 use secret_check::rules::Rules;
 
@@ -41,10 +41,10 @@ impl Config {
     }
 
     /// What is checked: the Regions of the function's own account, then those of the others.
-    pub(crate) fn places(&self, own: &str) -> Vec<Place> {
+    pub(crate) fn places(&self, own: &str) -> Vec<AccountRegion> {
         let others = self.accounts.iter().map(String::as_str).filter(|account| *account != own);
         let all = std::iter::once(own).chain(others);
-        all.flat_map(|account| self.regions.iter().map(move |region| Place::new(account, region))).collect()
+        all.flat_map(|account| self.regions.iter().map(move |region| AccountRegion::new(account, region))).collect()
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
         let rules = config.rules();
         assert_eq!((rules.stuck_after.as_secs(), rules.overdue_after.as_secs()), (4 * 3600, 3600));
         assert!(rules.unused_after.is_zero());
-        assert_eq!(config.places("333333333333"), [Place::new("333333333333", "eu-west-1")]);
+        assert_eq!(config.places("333333333333"), [AccountRegion::new("333333333333", "eu-west-1")]);
         let wrong = |name: &str| Some(if name == "AWS_REGION" { "eu-west-1" } else { "soon" }.to_owned());
         let error = Config::from_env(Env::from(&wrong)).unwrap_err().to_string();
         assert!(
@@ -90,6 +90,6 @@ mod tests {
             ("111111111111", "eu-west-1"),
             ("111111111111", "us-east-1"),
         ];
-        assert_eq!(places, expected.map(|(account, region)| Place::new(account, region)));
+        assert_eq!(places, expected.map(|(account, region)| AccountRegion::new(account, region)));
     }
 }

@@ -5,11 +5,11 @@ mod config;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alerts::announcer::Turn;
+use alerts::notifier::InvocationWindow;
 use alerts::event::arn_part;
 use alerts::moment::Moment;
-use alerts::read::ReadRole;
-use alerts::run::Setting;
+use alerts::lookup::ReadRole;
+use alerts::config::AlertsConfig;
 use lambda_kit::call::chain;
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
@@ -31,9 +31,9 @@ async fn main() -> Result<(), Error> {
     lambda_kit::trace::init(env);
     let config = Config::from_env(env)?;
     let aws = Aws::from_env(env)?;
-    let announcer = Setting::from_env(env)?.announcer(&aws);
+    let notifier = AlertsConfig::from_env(env)?.notifier(&aws);
     let role = ReadRole::new(aws.clone(), config.role.clone());
-    let (aws, config, role, announcer) = (&aws, &config, &role, &announcer);
+    let (aws, config, role, notifier) = (&aws, &config, &role, &notifier);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let context = event.context;
         let arn = &context.invoked_function_arn;
@@ -42,15 +42,15 @@ async fn main() -> Result<(), Error> {
         let now = SystemTime::now();
         let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
         let left = deadline.duration_since(now).unwrap_or_default().saturating_sub(MARGIN);
-        let turn = Turn { now: Moment::from_system(now), until: Moment::from_system(deadline) };
+        let window = InvocationWindow { now: Moment::from_system(now), until: Moment::from_system(deadline) };
         // The id of the schedule's event is the same when Lambda repeats it.
         let id = event.payload.get("id").and_then(Value::as_str).unwrap_or(&context.request_id);
-        let run = Run { id, turn, until: Instant::now() + left };
+        let run = Run { id, window, until: Instant::now() + left };
         let failed = |message: String| {
             tracing::error!(message, "the secrets could not be checked");
             Diagnostic { error_type: "CheckFailed".to_owned(), error_message: message }
         };
-        let overview = check_all(config.rules(), &config.places(account), &access, announcer, run).await;
+        let overview = check_all(config.rules(), &config.places(account), &access, notifier, run).await;
         let overview = overview.map_err(|error| failed(chain(&error)))?;
         let summary = &overview.summary;
         let (secrets, calls, findings) = (summary.secrets, summary.calls, &summary.findings);

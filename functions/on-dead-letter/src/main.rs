@@ -1,8 +1,8 @@
 //! The function that tells what the failure queues hold.
 
-use alerts::duty::DeadLetterDuty;
-use alerts::read::SqsQueues;
-use alerts::run::{Setting, list};
+use alerts::processor::DeadLetterProcessor;
+use alerts::lookup::SqsQueues;
+use alerts::config::{AlertsConfig, list};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 
@@ -10,12 +10,12 @@ use lambda_kit::sdk::Aws;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    alerts::run::run(async move {
+    alerts::config::run(async move {
         let aws = Aws::from_env(env)?;
-        let setting = Setting::from_env(env)?;
+        let config = AlertsConfig::from_env(env)?;
         let queues = SqsQueues::new(aws.sqs(), list(env, "QUEUE_URLS"), env.optional("DESTINATION_ARN"));
-        let duty = DeadLetterDuty::new(queues, setting.here.clone());
-        Ok::<_, EnvError>(setting.handler(&aws, duty))
+        let processor = DeadLetterProcessor::new(queues, config.here.clone());
+        Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await
 }

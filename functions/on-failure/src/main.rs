@@ -1,8 +1,8 @@
 //! The function that tells what failed.
 
-use alerts::duty::FailureDuty;
-use alerts::read::{AwsStacks, ReadRole};
-use alerts::run::Setting;
+use alerts::processor::FailureProcessor;
+use alerts::lookup::{AwsStacks, ReadRole};
+use alerts::config::AlertsConfig;
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 
@@ -10,12 +10,12 @@ use lambda_kit::sdk::Aws;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    alerts::run::run(async move {
+    alerts::config::run(async move {
         let aws = Aws::from_env(env)?;
-        let setting = Setting::from_env(env)?;
-        let duty =
-            FailureDuty::new(AwsStacks::new(ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?)));
-        Ok::<_, EnvError>(setting.handler(&aws, duty))
+        let config = AlertsConfig::from_env(env)?;
+        let processor =
+            FailureProcessor::new(AwsStacks::new(ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?)));
+        Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await
 }

@@ -1,8 +1,8 @@
 //! The function that tells who reads secrets.
 
-use alerts::duty::AccessDuty;
-use alerts::judge::AccessRules;
-use alerts::run::{Setting, list};
+use alerts::processor::AccessProcessor;
+use alerts::rules::AccessRules;
+use alerts::config::{AlertsConfig, list};
 use lambda_kit::env::{Env, EnvError, Unit};
 use lambda_kit::sdk::Aws;
 
@@ -10,17 +10,17 @@ use lambda_kit::sdk::Aws;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    alerts::run::run(async move {
+    alerts::config::run(async move {
         let aws = Aws::from_env(env)?;
-        let setting = Setting::from_env(env)?;
+        let config = AlertsConfig::from_env(env)?;
         let usual = AccessRules::default();
         let rules = AccessRules {
             reads_per_hour: env.parsed("READS_PER_HOUR", "a whole number of reads", usual.reads_per_hour)?,
             learning: env.duration("LEARNING_DAYS", Unit::Days, usual.learning)?,
             expected: list(env, "EXPECTED_READERS"),
         };
-        let duty = AccessDuty::new(setting.store(&aws), rules);
-        Ok::<_, EnvError>(setting.handler(&aws, duty))
+        let processor = AccessProcessor::new(config.store(&aws), rules);
+        Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await
 }

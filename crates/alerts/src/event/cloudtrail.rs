@@ -6,7 +6,7 @@ use serde_json::Value;
 /// A call, as far as anything here depends on it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Trail {
+pub struct CloudTrailRecord {
     /// The operation.
     pub event_name: String,
     /// When it was called.
@@ -78,7 +78,7 @@ impl Principal {
     }
 }
 
-impl Trail {
+impl CloudTrailRecord {
     /// A text of the request.
     pub fn asked(&self, name: &str) -> Option<&str> {
         self.request_parameters.get(name).and_then(Value::as_str).filter(|value| !value.is_empty())

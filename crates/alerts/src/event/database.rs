@@ -6,8 +6,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, Known, arn_part, typed};
-use crate::incident::Place;
+use super::{Detail, Event, arn_part, typed};
+use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
 
@@ -66,7 +66,7 @@ pub(super) fn rds(detail: &Value) -> Result<Database, String> {
 }
 
 /// The message of an event subscription, of RDS or Redshift.
-pub(super) fn subscription(value: &Value) -> Result<Known, String> {
+pub(super) fn subscription(value: &Value) -> Result<Event, String> {
     #[derive(Deserialize)]
     struct Message {
         #[serde(rename = "Event Time")]
@@ -103,12 +103,12 @@ pub(super) fn subscription(value: &Value) -> Result<Known, String> {
         .take_while(|character| character.is_ascii_alphanumeric() || *character == '-')
         .collect();
     let region = if arn.is_empty() { linked.as_str() } else { arn_part(&arn, 3) };
-    Ok(Known {
+    Ok(Event {
         id: EventId::of(&["subscription", &name, &event_id, &time.millis().to_string(), &found.message]),
-        place: Place::new(arn_part(&arn, 4), region),
+        location: AccountRegion::new(arn_part(&arn, 4), region),
         time,
         resources: Vec::new(),
-        event: Event::Database(Database {
+        detail: Detail::Database(Database {
             engine,
             subject: if arn.is_empty() { name.clone() } else { arn },
             name,

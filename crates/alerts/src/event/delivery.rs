@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Parsed, parse, unknown};
-use crate::incident::Place;
+use super::{Parsed, parse, unrecognized};
+use crate::incident::AccountRegion;
 
 /// Most wrappings that are taken off: a topic's notification in a queue's message is two.
 const MOST_LAYERS: usize = 4;
@@ -51,7 +51,7 @@ pub fn deliveries(payload: &Value) -> Delivery {
                 }
             } else {
                 let problem = "not a record of SQS or SNS";
-                Item { message_id: None, parsed: Err(unknown(&record.to_string(), Some(record), problem)) }
+                Item { message_id: None, parsed: Err(unrecognized(&record.to_string(), Some(record), problem)) }
             }
         })
         .collect();
@@ -74,20 +74,20 @@ fn from_text(text: &str, layer: usize) -> Parsed {
         Ok(value) => unwrapped(&value, layer),
         // The parser's own words may quote what it read; where it stopped is enough.
         Err(error) => {
-            Err(unknown(text, None, &format!("not JSON: line {} column {}", error.line(), error.column())))
+            Err(unrecognized(text, None, &format!("not JSON: line {} column {}", error.line(), error.column())))
         }
     }
 }
 
 /// A subscription's message of Redshift names no account; the topic that it came by is in the same one or in the hub's.
 fn with_topic(mut parsed: Parsed, notification: Option<&Value>) -> Parsed {
-    if let (Ok(known), Some(topic)) =
+    if let (Ok(event), Some(topic)) =
         (&mut parsed, notification.and_then(|value| value.get("TopicArn")).and_then(Value::as_str))
     {
         // As any other text: a queue takes what anybody calls a notification.
-        let of_topic = Place::new(super::arn_part(topic, 4), super::arn_part(topic, 3));
-        let place = &mut known.place;
-        for (text, of_topic) in [(&mut place.account, of_topic.account), (&mut place.region, of_topic.region)]
+        let of_topic = AccountRegion::new(super::arn_part(topic, 4), super::arn_part(topic, 3));
+        let location = &mut event.location;
+        for (text, of_topic) in [(&mut location.account, of_topic.account), (&mut location.region, of_topic.region)]
         {
             if text.is_empty() {
                 *text = of_topic;

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, Known, arn_part, typed};
-use crate::incident::Place;
+use super::{Detail, Event, arn_part, typed};
+use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
 
@@ -65,16 +65,16 @@ impl RequestContext {
 }
 
 /// A record that came to a queue, a topic or a function, without an envelope.
-pub(super) fn record(value: &Value) -> Result<Known, String> {
+pub(super) fn record(value: &Value) -> Result<Event, String> {
     let failure: FunctionFailure = typed(value, "the record of an invocation")?;
     let time = Moment::parse(&failure.timestamp)
         .ok_or("not the record of an invocation: `timestamp` is not RFC 3339")?;
     let arn = &failure.request_context.function_arn;
-    Ok(Known {
+    Ok(Event {
         id: EventId::of(&["lambda", &failure.request_context.request_id]),
-        place: Place::new(arn_part(arn, 4), arn_part(arn, 3)),
+        location: AccountRegion::new(arn_part(arn, 4), arn_part(arn, 3)),
         time,
         resources: vec![arn.clone()],
-        event: Event::FunctionFailure(failure),
+        detail: Detail::FunctionFailure(failure),
     })
 }

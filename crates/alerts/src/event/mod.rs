@@ -17,7 +17,7 @@ mod states;
 pub use backup::{Backup, BackupCopy, JobState};
 pub(crate) use cloudformation::stack_name;
 pub use cloudformation::{Stack, StackResource, StatusDetails};
-pub use cloudtrail::{Issuer, Principal, Session, Trail};
+pub use cloudtrail::{Issuer, Principal, Session, CloudTrailRecord};
 pub use cloudwatch::{Alarm, AlarmState, Configuration, State};
 pub use database::{Database, Engine};
 pub use delivery::{Delivery, Item, deliveries};
@@ -30,44 +30,44 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::incident::Place;
+use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
-use crate::text::kept;
+use crate::text::sanitize;
 
 /// Most characters of an event that nobody understood which are kept.
 const MOST_RAW: usize = 4000;
 
 /// An event that is understood.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Known {
+pub struct Event {
     /// Its id, of the envelope and its source.
     pub id: EventId,
     /// Where it happened.
-    pub place: Place,
+    pub location: AccountRegion,
     /// When it happened.
     pub time: Moment,
     /// ARNs that the envelope names.
     pub resources: Vec<String>,
     /// What happened.
-    pub event: Event,
+    pub detail: Detail,
 }
 
 /// What happened. One variant a row of the table in docs/alerts.md.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum Detail {
     /// A step in the life of a rotation.
     Rotation(Rotation),
     /// A label of a secret moved.
     SecretLabel(SecretLabel),
     /// A call to Secrets Manager.
-    SecretCall(Trail),
+    SecretCall(CloudTrailRecord),
     /// A statement of the Data API ended.
     Statement(Statement),
     /// Something about an integration.
     Integration(Integration),
     /// A call to Redshift.
-    WarehouseCall(Trail),
+    WarehouseCall(CloudTrailRecord),
     /// An alarm changed its state.
     Alarm(Alarm),
     /// A stack changed its status.
@@ -77,7 +77,7 @@ pub enum Event {
     /// An execution changed its status.
     Execution(Execution),
     /// A call to EC2 about security groups.
-    NetworkCall(Trail),
+    NetworkCall(CloudTrailRecord),
     /// A backup job.
     Backup(Backup),
     /// A copy of a backup.
@@ -87,12 +87,12 @@ pub enum Event {
     /// A function failed for good.
     FunctionFailure(FunctionFailure),
     /// Nothing happened: a schedule asks to look after what is due.
-    Tick,
+    Schedule,
 }
 
 /// An event that is not understood.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unknown {
+pub struct Unrecognized {
     /// The envelope's id, or one made of the content.
     pub id: EventId,
     /// Where it came from, as far as it says.
@@ -106,7 +106,7 @@ pub struct Unknown {
 }
 
 /// An event, or what is known of it.
-pub type Parsed = Result<Known, Unknown>;
+pub type Parsed = Result<Event, Unrecognized>;
 
 /// EventBridge's envelope. Source: "Amazon EventBridge event structure".
 #[derive(Deserialize)]
@@ -125,11 +125,11 @@ struct Envelope {
 
 /// Parses one event: EventBridge's envelope, the record of a failed invocation, or the message of an event subscription.
 pub fn parse(value: &Value) -> Parsed {
-    known(value).map_err(|problem| unknown(&value.to_string(), Some(value), &problem))
+    event(value).map_err(|problem| unrecognized(&value.to_string(), Some(value), &problem))
 }
 
 /// What is kept of something that is not understood.
-pub(crate) fn unknown(text: &str, value: Option<&Value>, problem: &str) -> Unknown {
+pub(crate) fn unrecognized(text: &str, value: Option<&Value>, problem: &str) -> Unrecognized {
     let member =
         |name: &str| value.and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or_default();
     let from = match (member("source"), member("detail-type")) {
@@ -140,16 +140,16 @@ pub(crate) fn unknown(text: &str, value: Option<&Value>, problem: &str) -> Unkno
         "" => EventId::of(&["content", text]),
         id => EventId::of(&[member("source"), id]),
     };
-    Unknown {
+    Unrecognized {
         id,
-        from: kept(&from, 200),
-        problem: kept(problem, 300),
-        raw: kept(text, MOST_RAW),
+        from: sanitize(&from, 200),
+        problem: sanitize(problem, 300),
+        raw: sanitize(text, MOST_RAW),
         time: Moment::parse(member("time")),
     }
 }
 
-fn known(value: &Value) -> Result<Known, String> {
+fn event(value: &Value) -> Result<Event, String> {
     if value.get("requestContext").is_some_and(|context| context.get("functionArn").is_some()) {
         return lambda::record(value);
     }
@@ -157,69 +157,69 @@ fn known(value: &Value) -> Result<Known, String> {
         return database::subscription(value);
     }
     let envelope: Envelope = typed(value, "an EventBridge event")?;
-    let event = event(&envelope)?;
+    let detail = detail(&envelope)?;
     let time = Moment::parse(&envelope.time)
-        .ok_or_else(|| format!("`time` is \"{}\", expected RFC 3339", kept(&envelope.time, 60)))?;
-    Ok(Known {
+        .ok_or_else(|| format!("`time` is \"{}\", expected RFC 3339", sanitize(&envelope.time, 60)))?;
+    Ok(Event {
         id: EventId::of(&[&envelope.source, &envelope.id]),
-        place: Place::new(&envelope.account, &envelope.region),
+        location: AccountRegion::new(&envelope.account, &envelope.region),
         // A CloudTrail event says itself when the call was made; an alarm, to the millisecond, when it changed.
-        time: event.time().unwrap_or(time),
+        time: detail.time().unwrap_or(time),
         resources: envelope.resources,
-        event,
+        detail,
     })
 }
 
-fn event(envelope: &Envelope) -> Result<Event, String> {
+fn detail(envelope: &Envelope) -> Result<Detail, String> {
     const CALL: &str = "AWS API Call via CloudTrail";
     let detail = &envelope.detail;
     Ok(match (envelope.source.as_str(), envelope.detail_type.as_str()) {
         ("aws.secretsmanager", "AWS Service Event via CloudTrail") => {
-            Event::Rotation(secret::rotation(detail)?)
+            Detail::Rotation(secret::rotation(detail)?)
         }
-        ("aws.secretsmanager", "Secret Label Updated") => Event::SecretLabel(typed(detail, "a moved label")?),
-        ("aws.secretsmanager", CALL) => Event::SecretCall(typed(detail, "a call")?),
+        ("aws.secretsmanager", "Secret Label Updated") => Detail::SecretLabel(typed(detail, "a moved label")?),
+        ("aws.secretsmanager", CALL) => Detail::SecretCall(typed(detail, "a call")?),
         ("aws.redshift-data", "Redshift Data Statement Status Change") => {
-            Event::Statement(typed(detail, "a statement")?)
+            Detail::Statement(typed(detail, "a statement")?)
         }
         (
             "aws.redshift",
             "Redshift Integration Monitoring"
             | "Redshift Integration Configuration"
             | "Redshift Integration Operation",
-        ) => Event::Integration(typed(detail, "an integration")?),
-        ("aws.redshift", CALL) => Event::WarehouseCall(typed(detail, "a call")?),
-        ("aws.cloudwatch", "CloudWatch Alarm State Change") => Event::Alarm(typed(detail, "an alarm")?),
+        ) => Detail::Integration(typed(detail, "an integration")?),
+        ("aws.redshift", CALL) => Detail::WarehouseCall(typed(detail, "a call")?),
+        ("aws.cloudwatch", "CloudWatch Alarm State Change") => Detail::Alarm(typed(detail, "an alarm")?),
         ("aws.cloudformation", "CloudFormation Stack Status Change") => {
-            Event::Stack(typed(detail, "a stack")?)
+            Detail::Stack(typed(detail, "a stack")?)
         }
         ("aws.cloudformation", "CloudFormation Resource Status Change") => {
-            Event::StackResource(typed(detail, "a resource of a stack")?)
+            Detail::StackResource(typed(detail, "a resource of a stack")?)
         }
         ("aws.states", "Step Functions Execution Status Change") => {
-            Event::Execution(typed(detail, "an execution")?)
+            Detail::Execution(typed(detail, "an execution")?)
         }
-        ("aws.ec2", CALL) => Event::NetworkCall(typed(detail, "a call")?),
-        ("aws.backup", "Backup Job State Change") => Event::Backup(typed(detail, "a backup job")?),
-        ("aws.backup", "Copy Job State Change") => Event::BackupCopy(typed(detail, "a copy job")?),
+        ("aws.ec2", CALL) => Detail::NetworkCall(typed(detail, "a call")?),
+        ("aws.backup", "Backup Job State Change") => Detail::Backup(typed(detail, "a backup job")?),
+        ("aws.backup", "Copy Job State Change") => Detail::BackupCopy(typed(detail, "a copy job")?),
         ("aws.rds", kind) if kind.starts_with("RDS ") && kind.ends_with(" Event") => {
-            Event::Database(database::rds(detail)?)
+            Detail::Database(database::rds(detail)?)
         }
         ("lambda", kind) if kind.starts_with("Lambda Function Invocation Result") => {
-            Event::FunctionFailure(typed(detail, "the record of an invocation")?)
+            Detail::FunctionFailure(typed(detail, "the record of an invocation")?)
         }
-        ("aws.events" | "aws.scheduler", "Scheduled Event") => Event::Tick,
+        ("aws.events" | "aws.scheduler", "Scheduled Event") => Detail::Schedule,
         _ => return Err("no such source and detail-type is known here".to_owned()),
     })
 }
 
-impl Event {
+impl Detail {
     /// The time that the detail itself states.
     fn time(&self) -> Option<Moment> {
         let text = match self {
             Self::Rotation(rotation) => rotation.event_time.as_deref(),
-            Self::SecretCall(trail) | Self::WarehouseCall(trail) | Self::NetworkCall(trail) => {
-                trail.event_time.as_deref()
+            Self::SecretCall(record) | Self::WarehouseCall(record) | Self::NetworkCall(record) => {
+                record.event_time.as_deref()
             }
             Self::Alarm(alarm) => return alarm.state.timestamp.as_deref().and_then(cloudwatch::time),
             _ => None,
@@ -231,8 +231,8 @@ impl Event {
 /// A value as a type, or a sentence that says what was expected and where.
 pub(crate) fn typed<T: DeserializeOwned>(value: &Value, expected: &str) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let place = error.path().to_string();
-        format!("not {expected}: at `{place}`: {}", unquoted(&error.into_inner().to_string()))
+        let location = error.path().to_string();
+        format!("not {expected}: at `{location}`: {}", unquoted(&error.into_inner().to_string()))
     })
 }
 

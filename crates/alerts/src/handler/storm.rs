@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::pending;
 
-use super::tests::{fixture, turn};
+use super::tests::{fixture, window};
 use super::*;
-use crate::duty::FailureDuty;
+use crate::processor::FailureProcessor;
 use crate::faults::{Fault, World};
-use crate::read::Stacks;
-use crate::state::{Policy, Record};
+use crate::lookup::Stacks;
+use crate::state::{Policy, IncidentState};
 
 /// Stacks that nobody may read.
 struct Closed;
@@ -20,7 +20,7 @@ impl Stacks for Closed {
         &self,
         _: &str,
         _: crate::moment::Moment,
-    ) -> Result<Vec<crate::judge::StackEvent>, lambda_kit::call::CallError> {
+    ) -> Result<Vec<crate::rules::StackEvent>, lambda_kit::call::CallError> {
         Err(lambda_kit::call::CallError::without_answer("sts:AssumeRole", "AccessDenied"))
     }
 }
@@ -133,10 +133,10 @@ fn batch(bodies: &[String], at: &[usize]) -> Value {
 
 /// Works the storm off as a queue would: four invocations at a time, ten messages each, what failed again after its time.
 async fn work_off(world: &World, storm: &Storm) -> usize {
-    let announcer = || Announcer::new(world, world, Policy::default());
-    let here = || Place::new("333333333333", "us-east-1");
+    let notifier = || Notifier::new(world, world, Policy::default());
+    let here = || AccountRegion::new("333333333333", "us-east-1");
     let handler =
-        || Handler::new(announcer(), FailureDuty::new(Closed), here(), "hub".into(), "alerts".into());
+        || Handler::new(notifier(), FailureProcessor::new(Closed), here(), "hub".into(), "alerts".into());
     let handlers = [handler(), handler(), handler(), handler()];
     let mut queue: Vec<usize> = (0..storm.bodies.len()).collect();
     let (mut rounds, mut invocations) = (0, 0);
@@ -150,7 +150,7 @@ async fn work_off(world: &World, storm: &Storm) -> usize {
             let payloads: Vec<Value> =
                 (0..4).map(|at| batch(&storm.bodies, batches.get(at).copied().unwrap_or_default())).collect();
             // Between two deliveries of a message its time of being hidden passes, longer than an invocation lives.
-            let one = async |at: usize| handlers[at].handle(&payloads[at], turn(rounds), pending()).await.1;
+            let one = async |at: usize| handlers[at].handle(&payloads[at], window(rounds), pending()).await.1;
             let answers = tokio::join!(one(0), one(1), one(2), one(3));
             if world.is_dead() {
                 again.extend_from_slice(four);
@@ -170,7 +170,7 @@ async fn work_off(world: &World, storm: &Storm) -> usize {
     // What an invocation that died left behind is told by the schedule.
     for extra in 1..4 {
         world.revive();
-        let _ = handlers[0].handle(&fixture("events/scheduled"), turn(rounds + extra), pending()).await;
+        let _ = handlers[0].handle(&fixture("events/scheduled"), window(rounds + extra), pending()).await;
     }
     invocations
 }
@@ -214,7 +214,7 @@ async fn in_a_storm_every_incident_is_told_once_counted_right_and_nothing_is_los
         // A world that dies takes four invocations with it, each of which may just have published.
         assert!(duplicates <= planned * 4, "seed {seed}: {duplicates} duplicates of {planned} faults");
 
-        let mut records: BTreeMap<String, Record> = BTreeMap::new();
+        let mut records: BTreeMap<String, IncidentState> = BTreeMap::new();
         for (key, body) in world.memory().all() {
             if key.sort == "incident" {
                 records.insert(key.partition, serde_json::from_str(&body).unwrap());
@@ -222,7 +222,7 @@ async fn in_a_storm_every_incident_is_told_once_counted_right_and_nothing_is_los
         }
         let (mut incidents, mut occurrences) = (0, 0);
         for (name, truth) in &storm.truths {
-            let found: Vec<(&String, &Record)> =
+            let found: Vec<(&String, &IncidentState)> =
                 records.iter().filter(|(key, _)| key.contains(&format!("{name}|"))).collect();
             let [(key, record)] = found[..] else { panic!("seed {seed}: {name}: {found:?}") };
             assert_eq!(record.is_open(), truth.open, "seed {seed}: {name}");
@@ -251,7 +251,7 @@ async fn in_a_storm_every_incident_is_told_once_counted_right_and_nothing_is_los
             incidents += truth.incidents;
             occurrences += truth.occurrences;
         }
-        let unknown: Vec<&Record> = records
+        let unknown: Vec<&IncidentState> = records
             .iter()
             .filter(|(key, _)| key.contains("unknown-events"))
             .map(|(_, record)| record)

@@ -6,19 +6,19 @@ use std::time::Duration;
 use lambda_kit::call::CallError;
 
 use super::*;
-use crate::duty::{AccessDuty, DeadLetterDuty, FailureDuty, RotationDuty};
+use crate::processor::{AccessProcessor, DeadLetterProcessor, FailureProcessor, RotationProcessor};
 use crate::faults::{Fault, World};
-use crate::judge::{AccessRules, Held, HeldMessage, Rotated, RotationRules, StackEvent};
+use crate::rules::{AccessRules, QueueContents, QueuedMessage, RotationStatus, RotationRules, StackEvent};
 use crate::moment::Moment;
-use crate::read::{Queues, Secrets, Stacks};
+use crate::lookup::{Queues, Secrets, Stacks};
 use crate::state::Policy;
 
 /// What can be looked up in tests.
 #[derive(Default)]
 struct Lookups {
     stacks: HashMap<String, Vec<StackEvent>>,
-    rotates: Option<Rotated>,
-    held: Vec<Held>,
+    rotates: Option<RotationStatus>,
+    held: Vec<QueueContents>,
     queues: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl Stacks for &Lookups {
 }
 
 impl Secrets for &Lookups {
-    async fn rotates(&self, _: &str) -> Result<Rotated, CallError> {
+    async fn rotates(&self, _: &str) -> Result<RotationStatus, CallError> {
         self.rotates.ok_or_else(refused)
     }
 }
@@ -43,7 +43,7 @@ impl Queues for &Lookups {
         &self.queues
     }
 
-    async fn look(&self, queue: &str) -> Result<Held, CallError> {
+    async fn look(&self, queue: &str) -> Result<QueueContents, CallError> {
         self.held.iter().find(|held| held.queue == queue).cloned().ok_or_else(refused)
     }
 }
@@ -53,19 +53,19 @@ pub(super) fn fixture(case: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-pub(super) fn turn(minute: i64) -> Turn {
+pub(super) fn window(minute: i64) -> InvocationWindow {
     let now = Moment::parse("2026-03-01T03:00:00Z")
         .unwrap()
         .plus(Duration::from_secs(60 * u64::try_from(minute).unwrap()));
-    Turn { now, until: now.plus(Duration::from_secs(30)) }
+    InvocationWindow { now, until: now.plus(Duration::from_secs(30)) }
 }
 
-fn handler<D: Duty>(world: &World, duty: D) -> Handler<&World, &World, D> {
-    let announcer = Announcer::new(world, world, Policy::default());
+fn handler<D: EventProcessor>(world: &World, processor: D) -> Handler<&World, &World, D> {
+    let notifier = Notifier::new(world, world, Policy::default());
     Handler::new(
-        announcer,
-        duty,
-        Place::new("333333333333", "us-east-1"),
+        notifier,
+        processor,
+        AccountRegion::new("333333333333", "us-east-1"),
         "sluice-hub-OnFailure".into(),
         "alerts".into(),
     )
@@ -92,8 +92,8 @@ fn batch(bodies: &[String]) -> Value {
 #[tokio::test]
 async fn malformed_and_unknown_events_fail_no_batch_and_become_one_incident() {
     let (world, lookups) = (World::default(), Lookups::default());
-    let handler = handler(&world, FailureDuty::new(&lookups));
-    let (done, answer) = handler.handle(&fixture("sqs/batch"), turn(0), pending()).await;
+    let handler = handler(&world, FailureProcessor::new(&lookups));
+    let (done, answer) = handler.handle(&fixture("sqs/batch"), window(0), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
     assert_eq!((done.events, done.unknown, done.failed, done.told.published), (6, 2, 0, 5));
     let unknown: Vec<String> =
@@ -120,12 +120,12 @@ async fn only_the_messages_of_what_could_not_be_told_come_again() {
     // Calls: read and write of the first incident, its publish is refused; the second goes well.
     let world = World::new(HashMap::from([(2, Fault::Fails)]));
     let lookups = Lookups::default();
-    let handler = handler(&world, FailureDuty::new(&lookups));
+    let handler = handler(&world, FailureProcessor::new(&lookups));
     let bodies = ["states/execution-failed", "backup/job-failed"].map(|case| fixture(case).to_string());
-    let (done, answer) = handler.handle(&batch(&bodies), turn(0), pending()).await;
+    let (done, answer) = handler.handle(&batch(&bodies), window(0), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m0"}]})));
     assert_eq!(done.failed, 1);
-    let (_, answer) = handler.handle(&batch(&bodies[..1]), turn(1), pending()).await;
+    let (_, answer) = handler.handle(&batch(&bodies[..1]), window(1), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
     assert_eq!(subjects(&world).len(), 2);
 }
@@ -134,10 +134,10 @@ async fn only_the_messages_of_what_could_not_be_told_come_again() {
 async fn without_a_queue_a_failure_is_the_invocations_own_with_its_reason() {
     let world = World::new(HashMap::from([(0, Fault::Fails)]));
     let lookups = Lookups::default();
-    let handler = handler(&world, FailureDuty::new(&lookups));
-    let (_, answer) = handler.handle(&fixture("states/execution-failed"), turn(0), pending()).await;
+    let handler = handler(&world, FailureProcessor::new(&lookups));
+    let (_, answer) = handler.handle(&fixture("states/execution-failed"), window(0), pending()).await;
     assert_eq!(answer, Err("the state of the alerts cannot be used: call: refused".to_owned()));
-    let (_, answer) = handler.handle(&fixture("states/execution-failed"), turn(1), pending()).await;
+    let (_, answer) = handler.handle(&fixture("states/execution-failed"), window(1), pending()).await;
     assert_eq!(answer, Ok(Value::Null));
 }
 
@@ -153,7 +153,7 @@ impl Stacks for Silent {
 #[tokio::test]
 async fn when_the_time_is_over_what_is_not_done_comes_again() {
     let world = World::default();
-    let handler = handler(&world, FailureDuty::new(Silent));
+    let handler = handler(&world, FailureProcessor::new(Silent));
     let bodies: Vec<String> = std::iter::repeat_n(fixture("states/execution-failed").to_string(), CHUNK)
         .chain([fixture("cloudformation/stack-update-rollback").to_string()])
         .collect();
@@ -163,7 +163,7 @@ async fn when_the_time_is_over_what_is_not_done_comes_again() {
         context.waker().wake_by_ref();
         if polls > 1000 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     });
-    let (done, answer) = handler.handle(&batch(&bodies), turn(0), over).await;
+    let (done, answer) = handler.handle(&batch(&bodies), window(0), over).await;
     // The first chunk was done, the second was not.
     assert_eq!(answer, Ok(json!({"batchItemFailures": [{"itemIdentifier": format!("m{CHUNK}")}]})));
     assert_eq!((done.failed, subjects(&world).len()), (1, 1));
@@ -188,7 +188,7 @@ async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
     ];
     let lookups = Lookups { stacks: HashMap::from([(STACK.to_owned(), events)]), ..Lookups::default() };
     let world = World::default();
-    let subject = handler(&world, FailureDuty::new(&lookups));
+    let subject = handler(&world, FailureProcessor::new(&lookups));
     for (minute, case) in
         ["stack-update-rollback", "resource-update-failed", "resource-cancelled", "stack-update-rollback"]
             .iter()
@@ -196,7 +196,7 @@ async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
     {
         let minute = i64::try_from(minute).unwrap();
         let (_, answer) =
-            subject.handle(&fixture(&format!("cloudformation/{case}")), turn(minute), pending()).await;
+            subject.handle(&fixture(&format!("cloudformation/{case}")), window(minute), pending()).await;
         assert_eq!(answer, Ok(Value::Null));
     }
     assert_eq!(subjects(&world), ["[ERROR] Stack failed: sluice-target (222222222222 us-east-1)"]);
@@ -207,11 +207,11 @@ async fn a_stack_is_told_once_an_operation_with_its_first_real_cause() {
     );
     // The role may not be there: it is told all the same, with what the event says.
     let (world, lookups) = (World::default(), Lookups::default());
-    let subject = handler(&world, FailureDuty::new(&lookups));
-    subject.handle(&fixture("cloudformation/stack-update-rollback"), turn(0), pending()).await.1.unwrap();
+    let subject = handler(&world, FailureProcessor::new(&lookups));
+    subject.handle(&fixture("cloudformation/stack-update-rollback"), window(0), pending()).await.1.unwrap();
     assert!(mail(&world, 0).contains("failed to update: [NamespacePolicy]"), "{}", mail(&world, 0));
     // The next deployment that succeeds is the end.
-    subject.handle(&fixture("cloudformation/stack-update-complete"), turn(1), pending()).await.1.unwrap();
+    subject.handle(&fixture("cloudformation/stack-update-complete"), window(1), pending()).await.1.unwrap();
     assert!(subjects(&world)[1].starts_with("[RECOVERED] Stack failed"), "{:?}", subjects(&world));
 }
 
@@ -244,12 +244,12 @@ async fn without_a_token_an_operation_is_told_once_with_its_cause_and_the_next_o
     ];
     let lookups = Lookups { stacks: HashMap::from([(stack, events)]), ..Lookups::default() };
     let world = World::default();
-    let subject = handler(&world, FailureDuty::new(&lookups));
+    let subject = handler(&world, FailureProcessor::new(&lookups));
     let told = async |case: &str, at: &str| {
         let before = subjects(&world).len();
         // Half an hour and an hour later: whoever counts an operation twice tells it again.
         for minute in [30, 60] {
-            let (_, answer) = subject.handle(&without(case, at), turn(minute), pending()).await;
+            let (_, answer) = subject.handle(&without(case, at), window(minute), pending()).await;
             assert_eq!(answer, Ok(Value::Null));
         }
         subjects(&world).len() - before
@@ -281,13 +281,13 @@ async fn an_execution_that_fails_in_the_second_in_which_another_succeeded_is_tol
         event
     };
     let (world, lookups) = (World::default(), Lookups::default());
-    let subject = handler(&world, FailureDuty::new(&lookups));
+    let subject = handler(&world, FailureProcessor::new(&lookups));
     for event in [ended("1", "FAILED", 100), ended("2", "SUCCEEDED", 200), ended("3", "FAILED", 300)] {
-        assert_eq!(subject.handle(&event, turn(0), pending()).await.1, Ok(Value::Null));
+        assert_eq!(subject.handle(&event, window(0), pending()).await.1, Ok(Value::Null));
     }
     // Before the success, and a time that cannot be.
     for event in [ended("4", "FAILED", 150), ended("5", "SUCCEEDED", 3_600_000)] {
-        assert_eq!(subject.handle(&event, turn(0), pending()).await.1, Ok(Value::Null));
+        assert_eq!(subject.handle(&event, window(0), pending()).await.1, Ok(Value::Null));
     }
     let told = subjects(&world);
     assert_eq!(told.len(), 3, "{told:?}");
@@ -302,7 +302,7 @@ async fn an_execution_that_fails_in_the_second_in_which_another_succeeded_is_tol
 #[tokio::test(start_paused = true)]
 async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
     let world = World::default();
-    let handler = handler(&world, FailureDuty::new(Silent));
+    let handler = handler(&world, FailureProcessor::new(Silent));
     let bodies = [
         "cloudformation/stack-update-rollback",
         "cloudformation/stack-create-rollback",
@@ -310,7 +310,7 @@ async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
     ];
     let begun = tokio::time::Instant::now();
     let (_, answer) =
-        handler.handle(&batch(&bodies.map(|case| fixture(case).to_string())), turn(0), pending()).await;
+        handler.handle(&batch(&bodies.map(|case| fixture(case).to_string())), window(0), pending()).await;
     assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
     assert_eq!(begun.elapsed(), Duration::from_secs(15), "all look-ups together");
     assert_eq!(subjects(&world).len(), 2, "both operations are of one stack: {:?}", subjects(&world));
@@ -319,21 +319,21 @@ async fn a_cause_that_does_not_come_in_time_keeps_nothing_from_being_told() {
 #[tokio::test]
 async fn a_value_written_by_hand_is_told_where_the_secret_rotates_or_where_nobody_can_say() {
     let rules = || RotationRules { writers: vec!["sluice-rotation-*".into()] };
-    for (rotates, told) in [(Some(Rotated::Yes), 1), (Some(Rotated::No), 0), (None, 1)] {
+    for (rotates, told) in [(Some(RotationStatus::Yes), 1), (Some(RotationStatus::No), 0), (None, 1)] {
         let (world, lookups) = (World::default(), Lookups { rotates, ..Lookups::default() });
-        let subject = handler(&world, RotationDuty::new(&world, &lookups, rules()));
+        let subject = handler(&world, RotationProcessor::new(&world, &lookups, rules()));
         for case in ["put-secret-value-by-hand", "put-secret-value-by-rotation", "update-secret-description"]
         {
-            subject.handle(&fixture(&format!("secretsmanager/{case}")), turn(0), pending()).await.1.unwrap();
+            subject.handle(&fixture(&format!("secretsmanager/{case}")), window(0), pending()).await.1.unwrap();
         }
         assert_eq!(subjects(&world).len(), told, "{rotates:?}");
     }
 }
 
 /// Sends a value written by hand at 02:58:07 and the calls at other times, in this order; how often the value was told.
-async fn written_beside(rotates: Option<Rotated>, calls: &[(&str, &str)], at_once: bool) -> usize {
+async fn written_beside(rotates: Option<RotationStatus>, calls: &[(&str, &str)], at_once: bool) -> usize {
     let (world, lookups) = (World::default(), Lookups { rotates, ..Lookups::default() });
-    let subject = handler(&world, RotationDuty::new(&world, &lookups, RotationRules::default()));
+    let subject = handler(&world, RotationProcessor::new(&world, &lookups, RotationRules::default()));
     let event = |(case, time): &(&str, &str)| {
         let mut event = fixture(&format!("secretsmanager/{case}"));
         event["id"] = json!(format!("{case} {time}"));
@@ -343,11 +343,11 @@ async fn written_beside(rotates: Option<Rotated>, calls: &[(&str, &str)], at_onc
     let events: Vec<Value> = calls.iter().map(event).collect();
     if at_once {
         let bodies: Vec<String> = events.iter().map(Value::to_string).collect();
-        let (_, answer) = subject.handle(&batch(&bodies), turn(0), pending()).await;
+        let (_, answer) = subject.handle(&batch(&bodies), window(0), pending()).await;
         assert_eq!(answer, Ok(json!({"batchItemFailures": []})));
     } else {
         for event in events {
-            subject.handle(&event, turn(0), pending()).await.1.unwrap();
+            subject.handle(&event, window(0), pending()).await.1.unwrap();
         }
     }
     subjects(&world).iter().filter(|subject| subject.contains("Secret changed by hand")).count()
@@ -360,7 +360,7 @@ async fn a_value_written_by_hand_is_told_although_rotation_is_turned_off_right_a
     let on = |time| ("rotate-secret", time);
     for at_once in [false, true] {
         let told =
-            async |calls: &[(&str, &str)]| written_beside(Some(Rotated::TurnedOff), calls, at_once).await;
+            async |calls: &[(&str, &str)]| written_beside(Some(RotationStatus::TurnedOff), calls, at_once).await;
         // Whichever event comes first, and also in the same second.
         for time in ["02:58:07", "02:58:30"] {
             assert_eq!(told(&[written, off(time)]).await, 1, "{time}");
@@ -376,20 +376,20 @@ async fn a_value_written_by_hand_is_told_although_rotation_is_turned_off_right_a
     // What nobody may ask is known from the calls too, and rotation that was never on is no matter.
     assert_eq!(written_beside(None, &[off("02:00:00"), written], false).await, 0);
     assert_eq!(written_beside(None, &[off("02:59:00"), written], false).await, 1);
-    assert_eq!(written_beside(Some(Rotated::No), &[written, off("02:59:00")], false).await, 0);
+    assert_eq!(written_beside(Some(RotationStatus::No), &[written, off("02:59:00")], false).await, 0);
 }
 
 #[tokio::test]
 async fn rotations_are_told_failed_recovered_and_slow_against_the_secrets_own_history() {
     let (world, lookups) = (World::default(), Lookups::default());
-    let subject = handler(&world, RotationDuty::new(&world, &lookups, RotationRules::default()));
+    let subject = handler(&world, RotationProcessor::new(&world, &lookups, RotationRules::default()));
     let send = async |case: &str, day: i64, time: &str| {
         let mut event = fixture(&format!("secretsmanager/{case}"));
         event["id"] = json!(format!("{case}-{day}"));
         event["detail"]["eventTime"] = json!(format!("2026-03-{day:02}T{time}Z"));
         // Everything comes twice.
         for minute in [0, 1] {
-            subject.handle(&event, turn(day * 1440 + minute), pending()).await.1.unwrap();
+            subject.handle(&event, window(day * 1440 + minute), pending()).await.1.unwrap();
         }
     };
     for day in 1..=5 {
@@ -416,16 +416,16 @@ async fn rotations_are_told_failed_recovered_and_slow_against_the_secrets_own_hi
 async fn a_crash_between_telling_of_a_reader_and_remembering_it_neither_loses_nor_repeats() {
     let denied = fixture("secretsmanager/get-secret-value-denied");
     let world = World::default();
-    let subject = handler(&world, AccessDuty::new(&world, AccessRules::default()));
-    subject.handle(&denied, turn(0), pending()).await.1.unwrap();
+    let subject = handler(&world, AccessProcessor::new(&world, AccessRules::default()));
+    subject.handle(&denied, window(0), pending()).await.1.unwrap();
     let (calls, _) = world.calls();
     for at in 0..calls {
         for fault in Fault::ALL {
             let world = World::new(HashMap::from([(at, fault)]));
-            let subject = handler(&world, AccessDuty::new(&world, AccessRules::default()));
+            let subject = handler(&world, AccessProcessor::new(&world, AccessRules::default()));
             for minute in 0..4 {
                 world.revive();
-                let (_, answer) = subject.handle(&denied, turn(minute), pending()).await;
+                let (_, answer) = subject.handle(&denied, window(minute), pending()).await;
                 if !world.is_dead() && answer.is_ok() {
                     break;
                 }
@@ -439,13 +439,13 @@ async fn a_crash_between_telling_of_a_reader_and_remembering_it_neither_loses_no
 
 #[tokio::test]
 async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_stay() {
-    let message = |id: &str| HeldMessage {
+    let message = |id: &str| QueuedMessage {
         id: id.into(),
         sent: None,
         body: "{}".into(),
         attributes: Default::default(),
     };
-    let held = |count, messages| Held {
+    let held = |count, messages| QueueContents {
         queue: "arn:aws:sqs:us-east-1:333333333333:alerts-failed".into(),
         count,
         messages,
@@ -453,21 +453,21 @@ async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_
     };
     let queues = vec!["arn:aws:sqs:us-east-1:333333333333:alerts-failed".to_owned()];
     let world = World::default();
-    let here = Place::new("333333333333", "us-east-1");
+    let here = AccountRegion::new("333333333333", "us-east-1");
     let filled = Lookups {
         held: vec![held(2, vec![message("1"), message("2")])],
         queues: queues.clone(),
         ..Lookups::default()
     };
-    let subject = handler(&world, DeadLetterDuty::new(&filled, here.clone()));
+    let subject = handler(&world, DeadLetterProcessor::new(&filled, here.clone()));
     for minute in [0, 5] {
-        subject.handle(&fixture("events/scheduled"), turn(minute), pending()).await.1.unwrap();
+        subject.handle(&fixture("events/scheduled"), window(minute), pending()).await.1.unwrap();
     }
-    let kept = subject.handle(&batch(&["{}".to_owned()]), turn(6), pending()).await.1;
+    let kept = subject.handle(&batch(&["{}".to_owned()]), window(6), pending()).await.1;
     assert_eq!(kept, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m0"}]})));
     let empty = Lookups { held: vec![held(0, vec![])], queues: queues.clone(), ..Lookups::default() };
-    let subject = handler(&world, DeadLetterDuty::new(&empty, here));
-    subject.handle(&fixture("events/scheduled"), turn(10), pending()).await.1.unwrap();
+    let subject = handler(&world, DeadLetterProcessor::new(&empty, here));
+    subject.handle(&fixture("events/scheduled"), window(10), pending()).await.1.unwrap();
     let told: Vec<String> =
         subjects(&world).into_iter().filter(|subject| subject.contains("Undelivered")).collect();
     assert_eq!(
@@ -481,8 +481,8 @@ async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_
     let world = World::default();
     let gone = vec!["arn:aws:sqs:us-east-1:333333333333:gone".to_owned(), queues[0].clone()];
     let filled = Lookups { held: vec![held(1, vec![message("3")])], queues: gone, ..Lookups::default() };
-    let subject = handler(&world, DeadLetterDuty::new(&filled, Place::new("333333333333", "us-east-1")));
-    let (_, answer) = subject.handle(&fixture("events/scheduled"), turn(20), pending()).await;
+    let subject = handler(&world, DeadLetterProcessor::new(&filled, AccountRegion::new("333333333333", "us-east-1")));
+    let (_, answer) = subject.handle(&fixture("events/scheduled"), window(20), pending()).await;
     assert!(answer.unwrap_err().starts_with("what this event is about could not be looked up"));
     assert_eq!(subjects(&world).len(), 1);
 }
@@ -491,18 +491,18 @@ async fn failure_queues_are_looked_at_when_the_schedule_asks_and_their_messages_
 async fn no_sample_event_leaves_anything_secret_in_a_message_or_in_the_state() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
     let (world, lookups) = (World::default(), Lookups::default());
-    let failure = handler(&world, FailureDuty::new(&lookups));
-    let rotation = handler(&world, RotationDuty::new(&world, &lookups, RotationRules::default()));
-    let access = handler(&world, AccessDuty::new(&world, AccessRules::default()));
+    let failure = handler(&world, FailureProcessor::new(&lookups));
+    let rotation = handler(&world, RotationProcessor::new(&world, &lookups, RotationRules::default()));
+    let access = handler(&world, AccessProcessor::new(&world, AccessRules::default()));
     let mut events = 0;
     for folder in
         std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
     {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let value: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            let _ = failure.handle(&value, turn(events), pending()).await;
-            let _ = rotation.handle(&value, turn(events), pending()).await;
-            let _ = access.handle(&value, turn(events), pending()).await;
+            let _ = failure.handle(&value, window(events), pending()).await;
+            let _ = rotation.handle(&value, window(events), pending()).await;
+            let _ = access.handle(&value, window(events), pending()).await;
             events += 1;
         }
     }

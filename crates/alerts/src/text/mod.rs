@@ -31,7 +31,7 @@ pub fn cut(text: &str, most: usize) -> String {
 }
 
 /// A text from outside as it may be kept: without credentials, of at most so many characters.
-pub fn kept(text: &str, most: usize) -> String {
+pub fn sanitize(text: &str, most: usize) -> String {
     // What is far beyond the limit need not be searched; a credential that the cut would split is cut off with it.
     let near = text.char_indices().nth(most.saturating_mul(4)).map_or(text, |(end, _)| &text[..end]);
     let note = text.len() > near.len();
@@ -40,7 +40,7 @@ pub fn kept(text: &str, most: usize) -> String {
 }
 
 /// A text as people may see it: hidden characters escaped, mentions neutralised. Line feeds are hidden too: `\n`.
-pub fn shown(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     unmentioned(&visible(text))
 }
 
@@ -166,24 +166,24 @@ mod tests {
             "(@everyone)",
             "x @team",
         ] {
-            let text = shown(mention);
+            let text = escape(mention);
             assert!(!text.contains('<') && !text.contains('>') && !text.contains('@'), "{mention}: {text}");
         }
-        assert_eq!(shown("Configuration@here now"), "Configuration＠here now");
-        assert_eq!(shown("ops@example.com, a@here.com at 3 @ 4"), "ops@example.com, a@here.com at 3 @ 4");
+        assert_eq!(escape("Configuration@here now"), "Configuration＠here now");
+        assert_eq!(escape("ops@example.com, a@here.com at 3 @ 4"), "ops@example.com, a@here.com at 3 @ 4");
     }
 
     #[test]
     fn a_text_is_cut_between_characters_and_says_how_much_is_missing() {
         assert_eq!(cut("äöü🦀x", 4), "äöü🦀… [1 more characters]");
         assert_eq!(cut("äöü", 3), "äöü");
-        assert_eq!(kept(&"x".repeat(100_000), 10), "xxxxxxxxxx… [30 more characters]");
+        assert_eq!(sanitize(&"x".repeat(100_000), 10), "xxxxxxxxxx… [30 more characters]");
     }
 
     proptest! {
         #[test]
         fn what_people_see_has_no_hidden_character_and_no_mention(text in any::<String>()) {
-            let seen = shown(&text);
+            let seen = escape(&text);
             prop_assert!(!seen.chars().any(is_hidden));
             prop_assert!(!seen.contains('<') && !seen.contains('`'));
             let mut before = ' ';
@@ -213,7 +213,7 @@ mod tests {
 
         #[test]
         fn what_is_kept_is_never_longer_than_the_limit_and_its_note(text in any::<String>(), most in 0_usize..200) {
-            prop_assert!(kept(&text, most).chars().count() <= most + 40);
+            prop_assert!(sanitize(&text, most).chars().count() <= most + 40);
         }
     }
 }

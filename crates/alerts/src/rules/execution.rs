@@ -1,0 +1,69 @@
+//! Executions of state machines.
+
+use std::time::Duration;
+
+use super::last_part;
+use crate::command::Command;
+use crate::event::{Execution, ExecutionStatus, Event};
+use crate::incident::{Incident, IncidentKey};
+use crate::kind::{Kind, Severity};
+use crate::moment::Moment;
+use crate::state::Observation;
+
+/// How far an execution's own time may be from that of its envelope to be believed.
+const BELIEVED: Duration = Duration::from_secs(60);
+
+/// When it ended, as exactly as the event says: its envelope has whole seconds, in which one execution may succeed and the next one fail.
+fn ended(event: &Event, execution: &Execution) -> Moment {
+    let stopped = execution.stop_date.map(Moment::from_millis);
+    let is_near = |at: &Moment| at.since(event.time).max(event.time.since(*at)) <= BELIEVED;
+    stopped.filter(is_near).unwrap_or(event.time)
+}
+
+pub(super) fn status(event: &Event, execution: &Execution) -> Vec<Observation> {
+    let at = ended(event, execution);
+    let machine = execution.state_machine_arn.as_str();
+    let run = last_part(&execution.execution_arn);
+    let (severity, happened) = match execution.status {
+        ExecutionStatus::Failed => (Severity::Error, "failed"),
+        ExecutionStatus::TimedOut => (Severity::Error, "took longer than it may and was ended"),
+        ExecutionStatus::Aborted => (Severity::Warning, "was stopped by somebody"),
+        ExecutionStatus::Succeeded => {
+            let key = IncidentKey::new(Kind::ExecutionFailed, &event.location, machine, None);
+            let how =
+                format!("the later execution {run} succeeded; what failed before is not repeated by that");
+            return vec![Observation::resolved(key, &how, event.id.clone(), at)];
+        }
+        ExecutionStatus::Running | ExecutionStatus::PendingRedrive => return Vec::new(),
+    };
+    let cause = match (execution.error.as_deref(), execution.cause.as_deref().map(readable)) {
+        (Some(error), Some(cause)) => Some(format!("{error}: {cause}")),
+        (Some(text), None) => Some(text.to_owned()),
+        (None, cause) => cause,
+    };
+    let incident =
+        Incident::new(Kind::ExecutionFailed, severity, event.location.clone(), machine, last_part(machine), at)
+            .what(&format!("Its execution {run} {happened}."))
+            .impact("What this execution was to do is not done, or half done. Nothing repeats it by itself.")
+            .cause(cause.as_deref())
+            .action(
+                "Mend the cause, then let it go on where it failed (within 14 days):",
+                Command::aws("stepfunctions", "redrive-execution")
+                    .option("execution-arn", &execution.execution_arn)
+                    .option("region", &event.location.region),
+            );
+    vec![Observation::firing(incident, event.id.clone())]
+}
+
+/// The message of an error that a function answered as JSON; anything else is a text already.
+pub(super) fn readable(cause: &str) -> String {
+    let answer: Option<serde_json::Value> = serde_json::from_str(cause).ok();
+    let message =
+        answer.as_ref().and_then(|answer| answer.get("errorMessage")).and_then(serde_json::Value::as_str);
+    match (message, answer.as_ref().is_some_and(serde_json::Value::is_object)) {
+        (Some(message), _) => message.to_owned(),
+        // An object of another form may hold whatever the failing state was given.
+        (None, true) => "a JSON object without errorMessage; see the execution's history".to_owned(),
+        (None, false) => cause.to_owned(),
+    }
+}
