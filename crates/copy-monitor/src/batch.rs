@@ -5,7 +5,7 @@ use lambda_kit::moment::Moment;
 use crate::incidents::digest;
 
 /// The beginning of the names of the monitor's batches. Event rules match it.
-pub const NAME_PREFIX: &str = alerts::rules::MONITOR_STATEMENTS;
+pub const NAME_PREFIX: &str = alerts::rules::MONITOR_STATEMENT_PREFIX;
 
 /// Returns the name of a run's batch.
 pub(crate) fn name(watched: &str, run: u64) -> String {
