@@ -1,18 +1,17 @@
-//! Rows of a result by the names of their columns.
+//! The rows of a result, read by the names of their columns.
 
+use lambda_kit::moment::Moment;
 use warehouse::batch::Page;
 use warehouse::data_api::Cell;
 
-use crate::moment::Moment;
-
-/// One row.
+/// A row of a page.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
     page: &'a Page,
     cells: &'a [Cell],
 }
 
-/// The rows of a page.
+/// Returns the rows of a page.
 pub(crate) fn rows(page: &Page) -> impl Iterator<Item = Row<'_>> {
     page.rows.iter().map(move |cells| Row { page, cells })
 }
@@ -22,27 +21,27 @@ impl<'a> Row<'a> {
         self.cells.get(self.page.position(column)?)
     }
 
-    /// A whole number.
+    /// Returns a whole number.
     pub(crate) fn integer(self, column: &str) -> Option<i64> {
         self.cell(column)?.integer()
     }
 
-    /// A whole number that counts something.
+    /// Returns a number that counts something; zero if there is none.
     pub(crate) fn count(self, column: &str) -> u64 {
         self.integer(column).and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
     }
 
-    /// Text, if there is any.
+    /// Returns text that is not empty.
     pub(crate) fn text(self, column: &str) -> Option<&'a str> {
         self.cell(column)?.text().filter(|text| !text.is_empty())
     }
 
-    /// A time, as the statements print it.
+    /// Returns a time in the format that the statements print.
     pub(crate) fn time(self, column: &str) -> Option<Moment> {
         Moment::parse_sql(self.text(column)?)
     }
 
-    /// Whether a flag is set.
+    /// Returns true if a flag is set.
     pub(crate) fn flag(self, column: &str) -> bool {
         match self.cell(column) {
             Some(Cell::Boolean(flag)) => *flag,

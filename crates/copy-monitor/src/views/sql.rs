@@ -1,20 +1,23 @@
-//! The statements of a run: always the same number, whatever the number of jobs and files.
+//! The statements of a run. Their number does not depend on the number of jobs and files.
 //!
-//! They run in this order in one batch. The order matters: what still waits is counted before the files in error are read, so that a file which fails between
-//! the two is either read now or counted as waiting, and then read by the next run. No statement selects the content of a row (`raw_line` and its like are columns
-//! of other views), and none names a job.
-//! Sources: the pages of the views in the Redshift database developer guide. Times are printed by `TO_CHAR` to the microsecond.
+//! They run in this order in one batch. The order matters: waiting files are counted before the
+//! rejected files are read. A file that is rejected between the two is either read now, or counted
+//! as waiting and read by the next run. No statement selects the content of a row (`raw_line` and
+//! its like are columns of other views), and none names a job.
+//!
+//! Sources: the pages of the views in the Redshift database developer guide. `TO_CHAR` prints times
+//! to the microsecond.
 
 use std::time::Duration;
 
+use lambda_kit::moment::Moment;
 use warehouse::sql::Literal;
 use warehouse::value::InvalidValue;
 
-use crate::moment::Moment;
-use crate::state::{Cursor, TargetState};
+use crate::state::{Cursor, ViewsState};
 
-/// Numbers of the statements in the batch.
-pub(crate) const SIGHT: usize = 1;
+/// The numbers of the statements in the batch.
+pub(crate) const READER: usize = 1;
 pub(crate) const JOBS: usize = 2;
 pub(crate) const INTEGRATIONS: usize = 3;
 pub(crate) const MESSAGES: usize = 4;
@@ -22,9 +25,9 @@ pub(crate) const COUNTS: usize = 5;
 pub(crate) const ERRORS: usize = 6;
 pub(crate) const FILES: usize = 7;
 pub(crate) const LOADS: usize = 8;
-pub(crate) const RELOADS: usize = 9;
+pub(crate) const MANUAL_LOADS: usize = 9;
 
-/// How many statements a run has.
+/// The number of statements in a run.
 pub const STATEMENTS_PER_RUN: usize = 9;
 
 fn time(column: &str) -> String {
@@ -35,7 +38,7 @@ fn at(moment: Moment) -> Result<Literal, InvalidValue> {
     Literal::new("time", &moment.sql())
 }
 
-/// Rows after the cursor.
+/// Returns the condition for rows after the cursor.
 fn after(cursor: &Cursor) -> Result<String, InvalidValue> {
     let time = at(cursor.time)?;
     Ok(match &cursor.row {
@@ -49,25 +52,25 @@ fn after(cursor: &Cursor) -> Result<String, InvalidValue> {
     })
 }
 
-/// The statements of a run that starts now.
+/// Returns the statements of a run that starts now.
 ///
 /// # Errors
-/// A key in the cursor that no literal holds; there is none in S3.
+/// No literal holds the key in the cursor. S3 has no such key.
 pub(crate) fn statements(
-    state: &TargetState,
+    state: &ViewsState,
     now: Moment,
     overlap: Duration,
     rows: u32,
 ) -> Result<Vec<String>, InvalidValue> {
     let behind = format!("NOT ({})", after(&state.cursor)?);
-    let (errors_from, settled, now) = (at(state.errors_from)?, at(now.minus(overlap))?, at(now)?);
+    let (errors_from, complete_until, now) = (at(state.errors_from)?, at(now.minus(overlap))?, at(now)?);
     let (enqueued, modified) = (time("d.enqueue_time"), time("d.modification_time"));
     Ok(vec![
-        // SIGHT: "RESTRICTED means that users that are not superusers can see their own records" (SVV_USER_INFO).
+        // READER: "RESTRICTED means that users that are not superusers can see their own records" (SVV_USER_INFO).
         "SELECT user_id, user_name, superuser, syslog_access FROM svv_user_info WHERE user_name = current_user".to_owned(),
         // JOBS
         "SELECT job_id, RTRIM(job_name) AS job_name, job_text, is_auto FROM sys_copy_job ORDER BY job_id".to_owned(),
-        // INTEGRATIONS: all columns, because the name of one is documented with a space in it.
+        // INTEGRATIONS: all columns, because one is documented with a space in its name.
         "SELECT * FROM svv_copy_job_integrations".to_owned(),
         // MESSAGES
         format!(
@@ -83,7 +86,8 @@ pub(crate) fn statements(
             time("MAX(modification_time)"),
             time("MAX(CASE WHEN LEFT(status, 1) = 'I' THEN modification_time END)"),
         ),
-        // ERRORS, each with the first row at fault of its newest load. The view has 256 characters of a file's URL.
+        // ERRORS: each file with the first bad row of its newest load. The view has 256 characters of
+        // a file's URL.
         format!(
             "SELECT d.job_id, d.file_location, d.file_name, d.file_etag, {modified} AS modified, {enqueued} AS enqueued, \
              e.line_number, RTRIM(e.column_name) AS column_name, e.error_code, RTRIM(e.error_message) AS error_message, e.query_id \
@@ -93,10 +97,11 @@ pub(crate) fn statements(
              ON e.n = 1 AND e.copy_job_id = d.job_id AND e.url = RTRIM(LEFT('s3://' || RTRIM(d.file_location) || '/' || RTRIM(d.file_name), 256)) \
              WHERE LEFT(d.status, 1) = 'E' AND d.enqueue_time >= {errors_from} ORDER BY d.enqueue_time, d.job_id, d.file_name"
         ),
-        // FILES, up to what no late row can come before any more: so each row is read once. A file in error does not wait for that.
+        // FILES: up to the time before which no late row can appear any more, so that each row is read
+        // once. Rejected files do not wait for that: ERRORS reads them at once.
         format!(
             "SELECT d.job_id, d.file_name, d.file_etag, {modified} AS modified, {enqueued} AS enqueued, LEFT(d.status, 1) AS status \
-             FROM sys_copy_job_detail d WHERE {} AND enqueue_time < {settled} ORDER BY d.enqueue_time, d.job_id, d.file_name LIMIT {rows}",
+             FROM sys_copy_job_detail d WHERE {} AND enqueue_time < {complete_until} ORDER BY d.enqueue_time, d.job_id, d.file_name LIMIT {rows}",
             after(&state.cursor)?
         ),
         // LOADS
@@ -105,7 +110,7 @@ pub(crate) fn statements(
              WHERE copy_job_id <> 0 AND RTRIM(status) = 'completed' AND end_time >= {} AND end_time < {now} GROUP BY copy_job_id ORDER BY copy_job_id",
             at(state.loads_until)?
         ),
-        // RELOADS: what was loaded by hand, without any job.
+        // MANUAL_LOADS: loads without a job.
         format!(
             "SELECT RTRIM(data_source) AS data_source, {} AS ended FROM sys_load_history WHERE copy_job_id = 0 AND RTRIM(status) = 'completed' \
              AND end_time >= {} GROUP BY RTRIM(data_source) ORDER BY 1",
@@ -120,12 +125,12 @@ mod tests {
     use super::*;
 
     fn all(cursor: Cursor) -> Vec<String> {
-        let state = TargetState { cursor, ..TargetState::default() };
+        let state = ViewsState { cursor, ..ViewsState::default() };
         statements(&state, Moment::from_secs(1_000), Duration::from_secs(500), 100).unwrap()
     }
 
     #[test]
-    fn a_run_has_nine_statements_that_only_read_and_none_selects_a_row() {
+    fn run_has_nine_select_statements_without_row_content() {
         let statements = all(Cursor { time: Moment::from_secs(9), row: Some((7, "it's\\".to_owned())) });
         assert_eq!(statements.len(), STATEMENTS_PER_RUN);
         for statement in &statements {
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_the_cursor_is_exactly_what_is_not_read_again() {
+    fn rows_behind_cursor_are_exactly_those_not_read_again() {
         let cursor = Cursor { time: Moment::from_secs(9), row: Some((7, "k".to_owned())) };
         let (read, statements) = (after(&cursor).unwrap(), all(cursor));
         assert!(
