@@ -22,7 +22,7 @@ impl Command {
 
     /// Creates a command from the words of another crate. The first words and every word that starts with
     /// `-` must be literals of that crate: values are not recognized here.
-    pub fn of<I: IntoIterator<Item: AsRef<str>>>(argv: I) -> Self {
+    pub fn from_words<I: IntoIterator<Item: AsRef<str>>>(argv: I) -> Self {
         let mut command = Self { words: String::new(), refused: false };
         for word in argv {
             let word = word.as_ref();

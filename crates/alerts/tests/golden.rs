@@ -112,7 +112,7 @@ fn notification(status: Status) -> Notification {
     Notification {
         last: Moment::parse("2026-03-01T04:10:00Z").unwrap(),
         count: if status == Status::Opened { 1 } else { 14 },
-        ..golden::notification(*incident, status, resolution)
+        ..test_support::alerts::notification(*incident, status, resolution)
     }
 }
 
@@ -142,14 +142,14 @@ fn protocols() -> String {
 #[test]
 fn every_alert_has_a_first_line_an_impact_and_a_command() {
     for (name, value) in samples() {
-        for told in rendered(&value).split("--------\n").filter(|told| told.contains("Subject: ")) {
-            let first = told.lines().find(|line| line.starts_with('[')).unwrap();
+        for alert in rendered(&value).split("--------\n").filter(|alert| alert.contains("Subject: ")) {
+            let first = alert.lines().find(|line| line.starts_with('[')).unwrap();
             assert!(first.contains("us-east-1)") && first.contains(": "), "{name}: {first}");
             assert!(first.len() < 140, "{name}: {first}");
             for label in ["What:", "Since:", "Impact:", "Action:", "Command:", "Runbook:"] {
-                assert!(told.lines().any(|line| line.starts_with(label)), "{name} without {label}: {told}");
+                assert!(alert.lines().any(|line| line.starts_with(label)), "{name} without {label}: {alert}");
             }
-            assert!(!told.contains("unknown "), "{name}: {told}");
+            assert!(!alert.contains("unknown "), "{name}: {alert}");
         }
     }
 }

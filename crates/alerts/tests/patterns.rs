@@ -81,23 +81,23 @@ fn matching(event: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_event_that_something_is_told_about_is_matched_by_exactly_one_rule() {
+fn event_with_an_alert_is_matched_by_exactly_one_rule() {
     // A statement without a name is none of this kit's.
     let others = ["redshift-data/statement-failed-without-name"];
-    let mut told = 0;
+    let mut alerts = 0;
     for (name, event) in events() {
         let found = matching(&event);
         assert!(found.len() <= 1, "{name}: {found:?}");
-        let is_told = parse(&event).is_ok_and(|event| match event.detail {
+        let has_alert = parse(&event).is_ok_and(|event| match event.detail {
             Detail::SecretCall(_) => !name.ends_with("description"),
             _ => !evaluate(&event).is_empty(),
         });
-        if is_told && !others.contains(&name.as_str()) {
+        if has_alert && !others.contains(&name.as_str()) {
             assert_eq!(found.len(), 1, "{name} is matched by no rule");
-            told += 1;
+            alerts += 1;
         }
     }
-    assert!(told > 40, "{told}");
+    assert!(alerts > 40, "{alerts}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn every_rule_matches_some_sample() {
 }
 
 #[test]
-fn what_nobody_needs_to_hear_of_starts_no_function() {
+fn event_without_an_alert_starts_no_function() {
     let silent = [
         "backup/job-running",
         "cloudformation/stack-update-in-progress",

@@ -15,7 +15,7 @@ use lambda_kit::error::chain;
 use lambda_kit::metrics::Metrics;
 use tokio::time::Instant;
 
-use crate::check::{Findings, Summary, check};
+use crate::check::{CheckError, Findings, Summary, check};
 use crate::rules::Rules;
 use crate::secret::Secrets;
 
@@ -87,66 +87,89 @@ pub async fn check_all<A: Access, S: Store, P: Publisher>(
     let mut failure = None;
     for location in rotated(locations, run.window.now) {
         let rules = Rules { location: location.clone(), ..rules.clone() };
-        let findings = find(&rules, access, run).await;
-        let result = reconcile(&findings, access, location, notifier, run).await;
+        let result = match check_location(&rules, access, notifier, run).await {
+            Ok(result) => report(&result, access, location, notifier, run).await.map(|()| result),
+            Err(error) => Err(error),
+        };
         let (account, region) = (&location.account, &location.region);
-        if let Err(error) = result {
-            tracing::error!(account, region, error = chain(&error), "cannot record all incidents");
-            failure.get_or_insert(error);
-            continue;
-        }
-        match findings {
-            Ok(Findings { summary, error: None, .. }) => {
+        match result {
+            Ok(Ok(summary)) => {
                 overview.checked += 1;
                 overview.summary.add(summary);
             }
-            Ok(Findings { error: Some(error), .. }) => not_checked(&mut overview, location, chain(&error)),
-            Err(reason) => not_checked(&mut overview, location, reason),
+            Ok(Err(reason)) => {
+                tracing::warn!(account, region, reason, "cannot check the secrets");
+                overview.not_checked.push((location.clone(), reason));
+            }
+            Err(error) => {
+                tracing::error!(account, region, error = chain(&error), "cannot record all incidents");
+                failure.get_or_insert(error);
+            }
         }
     }
     failure.map_or(Ok(overview), Err)
 }
 
-fn not_checked(overview: &mut Overview, location: &AccountRegion, reason: String) {
-    let (account, region) = (&location.account, &location.region);
-    tracing::warn!(account, region, reason, "cannot check the secrets");
-    overview.not_checked.push((location.clone(), reason));
+/// Checks the secrets of one account and Region, and reconciles its incidents. Returns the reason if the
+/// check is incomplete; what it found is recorded all the same.
+///
+/// # Errors
+/// Not all incidents could be recorded.
+pub async fn check_account<C: Secrets, S: Store, P: Publisher>(
+    rules: &Rules,
+    secrets: &C,
+    notifier: &Notifier<S, P>,
+    run: Run<'_>,
+) -> Result<Result<Summary, CheckError>, ReconcileError> {
+    let Findings { incidents, summary, error } =
+        check(rules, secrets, run.window.now, run.until).await;
+    let coverage = match error {
+        // An incomplete check resolves nothing.
+        Some(_) => Coverage::none(),
+        None => Coverage::of(|open| {
+            let covered = summary.covers(open.kind, &open.subject);
+            covered.then_some("a check of all secrets does not find the problem any more")
+        }),
+    };
+    let scope = Scope::new(CHECK, rules.location.clone());
+    notifier.reconcile(&scope, &incidents, &coverage, run).await?;
+    drop(coverage);
+    Ok(error.map_or(Ok(summary), Err))
 }
 
-/// Checks one account and Region, if there is time left for it. The error is the reason why it cannot
-/// be read at all.
-async fn find<A: Access>(rules: &Rules, access: &A, run: Run<'_>) -> Result<Findings, String> {
+/// Checks one account and Region, if there is time left for it. Returns the reason if that is not
+/// possible.
+async fn check_location<A: Access, S: Store, P: Publisher>(
+    rules: &Rules,
+    access: &A,
+    notifier: &Notifier<S, P>,
+    run: Run<'_>,
+) -> Result<Result<Summary, String>, ReconcileError> {
     if Instant::now() >= run.until {
-        return Err("timed out before this account was checked; increase the function's timeout".to_owned());
+        let reason = "timed out before this account was checked; increase the function's timeout";
+        return Ok(Err(reason.to_owned()));
     }
-    let secrets = access.secrets(&rules.location).await.map_err(|error| chain(&error))?;
-    Ok(check(rules, &secrets, run.window.now, run.until).await)
+    match access.secrets(&rules.location).await {
+        Ok(secrets) => {
+            let result = check_account(rules, &secrets, notifier, run).await?;
+            Ok(result.map_err(|error| chain(&error)))
+        }
+        Err(error) => Ok(Err(chain(&error))),
+    }
 }
 
-/// Records what was found in one account and Region, and whether it could be checked.
-async fn reconcile<A: Access, S: Store, P: Publisher>(
-    findings: &Result<Findings, String>,
+/// Reconciles whether one account and Region could be checked.
+async fn report<A: Access, S: Store, P: Publisher>(
+    result: &Result<Summary, String>,
     access: &A,
     location: &AccountRegion,
     notifier: &Notifier<S, P>,
     run: Run<'_>,
 ) -> Result<(), ReconcileError> {
-    let mut problem = findings.as_ref().err().cloned();
-    if let Ok(Findings { incidents, summary, error }) = findings {
-        problem = error.as_ref().map(|error| chain(error));
-        let coverage = match error {
-            // A check that failed half-way ends nothing.
-            Some(_) => Coverage::none(),
-            None => Coverage::of(|open| {
-                let covered = summary.covers(open.kind, &open.subject);
-                covered.then_some("a check of all secrets does not find the problem any more")
-            }),
-        };
-        let scope = Scope::new(CHECK, location.clone());
-        notifier.reconcile(&scope, incidents, &coverage, run).await?;
-    }
-    let now = run.window.now;
-    let failed = problem.map(|reason| check_failed(location, &reason, access.command(location), now));
+    let failed = result
+        .as_ref()
+        .err()
+        .map(|reason| check_failed(location, reason, access.command(location), run.window.now));
     let coverage = Coverage::all("all secrets were checked");
     let scope = Scope::new(ACCESS, location.clone());
     notifier.reconcile(&scope, failed.as_slice(), &coverage, run).await.map(|_| ())

@@ -39,17 +39,17 @@ impl Stacks for Closed {
     }
 }
 
-/// What really happened to one subject.
+/// The real history of one subject.
 #[derive(Debug, Default)]
 struct Truth {
     occurrences: u64,
-    /// Occurrences that follow each other without a recovery.
+    /// Occurrences without a resolution in between.
     incidents: usize,
     open: bool,
 }
 
 struct Storm {
-    /// Bodies of messages, in the order of their arrival.
+    /// The bodies of messages, in the order of their arrival.
     bodies: Vec<String>,
     truths: BTreeMap<String, Truth>,
     unknown: u64,
@@ -72,7 +72,7 @@ fn storm(random: &mut fastrand::Rng, size: usize) -> Storm {
             1 => (format!("machine-{subject}"), execution.clone()),
             _ => (format!("function-{subject}"), function.clone()),
         };
-        // Recoveries are rare enough that no subject has more to tell than is told one by one.
+        // Resolutions are rare enough that no subject reaches its rate limit.
         let over = subject % 3 != 2 && random.u8(0..12) == 0;
         match subject % 3 {
             0 => {
@@ -117,7 +117,7 @@ fn storm(random: &mut fastrand::Rng, size: usize) -> Storm {
         unknown.insert(body.clone());
         bodies.push((None, body));
     }
-    // What really happened, in the order of the events' times.
+    // The real history, in the order of the events' times.
     let mut real: Vec<&(String, String, bool)> =
         bodies.iter().filter_map(|(real, _)| real.as_ref()).collect();
     real.sort_by(|one, other| one.1.cmp(&other.1));
@@ -145,8 +145,9 @@ fn batch(bodies: &[String], at: &[usize]) -> Value {
     json!({"Records": at.iter().map(record).collect::<Vec<_>>()})
 }
 
-/// Works the storm off as a queue would: four invocations at a time, ten messages each, what failed again after its time.
-async fn work_off(world: &World, storm: &Storm) -> usize {
+/// Processes the storm as a queue would: four invocations at a time, ten messages each; failed messages
+/// are delivered again after their visibility timeout.
+async fn process(world: &World, storm: &Storm) -> usize {
     let notifier = || Notifier::new(world, world, Policy::default());
     let here = || AccountRegion::new("333333333333", "us-east-1");
     let handler =
@@ -155,7 +156,7 @@ async fn work_off(world: &World, storm: &Storm) -> usize {
     let mut queue: Vec<usize> = (0..storm.bodies.len()).collect();
     let (mut rounds, mut invocations) = (0, 0);
     while !queue.is_empty() {
-        assert!(rounds < 60, "{} messages are never worked off", queue.len());
+        assert!(rounds < 60, "{} messages are never processed", queue.len());
         let mut again = Vec::new();
         for four in queue.chunks(40) {
             world.revive();
@@ -163,7 +164,7 @@ async fn work_off(world: &World, storm: &Storm) -> usize {
             invocations += batches.len();
             let payloads: Vec<Value> =
                 (0..4).map(|at| batch(&storm.bodies, batches.get(at).copied().unwrap_or_default())).collect();
-            // Between two deliveries of a message its time of being hidden passes, longer than an invocation lives.
+            // Two deliveries of a message are a visibility timeout apart, longer than an invocation.
             let one = async |at: usize| handlers[at].handle(&payloads[at], window(rounds), pending()).await.1;
             let answers = tokio::join!(one(0), one(1), one(2), one(3));
             if world.is_dead() {
@@ -181,7 +182,7 @@ async fn work_off(world: &World, storm: &Storm) -> usize {
         queue = again;
         rounds += 1;
     }
-    // What an invocation that died left behind is told by the schedule.
+    // The schedule publishes what a crashed invocation left.
     for extra in 1..4 {
         world.revive();
         let _ = handlers[0].handle(&fixture("events/scheduled"), window(rounds + extra), pending()).await;
@@ -204,7 +205,7 @@ async fn storm_loses_nothing_and_notifies_every_incident_once() {
         println!("SLUICE_SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let storm = storm(&mut random, size);
-        // In every second storm invocations die and calls go wrong, at about one call in a hundred.
+        // In every second storm, invocations crash and calls fail, at about one call in a hundred.
         let faults: HashMap<usize, Fault> = match seed % 2 {
             0 => {
                 (0..size / 100).map(|_| (random.usize(0..size * 2), Fault::ALL[random.usize(0..4)])).collect()
@@ -212,7 +213,7 @@ async fn storm_loses_nothing_and_notifies_every_incident_once() {
             _ => HashMap::new(),
         };
         let (planned, world) = (faults.len(), World::new(faults));
-        let invocations = work_off(&world, &storm).await;
+        let invocations = process(&world, &storm).await;
 
         let messages = world.published();
         let mut ids: BTreeMap<String, u32> = BTreeMap::new();
@@ -225,22 +226,22 @@ async fn storm_loses_nothing_and_notifies_every_incident_once() {
             }
         }
         let duplicates = messages.len() - ids.len();
-        // A world that dies takes four invocations with it, each of which may just have published.
+        // A crash ends four invocations, each of which may just have published.
         assert!(duplicates <= planned * 4, "seed {seed}: {duplicates} duplicates of {planned} faults");
 
-        let mut records: BTreeMap<String, IncidentState> = BTreeMap::new();
+        let mut states: BTreeMap<String, IncidentState> = BTreeMap::new();
         for (key, body) in world.memory().all() {
-            if key.sort == "incident" {
-                records.insert(key.partition, serde_json::from_str(&body).unwrap());
+            if key.sort == INCIDENT {
+                states.insert(key.partition, serde_json::from_str(&body).unwrap());
             }
         }
         let (mut incidents, mut occurrences) = (0, 0);
         for (name, truth) in &storm.truths {
             let found: Vec<(&String, &IncidentState)> =
-                records.iter().filter(|(key, _)| key.contains(&format!("{name}|"))).collect();
-            let [(key, record)] = found[..] else { panic!("seed {seed}: {name}: {found:?}") };
-            assert_eq!(record.is_open(), truth.open, "seed {seed}: {name}");
-            assert!(record.outbox.is_empty(), "seed {seed}: {name}");
+                states.iter().filter(|(key, _)| key.contains(&format!("{name}|"))).collect();
+            let [(key, state)] = found[..] else { panic!("seed {seed}: {name}: {found:?}") };
+            assert_eq!(state.is_open(), truth.open, "seed {seed}: {name}");
+            assert!(state.outbox.is_empty(), "seed {seed}: {name}");
             let about = |status: &str| {
                 let ids: BTreeSet<String> = messages
                     .iter()
@@ -252,32 +253,32 @@ async fn storm_loses_nothing_and_notifies_every_incident_once() {
                     .collect();
                 ids.len()
             };
-            let (opened, recovered, passed) = (about("opened"), about("recovered"), about("passed"));
-            assert_eq!(opened - recovered, usize::from(truth.open), "seed {seed}: {key}");
+            let (opened, resolved, transient) = (about("opened"), about("resolved"), about("transient"));
+            assert_eq!(opened - resolved, usize::from(truth.open), "seed {seed}: {key}");
             assert!(
-                (1..=truth.incidents).contains(&(opened + passed)) || truth.occurrences == 0,
+                (1..=truth.incidents).contains(&(opened + transient)) || truth.occurrences == 0,
                 "seed {seed}: {key}"
             );
             if name.starts_with("function") {
-                // Nothing ends these: every single one counts.
-                assert_eq!((record.count(), opened), (truth.occurrences, 1), "seed {seed}: {key}");
+                // No event ends these: every occurrence counts.
+                assert_eq!((state.count(), opened), (truth.occurrences, 1), "seed {seed}: {key}");
             }
             incidents += truth.incidents;
             occurrences += truth.occurrences;
         }
-        let unknown: Vec<&IncidentState> = records
+        let unknown: Vec<&IncidentState> = states
             .iter()
             .filter(|(key, _)| key.contains("unrecognized-events"))
-            .map(|(_, record)| record)
+            .map(|(_, state)| state)
             .collect();
         assert_eq!(unknown.len(), 1, "seed {seed}");
         assert_eq!(unknown[0].count(), storm.unknown, "seed {seed}");
-        let told = messages
+        let statuses = messages
             .iter()
             .filter(|message| attribute(message, "kind") == "unrecognized-events")
             .map(|message| attribute(message, "status"));
         assert!(
-            (1..=1 + duplicates).contains(&told.filter(|status| status == "opened").count()),
+            (1..=1 + duplicates).contains(&statuses.filter(|status| status == "opened").count()),
             "seed {seed}"
         );
         let kept = world.memory().all().into_iter().filter(|(key, body)| {
@@ -289,7 +290,7 @@ async fn storm_loses_nothing_and_notifies_every_incident_once() {
 
         let (calls, writes) = world.calls();
         println!(
-            "{} messages ({} doubled, {} not understood), {occurrences} occurrences, {incidents} incidents of {} subjects: {invocations} invocations, \
+            "{} messages ({} delivered twice, {} not recognized), {occurrences} occurrences, {incidents} incidents of {} subjects: {invocations} invocations, \
              {calls} calls ({writes} transactions), {} messages published {statuses:?}, {duplicates} of them twice after {planned} faults",
             storm.bodies.len(),
             storm.doubled,

@@ -1,73 +1,76 @@
-//! Checks one after the other: what is told of secrets that get ill and well, whatever dies in between.
+//! Successive checks: the alerts about secrets that get problems and recover, with faults in between.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use alerts::notifier::{Notifier, InvocationWindow};
+use alerts::notifier::{InvocationWindow, Notifier, ReconcileError, Run};
 use alerts::command::Command;
 use alerts::processor::RotationProcessor;
-use alerts::faults::{Fault, World};
 use alerts::handler::Handler;
 use alerts::incident::AccountRegion;
-use alerts::rules::{RotationStatus, RotationRules};
+use alerts::kind::Kind;
+use alerts::rules::{RotationRules, RotationStatus};
 use alerts::moment::Moment;
 use alerts::state::Policy;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretError;
 use aws_smithy_types::error::ErrorMetadata;
 use lambda_kit::call::CallError;
-use secret_check::places::{Access, Overview, check_all};
+use lambda_kit::error::chain;
+use secret_check::Summary;
+use secret_check::accounts::{Access, Overview, check_account, check_all};
 use secret_check::rules::Rules;
 use secret_check::secret::{Details, Replica, Secret, Secrets};
-use secret_check::{Run, Summary, TellError, check_and_tell};
+use test_support::alerts::World;
+use test_support::faults::Fault;
 use tokio::time::Instant;
 
 const DAY: u64 = 86_400;
 
-fn time(hour: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(20_000 * DAY + hour * 3600)
+fn time(hour: u64) -> Moment {
+    Moment::BEGINNING.plus(Duration::from_secs(20_000 * DAY + hour * 3600))
 }
 
-/// What is wrong with a secret, by its name.
+/// The problem of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ill {
-    Not,
+enum Problem {
+    None,
     Overdue,
     Replica,
-    Off,
+    Disabled,
     Deleted,
 }
 
 /// The secrets of one hour.
 #[derive(Clone, Default)]
 struct Vault {
-    secrets: Vec<(String, Ill)>,
-    /// The listing ends with an error after its first page.
+    secrets: Vec<(String, Problem)>,
+    /// Whether the listing fails after its first page.
     broken: bool,
-    /// No secret may be asked for more.
+    /// Whether the details of secrets cannot be read.
     closed: bool,
 }
 
 impl Vault {
-    fn of(secrets: &[(&str, Ill)]) -> Self {
-        let secrets = secrets.iter().map(|(name, ill)| ((*name).to_owned(), *ill)).collect();
+    fn of(secrets: &[(&str, Problem)]) -> Self {
+        let secrets = secrets.iter().map(|(name, problem)| ((*name).to_owned(), *problem)).collect();
         Self { secrets, ..Self::default() }
     }
 
-    fn secret(name: &str, ill: Ill) -> Secret {
+    fn secret(name: &str, problem: Problem) -> Secret {
         Secret {
             arn: format!("arn:aws:secretsmanager:us-east-1:222222222222:secret:{name}-AbCdEf"),
             name: name.to_owned(),
-            rotates: ill != Ill::Off,
+            rotates: problem != Problem::Disabled,
             has_rotation_function: true,
-            deleted: (ill == Ill::Deleted).then(|| time(0)),
-            next_rotation: Some(if ill == Ill::Overdue { time(0) } else { time(1000) }),
+            deleted: (problem == Problem::Deleted).then(|| time(0)),
+            next_rotation: Some(if problem == Problem::Overdue { time(0) } else { time(1000) }),
             last_changed: Some(time(0)),
             last_accessed: Some(time(0)),
             created: Some(time(0)),
-            primary_region: (ill == Ill::Replica).then(|| "us-east-1".to_owned()),
+            primary_region: (problem == Problem::Replica).then(|| "us-east-1".to_owned()),
             ..Secret::default()
         }
     }
@@ -78,7 +81,7 @@ impl Secrets for Vault {
         if next.is_some() {
             return Err(CallError::without_answer("secretsmanager:ListSecrets", "throttled"));
         }
-        let page = self.secrets.iter().map(|(name, ill)| Self::secret(name, *ill)).collect();
+        let page = self.secrets.iter().map(|(name, problem)| Self::secret(name, *problem)).collect();
         Ok((page, self.broken.then(|| "next".to_owned())))
     }
 
@@ -92,7 +95,7 @@ impl Secrets for Vault {
         Ok(Some(Details { replicas: vec![replica], deletion: Some(time(1000)) }))
     }
 
-    async fn version_created(&self, _: &str, _: &str) -> Result<Option<SystemTime>, CallError> {
+    async fn version_created(&self, _: &str, _: &str) -> Result<Option<Moment>, CallError> {
         Ok(None)
     }
 }
@@ -101,13 +104,16 @@ fn notifier(world: &World) -> Notifier<&World, &World> {
     Notifier::new(world, world, Policy::default())
 }
 
-/// The attempt of this number at the run of this hour.
-async fn attempt(world: &World, vault: &Vault, hour: u64, attempt: u32) -> Result<Summary, TellError> {
-    let rules = Rules::new("222222222222".into(), "us-east-1".into());
-    let now = Moment::from_system(time(hour)).plus(Duration::from_secs(120) * attempt);
-    let window = InvocationWindow { now, until: now.plus(Duration::from_secs(60)) };
+/// Makes the attempt of this number at the run of this hour.
+async fn attempt(world: &World, vault: &Vault, hour: u64, attempt: u32) -> Result<Summary, String> {
+    let rules = Rules::new(AccountRegion::new("222222222222", "us-east-1"));
+    let now = time(hour).plus(Duration::from_secs(120) * attempt);
+    let window = InvocationWindow { now, deadline: now.plus(Duration::from_secs(60)) };
     let run = Run { id: &format!("run-{hour}"), window, until: Instant::now() + Duration::from_secs(3600) };
-    check_and_tell(&rules, vault, &notifier(world), run).await
+    match check_account(&rules, vault, &notifier(world), run).await {
+        Ok(result) => result.map_err(|error| chain(&error)),
+        Err(error) => Err(chain(&error)),
+    }
 }
 
 /// A run, repeated as Lambda does until it succeeds.
@@ -124,8 +130,8 @@ async fn run(world: &World, vault: &Vault, hour: u64) -> Summary {
     unreachable!()
 }
 
-/// What was told: status and first words of the subject, each as often as it was.
-fn told(world: &World) -> Vec<String> {
+/// What was notified: status and first words of the subject, each as often as it was.
+fn notified(world: &World) -> Vec<String> {
     let line = |message: &alerts::message::Message| {
         let status = message.attributes.iter().find(|(name, _)| *name == "status").unwrap().1.clone();
         format!("{status}: {}", message.subject.split(" (").next().unwrap())
@@ -134,71 +140,71 @@ fn told(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_a_whole_check_does_not_find_any_more_is_told_to_be_over_once() {
+async fn problem_that_a_whole_check_does_not_find_is_resolved_once() {
     let world = World::default();
-    let ill = Vault::of(&[("a", Ill::Overdue), ("b", Ill::Overdue), ("c", Ill::Not)]);
-    run(&world, &ill, 10).await;
-    run(&world, &ill, 11).await;
-    run(&world, &Vault::of(&[("a", Ill::Overdue), ("b", Ill::Not), ("c", Ill::Not)]), 12).await;
+    let unhealthy = Vault::of(&[("a", Problem::Overdue), ("b", Problem::Overdue), ("c", Problem::None)]);
+    run(&world, &unhealthy, 10).await;
+    run(&world, &unhealthy, 11).await;
+    run(&world, &Vault::of(&[("a", Problem::Overdue), ("b", Problem::None), ("c", Problem::None)]), 12).await;
     // One that was deleted for good is not listed at all.
-    run(&world, &Vault::of(&[("b", Ill::Not)]), 13).await;
-    run(&world, &Vault::of(&[("b", Ill::Not)]), 14).await;
+    run(&world, &Vault::of(&[("b", Problem::None)]), 13).await;
+    run(&world, &Vault::of(&[("b", Problem::None)]), 14).await;
     let overdue = |name: &str| format!("Rotation overdue: secret {name}");
     assert_eq!(
-        told(&world),
+        notified(&world),
         [
             format!("opened: [WARNING] {}", overdue("a")),
             format!("opened: [WARNING] {}", overdue("b")),
-            format!("recovered: [RECOVERED] {}", overdue("b")),
-            format!("recovered: [RECOVERED] {}", overdue("a")),
+            format!("resolved: [RESOLVED] {}", overdue("b")),
+            format!("resolved: [RESOLVED] {}", overdue("a")),
         ]
     );
-    // The same secret, ill again with the same old date: a new incident, not one that is over already.
-    run(&world, &Vault::of(&[("b", Ill::Overdue)]), 15).await;
-    assert_eq!(told(&world)[4..], [format!("opened: [WARNING] {}", overdue("b"))]);
+    // The same secret, unhealthy again with the same old date: a new incident, not one that is over already.
+    run(&world, &Vault::of(&[("b", Problem::Overdue)]), 15).await;
+    assert_eq!(notified(&world)[4..], [format!("opened: [WARNING] {}", overdue("b"))]);
 }
 
 #[tokio::test]
-async fn a_check_that_does_not_come_to_its_end_tells_what_it_found_and_ends_nothing() {
+async fn incomplete_check_records_problems_and_resolves_nothing() {
     let world = World::default();
-    run(&world, &Vault::of(&[("a", Ill::Overdue)]), 10).await;
-    let broken = Vault { broken: true, ..Vault::of(&[("b", Ill::Overdue)]) };
+    run(&world, &Vault::of(&[("a", Problem::Overdue)]), 10).await;
+    let broken = Vault { broken: true, ..Vault::of(&[("b", Problem::Overdue)]) };
     let result = attempt(&world, &broken, 11, 0).await;
-    assert!(matches!(result, Err(TellError::Check(_))), "{result:?}");
-    assert_eq!(told(&world).len(), 2, "{:?}", told(&world));
-    assert!(told(&world)[1].starts_with("opened: [WARNING] Rotation overdue: secret b"));
+    assert_eq!(result, Err("secretsmanager:ListSecrets: throttled".to_owned()));
+    assert_eq!(notified(&world).len(), 2, "{:?}", notified(&world));
+    assert!(notified(&world)[1].starts_with("opened: [WARNING] Rotation overdue: secret b"));
     // Both ends come with the next whole check, though the last one did not see one of them begin in a whole check.
-    run(&world, &Vault::of(&[("a", Ill::Not)]), 12).await;
-    assert_eq!(told(&world).iter().filter(|line| line.starts_with("recovered")).count(), 2);
+    run(&world, &Vault::of(&[("a", Problem::None)]), 12).await;
+    assert_eq!(notified(&world).iter().filter(|line| line.starts_with("resolved")).count(), 2);
 }
 
 #[tokio::test]
-async fn of_a_secret_that_may_not_be_asked_nothing_is_taken_for_over() {
+async fn problem_of_a_denied_secret_is_not_resolved() {
     let world = World::default();
-    let vault = Vault::of(&[("a", Ill::Replica)]);
+    let vault = Vault::of(&[("a", Problem::Replica)]);
     run(&world, &vault, 10).await;
     let closed = Vault { closed: true, ..vault.clone() };
-    assert_eq!(run(&world, &closed, 11).await.not_asked.len(), 1);
-    assert_eq!(told(&world).len(), 1, "{:?}", told(&world));
-    run(&world, &Vault::of(&[("a", Ill::Not)]), 12).await;
-    assert!(told(&world)[1].starts_with("recovered: [RECOVERED] Secret replica out of sync: secret a"));
+    assert_eq!(run(&world, &closed, 11).await.access_denied.len(), 1);
+    assert_eq!(notified(&world).len(), 1, "{:?}", notified(&world));
+    run(&world, &Vault::of(&[("a", Problem::None)]), 12).await;
+    assert!(notified(&world)[1].starts_with("resolved: [RESOLVED] Secret replica out of sync: secret a"));
 }
 
 /// A call about the secret `a`, at so many minutes after an hour, as `on-rotation` gets it.
 async fn called(world: &World, case: &str, hour: u64, minutes: u64) {
     struct Nothing;
     impl alerts::lookup::Secrets for Nothing {
-        async fn rotates(&self, _: &str) -> Result<RotationStatus, CallError> {
-            Err(CallError::without_answer("secretsmanager:DescribeSecret", "nobody asks"))
+        async fn rotation_status(&self, _: &str) -> Result<RotationStatus, CallError> {
+            Err(CallError::without_answer("secretsmanager:DescribeSecret", "unused"))
         }
     }
     let path = format!("{}/../../events/secretsmanager/{case}.json", env!("CARGO_MANIFEST_DIR"));
     let mut event: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let now = Moment::from_system(time(hour)).plus(Duration::from_secs(minutes * 60));
+    let now = time(hour).plus(Duration::from_secs(minutes * 60));
     event["id"] = format!("{case} {now}").into();
     event["account"] = "222222222222".into();
     event["detail"]["eventTime"] = now.rfc3339().into();
-    let arn = Vault::secret("a", Ill::Not).arn;
+    let arn = Vault::secret("a", Problem::None).arn;
     let answer = event["detail"]["responseElements"].as_object_mut().unwrap();
     // As each call spells it.
     let spelled = answer.keys().find(|name| name.eq_ignore_ascii_case("arn")).unwrap().clone();
@@ -206,7 +212,7 @@ async fn called(world: &World, case: &str, hour: u64, minutes: u64) {
     let processor = RotationProcessor::new(world, Nothing, RotationRules::default());
     let location = AccountRegion::new("333333333333", "us-east-1");
     let handler = Handler::new(notifier(world), processor, location, "on-rotation".into(), "alerts".into());
-    let window = InvocationWindow { now, until: now.plus(Duration::from_secs(60)) };
+    let window = InvocationWindow { now, deadline: now.plus(Duration::from_secs(60)) };
     handler.handle(&event, window, std::future::pending()).await.1.unwrap();
     notifier(world).sweep(window, 100).await.unwrap();
 }
@@ -222,24 +228,24 @@ fn threads(world: &World) -> usize {
 }
 
 /// What a call begins, what ends it, what a check finds of it, and its first words.
-const BY_CALL_AND_CHECK: [(&str, &str, Ill, &str); 2] = [
-    ("cancel-rotate-secret", "rotate-secret", Ill::Off, "[WARNING] Rotation is off: secret a"),
-    ("delete-secret", "restore-secret", Ill::Deleted, "[ERROR] Secret marked for deletion: secret a"),
+const BY_CALL_AND_CHECK: [(&str, &str, Problem, &str); 2] = [
+    ("cancel-rotate-secret", "rotate-secret", Problem::Disabled, "[WARNING] Rotation disabled: secret a"),
+    ("delete-secret", "restore-secret", Problem::Deleted, "[ERROR] Secret marked for deletion: secret a"),
 ];
 
 #[tokio::test]
-async fn what_a_call_did_and_every_check_finds_is_one_incident_that_is_told_once_and_again_after_a_day() {
-    for (call, undone, ill, words) in BY_CALL_AND_CHECK {
+async fn call_and_check_of_one_problem_are_one_incident() {
+    for (call, undone, unhealthy, words) in BY_CALL_AND_CHECK {
         let world = World::default();
-        let (ill, well) = (Vault::of(&[("a", ill)]), Vault::of(&[("a", Ill::Not)]));
+        let (unhealthy, healthy) = (Vault::of(&[("a", unhealthy)]), Vault::of(&[("a", Problem::None)]));
         called(&world, call, 10, 30).await;
         for hour in 11..34 {
-            run(&world, &ill, hour).await;
+            run(&world, &unhealthy, hour).await;
         }
-        assert_eq!(told(&world), [format!("opened: {words}")]);
-        run(&world, &ill, 35).await;
-        assert_eq!(told(&world).len(), 2);
-        let again = &told(&world)[1];
+        assert_eq!(notified(&world), [format!("opened: {words}")]);
+        run(&world, &unhealthy, 35).await;
+        assert_eq!(notified(&world).len(), 2);
+        let again = &notified(&world)[1];
         let kind = words.split(['[', ']', ':']).nth(2).unwrap().trim();
         assert!(
             again.starts_with("repeated: ") && again.contains(&format!("Still: {kind}, for 24 h")),
@@ -247,82 +253,82 @@ async fn what_a_call_did_and_every_check_finds_is_one_incident_that_is_told_once
         );
         // The call that undoes it ends it; that the next check does not find it says nothing more.
         called(&world, undone, 35, 30).await;
-        run(&world, &well, 36).await;
-        assert_eq!(told(&world).len(), 3);
-        assert!(told(&world)[2].starts_with(&format!("recovered: [RECOVERED] {kind}: secret a")));
+        run(&world, &healthy, 36).await;
+        assert_eq!(notified(&world).len(), 3);
+        assert!(notified(&world)[2].starts_with(&format!("resolved: [RESOLVED] {kind}: secret a")));
         assert_eq!(threads(&world), 1, "{words}");
     }
 }
 
 #[tokio::test]
-async fn a_call_whose_event_comes_after_the_check_that_found_it_is_told_no_second_time() {
-    for (call, _, ill, words) in BY_CALL_AND_CHECK {
+async fn late_event_of_a_problem_that_a_check_found_is_not_notified() {
+    for (call, _, unhealthy, words) in BY_CALL_AND_CHECK {
         let world = World::default();
-        run(&world, &Vault::of(&[("a", ill)]), 11).await;
+        run(&world, &Vault::of(&[("a", unhealthy)]), 11).await;
         called(&world, call, 10, 59).await;
-        assert_eq!(told(&world), [format!("opened: {words}")]);
+        assert_eq!(notified(&world), [format!("opened: {words}")]);
         // A whole check that does not find it ends it, though no call was heard of.
-        run(&world, &Vault::of(&[("a", Ill::Not)]), 12).await;
-        assert_eq!((told(&world).len(), threads(&world)), (2, 1));
-        assert!(told(&world)[1].starts_with("recovered: "), "{:?}", told(&world));
+        run(&world, &Vault::of(&[("a", Problem::None)]), 12).await;
+        assert_eq!((notified(&world).len(), threads(&world)), (2, 1));
+        assert!(notified(&world)[1].starts_with("resolved: "), "{:?}", notified(&world));
     }
 }
 
 #[tokio::test]
-async fn a_check_that_began_before_the_call_does_not_end_what_the_call_began() {
-    for (call, _, ill, words) in BY_CALL_AND_CHECK {
+async fn check_that_started_before_the_call_does_not_resolve_it() {
+    for (call, _, unhealthy, words) in BY_CALL_AND_CHECK {
         let world = World::default();
         // It was so before, so that the check looks for its end.
-        run(&world, &Vault::of(&[("a", ill)]), 10).await;
+        run(&world, &Vault::of(&[("a", unhealthy)]), 10).await;
         called(&world, call, 11, 1).await;
-        run(&world, &Vault::of(&[("a", Ill::Not)]), 11).await;
-        assert_eq!(told(&world), [format!("opened: {words}")]);
+        run(&world, &Vault::of(&[("a", Problem::None)]), 11).await;
+        assert_eq!(notified(&world), [format!("opened: {words}")]);
     }
 }
 
 #[tokio::test]
-async fn what_lasts_is_told_again_after_a_day_and_four_and_then_weekly() {
+async fn condition_is_repeated_after_one_day_four_days_and_weekly() {
     let world = World::default();
     for hour in 0..24 * 30 {
-        run(&world, &Vault::of(&[("a", Ill::Overdue)]), 10 + hour).await;
+        run(&world, &Vault::of(&[("a", Problem::Overdue)]), 10 + hour).await;
         // The hub's schedule looks after all incidents every five minutes, so this one's next time is nearly always found by it.
-        let now = Moment::from_system(time(10 + hour)).plus(Duration::from_secs(1800));
-        notifier(&world).sweep(InvocationWindow { now, until: now.plus(Duration::from_secs(60)) }, 100).await.unwrap();
+        let now = time(10 + hour).plus(Duration::from_secs(1800));
+        notifier(&world).sweep(InvocationWindow { now, deadline: now.plus(Duration::from_secs(60)) }, 100).await.unwrap();
     }
-    let told = told(&world);
-    assert_eq!(told.len(), 6, "{told:?}");
+    let notified = notified(&world);
+    assert_eq!(notified.len(), 6, "{notified:?}");
     assert!(
-        told[1].starts_with("repeated: [WARNING] Still: Rotation overdue, for 24 h: secret a"),
-        "{told:?}"
+        notified[1].starts_with("repeated: [WARNING] Still: Rotation overdue, for 24 h: secret a"),
+        "{notified:?}"
     );
 }
 
 #[tokio::test]
-async fn of_a_thousand_overdue_secrets_twelve_are_told_by_name_and_the_rest_as_one() {
+async fn thousand_overdue_secrets_are_twelve_alerts_and_a_summary() {
     let world = World::default();
     let names: Vec<String> = (0..1000).map(|number| format!("s{number:04}")).collect();
-    let ill: Vec<(&str, Ill)> = names.iter().map(|name| (name.as_str(), Ill::Overdue)).collect();
-    run(&world, &Vault::of(&ill), 10).await;
-    assert_eq!(told(&world).len(), 12);
-    let now = Moment::from_system(time(11)).plus(Duration::from_secs(1));
-    notifier(&world).sweep(InvocationWindow { now, until: now }, 100).await.unwrap();
-    let told = told(&world);
-    assert_eq!(told.len(), 13);
+    let unhealthy: Vec<(&str, Problem)> = names.iter().map(|name| (name.as_str(), Problem::Overdue)).collect();
+    run(&world, &Vault::of(&unhealthy), 10).await;
+    assert_eq!(notified(&world).len(), 12);
+    let now = time(11).plus(Duration::from_secs(1));
+    notifier(&world).sweep(InvocationWindow { now, deadline: now }, 100).await.unwrap();
+    let notified = notified(&world);
+    assert_eq!(notified.len(), 13);
     assert_eq!(
-        told[12],
-        "summary: [WARNING] Further alerts held back: all secrets in us-east-1: rotation-overdue"
+        notified[12],
+        "summary: [WARNING] Alerts suppressed: rotation-overdue of secrets in us-east-1"
     );
     assert!(world.published()[12].body.contains("988 more alerts"));
     println!("calls of the store and the topic: {:?}", world.calls());
 }
 
-/// A week of secrets that get ill and well: the vaults by hour.
+/// A week of secrets that get unhealthy and healthy: the vaults by hour.
 fn week() -> Vec<Vault> {
     vec![
-        Vault::of(&[("a", Ill::Overdue), ("b", Ill::Replica)]),
-        Vault::of(&[("a", Ill::Overdue), ("b", Ill::Not)]),
-        Vault::of(&[("b", Ill::Overdue)]),
-        Vault::of(&[("b", Ill::Not)]),
+        Vault::of(&[("a", Problem::Overdue), ("b", Problem::Replica)]),
+        Vault::of(&[("a", Problem::Overdue), ("b", Problem::None)]),
+        Vault::of(&[("b", Problem::Overdue)]),
+        Vault::of(&[("b", Problem::None)]),
     ]
 }
 
@@ -331,11 +337,11 @@ async fn through(week: &[Vault], faults: HashMap<usize, Fault>) -> World {
     for (hour, vault) in week.iter().enumerate() {
         run(&world, vault, 10 + hour as u64).await;
     }
-    let now = Moment::from_system(time(20));
+    let now = time(20);
     for attempt in 0.. {
         assert!(attempt < 3, "the sweep never succeeds");
         world.revive();
-        let swept = notifier(&world).sweep(InvocationWindow { now, until: now }, 100).await;
+        let swept = notifier(&world).sweep(InvocationWindow { now, deadline: now }, 100).await;
         if swept.is_ok() && !world.is_dead() {
             break;
         }
@@ -354,7 +360,7 @@ fn by_id(world: &World) -> BTreeMap<(String, String), u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_at_any_call_misses_no_beginning_and_no_end_and_tells_none_twice() {
+async fn fault_at_any_call_misses_and_repeats_no_alert() {
     let week = week();
     let quiet = through(&week, HashMap::new()).await;
     let expected = by_id(&quiet);
@@ -376,26 +382,26 @@ async fn a_fault_at_any_call_misses_no_beginning_and_no_end_and_tells_none_twice
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_check_told_before_it_died_is_ended_by_the_next_one() {
-    let (ill, well) = (
-        Vault::of(&[("a", Ill::Overdue), ("b", Ill::Overdue)]),
-        Vault::of(&[("a", Ill::Not), ("b", Ill::Not)]),
+async fn incident_of_a_crashed_check_is_resolved_by_the_next_one() {
+    let (unhealthy, healthy) = (
+        Vault::of(&[("a", Problem::Overdue), ("b", Problem::Overdue)]),
+        Vault::of(&[("a", Problem::None), ("b", Problem::None)]),
     );
     let quiet = World::default();
-    run(&quiet, &ill, 10).await;
+    run(&quiet, &unhealthy, 10).await;
     let calls = quiet.calls().0;
     let mut half = 0;
     for call in 0..calls {
         for fault in Fault::ALL {
             let world = World::new(HashMap::from([(call, fault)]));
             // Nobody repeats it, and the next check finds nothing.
-            let _ = attempt(&world, &ill, 10, 0).await;
-            run(&world, &well, 11).await;
+            let _ = attempt(&world, &unhealthy, 10, 0).await;
+            run(&world, &healthy, 11).await;
             // What was written and not published goes out now, too.
-            let now = Moment::from_system(time(12));
-            notifier(&world).sweep(InvocationWindow { now, until: now }, 100).await.unwrap();
+            let now = time(12);
+            notifier(&world).sweep(InvocationWindow { now, deadline: now }, 100).await.unwrap();
             let of = |wanted: &str| by_id(&world).into_keys().filter(|(_, status)| status == wanted).count();
-            assert_eq!(of("opened"), of("recovered"), "{fault:?} at call {call}: {:?}", told(&world));
+            assert_eq!(of("opened"), of("resolved"), "{fault:?} at call {call}: {:?}", notified(&world));
             half += usize::from(of("opened") == 1);
         }
     }
@@ -429,36 +435,36 @@ async fn everywhere(
     vaults: &Vaults,
     hour: u64,
     left: Duration,
-) -> Result<Overview, TellError> {
+) -> Result<Overview, ReconcileError> {
     world.revive();
     let places =
         ["111111111111", "222222222222", "333333333333"].map(|account| AccountRegion::new(account, "us-east-1"));
-    let now = Moment::from_system(time(hour));
-    let window = InvocationWindow { now, until: now.plus(Duration::from_secs(60)) };
+    let now = time(hour);
+    let window = InvocationWindow { now, deadline: now.plus(Duration::from_secs(60)) };
     let run = Run { id: &format!("run-{hour}"), window, until: Instant::now() + left };
-    let rules = Rules::new(String::new(), String::new());
+    let rules = Rules::new(AccountRegion::new("", ""));
     check_all(&rules, &places, vaults, &notifier(world), run).await
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
-async fn an_account_that_cannot_be_read_is_told_once_and_hides_no_other() {
+async fn unreadable_account_is_notified_once_and_hides_no_other() {
     let world = World::default();
-    let good = || Vault::of(&[("a", Ill::Not)]);
-    let ill = Vault::of(&[("b", Ill::Overdue)]);
+    let good = || Vault::of(&[("a", Problem::None)]);
+    let unhealthy = Vault::of(&[("b", Problem::Overdue)]);
     let broken = Vault { broken: true, ..good() };
-    let vaults = Vaults(BTreeMap::from([("111111111111", broken), ("333333333333", ill.clone())]));
+    let vaults = Vaults(BTreeMap::from([("111111111111", broken), ("333333333333", unhealthy.clone())]));
     for hour in [10, 11] {
         let overview = everywhere(&world, &vaults, hour, HOUR).await.unwrap();
-        assert_eq!((overview.checked, overview.summary.findings.get("Overdue")), (1, Some(&1)));
+        assert_eq!((overview.checked, overview.summary.incidents.get(&Kind::RotationOverdue)), (1, Some(&1)));
         let mut accounts: Vec<_> =
             overview.not_checked.iter().map(|(location, _)| location.account.as_str()).collect();
         accounts.sort_unstable();
         assert_eq!(accounts, ["111111111111", "222222222222"]);
     }
-    let not_checked = |account: &str| format!("Secrets not checked: secrets of {account} in us-east-1");
-    let mut found = told(&world);
+    let not_checked = |account: &str| format!("Secret check failed: secrets of {account} in us-east-1");
+    let mut found = notified(&world);
     found.sort_unstable();
     let expected = [
         format!("opened: [ERROR] {}", not_checked("111111111111")),
@@ -472,22 +478,22 @@ async fn an_account_that_cannot_be_read_is_told_once_and_hides_no_other() {
         "{text}"
     );
 
-    // Both can be read again, and one of them was not well meanwhile.
+    // Both can be read again, and one of them was not healthy meanwhile.
     let vaults =
-        Vaults(BTreeMap::from([("111111111111", good()), ("222222222222", good()), ("333333333333", ill)]));
+        Vaults(BTreeMap::from([("111111111111", good()), ("222222222222", good()), ("333333333333", unhealthy)]));
     let overview = everywhere(&world, &vaults, 12, HOUR).await.unwrap();
     assert_eq!((overview.checked, overview.not_checked.len()), (3, 0));
-    let mut found = told(&world)[3..].to_vec();
+    let mut found = notified(&world)[3..].to_vec();
     found.sort_unstable();
     let over = ["111111111111", "222222222222"]
-        .map(|account| format!("recovered: [RECOVERED] {}", not_checked(account)));
+        .map(|account| format!("resolved: [RESOLVED] {}", not_checked(account)));
     assert_eq!(found, over);
 }
 
 #[tokio::test]
-async fn places_for_which_no_time_is_left_are_told_and_every_hour_begins_with_another_one() {
+async fn accounts_without_time_left_are_notified_in_rotation() {
     let world = World::default();
-    let good = || Vault::of(&[("a", Ill::Not)]);
+    let good = || Vault::of(&[("a", Problem::None)]);
     let vaults = Vaults(BTreeMap::from([
         ("111111111111", good()),
         ("222222222222", good()),
@@ -495,29 +501,29 @@ async fn places_for_which_no_time_is_left_are_told_and_every_hour_begins_with_an
     ]));
     let overview = everywhere(&world, &vaults, 9, Duration::ZERO).await.unwrap();
     assert_eq!((overview.checked, overview.not_checked.len()), (0, 3));
-    assert!(overview.not_checked[0].1.contains("time ran out"), "{overview:?}");
+    assert!(overview.not_checked[0].1.contains("timed out"), "{overview:?}");
     let first = overview.not_checked[0].0.account.clone();
     let next = everywhere(&world, &vaults, 10, Duration::ZERO).await.unwrap();
     assert_ne!(next.not_checked[0].0.account, first);
 }
 
 #[tokio::test]
-async fn whatever_call_fails_the_other_accounts_are_checked_and_the_next_run_tells_the_rest() {
-    let ill = || Vault::of(&[("a", Ill::Overdue)]);
+async fn failing_call_does_not_prevent_checks_of_other_accounts() {
+    let unhealthy = || Vault::of(&[("a", Problem::Overdue)]);
     let vaults =
-        Vaults(BTreeMap::from([("111111111111", ill()), ("222222222222", ill()), ("333333333333", ill())]));
+        Vaults(BTreeMap::from([("111111111111", unhealthy()), ("222222222222", unhealthy()), ("333333333333", unhealthy())]));
     let whole = World::default();
     everywhere(&whole, &vaults, 9, HOUR).await.unwrap();
-    assert_eq!(told(&whole).len(), 3);
+    assert_eq!(notified(&whole).len(), 3);
     let mut errors = 0;
     for call in 0..whole.calls().0 {
         let world = World::new(HashMap::from([(call, Fault::Fails)]));
         errors += usize::from(everywhere(&world, &vaults, 9, HOUR).await.is_err());
-        assert!(told(&world).len() >= 2, "call {call}: {:?}", told(&world));
+        assert!(notified(&world).len() >= 2, "call {call}: {:?}", notified(&world));
         everywhere(&world, &vaults, 10, HOUR).await.unwrap();
         // Where the call was the note that a message is out, the message comes again with its id.
         let ids: BTreeSet<String> = world.published().iter().map(id).collect();
-        assert_eq!(ids.len(), 3, "call {call}: {:?}", told(&world));
+        assert_eq!(ids.len(), 3, "call {call}: {:?}", notified(&world));
     }
     assert!(errors > 0);
 }
