@@ -1,61 +1,81 @@
-//! Runs of the monitor as AWS would start them, and what has to hold afterwards.
+//! Runs of the monitor as AWS would start them, and what must be true afterwards.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lambda_kit::faults::Fault;
+use alerts::command::quote;
+use alerts::notifier::Notifier;
+use alerts::state::Policy;
+use copy_monitor::report::Report;
+use copy_monitor::settings::{Settings, Watched};
+use copy_monitor::{Completion, Monitor, MonitorError};
+use lambda_kit::moment::Moment;
+use lambda_kit::window::InvocationWindow;
+use test_support::faults::Fault;
 use tokio::time::Instant;
 use warehouse::batch::Progress;
+use warehouse::data_api::Login;
+use warehouse::target::Target;
 
-use super::ports::{Ports, Shared};
-use super::world::{BUCKET, World};
-use crate::finding::{Finding, Problem, Turn};
-use crate::monitor::{Monitor, MonitorError};
-use crate::report::Report;
-use crate::settings::Settings;
-use crate::settings::tests::watched;
-use crate::start::Completion;
+use crate::alerts::Alert;
+use crate::ports::{Ports, Shared};
+use crate::world::{BUCKET, World};
 
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// What starts an invocation.
+/// The event that starts an invocation.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Start {
+pub(crate) enum Start {
     Tick,
     /// The end of the batch of this number.
     End(usize),
 }
 
 /// Faults by number of the call.
-pub(super) type Plan = HashMap<usize, Fault>;
+pub(crate) type Plan = HashMap<usize, Fault>;
 
 /// A world, a monitor, and what was found out about its runs.
-pub(super) struct Drill {
-    pub(super) shared: Shared,
-    pub(super) settings: Settings,
+pub(crate) struct Drill {
+    pub(crate) shared: Shared,
+    pub(crate) settings: Settings,
+    /// How often the alerts are repeated and suppressed.
+    pub(crate) policy: Policy,
     invocations: Mutex<u64>,
-    /// Findings that a death may have left between the telling and the note.
+    /// Alerts that a fault left between being published and being removed from the outbox.
     at_risk: Mutex<HashSet<String>>,
-    pub(super) calls: Mutex<HashMap<&'static str, u32>>,
+    pub(crate) calls: Mutex<HashMap<&'static str, u32>>,
+}
+
+fn watched() -> Watched {
+    Watched {
+        name: "main".to_owned(),
+        account: "222222222222".to_owned(),
+        region: "us-east-1".to_owned(),
+        target: Target::Cluster("main".to_owned()),
+        database: "dev".to_owned(),
+        login: Login::Secret("arn:aws:secretsmanager:us-east-1:222222222222:secret:w".to_owned()),
+    }
 }
 
 impl Drill {
-    pub(super) fn new(seed: u64, jobs: i64) -> Self {
+    pub(crate) fn new(seed: u64, jobs: i64) -> Self {
         let mut settings = Settings::new(watched());
         // Small, so that every run has to be continued by the next one.
         (settings.rows_per_run, settings.pages_per_run) = (7, 2);
         Self {
             shared: Shared::new(World::new(seed, jobs)),
             settings,
+            // No alert is suppressed, so that all of them can be counted.
+            policy: Policy { max_per_window: u32::MAX, ..Policy::default() },
             invocations: Mutex::new(seed.wrapping_mul(1000)),
             at_risk: Mutex::default(),
             calls: Mutex::default(),
         }
     }
 
-    /// One invocation. `None`: it died.
-    pub(super) async fn invoke(
+    /// Runs one invocation. Returns `None` if it crashed, and the number of its calls.
+    pub(crate) async fn invoke(
         &self,
         start: Start,
         plan: Plan,
@@ -67,35 +87,42 @@ impl Drill {
         };
         let faulty = !plan.is_empty();
         let ports = Ports::new(&self.shared, plan, number);
-        let holder = number.to_string();
-        let monitor = self.monitor(&ports, &holder);
-        let now = self.shared.world().now;
-        let run = async {
-            match start {
-                Start::Tick => monitor.tick(now).await,
-                Start::End(at) => {
-                    let completion = self.completion(at);
-                    monitor.completed(&completion, now).await
-                }
-            }
+        let completion = match start {
+            Start::Tick => None,
+            Start::End(at) => Some(self.completion(at)),
         };
         let result = tokio::select! {
             biased;
             () = ports.faults.died() => None,
-            result = run => Some(result),
+            result = self.run_on(&ports, completion.as_ref()) => Some(result),
         };
         if faulty {
             let mut at_risk = self.at_risk.lock().unwrap_or_else(PoisonError::into_inner);
-            at_risk.extend(self.shared.table().unfinished().cloned());
-            at_risk.extend(ports.unanswered.lock().unwrap_or_else(PoisonError::into_inner).drain());
+            at_risk.extend(self.outbox());
         } else if let Some(Err(error)) = &result {
-            panic!("an invocation without faults failed: {error}");
+            panic!("an invocation without faults failed: {}", lambda_kit::error::chain(error));
         }
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         for (action, count) in ports.calls.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             *calls.entry(action).or_default() += count;
         }
         (result, ports.faults.calls())
+    }
+
+    async fn run_on(
+        &self,
+        ports: &Ports<'_>,
+        completion: Option<&Completion>,
+    ) -> Result<Report, MonitorError> {
+        let now = self.shared.world().now;
+        let window = InvocationWindow { now, deadline: now.plus(MINUTE * 15) };
+        let notifier = Notifier::new(ports, ports, self.policy.clone());
+        let work_until = Instant::now() + MINUTE * 60;
+        let monitor = Monitor::new(&self.settings, (ports, ports, ports), &notifier, window, work_until);
+        match completion {
+            None => monitor.tick().await,
+            Some(completion) => monitor.completed(completion).await,
+        }
     }
 
     fn completion(&self, at: usize) -> Completion {
@@ -107,37 +134,32 @@ impl Drill {
         }
     }
 
-    /// The end of a statement of this name and id.
-    pub(super) async fn complete(&self, name: &str, id: &str) -> Report {
+    /// Returns the ids of the alerts that are not removed from the outboxes.
+    fn outbox(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        for (_, body) in self.shared.alerts.all() {
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+            for entry in body["outbox"].as_array().into_iter().flatten() {
+                ids.push(entry["notification"]["id"].as_str().unwrap().to_owned());
+            }
+        }
+        ids
+    }
+
+    /// Ends a statement of this name and id.
+    pub(crate) async fn complete(&self, name: &str, id: &str) -> Report {
         let ports = Ports::new(&self.shared, Plan::new(), 1);
         let completion = Completion { name: name.to_owned(), id: id.to_owned(), finished: true };
-        let now = self.shared.world().now;
-        self.monitor(&ports, "another").completed(&completion, now).await.unwrap()
+        self.run_on(&ports, Some(&completion)).await.unwrap()
     }
 
-    fn monitor<'a>(
-        &'a self,
-        ports: &'a Ports<'a>,
-        holder: &'a str,
-    ) -> Monitor<'a, Ports<'a>, Ports<'a>, Ports<'a>, Ports<'a>> {
-        Monitor {
-            settings: &self.settings,
-            statements: ports,
-            objects: ports,
-            ledger: ports,
-            announcer: ports,
-            holder,
-            until: Instant::now() + Duration::from_secs(3600),
-        }
-    }
-
-    /// One that must end well.
-    pub(super) async fn run(&self, start: Start) -> Report {
+    /// Runs an invocation that must succeed.
+    pub(crate) async fn run(&self, start: Start) -> Report {
         self.invoke(start, Plan::new()).await.0.unwrap().unwrap()
     }
 
-    /// A tick, and the end of its statement.
-    pub(super) async fn round(&self) -> Option<Report> {
+    /// Runs a tick, and the end of its statement.
+    pub(crate) async fn round(&self) -> Option<Report> {
         self.run(Start::Tick).await;
         self.shared.world().run_batches();
         let mut last = None;
@@ -147,130 +169,162 @@ impl Drill {
         last
     }
 
-    /// Goes on without faults until nothing new can come: claims of the dead have run out, causes are visible, every page was listed.
-    pub(super) async fn settle(&self, rounds: usize) {
+    /// Continues without faults until nothing new can come: claims of crashed invocations have
+    /// expired, errors are visible, every page was listed.
+    pub(crate) async fn settle(&self, rounds: usize) {
         for _ in 0..rounds {
             self.shared.world().pass(MINUTE * 5);
             self.round().await;
         }
     }
 
-    pub(super) fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         self.shared.world().pass(time);
     }
 
-    pub(super) fn told(&self) -> Vec<Finding> {
-        self.shared.table().received.clone()
+    /// Returns the published alerts.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        self.shared.published().clone()
     }
 
-    /// The first telling of each finding of this kind.
-    pub(super) fn of_kind(&self, kind: &str) -> Vec<Finding> {
+    /// Returns the problems of the published alerts, sorted.
+    pub(crate) fn problems(&self) -> Vec<&'static str> {
+        let mut problems: Vec<_> = self.alerts().iter().map(Alert::problem).collect();
+        problems.sort_unstable();
+        problems
+    }
+
+    /// Returns each alert about this problem once.
+    pub(crate) fn about(&self, problem: &str) -> Vec<Alert> {
         let mut seen = HashSet::new();
-        let told = self.told().into_iter();
-        told.filter(|finding| finding.problem.kind() == kind && seen.insert(finding.id.clone())).collect()
+        let alerts = self.alerts().into_iter();
+        alerts.filter(|alert| alert.problem() == problem && seen.insert(alert.id().to_owned())).collect()
     }
 
-    /// The monitor's first sight of all jobs.
-    pub(super) fn first_seen(&self) -> crate::moment::Moment {
+    /// Returns the statuses of the alerts about this problem.
+    pub(crate) fn statuses(&self, problem: &str) -> Vec<String> {
+        self.about(problem).iter().map(|alert| alert.status().to_owned()).collect()
+    }
+
+    /// Returns the keys of the objects of the alerts about this problem.
+    pub(crate) fn keys(&self, problem: &str) -> Vec<String> {
+        self.about(problem).iter().map(|alert| alert.object_key().to_owned()).collect()
+    }
+
+    /// Returns the start of the first run that saw all jobs.
+    pub(crate) fn first_seen(&self) -> Moment {
         let table = self.shared.table();
-        let state: crate::state::TargetState = serde_json::from_str(&table.documents["target"].body).unwrap();
-        state.jobs.values().map(|job| job.first_seen).max().unwrap()
+        let state: serde_json::Value = serde_json::from_str(&table.documents["views"].body).unwrap();
+        let jobs = state["jobs"].as_object().unwrap().values();
+        jobs.map(|job| Moment::from_micros(job["first_seen"].as_i64().unwrap())).max().unwrap()
     }
 
-    /// Nothing was told twice, but for what a death left between the telling and the note.
-    pub(super) fn nothing_came_twice(&self) {
+    /// Checks that nothing was published twice, except for alerts that a fault left in an outbox.
+    pub(crate) fn nothing_was_published_twice(&self) {
         let mut times: BTreeMap<String, u32> = BTreeMap::new();
-        for finding in self.told() {
-            *times.entry(finding.id).or_default() += 1;
+        for alert in self.alerts() {
+            *times.entry(alert.id().to_owned()).or_default() += 1;
         }
         let at_risk = self.at_risk.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, times) in times {
-            assert!(times == 1 || at_risk.contains(&id), "{id} came {times} times, and no death explains it");
+            assert!(times == 1 || at_risk.contains(&id), "{id} came {times} times, and no fault explains it");
+        }
+        assert_eq!(self.outbox(), Vec::<String>::new(), "something was never published");
+    }
+
+    /// Checks that every rejected file has one alert, with its job, line, column, cause and command.
+    pub(crate) fn every_rejected_file_has_one_alert(&self) {
+        let alerts = self.about("rejected");
+        let starts: Vec<&Alert> = alerts.iter().filter(|alert| alert.is_start()).collect();
+        let world = self.shared.world();
+        assert_eq!(starts.len(), world.rejected.len(), "{:?}", world.rejected);
+        for rejected in &world.rejected {
+            let url = format!("s3://{BUCKET}/{}", rejected.key);
+            let cause = |alert: &&&Alert| match &rejected.cause {
+                Some((line, column, message)) => {
+                    alert.text("what").contains(&format!(", line {line}, column {column}."))
+                        && alert.text("cause").starts_with(message)
+                }
+                None => alert.text("what").contains("without naming a line") && !alert.text("cause").is_empty(),
+            };
+            let found: Vec<_> =
+                starts.iter().filter(|alert| alert.text("subject") == url).filter(cause).collect();
+            let [alert] = found.as_slice() else { panic!("{rejected:?} has the alerts {found:?}: {alerts:?}") };
+            assert!(alert.text("name").starts_with(&rejected.job), "{alert:?}");
+            assert!(alert.text("what").contains(&format!("copy job {} on cluster main", rejected.job)));
+            assert_eq!((alert.text("account"), alert.text("region")), ("222222222222", "us-east-1"));
+            let command = alert.text("command");
+            let job = world.jobs.iter().find(|job| job.name == rejected.job).unwrap();
+            let copy = quote(&World::job_text(job, &rejected.key));
+            let by_copy = command.starts_with("aws redshift-data execute-statement ")
+                && command.ends_with(&format!("--sql {copy}"));
+            let by_name =
+                command == format!("aws s3 cp {} {}", quote(&url), quote(&format!("{url}.reload")));
+            assert!(by_copy || by_name, "{command}");
         }
     }
 
-    /// Every file that was ever refused was told once: with its job, line, column, cause and command.
-    pub(super) fn every_failure_was_told_once(&self) {
-        let told = self.of_kind("FileInError");
+    /// Checks that alerts about objects are true, and that the objects that exist now have theirs.
+    pub(crate) fn objects_have_true_alerts(&self, since: Moment) {
+        let (never, overwritten) = (self.about("never loaded"), self.about("overwritten"));
         let world = self.shared.world();
-        let mut of_file: HashMap<(String, String), Vec<&Finding>> = HashMap::new();
-        for finding in told.iter().filter(|finding| finding.turn == Turn::Began) {
-            let file = finding.problem.file().unwrap();
-            of_file.entry((file.key.clone(), file.etag.clone())).or_default().push(finding);
+        for alert in &never {
+            assert!(!world.noticed.contains(alert.object_key()), "{alert:?} was noticed by Redshift");
         }
-        assert_eq!(of_file.values().map(Vec::len).sum::<usize>(), world.refused.len(), "{:?}", world.refused);
-        for refused in &world.refused {
-            let found = of_file.get(&(refused.key.clone(), refused.etag.clone()));
-            let [finding] = found.map(Vec::as_slice).unwrap_or_default() else {
-                panic!("{refused:?} was told as {found:?}");
+        for alert in &overwritten {
+            let loaded = |etag: &str| {
+                world.loaded.iter().any(|(_, key, loaded)| key == alert.object_key() && loaded == etag)
             };
-            assert_eq!(finding.job.as_deref(), Some(refused.job.as_str()));
-            assert_eq!((finding.account.as_str(), finding.region.as_str()), ("222222222222", "us-east-1"));
-            let Problem::FileInError { file, cause, job_message } = &finding.problem else { unreachable!() };
-            assert_eq!(file.bucket, BUCKET);
-            let cause = cause.as_ref().map(|cause| (cause.line, cause.column.clone(), cause.message.clone()));
-            assert_eq!(cause, refused.cause, "{refused:?}");
-            assert_eq!(job_message.is_some(), refused.cause.is_none());
-            let (command, url) = (&finding.command, format!("s3://{BUCKET}/{}", refused.key));
-            let job = world.jobs.iter().find(|job| job.name == refused.job).unwrap();
-            let copy = World::job_text(job, &refused.key);
-            let by_copy = command.last() == Some(&copy)
-                && command[..3] == ["aws", "redshift-data", "execute-statement"];
-            let by_name = command[..] == ["aws", "s3", "cp", &url, &format!("{url}.reload")];
-            assert!(by_copy || by_name, "{command:?}");
+            let what = alert.text("what");
+            let (_, etags) = what.split_once("Its ETag is ").unwrap();
+            let (now, before) = etags.split_once(" now; the loaded one is ").unwrap();
+            assert!(loaded(before.trim_end_matches('.')) && !loaded(now), "{alert:?}");
         }
-    }
-
-    /// What was told of objects is true, and what is true of the objects that are there now was told.
-    pub(super) fn objects_were_told_as_they_are(&self, since: crate::moment::Moment) {
-        let (never, overwritten) = (self.of_kind("NeverLoaded"), self.of_kind("Overwritten"));
-        let world = self.shared.world();
-        let told = |findings: &[Finding], key: &str, etag: &str| {
-            let same = |finding: &Finding| {
-                finding.problem.file().is_some_and(|file| file.key == key && file.etag == etag)
-            };
-            findings.iter().any(same)
+        let has = |alerts: &[Alert], key: &str, part: &str| {
+            alerts.iter().any(|alert| alert.object_key() == key && alert.text("what").contains(part))
         };
-        for finding in &never {
-            let file = finding.problem.file().unwrap();
-            assert!(!world.noticed.contains(&file.key), "{file:?} was noticed by Redshift");
-        }
-        for finding in &overwritten {
-            let Problem::Overwritten { file, loaded_etag, .. } = &finding.problem else { unreachable!() };
-            let loaded =
-                |etag: &String| world.loaded.iter().any(|(_, key, tag)| *key == file.key && tag == etag);
-            assert!(loaded(loaded_etag) && !loaded(&file.etag), "{file:?}");
-        }
         for object in world.objects.values().filter(|object| object.modified >= since) {
             let loaded = world.loaded.iter().find(|(_, key, _)| *key == object.key);
             match loaded {
                 Some((_, _, etag)) if *etag != object.etag => {
-                    assert!(
-                        told(&overwritten, &object.key, &object.etag),
-                        "overwritten and not told: {object:?}"
-                    );
+                    let part = format!("Its ETag is {} now", object.etag);
+                    assert!(has(&overwritten, &object.key, &part), "overwritten without an alert: {object:?}");
                 }
                 None if !world.noticed.contains(&object.key) => {
-                    assert!(told(&never, &object.key, &object.etag), "never loaded and not told: {object:?}");
+                    let part = format!("written at {}", object.modified);
+                    assert!(has(&never, &object.key, &part), "never loaded without an alert: {object:?}");
                 }
                 _ => {}
             }
         }
     }
 
-    /// A lasting problem begins and ends in turn.
-    pub(super) fn lasting_problems_begin_and_end_in_turn(&self) {
+    /// Checks that a condition begins and ends in turn: each of its incidents begins once, ends at most
+    /// once, and ends before the next one begins.
+    pub(crate) fn conditions_begin_and_end_in_turn(&self) {
+        const EVENTS: [&str; 6] =
+            ["rejected", "never loaded", "overwritten", "gone", "history unknown", "object unknown"];
         let mut seen = HashSet::new();
-        let mut open: HashSet<(&'static str, Option<String>)> = HashSet::new();
-        for finding in self.told().into_iter().filter(|finding| seen.insert(finding.id.clone())) {
-            if finding.problem.file().is_some() || matches!(finding.problem, Problem::Unknown { .. }) {
-                continue;
+        let mut conditions: BTreeMap<(&str, String), BTreeMap<String, Vec<Alert>>> = BTreeMap::new();
+        for alert in self.alerts().into_iter().filter(|alert| seen.insert(alert.id().to_owned())) {
+            if !EVENTS.contains(&alert.problem()) {
+                let about = (alert.problem(), alert.text("subject").to_owned());
+                let incidents = conditions.entry(about).or_default();
+                incidents.entry(alert.thread().to_owned()).or_default().push(alert);
             }
-            let about = (finding.problem.kind(), finding.job.clone());
-            match finding.turn {
-                Turn::Began => assert!(open.insert(about.clone()), "{about:?} began twice"),
-                Turn::Lasts { .. } => assert!(open.contains(&about), "{about:?} lasts without a beginning"),
-                Turn::Over => assert!(open.remove(&about), "{about:?} ended without a beginning"),
+        }
+        for (about, incidents) in conditions {
+            let mut periods = Vec::new();
+            for alerts in incidents.values() {
+                let starts = alerts.iter().filter(|alert| alert.is_start()).count();
+                assert_eq!(starts, 1, "{about:?}: {alerts:?}");
+                let ends: Vec<Moment> = alerts.iter().filter_map(Alert::resolved_at).collect();
+                assert!(ends.len() <= 1, "{about:?}: {alerts:?}");
+                periods.push((alerts[0].since(), ends.first().copied()));
+            }
+            periods.sort();
+            for two in periods.windows(2) {
+                assert!(two[0].1.is_some_and(|end| end <= two[1].0), "{about:?}: {periods:?}");
             }
         }
     }

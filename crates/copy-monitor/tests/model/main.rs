@@ -1,6 +1,9 @@
-//! What proves the monitor: a warehouse, buckets, a ledger and a receiver in memory, runs that die, come twice, late, never or beside each other.
+//! The model: a warehouse, buckets, a ledger and the alert pipeline in memory, with runs that crash,
+//! come twice, late, never, or concurrently.
 
-mod alert_tests;
+#![allow(clippy::unwrap_used)]
+
+mod alerts;
 mod crash_tests;
 mod drill;
 mod ledger;
@@ -8,6 +11,7 @@ mod outage_tests;
 mod ports;
 mod random_tests;
 mod statement_tests;
+mod storm_tests;
 mod views;
 mod walk_tests;
 mod world;

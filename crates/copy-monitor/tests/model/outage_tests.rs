@@ -1,14 +1,15 @@
-//! The monitor stands still for longer than the views remember.
+//! The monitor does not run for longer than the views keep their rows.
 
 use std::time::Duration;
 
-use super::drill::Drill;
-use crate::finding::Problem;
+use lambda_kit::moment::Moment;
+
+use crate::drill::Drill;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-#[tokio::test]
-async fn after_an_outage_longer_than_the_views_remember_what_cannot_be_known_is_unknown_and_never_lost() {
+#[tokio::test(start_paused = true)]
+async fn outage_longer_than_view_retention_raises_history_unknown() {
     let drill = Drill::new(3, 1);
     drill.settle(3).await;
     // Ten days without the monitor: one file was loaded on the first day, one lost then, one lost yesterday.
@@ -27,31 +28,31 @@ async fn after_an_outage_longer_than_the_views_remember_what_cannot_be_known_is_
         world.put("in1/bad-late");
         world.notice("in1/bad-late");
         let row = world.details.len() - 1;
-        world.refuse(row, Some(Duration::ZERO));
+        world.reject(row, Some(Duration::ZERO));
     }
     drill.pass(DAY);
     drill.settle(40).await;
 
-    let unknown = drill.of_kind("Unknown");
-    let [finding] = unknown.as_slice() else { panic!("{unknown:?}") };
-    let Problem::Unknown { from: gap, to } = finding.problem else { unreachable!() };
+    let unknown = drill.about("history unknown");
+    let [alert] = unknown.as_slice() else { panic!("{unknown:?}") };
+    let what = alert.text("what");
+    let (_, period) = what.split_once("The load status of files from ").unwrap();
+    let (gap, to) = period.trim_end_matches(" is unknown.").split_once(" to ").unwrap();
+    let moment = |text: &str| Moment::parse_sql(text.trim_end_matches(" UTC")).unwrap();
+    let (gap, to) = (moment(gap), moment(to));
     assert!(gap <= from && gap.plus(DAY) > from, "{gap} {from}");
     assert!(to > gap.plus(DAY * 2), "{gap} {to}");
-    assert!(finding.command.last().unwrap().contains("BETWEEN"), "{:?}", finding.command);
-    // Of the two objects from that time one was loaded: nobody says that it was not, and only the first one is named.
-    assert_eq!(drill.of_kind("UnknownFile").len(), 1);
-    let never: Vec<_> = drill
-        .of_kind("NeverLoaded")
-        .iter()
-        .map(|finding| finding.problem.file().unwrap().key.clone())
-        .collect();
-    assert_eq!(never, ["in1/lost-late"]);
-    drill.every_failure_was_told_once();
-    drill.nothing_came_twice();
+    assert!(alert.text("command").contains("BETWEEN"), "{alert:?}");
+    // One of the two objects of that period was loaded. Neither is said to be missing, and only the
+    // first one is named.
+    assert_eq!(drill.about("object unknown").len(), 1);
+    assert_eq!(drill.keys("never loaded"), ["in1/lost-late"]);
+    drill.every_rejected_file_has_one_alert();
+    drill.nothing_was_published_twice();
 }
 
-#[tokio::test]
-async fn after_an_outage_shorter_than_the_views_remember_nothing_is_unknown() {
+#[tokio::test(start_paused = true)]
+async fn outage_shorter_than_view_retention_misses_nothing() {
     let drill = Drill::new(4, 1);
     drill.settle(3).await;
     for number in 0..20 {
@@ -61,21 +62,21 @@ async fn after_an_outage_shorter_than_the_views_remember_nothing_is_unknown() {
         if number % 4 != 0 {
             world.notice(&key);
             let row = world.details.len() - 1;
-            if number % 4 == 1 { world.refuse(row, Some(Duration::ZERO)) } else { world.load(row) }
+            if number % 4 == 1 { world.reject(row, Some(Duration::ZERO)) } else { world.load(row) }
         }
         world.pass(DAY / 4);
     }
     drill.settle(60).await;
-    assert_eq!(drill.of_kind("Unknown").len() + drill.of_kind("UnknownFile").len(), 0);
-    assert_eq!(drill.of_kind("FileInError").len(), 5);
-    assert_eq!(drill.of_kind("NeverLoaded").len(), 5);
-    drill.every_failure_was_told_once();
+    assert_eq!(drill.about("history unknown").len() + drill.about("object unknown").len(), 0);
+    assert_eq!(drill.about("rejected").len(), 5);
+    assert_eq!(drill.about("never loaded").len(), 5);
+    drill.every_rejected_file_has_one_alert();
 }
 
-#[tokio::test]
-async fn an_object_older_than_the_ledgers_memory_is_not_judged() {
+#[tokio::test(start_paused = true)]
+async fn object_older_than_ledger_memory_is_not_checked() {
     let mut drill = Drill::new(5, 1);
-    drill.settings.memory = DAY * 60;
+    drill.settings.ledger_memory = DAY * 60;
     drill.settle(3).await;
     {
         let mut world = drill.shared.world();
@@ -91,5 +92,5 @@ async fn an_object_older_than_the_ledgers_memory_is_not_judged() {
     }
     drill.shared.table().files.clear();
     drill.settle(20).await;
-    assert_eq!(drill.told(), []);
+    assert_eq!(drill.alerts(), []);
 }

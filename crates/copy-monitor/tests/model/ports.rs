@@ -1,80 +1,118 @@
 //! The ports on the world in memory, with faults at calls of given numbers and pauses between them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use alerts::message::Message;
+use alerts::publish::Publisher;
+use alerts::store::{ItemKey, Put, Store, StoreError, StoredItem};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
 use aws_smithy_types::error::ErrorMetadata;
+use copy_monitor::ports::{
+    Call, Document, EntryPage, FileEntry, Ledger, Listing, Objects, Statements,
+};
+use futures_util::future::{BoxFuture, FutureExt};
 use lambda_kit::call::CallError;
-use lambda_kit::faults::{Fault, Faults};
+use lambda_kit::moment::Moment;
+use test_support::alerts::MemoryStore;
+use test_support::faults::{Fault, Faults};
 use warehouse::batch::{Page, Progress};
 
-use super::ledger::{Table, broken};
-use super::world::{BUCKET, Batch, World};
-use crate::finding::Finding;
-use crate::moment::Moment;
-use crate::ports::{Announcer, Claimed, Document, FileEntry, Ledger, Object, Objects, Statements};
+use crate::alerts::Alert;
+use crate::ledger::Table;
+use crate::world::{BUCKET, Batch, World};
 
-/// The world and the table, shared by the invocations.
-pub(super) struct Shared {
+/// What the invocations share.
+pub(crate) struct Shared {
     world: Mutex<World>,
     table: Mutex<Table>,
+    /// The state of the alert pipeline.
+    pub(crate) alerts: MemoryStore,
+    published: Mutex<Vec<Alert>>,
 }
 
 impl Shared {
-    pub(super) fn new(world: World) -> Self {
-        Self { world: Mutex::new(world), table: Mutex::default() }
+    pub(crate) fn new(world: World) -> Self {
+        Self {
+            world: Mutex::new(world),
+            table: Mutex::default(),
+            alerts: MemoryStore::default(),
+            published: Mutex::default(),
+        }
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn published(&self) -> MutexGuard<'_, Vec<Alert>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The ports of one invocation.
-pub(super) struct Ports<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) faults: Faults,
-    /// Pauses before calls, so that invocations run into each other.
+pub(crate) struct Ports<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) faults: Faults,
+    /// Pauses before calls, so that concurrent invocations interleave.
     pauses: Mutex<fastrand::Rng>,
-    pub(super) calls: Mutex<HashMap<&'static str, u32>>,
-    /// Findings that were told, as far as can be known, without an answer.
-    pub(super) unanswered: Mutex<HashSet<String>>,
-    /// Entries that one call of the ledger gives.
-    pub(super) ledger_page: usize,
+    pub(crate) calls: Mutex<HashMap<&'static str, u32>>,
+    /// The number of entries in a page of the ledger.
+    ledger_page: usize,
+}
+
+pub(crate) fn broken(action: &str) -> CallError {
+    CallError::without_answer(action, "the connection broke")
 }
 
 impl<'a> Ports<'a> {
-    pub(super) fn new(shared: &'a Shared, faults: HashMap<usize, Fault>, seed: u64) -> Self {
+    pub(crate) fn new(shared: &'a Shared, faults: HashMap<usize, Fault>, seed: u64) -> Self {
         let pauses = Mutex::new(fastrand::Rng::with_seed(seed));
-        Self {
-            shared,
-            faults: Faults::new(faults),
-            pauses,
-            calls: Mutex::default(),
-            unanswered: Mutex::default(),
-            ledger_page: 3,
-        }
+        Self { shared, faults: Faults::new(faults), pauses, calls: Mutex::default(), ledger_page: 3 }
     }
 
-    async fn call<T>(&self, action: &'static str, call: impl FnOnce() -> T) -> Result<T, CallError> {
+    async fn call<T>(&self, action: &'static str, call: impl Future<Output = T>) -> Result<T, CallError> {
         let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).u8(..3);
         for _ in 0..pauses {
             tokio::task::yield_now().await;
         }
         *self.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(action).or_default() += 1;
-        self.faults.call(async { call() }).await.ok_or_else(|| broken(action))
+        self.faults.call(call).await.ok_or_else(|| broken(action))
+    }
+}
+
+impl Store for &Ports<'_> {
+    async fn read(&self, keys: &[ItemKey], now: Moment) -> Result<Vec<Option<StoredItem>>, StoreError> {
+        self.call("alerts read", (&self.shared.alerts).read(keys, now)).await?
+    }
+
+    async fn write(&self, puts: &[Put], now: Moment) -> Result<(), StoreError> {
+        self.call("alerts write", (&self.shared.alerts).write(puts, now)).await?
+    }
+
+    async fn due(&self, now: Moment, max_items: usize) -> Result<Vec<ItemKey>, StoreError> {
+        self.call("alerts due", (&self.shared.alerts).due(now, max_items)).await?
+    }
+}
+
+impl Publisher for &Ports<'_> {
+    async fn publish(&self, message: &Message) -> Result<(), CallError> {
+        let publish = async {
+            let now = self.shared.world().now;
+            self.shared.published().push(Alert::new(message, now));
+        };
+        self.call("publish", publish).await
     }
 }
 
 impl Statements for Ports<'_> {
-    async fn start(&self, name: &str, token: &str, statements: &[String]) -> Result<String, CallError> {
-        let start = || {
+    fn start<'a>(&'a self, name: &'a str, token: &'a str, statements: &'a [String]) -> Call<'a, String> {
+        let start = async move {
             let mut world = self.shared.world();
             if world.paused {
                 return Err(CallError::without_answer("BatchExecuteStatement", "the cluster is paused"));
@@ -93,31 +131,32 @@ impl Statements for Ports<'_> {
             });
             Ok(format!("statement-{}", world.batches.len() - 1))
         };
-        self.call("start", start).await?
+        async { self.call("start", start).await? }.boxed()
     }
 
-    async fn progress(&self, id: &str) -> Result<Progress, CallError> {
-        self.call("progress", || self.shared.world().batches[number(id)].progress.clone()).await
+    fn progress<'a>(&'a self, id: &'a str) -> Call<'a, Progress> {
+        let progress = async move { self.shared.world().batches[number(id)].progress.clone() };
+        self.call("progress", progress).boxed()
     }
 
-    async fn page(&self, id: &str, statement: usize, next: Option<String>) -> Result<Page, CallError> {
-        let page = || {
+    fn page<'a>(&'a self, id: &'a str, statement: usize, next: Option<String>) -> Call<'a, Page> {
+        let page = async move {
             let world = self.shared.world();
             let at = next.map_or(0, |next| next.parse().unwrap());
             let results = world.batches[number(id)].results.get(statement - 1);
             results.map(|pages: &Vec<Page>| pages[at].clone()).ok_or_else(|| broken("the result is gone"))
         };
-        self.call("page", page).await?
+        async { self.call("page", page).await? }.boxed()
     }
 
-    async fn cancel(&self, id: &str) {
-        let cancel = || {
+    fn cancel<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()> {
+        let cancel = async move {
             let batch = &mut self.shared.world().batches[number(id)];
             if batch.progress == Progress::OnTheWay {
                 batch.progress = Progress::Aborted("cancelled".to_owned());
             }
         };
-        let _ = self.call("cancel", cancel).await;
+        async { drop(self.call("cancel", cancel).await) }.boxed()
     }
 }
 
@@ -132,21 +171,21 @@ fn denied() -> CallError {
 }
 
 impl Objects for Ports<'_> {
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&str>,
+    fn list<'a>(
+        &'a self,
+        bucket: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
         limit: u16,
-    ) -> Result<(Vec<Object>, bool), CallError> {
-        let list = || {
+    ) -> Call<'a, Listing> {
+        let list = async move {
             let world = self.shared.world();
             assert_eq!(bucket, BUCKET);
             if world.denied.as_deref() == Some(prefix) {
                 return Err(denied());
             }
             let limit = usize::from(limit).min(world.page);
-            let mut found: Vec<_> = world
+            let mut objects: Vec<_> = world
                 .objects
                 .range(prefix.to_owned()..)
                 .map(|(_, object)| object.clone())
@@ -154,79 +193,57 @@ impl Objects for Ports<'_> {
                 .filter(|object| after.is_none_or(|after| object.key.as_str() > after))
                 .take(limit + 1)
                 .collect();
-            let more = found.len() > limit;
-            found.truncate(limit);
-            Ok((found, more))
+            let more = objects.len() > limit;
+            objects.truncate(limit);
+            Ok(Listing { objects, more })
         };
-        self.call("list", list).await?
+        async { self.call("list", list).await? }.boxed()
     }
 }
 
 impl Ledger for Ports<'_> {
-    async fn document(&self, name: &str) -> Result<Option<Document>, CallError> {
-        self.call("document", || self.shared.table().documents.get(name).cloned()).await
+    fn document<'a>(&'a self, name: &'a str) -> Call<'a, Option<Document>> {
+        let read = async move { self.shared.table().documents.get(name).cloned() };
+        self.call("document", read).boxed()
     }
 
-    async fn save(&self, name: &str, revision: u64, body: &str) -> Result<bool, CallError> {
-        self.call("save", || self.shared.table().save(name, revision, body)).await
+    fn save<'a>(&'a self, name: &'a str, revision: u64, body: &'a str) -> Call<'a, bool> {
+        let save = async move { self.shared.table().save(name, revision, body) };
+        self.call("save", save).boxed()
     }
 
-    async fn put_loaded(&self, entries: &[FileEntry]) -> Result<(), CallError> {
-        let put = || {
+    fn put_loaded<'a>(&'a self, entries: &'a [FileEntry]) -> Call<'a, ()> {
+        let put = async move {
             let mut table = self.shared.table();
             for entry in entries {
                 table.files.insert((entry.job, entry.key.clone()), entry.clone());
             }
         };
-        self.call("put_loaded", put).await
+        self.call("put_loaded", put).boxed()
     }
 
-    async fn put_unloaded(&self, entry: &FileEntry) -> Result<(), CallError> {
-        self.call("put_unloaded", || self.shared.table().put_unloaded(entry)).await
+    fn put_not_loaded<'a>(&'a self, entry: &'a FileEntry) -> Call<'a, ()> {
+        let put = async move { self.shared.table().put_not_loaded(entry) };
+        self.call("put_not_loaded", put).boxed()
     }
 
-    async fn entries(
-        &self,
+    fn entries_between<'a>(
+        &'a self,
         job: i64,
-        first: &str,
-        last: &str,
-        after: Option<&str>,
-    ) -> Result<(Vec<FileEntry>, Option<String>), CallError> {
-        let page = self.ledger_page;
-        self.call("entries", || self.shared.table().entries(job, first, last, after, page)).await
+        first: &'a str,
+        last: &'a str,
+        after: Option<&'a str>,
+    ) -> Call<'a, EntryPage> {
+        let read =
+            async move { self.shared.table().entries(job, first, last, after, self.ledger_page) };
+        self.call("entries_between", read).boxed()
     }
 
-    async fn entries_of(&self, job: i64, keys: &[String]) -> Result<Vec<FileEntry>, CallError> {
-        let get = || {
+    fn entries_of<'a>(&'a self, job: i64, keys: &'a [String]) -> Call<'a, Vec<FileEntry>> {
+        let read = async move {
             let table = self.shared.table();
             keys.iter().filter_map(|key| table.files.get(&(job, key.clone())).cloned()).collect()
         };
-        self.call("entries_of", get).await
-    }
-
-    async fn told_among(&self, ids: &[String]) -> Result<HashSet<String>, CallError> {
-        self.call("told_among", || self.shared.table().told_among(ids)).await
-    }
-
-    async fn claim(&self, id: &str, holder: &str, now: Moment, until: Moment) -> Result<Claimed, CallError> {
-        self.call("claim", || self.shared.table().claim(id, holder, now, until)).await
-    }
-
-    async fn told(&self, id: &str, now: Moment) -> Result<(), CallError> {
-        self.call("told", || self.shared.table().told(id, now)).await
-    }
-
-    async fn release(&self, id: &str, holder: &str) -> Result<(), CallError> {
-        self.call("release", || self.shared.table().release(id, holder)).await
-    }
-}
-
-impl Announcer for Ports<'_> {
-    async fn announce(&self, finding: &Finding) -> Result<(), CallError> {
-        let result = self.call("announce", || self.shared.table().received.push(finding.clone())).await;
-        if result.is_err() {
-            self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).insert(finding.id.clone());
-        }
-        result
+        self.call("entries_of", read).boxed()
     }
 }

@@ -1,18 +1,19 @@
-//! Random days: files arrive, fail, are replaced, lost, loaded by hand; runs are lost, late, doubled, die, and run beside each other.
+//! Random days: files arrive, and are rejected, replaced, lost and loaded manually, while runs are lost,
+//! late, repeated, concurrent, and crash.
 //!
-//! `SLUICE_SOAK_RUNS` sets how many, `SLUICE_SEED` where they begin.
+//! `SLUICE_SOAK_RUNS` sets the number of days, `SLUICE_SEED` the seed of the first one.
 
-use lambda_kit::faults::Fault;
+use test_support::faults::Fault;
 
-use super::drill::{Drill, MINUTE, Plan, Start};
-use super::world::World;
+use crate::drill::{Drill, MINUTE, Plan, Start};
+use crate::world::World;
 
 #[allow(clippy::disallowed_methods)]
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Something happens to the files.
+/// Does something to the files.
 fn event(world: &mut World, random: &mut fastrand::Rng) {
     let prefix = world.jobs[random.usize(..world.jobs.len())].prefix.clone();
     let name = world.number();
@@ -29,7 +30,7 @@ fn event(world: &mut World, random: &mut fastrand::Rng) {
             world.put(&format!("{prefix}lost{name}"));
         }
         5 => {
-            // Replaced: loaded, in error, waiting or lost before.
+            // Replaced after it was loaded, rejected, lost, or while it waits.
             let keys: Vec<String> = world.objects.keys().cloned().collect();
             if let Some(key) = keys.get(random.usize(..keys.len().max(1))) {
                 world.put(key);
@@ -99,7 +100,7 @@ async fn day(seed: u64) -> Drill {
         }
         random.shuffle(&mut starts);
         for some in starts.chunks(3) {
-            // Beside each other.
+            // Concurrently.
             futures_util::future::join_all(some.iter().map(|start| drill.invoke(*start, plan(&mut random))))
                 .await;
         }
@@ -113,21 +114,21 @@ async fn day(seed: u64) -> Drill {
     drill
 }
 
-#[tokio::test]
-async fn random_days_of_lost_late_doubled_and_dying_runs_tell_every_finding_once() {
+#[tokio::test(start_paused = true)]
+async fn random_days_publish_every_alert_once() {
     let (first, runs) = (number("SLUICE_SEED", 1), number("SLUICE_SOAK_RUNS", 25));
     let mut failures = 0;
     for seed in first..first + runs {
         let drill = day(seed).await;
         let since = drill.first_seen();
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            drill.every_failure_was_told_once();
-            drill.nothing_came_twice();
-            drill.objects_were_told_as_they_are(since);
-            drill.lasting_problems_begin_and_end_in_turn();
+            drill.every_rejected_file_has_one_alert();
+            drill.nothing_was_published_twice();
+            drill.objects_have_true_alerts(since);
+            drill.conditions_begin_and_end_in_turn();
         }));
         assert!(checked.is_ok(), "the day of seed {seed}: SLUICE_SEED={seed} SLUICE_SOAK_RUNS=1");
-        failures += drill.shared.world().refused.len();
+        failures += drill.shared.world().rejected.len();
     }
     // Otherwise nothing was proved.
     assert!(failures as u64 > runs / 2, "{failures} failures in {runs} days");

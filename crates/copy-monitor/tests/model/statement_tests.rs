@@ -1,30 +1,30 @@
-//! The life of a run's statement: its event does not come, it fails, it never ends, its result is gone; and buckets that cannot be listed.
+//! The life of a batch: its event does not come, it fails, it never ends, its result is gone. And
+//! buckets that cannot be listed.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use lambda_kit::faults::Fault;
+use copy_monitor::report::Outcome;
+use test_support::faults::Fault;
 use warehouse::batch::Progress;
 
-use super::drill::{Drill, MINUTE, Plan, Start};
-use crate::finding::{Problem, Turn};
-use crate::report::Outcome;
+use crate::drill::{Drill, MINUTE, Plan, Start};
 
-/// A drill with a file in error.
+/// A drill with a rejected file.
 fn drill() -> Drill {
     let drill = Drill::new(1, 2);
     {
         let mut world = drill.shared.world();
         world.put("in1/bad");
         world.notice("in1/bad");
-        world.refuse(0, Some(Duration::ZERO));
+        world.reject(0, Some(Duration::ZERO));
     }
     drill
 }
 
-#[tokio::test]
-async fn a_result_whose_event_is_lost_is_read_by_the_next_tick_after_the_patience() {
+#[tokio::test(start_paused = true)]
+async fn lost_event_is_made_up_for_by_next_tick_after_delay() {
     let drill = drill();
     drill.run(Start::Tick).await;
     drill.shared.world().run_batches();
@@ -33,13 +33,13 @@ async fn a_result_whose_event_is_lost_is_read_by_the_next_tick_after_the_patienc
     assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::OnTheWay);
     drill.pass(MINUTE * 5);
     assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::Read);
-    drill.every_failure_was_told_once();
+    drill.every_rejected_file_has_one_alert();
     // The event comes after all.
     assert_eq!(drill.run(Start::End(0)).await.outcome, Outcome::Overtaken);
-    assert_eq!(drill.told().len(), 1);
+    assert_eq!(drill.alerts().len(), 1);
 }
 
-/// Goes on for so many steps; what came of it if it ended.
+/// Polls a future so many times. Returns its output if it ended.
 fn steps<F: Future>(mut future: Pin<&mut F>, number: usize) -> Option<F::Output> {
     let mut context = Context::from_waker(Waker::noop());
     (0..number).find_map(|_| match future.as_mut().poll(&mut context) {
@@ -48,8 +48,8 @@ fn steps<F: Future>(mut future: Pin<&mut F>, number: usize) -> Option<F::Output>
     })
 }
 
-#[tokio::test]
-async fn an_end_that_comes_before_the_statements_id_is_written_down_is_read_whenever_that_happens() {
+#[tokio::test(start_paused = true)]
+async fn event_before_batch_id_is_written_is_read() {
     let mut between = 0;
     'seeds: for seed in 0..30 {
         for number in 1..40 {
@@ -78,8 +78,8 @@ async fn an_end_that_comes_before_the_statements_id_is_written_down_is_read_when
     assert!(between > 300, "{between} ends were under way when the id was written");
 }
 
-#[tokio::test]
-async fn a_result_that_nobody_has_any_more_is_asked_for_again() {
+#[tokio::test(start_paused = true)]
+async fn forgotten_result_is_read_again_by_next_run() {
     let drill = drill();
     drill.run(Start::Tick).await;
     drill.shared.world().run_batches();
@@ -87,11 +87,11 @@ async fn a_result_that_nobody_has_any_more_is_asked_for_again() {
     drill.pass(MINUTE * 60 * 25);
     assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::Overtaken);
     drill.settle(1).await;
-    drill.every_failure_was_told_once();
+    drill.every_rejected_file_has_one_alert();
 }
 
-#[tokio::test]
-async fn a_statement_that_fails_is_told_by_the_second_run_with_redshifts_text_and_its_id() {
+#[tokio::test(start_paused = true)]
+async fn second_failed_batch_raises_alert_with_error_and_id() {
     let drill = drill();
     for run in 0..3 {
         drill.run(Start::Tick).await;
@@ -102,19 +102,18 @@ async fn a_statement_that_fails_is_told_by_the_second_run_with_redshifts_text_an
         assert_eq!(drill.run(Start::End(run)).await.outcome, Outcome::Overtaken);
         drill.pass(MINUTE * 5);
     }
-    let told = drill.told();
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].problem, Problem::CannotAsk { message: "permission denied for view".to_owned() });
-    let command =
-        ["aws", "redshift-data", "describe-statement", "--region", "us-east-1", "--id", "statement-1"];
-    assert_eq!(told[0].command, command);
+    let alerts = drill.alerts();
+    let [alert] = alerts.as_slice() else { panic!("{alerts:?}") };
+    assert_eq!((alert.problem(), alert.text("cause")), ("views unreadable", "permission denied for view"));
+    let command = "aws redshift-data describe-statement --region us-east-1 --id statement-1";
+    assert_eq!(alert.text("command"), command);
     drill.settle(1).await;
-    assert_eq!(drill.of_kind("CannotAsk")[1].turn, Turn::Over);
-    drill.every_failure_was_told_once();
+    assert_eq!(drill.statuses("views unreadable"), ["opened", "resolved"]);
+    drill.every_rejected_file_has_one_alert();
 }
 
-#[tokio::test]
-async fn a_statement_that_never_ends_is_cancelled_and_the_next_run_reads_everything() {
+#[tokio::test(start_paused = true)]
+async fn batch_that_never_ends_is_cancelled_and_read_by_next_run() {
     let drill = drill();
     drill.run(Start::Tick).await;
     drill.pass(MINUTE * 30);
@@ -123,13 +122,13 @@ async fn a_statement_that_never_ends_is_cancelled_and_the_next_run_reads_everyth
     assert_eq!(drill.run(Start::Tick).await.outcome, Outcome::Failed);
     assert!(matches!(drill.shared.world().batches[0].progress, Progress::Aborted(_)));
     drill.settle(1).await;
-    drill.every_failure_was_told_once();
-    // One failing run by itself is nobody's business.
-    assert_eq!(drill.of_kind("CannotAsk").len(), 0);
+    drill.every_rejected_file_has_one_alert();
+    // A single failed run raises no alert.
+    assert_eq!(drill.about("views unreadable").len(), 0);
 }
 
-#[tokio::test]
-async fn an_event_of_another_warehouse_or_of_a_part_of_a_batch_changes_nothing() {
+#[tokio::test(start_paused = true)]
+async fn foreign_event_changes_nothing() {
     let drill = drill();
     drill.run(Start::Tick).await;
     drill.shared.world().run_batches();
@@ -147,8 +146,8 @@ async fn an_event_of_another_warehouse_or_of_a_part_of_a_batch_changes_nothing()
     assert_eq!(drill.shared.table().documents, before);
 }
 
-#[tokio::test]
-async fn a_run_whose_start_was_not_written_down_is_found_by_its_event_and_not_by_that_of_a_part() {
+#[tokio::test(start_paused = true)]
+async fn run_without_written_batch_id_is_found_by_its_event() {
     let drill = drill();
     // The calls are: read the document, write the run, start the statement. It dies after that.
     let (result, _) = drill.invoke(Start::Tick, Plan::from([(2, Fault::DiesAfter)])).await;
@@ -157,11 +156,11 @@ async fn a_run_whose_start_was_not_written_down_is_found_by_its_event_and_not_by
     let part = drill.complete("sluice-copy-monitor.main.1", "statement-0:3").await;
     assert_eq!(part.outcome, Outcome::Overtaken);
     assert_eq!(drill.run(Start::End(0)).await.outcome, Outcome::Read);
-    drill.every_failure_was_told_once();
+    drill.every_rejected_file_has_one_alert();
 }
 
-#[tokio::test]
-async fn a_bucket_that_cannot_be_listed_is_told_once_and_the_other_jobs_are_listed() {
+#[tokio::test(start_paused = true)]
+async fn denied_listing_raises_one_alert_and_other_jobs_are_listed() {
     let drill = drill();
     drill.settle(1).await;
     {
@@ -170,19 +169,17 @@ async fn a_bucket_that_cannot_be_listed_is_told_once_and_the_other_jobs_are_list
         world.put("in2/lost");
     }
     drill.settle(20).await;
-    assert_eq!(drill.of_kind("NeverLoaded").len(), 1);
-    let told = drill.of_kind("CannotList");
-    let [finding] = told.as_slice() else { panic!("{told:?}") };
-    let Problem::CannotList { message, .. } = &finding.problem else { unreachable!() };
-    assert_eq!(message, "s3:ListBucket: AccessDenied: Access Denied");
+    assert_eq!(drill.about("never loaded").len(), 1);
+    let alerts = drill.about("listing denied");
+    let [alert] = alerts.as_slice() else { panic!("{alerts:?}") };
+    assert_eq!(alert.text("cause"), "s3:ListBucket: AccessDenied: Access Denied");
     drill.shared.world().denied = None;
     drill.settle(5).await;
-    let turns: Vec<_> = drill.of_kind("CannotList").iter().map(|finding| finding.turn).collect();
-    assert_eq!(turns, [Turn::Began, Turn::Over]);
+    assert_eq!(drill.statuses("listing denied"), ["opened", "resolved"]);
 }
 
-#[tokio::test]
-async fn objects_that_were_deleted_after_their_load_do_not_hide_what_is_between_them() {
+#[tokio::test(start_paused = true)]
+async fn deleted_objects_do_not_hide_objects_between_them() {
     let drill = Drill::new(1, 1);
     drill.shared.world().page = 10;
     drill.settle(1).await;
@@ -202,16 +199,7 @@ async fn objects_that_were_deleted_after_their_load_do_not_hide_what_is_between_
     }
     // The ledger has 40 entries between the first and the last object, more than are read in a row.
     drill.settle(30).await;
-    let keys = |kind: &str| {
-        drill
-            .of_kind(kind)
-            .iter()
-            .map(|finding| finding.problem.file().unwrap().key.clone())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        (keys("NeverLoaded"), keys("Overwritten")),
-        (vec!["in1/20-lost".to_owned()], vec!["in1/39".to_owned()])
-    );
+    let (never, overwritten) = (drill.keys("never loaded"), drill.keys("overwritten"));
+    assert_eq!((never, overwritten), (vec!["in1/20-lost".to_owned()], vec!["in1/39".to_owned()]));
     assert!(drill.calls.lock().unwrap().contains_key("entries_of"));
 }

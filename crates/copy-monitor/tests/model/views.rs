@@ -1,10 +1,12 @@
-//! The system views: the answers to the monitor's statements, told apart by what they read.
+//! The system views: the results of the monitor's statements.
+
+use std::collections::HashMap;
 
 use warehouse::batch::Page;
 use warehouse::data_api::Cell;
 
-use super::world::{BUCKET, Detail, OWNER, READER, World};
-use crate::moment::Moment;
+use crate::world::{BUCKET, Detail, LoadError, OWNER, READER, World};
+use lambda_kit::moment::Moment;
 
 fn text(value: &str) -> Cell {
     Cell::Text(value.to_owned())
@@ -43,7 +45,7 @@ fn after(sql: &str) -> impl Fn(&Detail) -> bool {
 }
 
 impl World {
-    pub(super) fn evaluate(&mut self, sql: &str) -> Vec<Page> {
+    pub(crate) fn evaluate(&mut self, sql: &str) -> Vec<Page> {
         let (columns, rows): (&[&str], Vec<Vec<Cell>>) = if sql.contains("svv_user_info") {
             let access = if self.sees_all { "UNRESTRICTED" } else { "RESTRICTED" };
             let row = vec![Cell::Integer(READER), text("reader"), Cell::Boolean(false), text(access)];
@@ -167,19 +169,16 @@ impl World {
         rows.sort_by(|one, other| {
             (one.enqueued, one.job, &one.key).cmp(&(other.enqueued, other.job, &other.key))
         });
+        let mut errors: HashMap<(i64, &str), Vec<&LoadError>> = HashMap::new();
+        for error in self.errors.iter().filter(|error| error.started >= from && error.visible <= self.now) {
+            errors.entry((error.job, error.key.as_str())).or_default().push(error);
+        }
         rows.into_iter()
             .map(|row| {
-                let of_file = |error: &&super::world::LoadError| {
-                    error.job == row.job
-                        && error.key == row.key
-                        && error.started >= from
-                        && error.visible <= self.now
-                };
-                let newest = self.errors.iter().filter(of_file).map(|error| error.query).max();
-                let first = self
-                    .errors
+                let errors = errors.get(&(row.job, row.key.as_str())).map_or(&[][..], Vec::as_slice);
+                let newest = errors.iter().map(|error| error.query).max();
+                let first = errors
                     .iter()
-                    .filter(of_file)
                     .filter(|error| Some(error.query) == newest)
                     .min_by_key(|error| error.line);
                 let mut cells = vec![

@@ -5,116 +5,116 @@ use std::time::Duration;
 
 use warehouse::batch::{Page, Progress};
 
-use crate::moment::Moment;
-use crate::ports::Object;
+use lambda_kit::moment::Moment;
+use copy_monitor::ports::Object;
 
 /// The bucket of every job.
-pub(super) const BUCKET: &str = "a-bucket";
+pub(crate) const BUCKET: &str = "a-bucket";
 /// The user that owns the jobs.
-pub(super) const OWNER: i64 = 100;
+pub(crate) const OWNER: i64 = 100;
 /// The user that reads the views.
-pub(super) const READER: i64 = 101;
+pub(crate) const READER: i64 = 101;
 
 /// A copy job.
 #[derive(Debug, Clone)]
-pub(super) struct Job {
-    pub(super) id: i64,
-    pub(super) name: String,
-    pub(super) prefix: String,
-    pub(super) auto: bool,
-    pub(super) channel: &'static str,
+pub(crate) struct Job {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) auto: bool,
+    pub(crate) channel: &'static str,
 }
 
 /// A row of `SYS_COPY_JOB_DETAIL`.
 #[derive(Debug, Clone)]
-pub(super) struct Detail {
-    pub(super) job: i64,
-    pub(super) key: String,
-    pub(super) etag: String,
-    pub(super) modified: Moment,
-    pub(super) enqueued: Moment,
-    pub(super) status: char,
+pub(crate) struct Detail {
+    pub(crate) job: i64,
+    pub(crate) key: String,
+    pub(crate) etag: String,
+    pub(crate) modified: Moment,
+    pub(crate) enqueued: Moment,
+    pub(crate) status: char,
     /// A row may show later than its own time says.
-    pub(super) visible: Moment,
+    pub(crate) visible: Moment,
 }
 
 /// A row of `SYS_LOAD_ERROR_DETAIL` with its load.
 #[derive(Debug, Clone)]
-pub(super) struct LoadError {
-    pub(super) job: i64,
-    pub(super) key: String,
-    pub(super) query: i64,
-    pub(super) line: i64,
-    pub(super) column: String,
-    pub(super) message: String,
-    pub(super) started: Moment,
+pub(crate) struct LoadError {
+    pub(crate) job: i64,
+    pub(crate) key: String,
+    pub(crate) query: i64,
+    pub(crate) line: i64,
+    pub(crate) column: String,
+    pub(crate) message: String,
+    pub(crate) started: Moment,
     /// The views do not change together.
-    pub(super) visible: Moment,
+    pub(crate) visible: Moment,
 }
 
-/// What has to be told of a file that was refused.
+/// What has to be told of a file that was rejected.
 #[derive(Debug, Clone)]
-pub(super) struct Refused {
-    pub(super) job: String,
-    pub(super) key: String,
-    pub(super) etag: String,
+pub(crate) struct Rejected {
+    pub(crate) job: String,
+    pub(crate) key: String,
+    pub(crate) etag: String,
     /// Line and column of the first bad row, if the views ever show one.
-    pub(super) cause: Option<(i64, String, String)>,
+    pub(crate) cause: Option<(i64, String, String)>,
 }
 
 /// A row of `SYS_LOAD_HISTORY` that ended well.
 #[derive(Debug, Clone)]
-pub(super) struct Load {
-    pub(super) job: i64,
-    pub(super) source: String,
-    pub(super) rows: i64,
-    pub(super) ended: Moment,
+pub(crate) struct Load {
+    pub(crate) job: i64,
+    pub(crate) source: String,
+    pub(crate) rows: i64,
+    pub(crate) ended: Moment,
 }
 
 /// A batch.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) name: String,
-    pub(super) token: String,
-    pub(super) statements: Vec<String>,
-    pub(super) progress: Progress,
-    pub(super) results: Vec<Vec<Page>>,
-    pub(super) ended: Option<Moment>,
+pub(crate) struct Batch {
+    pub(crate) name: String,
+    pub(crate) token: String,
+    pub(crate) statements: Vec<String>,
+    pub(crate) progress: Progress,
+    pub(crate) results: Vec<Vec<Page>>,
+    pub(crate) ended: Option<Moment>,
 }
 
 /// Everything outside of the monitor.
-pub(super) struct World {
-    pub(super) now: Moment,
-    pub(super) random: fastrand::Rng,
-    pub(super) jobs: Vec<Job>,
-    pub(super) objects: BTreeMap<String, Object>,
-    pub(super) details: Vec<Detail>,
-    pub(super) errors: Vec<LoadError>,
-    /// All files that were ever refused, and loaded, also when the views have forgotten them.
-    pub(super) refused: Vec<Refused>,
-    pub(super) loaded: HashSet<(i64, String, String)>,
+pub(crate) struct World {
+    pub(crate) now: Moment,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) objects: BTreeMap<String, Object>,
+    pub(crate) details: Vec<Detail>,
+    pub(crate) errors: Vec<LoadError>,
+    /// All files that were ever rejected, and loaded, also when the views have forgotten them.
+    pub(crate) rejected: Vec<Rejected>,
+    pub(crate) loaded: HashSet<(i64, String, String)>,
     /// All keys that Redshift ever noticed.
-    pub(super) noticed: HashSet<String>,
-    pub(super) loads: Vec<Load>,
-    pub(super) batches: Vec<Batch>,
+    pub(crate) noticed: HashSet<String>,
+    pub(crate) loads: Vec<Load>,
+    pub(crate) batches: Vec<Batch>,
     /// Ends of statements that EventBridge has not delivered yet.
-    pub(super) events: VecDeque<usize>,
+    pub(crate) events: VecDeque<usize>,
     /// How long the views remember.
-    pub(super) retention: Duration,
-    pub(super) sees_all: bool,
-    /// Whether statements are refused.
-    pub(super) paused: bool,
+    pub(crate) retention: Duration,
+    pub(crate) sees_all: bool,
+    /// Whether statements are rejected.
+    pub(crate) paused: bool,
     /// A prefix that may not be listed.
-    pub(super) denied: Option<String>,
+    pub(crate) denied: Option<String>,
     /// Whether the world moves between the statements of a batch: the views have no common snapshot.
-    pub(super) restless: bool,
+    pub(crate) restless: bool,
     /// Rows in a page of a result, objects in a page of a bucket.
-    pub(super) page: usize,
+    pub(crate) page: usize,
     next: i64,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, jobs: i64) -> Self {
+    pub(crate) fn new(seed: u64, jobs: i64) -> Self {
         let job = |number: i64| Job {
             id: 100_000 + number,
             name: format!("job{number}_0a1b2c3d"),
@@ -129,7 +129,7 @@ impl World {
             objects: BTreeMap::new(),
             details: Vec::new(),
             errors: Vec::new(),
-            refused: Vec::new(),
+            rejected: Vec::new(),
             loaded: HashSet::new(),
             noticed: HashSet::new(),
             loads: Vec::new(),
@@ -146,12 +146,12 @@ impl World {
     }
 
     /// A number that was not given before.
-    pub(super) fn number(&mut self) -> i64 {
+    pub(crate) fn number(&mut self) -> i64 {
         self.next += 1;
         self.next
     }
 
-    pub(super) fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.now = self.now.plus(time);
         let kept = self.now.minus(self.retention);
         self.details.retain(|row| row.enqueued >= kept);
@@ -165,7 +165,7 @@ impl World {
     }
 
     /// The statement that makes a job, as the kit writes it.
-    pub(super) fn job_text(job: &Job, key: &str) -> String {
+    pub(crate) fn job_text(job: &Job, key: &str) -> String {
         let quoted = key.replace('\'', "''");
         format!(
             "COPY \"public\".\"t\" FROM 's3://{BUCKET}/{quoted}' IAM_ROLE 'arn:aws:iam::222222222222:role/copy' FORMAT AS CSV{}",
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// Writes an object; gives its ETag.
-    pub(super) fn put(&mut self, key: &str) -> String {
+    pub(crate) fn put(&mut self, key: &str) -> String {
         let etag = format!("etag{}", self.number());
         let object = Object { key: key.to_owned(), etag: etag.clone(), size: 10, modified: self.now };
         self.objects.insert(key.to_owned(), object);
@@ -182,7 +182,7 @@ impl World {
     }
 
     /// Redshift notices an object, unless it knows the name.
-    pub(super) fn notice(&mut self, key: &str) {
+    pub(crate) fn notice(&mut self, key: &str) {
         let late = if self.restless { self.random.u64(0..12) } else { 0 };
         let Some(object) = self.objects.get(key) else { return };
         for job in self.jobs.iter().filter(|job| key.starts_with(&job.prefix)) {
@@ -202,8 +202,23 @@ impl World {
         }
     }
 
+    /// Redshift notices an object of the first job that it does not know.
+    pub(crate) fn arrive(&mut self, key: &str) {
+        let object = &self.objects[key];
+        self.noticed.insert(key.to_owned());
+        self.details.push(Detail {
+            job: self.jobs[0].id,
+            key: key.to_owned(),
+            etag: object.etag.clone(),
+            modified: object.modified,
+            enqueued: self.now,
+            status: 'P',
+            visible: self.now,
+        });
+    }
+
     /// Redshift loads a waiting file.
-    pub(super) fn load(&mut self, at: usize) {
+    pub(crate) fn load(&mut self, at: usize) {
         let (now, row) = (self.now, &mut self.details[at]);
         row.status = 'I';
         self.loaded.insert((row.job, row.key.clone(), row.etag.clone()));
@@ -211,8 +226,8 @@ impl World {
         self.loads.push(Load { job: row.job, source, rows: 3, ended: now });
     }
 
-    /// Redshift refuses a waiting file; the views show why after a delay, or never.
-    pub(super) fn refuse(&mut self, at: usize, cause_after: Option<Duration>) {
+    /// Redshift rejects a waiting file; the views show why after a delay, or never.
+    pub(crate) fn reject(&mut self, at: usize, cause_after: Option<Duration>) {
         let query = self.number();
         let row = &mut self.details[at];
         row.status = 'E';
@@ -221,7 +236,7 @@ impl World {
         let job =
             self.jobs.iter().find(|job| job.id == row.job).map_or_else(String::new, |job| job.name.clone());
         let cause = cause_after.map(|_| (query, column.clone(), message.clone()));
-        self.refused.push(Refused { job, key: row.key.clone(), etag: row.etag.clone(), cause });
+        self.rejected.push(Rejected { job, key: row.key.clone(), etag: row.etag.clone(), cause });
         if let Some(delay) = cause_after {
             for line in [query + 7, query] {
                 self.errors.push(LoadError {
@@ -238,18 +253,18 @@ impl World {
         }
     }
 
-    /// Someone runs a COPY of exactly a key.
-    pub(super) fn load_by_hand(&mut self, key: &str) {
+    /// Somebody runs a COPY of exactly a key.
+    pub(crate) fn load_by_hand(&mut self, key: &str) {
         let (source, ended) = (format!("s3://{BUCKET}/{key}"), self.now);
         self.loads.push(Load { job: 0, source, rows: 3, ended });
     }
 
-    pub(super) fn waiting(&self) -> Vec<usize> {
+    pub(crate) fn waiting(&self) -> Vec<usize> {
         (0..self.details.len()).filter(|at| self.details[*at].status == 'P').collect()
     }
 
     /// Runs the batches that were started; their ends are events.
-    pub(super) fn run_batches(&mut self) {
+    pub(crate) fn run_batches(&mut self) {
         for at in 0..self.batches.len() {
             if self.batches[at].progress != Progress::OnTheWay {
                 continue;
@@ -269,7 +284,7 @@ impl World {
     }
 
     /// Something happens to a file that waits.
-    pub(super) fn move_on(&mut self) {
+    pub(crate) fn move_on(&mut self) {
         let waiting = self.waiting();
         if waiting.is_empty() {
             return;
@@ -280,7 +295,7 @@ impl World {
             2 => {
                 let minutes = self.random.u64(0..12);
                 let cause = (self.random.u8(..5) > 0).then(|| Duration::from_secs(minutes * 60));
-                self.refuse(at, cause);
+                self.reject(at, cause);
             }
             _ => {}
         }
