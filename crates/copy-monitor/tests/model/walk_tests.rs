@@ -269,6 +269,5 @@ async fn new_rejected_file_costs_five_calls_of_dynamodb() {
     assert_eq!(first, 4);
     // Later runs ask once each whether the file was recorded, as long as the view shows it.
     let later = cost(5).await - quiet;
-    println!("DynamoDB calls: {first} in the run that finds the file, {later} in the five runs after it");
     assert_eq!(later, 1 + 3);
 }

@@ -57,7 +57,6 @@ pub(crate) struct LoadError {
 pub(crate) struct Rejected {
     pub(crate) job: String,
     pub(crate) key: String,
-    pub(crate) etag: String,
     /// Line and column of the first bad row, if the views ever show one.
     pub(crate) cause: Option<(i64, String, String)>,
 }
@@ -236,7 +235,7 @@ impl World {
         let job =
             self.jobs.iter().find(|job| job.id == row.job).map_or_else(String::new, |job| job.name.clone());
         let cause = cause_after.map(|_| (query, column.clone(), message.clone()));
-        self.rejected.push(Rejected { job, key: row.key.clone(), etag: row.etag.clone(), cause });
+        self.rejected.push(Rejected { job, key: row.key.clone(), cause });
         if let Some(delay) = cause_after {
             for line in [query + 7, query] {
                 self.errors.push(LoadError {
