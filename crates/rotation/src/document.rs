@@ -75,12 +75,6 @@ impl SecretDocument {
         self.0.keys().map(String::as_str)
     }
 
-    /// All of it, in clear.
-    #[cfg(any(test, feature = "faults"))]
-    pub(crate) fn into_map(self) -> Map<String, Value> {
-        self.0
-    }
-
     /// As a secret's string.
     pub fn to_secret_string(&self) -> SecretString {
         Value::Object(self.0.clone()).to_string().into()

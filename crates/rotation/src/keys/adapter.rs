@@ -5,37 +5,14 @@
 
 use serde::Deserialize;
 
+use super::adapter_error::invalid;
+pub use super::adapter_error::{AdapterError, LARGEST};
 use super::base::Base;
 use super::shape::{Auth, Method, Rules, Shape};
 use super::template::Placeholder;
 
-/// Bytes of the configuration: Lambda takes 4 KB for all variables together.
-pub const LARGEST: usize = 3072;
 /// Seconds that a new key may take until it works, at most.
 const LONGEST_PATIENCE: u32 = 600;
-
-/// Why a text is no adapter. It names the place in the text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AdapterError {
-    /// Longer than fits.
-    #[error("it has {0} bytes, and there is room for {LARGEST}")]
-    TooLong(usize),
-    /// Not JSON, an unknown or missing key, or a value of the wrong form.
-    #[error("`{place}`: {problem}")]
-    Invalid {
-        /// Path of the key, `.` for the whole.
-        place: String,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-pub(super) fn invalid(place: &str, problem: impl Into<String>) -> AdapterError {
-    // Both quote what was found, and that may be anything.
-    let printable =
-        |text: &str, most| text.chars().map(|c| if c.is_control() { '?' } else { c }).take(most).collect();
-    AdapterError::Invalid { place: printable(place, 80), problem: printable(&problem.into(), 300) }
-}
 
 /// Where in an answer something stands.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

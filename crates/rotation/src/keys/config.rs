@@ -62,7 +62,7 @@ pub fn with<H: Http>(env: Env<'_>, http: H, pace: Pace) -> Result<ApiKeys<H>, Ke
     let settings = Settings {
         fields: fields(env, names)?,
         admin: env.optional("ADMIN_SECRET_ARN"),
-        revoke_first: env.parsed("REVOKE_FIRST", "true or false", false)?,
+        revoke_first: env.flag("REVOKE_FIRST", false)?,
         pace,
     };
     let adapter = match (adapter, preset.as_deref()) {
@@ -141,7 +141,7 @@ mod tests {
         let source = |name: &str| {
             variables.iter().find(|(have, _)| *have == name).map(|(_, value)| (*value).to_owned())
         };
-        from_env(Env::from(&source)).map_err(|error| lambda_kit::call::chain(&error))
+        from_env(Env::from(&source)).map_err(|error| lambda_kit::error::chain(&error))
     }
 
     #[test]

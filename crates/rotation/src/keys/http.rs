@@ -20,14 +20,14 @@ use crate::engine::{EngineError, Server};
 use crate::engines::trust::Tls;
 
 /// Bytes of an answer that are read.
-pub const LARGEST_ANSWER: usize = 64 * 1024;
+pub const MAX_RESPONSE: usize = 64 * 1024;
 /// How long one request may take, with its connection and its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest that a provider's Retry-After is honoured.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What came back.
-pub struct Answer {
+pub struct Response {
     /// Status.
     pub status: u16,
     /// Retry-After, if it is a number of seconds.
@@ -58,7 +58,7 @@ pub trait Http: Send + Sync {
         request: &Request,
         headers: &[(&'static str, SecretString)],
         body_wanted: bool,
-    ) -> impl Future<Output = Result<Answer, HttpError>> + Send;
+    ) -> impl Future<Output = Result<Response, HttpError>> + Send;
 }
 
 /// Over TLS.
@@ -77,11 +77,11 @@ impl Https {
         server: &Server,
         request: hyper::Request<Full<Bytes>>,
         body_wanted: bool,
-    ) -> Result<Answer, HttpError> {
-        let broken = |error: hyper::Error| HttpError::Broken(lambda_kit::call::chain(&error));
+    ) -> Result<Response, HttpError> {
+        let broken = |error: hyper::Error| HttpError::Broken(lambda_kit::error::chain(&error));
         let stream = self.tls.connect(server).await.map_err(|error| match error {
-            EngineError::Untrusted { problem, .. } => HttpError::Untrusted(problem),
-            EngineError::Unreachable { problem, .. } => HttpError::Broken(problem),
+            EngineError::CertificateNotTrusted { problem, .. } => HttpError::Untrusted(problem),
+            EngineError::ServerUnreachable { problem, .. } => HttpError::Broken(problem),
             other => HttpError::Broken(other.to_string()),
         })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -94,14 +94,14 @@ impl Https {
         let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
         let status = response.status().as_u16();
         let body = if body_wanted { read(response.into_body()).await? } else { SecretString::default() };
-        Ok(Answer { status, retry_after, body })
+        Ok(Response { status, retry_after, body })
     }
 }
 
 async fn read(body: Incoming) -> Result<SecretString, HttpError> {
-    let collected = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| {
+    let collected = Limited::new(body, MAX_RESPONSE).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            HttpError::Unreadable(format!("it is longer than {} KiB", LARGEST_ANSWER / 1024))
+            HttpError::Unreadable(format!("it is longer than {} KiB", MAX_RESPONSE / 1024))
         } else {
             HttpError::Broken(format!("the answer broke off: {error}"))
         }
@@ -116,7 +116,7 @@ impl Http for Https {
         request: &Request,
         headers: &[(&'static str, SecretString)],
         body_wanted: bool,
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<Response, HttpError> {
         let host =
             if request.host.contains(':') { format!("[{}]", request.host) } else { request.host.clone() };
         let host = if request.port == 443 { host } else { format!("{host}:{}", request.port) };

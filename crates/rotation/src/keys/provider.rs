@@ -9,17 +9,17 @@ use serde_json::Value;
 use super::adapter::{Adapter, NextForm, Pointer};
 use super::base::Base;
 use super::error::{KeyError, Operation};
-use super::http::{Answer, Http, HttpError};
+use super::http::{Response, Http, HttpError};
 use super::request::Request;
 use super::shape::{Auth, Method, Shape};
 use super::template::{Placeholder, Values};
 
 /// Parts of a list that are asked for, at most.
-const MOST_PARTS: u32 = 200;
+const MAX_PAGES: u32 = 200;
 /// Characters of a public half, at most.
-const LONGEST_ID: usize = 255;
+const MAX_ID: usize = 255;
 /// Characters of a secret half, at most: a secret's value has 64 KiB in all.
-const LONGEST_SECRET: usize = 8 * 1024;
+const MAX_SECRET: usize = 8 * 1024;
 
 /// A key: its public and its secret half.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Key {
 
 /// A key in the provider's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedKey {
     /// Its public half.
     pub id: String,
     /// The text that may hold a mark.
@@ -41,7 +41,7 @@ pub struct Listed {
 
 /// What a new key shall carry.
 #[derive(Debug, Clone, Copy)]
-pub struct Label<'a> {
+pub struct KeyLabel<'a> {
     /// `{{mark}}`.
     pub mark: &'a str,
     /// `{{token}}`.
@@ -81,17 +81,17 @@ impl<H: Http> Provider<H> {
     /// Makes a key.
     ///
     /// # Errors
-    /// The key may be there all the same if no answer came, or one that was not understood.
-    pub async fn create(&self, admin: Option<&Key>, label: Label<'_>) -> Result<Key, KeyError> {
+    /// The key may be there all the same if no response came, or one that was not understood.
+    pub async fn create(&self, admin: Option<&Key>, label: KeyLabel<'_>) -> Result<Key, KeyError> {
         let create = &self.adapter.create;
         let values = self.values(admin);
         let values = values.with(Placeholder::Mark, label.mark).with(Placeholder::Token, label.token);
         let values = values.with(Placeholder::Name, label.name);
         let call = self.call(Operation::Create, &create.request, &self.adapter.base);
-        let answer = self.answered(&call, Method::Post, &values, admin, None).await?;
-        let body = call.json(&answer)?;
+        let response = self.send(&call, Method::Post, &values, admin, None).await?;
+        let body = call.json(&response)?;
         let id = call.id(&body, &create.id)?;
-        let secret = call.text(&body, &create.secret, LONGEST_SECRET)?;
+        let secret = call.text(&body, &create.secret, MAX_SECRET)?;
         Ok(Key { id, secret: secret.into() })
     }
 
@@ -99,21 +99,21 @@ impl<H: Http> Provider<H> {
     ///
     /// # Errors
     /// One part of the list could not be had, or made no sense: a list is whole or none.
-    pub async fn list(&self, admin: Option<&Key>) -> Result<Vec<Listed>, KeyError> {
+    pub async fn list(&self, admin: Option<&Key>) -> Result<Vec<ListedKey>, KeyError> {
         let list = &self.adapter.list;
         let call = self.call(Operation::List, &list.request, &self.adapter.base);
         let values = self.values(admin);
         let mut keys = Vec::new();
         let mut from: Option<String> = None;
-        for _ in 0..MOST_PARTS {
+        for _ in 0..MAX_PAGES {
             let more = list.next.as_ref().zip(from.as_deref());
             let more = more.map(|(next, token)| (next.parameter.as_str(), token));
-            let answer = self.answered(&call, Method::Get, &values, admin, more).await?;
-            let body = call.json(&answer)?;
+            let response = self.send(&call, Method::Get, &values, admin, more).await?;
+            let body = call.json(&response)?;
             let items = body.pointer(&list.items.0).and_then(Value::as_array);
             for item in items.ok_or_else(|| call.unexpected(format!("no list at `{}`", list.items.0)))? {
                 let text = item.pointer(&list.mark.0).and_then(Value::as_str).unwrap_or_default();
-                keys.push(Listed { id: call.id(item, &list.id)?, text: text.to_owned() });
+                keys.push(ListedKey { id: call.id(item, &list.id)?, text: text.to_owned() });
             }
             let Some(next) = &list.next else { return Ok(keys) };
             let token = match body.pointer(&next.pointer.0) {
@@ -130,18 +130,18 @@ impl<H: Http> Provider<H> {
                 .ok_or_else(|| call.unexpected(format!("`{}` does not say how to go on", next.pointer.0)))?;
             from = Some(token);
         }
-        Err(call.unexpected(format!("the list has more than {MOST_PARTS} parts")))
+        Err(call.unexpected(format!("the list has more than {MAX_PAGES} parts")))
     }
 
     /// Revokes a key; one that is not there is revoked.
     ///
     /// # Errors
-    /// The key may be revoked all the same if no answer came.
+    /// The key may be revoked all the same if no response came.
     pub async fn revoke(&self, admin: Option<&Key>, id: &str) -> Result<(), KeyError> {
         let values = self.values(admin).with(Placeholder::Id, id);
         let call = self.call(Operation::Revoke, &self.adapter.revoke.request, &self.adapter.base);
-        match self.answered(&call, Method::Delete, &values, admin, None).await {
-            Ok(_) | Err(KeyError::Refused { status: 404 | 410, .. }) => Ok(()),
+        match self.send(&call, Method::Delete, &values, admin, None).await {
+            Ok(_) | Err(KeyError::ProviderRejected { status: 404 | 410, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -154,10 +154,10 @@ impl<H: Http> Provider<H> {
         let secret = key.secret.expose_secret();
         let values = self.values(None).with(Placeholder::Id, &key.id).with(Placeholder::Secret, secret);
         let call = self.call(Operation::Verify, &self.adapter.verify.request, self.adapter.verify_base());
-        match self.answered(&call, Method::Get, &values, Some(key), None).await {
+        match self.send(&call, Method::Get, &values, Some(key), None).await {
             Ok(_) => Ok(Verdict::Accepted),
-            Err(KeyError::Refused { status: 401, .. }) => Ok(Verdict::Refused),
-            Err(KeyError::Refused { status: 403, .. }) => Ok(Verdict::Forbidden),
+            Err(KeyError::ProviderRejected { status: 401, .. }) => Ok(Verdict::Refused),
+            Err(KeyError::ProviderRejected { status: 403, .. }) => Ok(Verdict::Forbidden),
             Err(error) => Err(error),
         }
     }
@@ -183,18 +183,18 @@ impl<H: Http> Provider<H> {
         Call { operation, shape, base }
     }
 
-    /// The answer, if its status is one of success.
-    async fn answered(
+    /// The response, if its status is one of success.
+    async fn send(
         &self,
         call: &Call<'_>,
         usual: Method,
         values: &Values<'_>,
         by: Option<&Key>,
         more: Option<(&str, &str)>,
-    ) -> Result<Answer, KeyError> {
+    ) -> Result<Response, KeyError> {
         let operation = call.operation;
         let request = Request::build(call.shape, call.base, usual, values, more)
-            .map_err(|source| KeyError::Unfit { operation, source })?;
+            .map_err(|source| KeyError::InvalidSecretValue { operation, source })?;
         let own = match (request.auth, by) {
             (Auth::None, _) | (_, None) => Vec::new(),
             (Auth::Basic, Some(key)) => {
@@ -207,17 +207,17 @@ impl<H: Http> Provider<H> {
             }
         };
         let body_wanted = matches!(operation, Operation::Create | Operation::List);
-        let answer = self.http.send(&request, &own, body_wanted).await.map_err(|error| call.failed(error))?;
-        match answer.status {
-            200..=299 => Ok(answer),
+        let response = self.http.send(&request, &own, body_wanted).await.map_err(|error| call.failed(error))?;
+        match response.status {
+            200..=299 => Ok(response),
             // 408: the server gave up waiting for the request. 429 and what it may say of the time: RFC 6585, section 4.
             408 | 429 | 500..=599 => Err(KeyError::Busy {
                 operation,
                 host: call.host(),
-                status: answer.status,
-                wait: answer.retry_after,
+                status: response.status,
+                retry_after: response.retry_after,
             }),
-            status => Err(KeyError::Refused { operation, host: call.host(), status }),
+            status => Err(KeyError::ProviderRejected { operation, host: call.host(), status }),
         }
     }
 }
@@ -235,26 +235,26 @@ impl Call<'_> {
     }
 
     fn unexpected(&self, problem: String) -> KeyError {
-        KeyError::Unexpected { operation: self.operation, host: self.host(), problem }
+        KeyError::UnexpectedResponse { operation: self.operation, host: self.host(), problem }
     }
 
     fn failed(&self, error: HttpError) -> KeyError {
         let (operation, host) = (self.operation, self.host());
         match error {
             HttpError::Broken(problem) => KeyError::Unreachable { operation, host, problem },
-            HttpError::Untrusted(problem) => KeyError::Untrusted { host, problem },
+            HttpError::Untrusted(problem) => KeyError::CertificateNotTrusted { host, problem },
             HttpError::Unreadable(problem) => self.unexpected(problem),
         }
     }
 
-    fn json(&self, answer: &Answer) -> Result<Value, KeyError> {
+    fn json(&self, response: &Response) -> Result<Value, KeyError> {
         // The parser's error would quote what it found.
-        serde_json::from_str(answer.body.expose_secret())
+        serde_json::from_str(response.body.expose_secret())
             .map_err(|_| self.unexpected("it is no JSON".to_owned()))
     }
 
     fn id(&self, value: &Value, at: &Pointer) -> Result<String, KeyError> {
-        self.text(value, at, LONGEST_ID)
+        self.text(value, at, MAX_ID)
     }
 
     /// A text of visible ASCII characters: what goes into headers later.

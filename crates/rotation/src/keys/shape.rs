@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::adapter::{AdapterError, invalid};
+use super::adapter_error::{AdapterError, invalid};
 use super::base::check_path;
 use super::template::{Placeholder, Template, TemplateError};
 

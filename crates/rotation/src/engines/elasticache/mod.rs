@@ -19,7 +19,7 @@ use super::trust::Tls;
 use crate::config::{self, ConfigError};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login, Server};
-use crate::password::{PasswordPolicy, Without};
+use crate::password::{ExcludedKinds, PasswordPolicy};
 pub use aws::ElastiCacheApi;
 pub use token::{Group, Groups, Token, Update};
 pub use user::{RbacUser, User, UserArn, UserArnError, Users};
@@ -81,7 +81,7 @@ impl Endpoint {
             bounds: (16, 128),
             length: 32,
             exclude: EXCLUDED.to_owned(),
-            without: Without::default(),
+            excluded_kinds: ExcludedKinds::default(),
             require_each_kind: true,
         }
     }
@@ -125,11 +125,11 @@ async fn accepted(
             Ok(Login::Accepted) => return Ok(()),
             Ok(Login::Refused) if waiting.pause().await => {}
             // A node may be replaced meanwhile.
-            Err(error) if error.may_pass() && waiting.pause().await => {}
+            Err(error) if error.is_transient() && waiting.pause().await => {}
             Ok(Login::Refused) => {
                 let (server, user) = (account.server.clone(), account.user.clone());
                 let problem = format!("it is set, and still not accepted after {} s", waiting.seconds());
-                return Err(EngineError::NotSet { server, user, problem });
+                return Err(EngineError::SetPasswordFailed { server, user, problem });
             }
             Err(error) => return Err(error),
         }

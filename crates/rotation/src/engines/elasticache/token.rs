@@ -68,7 +68,7 @@ impl<G: Groups> Token<G> {
     }
 
     fn not_set(&self, problem: String) -> EngineError {
-        EngineError::NotSet { server: self.at.server.clone(), user: DEFAULT_USER.to_owned(), problem }
+        EngineError::SetPasswordFailed { server: self.at.server.clone(), user: DEFAULT_USER.to_owned(), problem }
     }
 
     /// Waits until no change is under way.
@@ -160,11 +160,11 @@ impl<G: Groups> Engine for Token<G> {
         super::accepted(self, &changed, &mut waiting).await
     }
 
-    fn overlaps(&self) -> bool {
+    fn keeps_previous(&self) -> bool {
         true
     }
 
-    fn retires_first(&self) -> bool {
+    fn retires_before_create(&self) -> bool {
         true
     }
 

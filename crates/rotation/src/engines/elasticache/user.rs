@@ -97,7 +97,7 @@ impl<U: Users> RbacUser<U> {
     }
 
     fn not_set(&self, user: &str, problem: String) -> EngineError {
-        EngineError::NotSet { server: self.at.server.clone(), user: user.to_owned(), problem }
+        EngineError::SetPasswordFailed { server: self.at.server.clone(), user: user.to_owned(), problem }
     }
 
     /// Waits until no change is under way. The user is the one of the configuration, and of that name.
@@ -192,7 +192,7 @@ impl<U: Users> Engine for RbacUser<U> {
         super::accepted(self, &changed, &mut waiting).await
     }
 
-    fn overlaps(&self) -> bool {
+    fn keeps_previous(&self) -> bool {
         true
     }
 

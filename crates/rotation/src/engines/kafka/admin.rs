@@ -39,7 +39,7 @@ impl<'a> Admin<'a> {
     }
 
     fn not_set(&self, problem: String) -> EngineError {
-        EngineError::NotSet { server: self.by.server.clone(), user: self.user.to_owned(), problem }
+        EngineError::SetPasswordFailed { server: self.by.server.clone(), user: self.user.to_owned(), problem }
     }
 
     fn failed(&self, fault: Fault) -> EngineError {
@@ -176,5 +176,5 @@ fn principal(user: &str) -> String {
 
 fn refused(server: &Server, by: &Account, user: &str) -> EngineError {
     let problem = format!("the password of `{}` is refused", by.user);
-    EngineError::NotSet { server: server.clone(), user: user.to_owned(), problem }
+    EngineError::SetPasswordFailed { server: server.clone(), user: user.to_owned(), problem }
 }

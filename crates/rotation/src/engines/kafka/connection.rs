@@ -46,9 +46,9 @@ impl Fault {
         let server = server.clone();
         match self {
             Self::Engine(error) => error,
-            Self::Broken(problem) => EngineError::Unreachable { server, problem },
+            Self::Broken(problem) => EngineError::ServerUnreachable { server, problem },
             Self::Answer(problem) => {
-                EngineError::NotPermitted { server, user: account.user.clone(), problem }
+                EngineError::InsufficientPrivileges { server, user: account.user.clone(), problem }
             }
         }
     }
@@ -57,7 +57,7 @@ impl Fault {
     pub(super) fn of_change(self, server: &Server, user: &str) -> EngineError {
         match self {
             Self::Engine(error) => error,
-            other => EngineError::NotSet {
+            other => EngineError::SetPasswordFailed {
                 server: server.clone(),
                 user: user.to_owned(),
                 problem: other.to_string(),

@@ -103,7 +103,7 @@ impl Kafka {
             bounds: (8, 128),
             length: 32,
             exclude: "\"'\\`;$,".to_owned(),
-            without: crate::password::Without::default(),
+            excluded_kinds: crate::password::ExcludedKinds::default(),
             require_each_kind: true,
         }
     }
@@ -113,14 +113,14 @@ impl Kafka {
         let mut problems = Vec::new();
         for broker in brokers::each(&account.server) {
             match self.connect_to(&broker, account).await {
-                Err(EngineError::Unreachable { server, problem }) => {
+                Err(EngineError::ServerUnreachable { server, problem }) => {
                     problems.push(format!("{server}: {problem}"));
                 }
                 other => return other,
             }
         }
         let server = account.server.clone();
-        Err(EngineError::Unreachable { server, problem: problems.join("; ") })
+        Err(EngineError::ServerUnreachable { server, problem: problems.join("; ") })
     }
 
     /// A session on one broker.
@@ -143,14 +143,14 @@ impl Kafka {
         for broker in brokers::each(&account.server) {
             loop {
                 match self.connect_to(&broker, account).await {
-                    Ok(Some(_)) | Err(EngineError::Unreachable { .. }) => break,
+                    Ok(Some(_)) | Err(EngineError::ServerUnreachable { .. }) => break,
                     Ok(None) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
                     Ok(None) => {
                         let seconds = PROPAGATION.as_secs();
                         let problem = format!(
                             "the cluster took it, and this broker refuses it still after {seconds} s"
                         );
-                        return Err(EngineError::NotSet {
+                        return Err(EngineError::SetPasswordFailed {
                             server: broker,
                             user: account.user.clone(),
                             problem,
@@ -227,7 +227,7 @@ impl Engine for Kafka {
         self.set(by, None, &pending).await
     }
 
-    fn longest_user(&self) -> Option<usize> {
+    fn max_user_bytes(&self) -> Option<usize> {
         // Kafka knows no limit; what is longer than a name in any directory is a mistake.
         Some(255)
     }

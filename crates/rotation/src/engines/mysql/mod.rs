@@ -88,7 +88,7 @@ impl Mysql {
             bounds: (8, 41),
             length: 32,
             exclude: "/@\"'\\".to_owned(),
-            without: crate::password::Without::default(),
+            excluded_kinds: crate::password::ExcludedKinds::default(),
             require_each_kind: true,
         }
     }
@@ -96,7 +96,7 @@ impl Mysql {
     async fn session<'a>(&self, by: &'a Account, user: &'a str) -> Result<Session<'a>, EngineError> {
         let not_set = |problem: String| {
             let (server, user) = (by.server.clone(), user.to_owned());
-            EngineError::NotSet { server, user, problem }
+            EngineError::SetPasswordFailed { server, user, problem }
         };
         let connection = match Connection::open(&self.tls, by).await {
             Ok(connection) => connection,
@@ -119,19 +119,19 @@ fn no_session(account: &Account, failure: Failure) -> EngineError {
     let (server, user) = (account.server.clone(), account.user.clone());
     match failure {
         Failure::Engine(error) => error,
-        Failure::Broken(problem) => EngineError::Unreachable { server, problem },
+        Failure::Broken(problem) => EngineError::ServerUnreachable { server, problem },
         Failure::Server { code, message } if BUSY.contains(&code) => {
-            EngineError::Unreachable { server, problem: format!("{message} ({code})") }
+            EngineError::ServerUnreachable { server, problem: format!("{message} ({code})") }
         }
         Failure::Server { code, message } => {
-            EngineError::NotPermitted { server, user, problem: format!("{message} ({code})") }
+            EngineError::InsufficientPrivileges { server, user, problem: format!("{message} ({code})") }
         }
         Failure::Method(method) => {
             let problem = format!(
                 "it asks for authentication by `{method}`; expected mysql_native_password, caching_sha2_password, sha256_password or ed25519, \
                  which hold a password that can be changed by SQL"
             );
-            EngineError::NotPermitted { server, user, problem }
+            EngineError::InsufficientPrivileges { server, user, problem }
         }
     }
 }
@@ -160,7 +160,7 @@ impl Engine for Mysql {
         Ok(Login::Accepted)
     }
 
-    fn longest_user(&self) -> Option<usize> {
+    fn max_user_bytes(&self) -> Option<usize> {
         // Of MySQL; MariaDB takes 80 characters in newer versions.
         Some(32)
     }

@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn not_set(&self, problem: String) -> EngineError {
-        EngineError::NotSet { server: self.server.clone(), user: self.user.to_owned(), problem }
+        EngineError::SetPasswordFailed { server: self.server.clone(), user: self.user.to_owned(), problem }
     }
 
     /// A failure in the server's words, as far as they cannot hold a password.

@@ -50,7 +50,7 @@ impl Connection {
         let greeting = Greeting::parse(&packets.read().await?)?;
         if greeting.capabilities & SSL == 0 {
             let problem = "it offers no TLS, and a password is only ever sent inside TLS".to_owned();
-            return Err(EngineError::Untrusted { server: account.server.clone(), problem }.into());
+            return Err(EngineError::CertificateNotTrusted { server: account.server.clone(), problem }.into());
         }
         let database = &account.server.database;
         if [&account.user, database].into_iter().any(|text| text.contains('\0')) {
