@@ -11,7 +11,7 @@ use std::time::Duration;
 use local_servers::postgres::Flavour;
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -171,6 +171,6 @@ fn a_server_that_is_reached_by_another_name_is_checked_by_its_own() {
     // The certificate is for 127.0.0.1 and localhost; 127.0.0.2 is the same server by another name.
     assert!(matches!(log_in("127.0.0.1", None), Ok(Login::Accepted)));
     let error = log_in("127.0.0.1", Some("db.example.com")).unwrap_err();
-    assert_eq!(error.name(), "ServerNotTrusted", "{error}");
+    assert_eq!(error.name(), "CertificateNotTrusted", "{error}");
     assert!(matches!(log_in("127.0.0.1", Some("localhost")), Ok(Login::Accepted)));
 }

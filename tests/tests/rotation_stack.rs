@@ -69,16 +69,16 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
     let user = misspelt.as_object_mut().unwrap().remove("username").unwrap();
     misspelt["userName"] = user;
     for (bad, name, part) in [
-        (misspelt, "BadSecretValue", "no key `username`, but a key `userName`"),
-        (with("engine", "oracle".into()), "BadSecretValue", "`postgres` or `aurora-postgresql`"),
-        (with("ssl", false.into()), "BadSecretValue", "only ever sent over verified TLS"),
+        (misspelt, "InvalidSecretValue", "no key `username`, but a key `userName`"),
+        (with("engine", "oracle".into()), "InvalidSecretValue", "`postgres` or `aurora-postgresql`"),
+        (with("ssl", false.into()), "InvalidSecretValue", "only sent over verified TLS"),
         (with("host", "localhost.invalid".into()), "ServerUnreachable", "localhost.invalid"),
         (
             with("password", "wrong-password".into()),
-            "NoCredentialLogsIn",
+            "AllCredentialsRejected",
             "neither the pending nor the current",
         ),
-        (with("username", "nobody-there".into()), "NoCredentialLogsIn", "`nobody-there`"),
+        (with("username", "nobody-there".into()), "AllCredentialsRejected", "`nobody-there`"),
     ] {
         // Takes the label of the last case's rotation away with it, as a new value by hand does.
         stage.secret.put(&bad);
@@ -95,7 +95,7 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
     stage.deploy(&[("RotateImmediately", "false"), ("CaCertificates", "")]);
     let seen = stage.secret.rotation_log().len();
     stage.secret.rotate();
-    stage.secret.wait_for_log(seen, &["ServerNotTrusted"]);
+    stage.secret.wait_for_log(seen, &["CertificateNotTrusted"]);
     assert_eq!(stage.secret.value(), good);
     stage.cloud.check().unwrap();
 }
@@ -203,7 +203,7 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
         repair(&stage, &words)
     };
     let (ok, text) = repair(&[]);
-    assert!(ok && text.contains("Nothing") && text.contains("no rotation is half-way"), "{text}");
+    assert!(ok && text.contains("Nothing") && text.contains("no rotation was interrupted"), "{text}");
 
     // It set the password and could not move the label: clients are shut out until that is done.
     stop_without(&stage, &grants, "secretsmanager:UpdateSecretVersionStage");

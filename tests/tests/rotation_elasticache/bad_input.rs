@@ -6,7 +6,7 @@ use rotation::engine::{Account, Engine, EngineError, Login};
 use rotation::engines::elasticache::{Endpoint, Group, User};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Faults, MemorySecret, OLD};
+use test_support::rotation::{Drill, Faults, MemorySecret, OLD};
 use serde_json::{Value, json};
 
 use crate::service::{ARN, Service};
@@ -46,17 +46,17 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
     for (value, name, part) in [
         (
             with(&of_user, "password", "wrong-Password-00"),
-            "NoCredentialLogsIn",
+            "AllCredentialsRejected",
             "neither the pending nor the current",
         ),
-        (with(&of_user, "username", "nobody"), "NoCredentialLogsIn", "`nobody`"),
+        (with(&of_user, "username", "nobody"), "AllCredentialsRejected", "`nobody`"),
         (
             with(&of_user, "user_arn", &ARN.replace("app-id", "admin")),
-            "BadSecretValue",
+            "InvalidSecretValue",
             "`user_arn` is not USER_ARN",
         ),
-        (without_arn, "BadSecretValue", "no key `user_arn`"),
-        (with(&of_user, "host", "attacker.example"), "BadSecretValue", "ENDPOINT_HOST"),
+        (without_arn, "InvalidSecretValue", "no key `user_arn`"),
+        (with(&of_user, "host", "attacker.example"), "InvalidSecretValue", "ENDPOINT_HOST"),
     ] {
         let service = service(&stage, USER);
         let found = refused(&stage, &stage.user(&service), &value);
@@ -64,9 +64,9 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
         assert_eq!(service.passwords(), [FIRST]);
     }
     for (value, name, part) in [
-        (with(&of_token, "password", "wrong-Password-00"), "NoCredentialLogsIn", "`default`"),
-        (with(&of_token, "username", "app"), "BadSecretValue", "`default`, whose password an AUTH token is"),
-        (json!({"auth_token": "t"}), "BadSecretValue", "no key `password`"),
+        (with(&of_token, "password", "wrong-Password-00"), "AllCredentialsRejected", "`default`"),
+        (with(&of_token, "username", "app"), "InvalidSecretValue", "`default`, the user whose password an AUTH token is"),
+        (json!({"auth_token": "t"}), "InvalidSecretValue", "no key `password`"),
     ] {
         let service = service(&stage, "default");
         let found = refused(&stage, &stage.token(&service), &value);
@@ -82,7 +82,7 @@ fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
     let of_users: [(Spoil, &str); 5] = [
         // The secret's user logs in, and the configured id is somebody else's: the confused deputy.
         (|user, _| user.name = "admin".into(), "is `admin` with the ARN"),
-        (|user, _| user.arn = ARN.replace("app-id", "x"), "USER_ARN of the function agree"),
+        (|user, _| user.arn = ARN.replace("app-id", "x"), "USER_ARN of the function to the same user"),
         (|user, _| user.authentication = "iam".into(), "authentication type is `iam`"),
         (|user, _| user.authentication = "no-password".into(), "expected `password`"),
         (|user, _| user.status = "deleting".into(), "the user is `deleting`"),
@@ -91,11 +91,11 @@ fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
         let service = service(&stage, USER);
         service.spoil(spoil);
         let found = refused(&stage, &stage.user(&service), &user_value());
-        assert!(found.0 == "PasswordNotSet" && found.1.contains(part), "{found:?}");
+        assert!(found.0 == "SetPasswordFailed" && found.1.contains(part), "{found:?}");
         assert!(service.history().is_empty());
     }
     let of_groups: [(Spoil, &str); 3] = [
-        (|_, group| group.has_token = false, "it lets everybody in"),
+        (|_, group| group.has_token = false, "it requires no password"),
         (|_, group| group.has_users = true, "AUTH_MODE=user"),
         (|_, group| group.status = "deleting".into(), "is `deleting`"),
     ];
@@ -103,7 +103,7 @@ fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
         let service = service(&stage, "default");
         service.spoil(spoil);
         let found = refused(&stage, &stage.token(&service), &token_value());
-        assert!(found.0 == "PasswordNotSet" && found.1.contains(part), "{found:?}");
+        assert!(found.0 == "SetPasswordFailed" && found.1.contains(part), "{found:?}");
         assert!(service.history().is_empty());
     }
 }
@@ -164,7 +164,7 @@ fn logins_tell_a_wrong_password_from_every_other_trouble() {
     let distrusting = Endpoint { tls: Tls::new(None, None).unwrap(), ..stage.endpoint() };
     let engine = rotation::engines::elasticache::RbacUser::new(&service, ARN.parse().unwrap(), distrusting);
     let error = stage.runtime.block_on(engine.log_in(&account(port, "127.0.0.1", USER))).unwrap_err();
-    assert_eq!(error.name(), "ServerNotTrusted", "{error}");
+    assert_eq!(error.name(), "CertificateNotTrusted", "{error}");
     let elsewhere = Endpoint {
         tls: Tls::new(
             Some(&std::fs::read_to_string(stage.redis.ca_file()).unwrap()),
@@ -175,7 +175,7 @@ fn logins_tell_a_wrong_password_from_every_other_trouble() {
     };
     let engine = rotation::engines::elasticache::RbacUser::new(&service, ARN.parse().unwrap(), elsewhere);
     let error = stage.runtime.block_on(engine.log_in(&account(port, "127.0.0.1", USER))).unwrap_err();
-    assert_eq!(error.name(), "ServerNotTrusted", "{error}");
+    assert_eq!(error.name(), "CertificateNotTrusted", "{error}");
 }
 
 #[test]
@@ -189,5 +189,5 @@ fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
         password: FIRST.into(),
     };
     let error = open.runtime.block_on(open.token(&service).log_in(&account(&open))).unwrap_err();
-    assert!(error.name() == "UserNotPermitted" && error.to_string().contains("anybody is let in"), "{error}");
+    assert!(error.name() == "InsufficientPrivileges" && error.to_string().contains("anyone can log in"), "{error}");
 }

@@ -27,7 +27,7 @@ fn a_login_that_fails_says_why_and_only_a_wrong_credential_is_refused() {
             ("port", json!(free_port().unwrap()), "ServerUnreachable", "Connection refused"),
             ("host", json!("localhost.invalid"), "ServerUnreachable", "localhost.invalid"),
             ("host", json!("127.0.0.2"), "ServerUnreachable", "127.0.0.2"),
-            ("dbname", json!("missing"), "UserNotPermitted", "missing"),
+            ("dbname", json!("missing"), "InsufficientPrivileges", "missing"),
             ("username", json!("zero\0byte"), "ServerUnreachable", "zero byte"),
         ] {
             let error = with(key, value).unwrap_err();
@@ -39,14 +39,14 @@ fn a_login_that_fails_says_why_and_only_a_wrong_credential_is_refused() {
             let engine =
                 Mysql::new(Tls::new(ca, name).unwrap(), Mysql::default_policy(), OldPassword::default());
             let error = target.runtime.block_on(engine.log_in(&target.account("app", FIRST))).unwrap_err();
-            assert_eq!(error.name(), "ServerNotTrusted", "{error}");
+            assert_eq!(error.name(), "CertificateNotTrusted", "{error}");
         }
         target.execute("ALTER USER app@`%` ACCOUNT LOCK");
         let error = target.log_in("app", FIRST).unwrap_err();
-        assert_eq!(error.name(), "UserNotPermitted");
+        assert_eq!(error.name(), "InsufficientPrivileges");
         assert!(error.to_string().contains("locked"), "{error}");
         target.execute("ALTER USER app@`%` ACCOUNT UNLOCK PASSWORD EXPIRE");
-        assert_eq!(target.log_in("app", FIRST).unwrap_err().name(), "UserNotPermitted");
+        assert_eq!(target.log_in("app", FIRST).unwrap_err().name(), "InsufficientPrivileges");
     }
 }
 
@@ -55,7 +55,7 @@ fn a_server_without_tls_gets_no_password() {
     let target = Target::with(Brand::MariaDb, &["--require-secure-transport=OFF", "--skip-ssl"]);
     target.execute(&format!("CREATE USER app@`%` IDENTIFIED BY '{FIRST}'; SET GLOBAL general_log = ON"));
     let error = target.log_in("app", FIRST).unwrap_err();
-    assert_eq!(error.name(), "ServerNotTrusted");
+    assert_eq!(error.name(), "CertificateNotTrusted");
     assert!(error.to_string().contains("it offers no TLS"), "{error}");
     assert!(!target.server.general_log().contains("app@"), "{}", target.server.general_log());
 }
@@ -70,11 +70,11 @@ fn a_user_with_several_accounts_is_not_guessed_at() {
         ));
         let fails = |result: Result<(), EngineError>, part: &str| {
             let error = result.unwrap_err();
-            assert_eq!(error.name(), "PasswordNotSet");
+            assert_eq!(error.name(), "SetPasswordFailed");
             assert!(error.to_string().contains(part), "{error}");
         };
-        fails(target.set_by_admin("app", SECOND), "from the hosts `%`, `127.0.0.1`");
-        fails(target.set_other("app", "app_clone", SECOND), "from the hosts `%`, `127.0.0.1`");
+        fails(target.set_by_admin("app", SECOND), "for the hosts `%`, `127.0.0.1`");
+        fails(target.set_other("app", "app_clone", SECOND), "for the hosts `%`, `127.0.0.1`");
         fails(
             target.set_other("lone", "lone_clone", SECOND),
             "its account is for the host `10.0.0.1`, that of `lone` for `%`",
@@ -133,7 +133,7 @@ fn a_password_that_breaks_the_servers_rules_is_not_set_and_not_repeated() {
         target.set_own("app", FIRST, "too-weak").unwrap_err(),
         target.set_by_admin("app", "too-weak").unwrap_err(),
     ] {
-        assert_eq!(error.name(), "PasswordNotSet");
+        assert_eq!(error.name(), "SetPasswordFailed");
         assert!(error.to_string().contains("policy") && !error.to_string().contains("too-weak"), "{error}");
     }
     assert!(target.accepts("app", FIRST));

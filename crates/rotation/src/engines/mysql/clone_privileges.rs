@@ -1,7 +1,8 @@
-//! Making one account like another: for users that take turns.
+//! Gives one account the privileges of another, for alternating users.
 //!
-//! The first of the two, whose name has no `_clone` at its end, is the model: grant and revoke there. The clone gets what the first has, and loses
-//! what the first has not. The first, when its turn comes, gets what the clone has, and loses nothing: what is granted to it meanwhile stays.
+//! The first of the two, whose name does not end in `_clone`, is the model: grant and revoke there.
+//! The clone gets what the first has, and loses what the first does not have. When it is the turn
+//! of the first, it gets what the clone has, and loses nothing: its later grants stay.
 
 use rustls::crypto::SecureRandom;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,52 +11,57 @@ use super::OldPassword;
 use super::account::{Options, Version};
 use super::grants::Grants;
 use super::session::{Session, identified};
-use super::sql::{Who, literal, name};
+use super::sql::{AccountName, literal, name};
 use crate::engine::EngineError;
 
-/// Times that grants are compared and made the same.
+/// The rounds in which grants are compared and copied.
 const ROUNDS: usize = 3;
 
 impl Session<'_> {
-    /// Makes the session's user like another and gives it this password, which is the last statement: until then nobody knows the
-    /// password of a new account.
-    pub(super) async fn make_like(&mut self, like: &str, new: &SecretString) -> Result<(), EngineError> {
-        let Some(model) = self.account_of(like).await? else {
-            return Err(self.not_set(format!("there is no account `{like}` to be like")));
+    /// Gives the session's user the privileges of another and sets its password. That is the last
+    /// statement: until then, nobody knows the password of a new account.
+    pub(super) async fn clone_privileges(
+        &mut self,
+        model: &str,
+        new: &SecretString,
+    ) -> Result<(), EngineError> {
+        let Some(model_account) = self.account_of(model).await? else {
+            return Err(self.not_set(format!("there is no account `{model}` to copy the privileges of")));
         };
-        let who = Who { user: self.user.to_owned(), host: model.host.clone() };
-        let there = match self.account_of(self.user).await? {
-            Some(found) if found != who => {
+        let account = AccountName { user: self.user.to_owned(), host: model_account.host.clone() };
+        let exists = match self.account_of(self.user).await? {
+            Some(found) if found != account => {
                 let problem = format!(
-                    "its account is for the host `{}`, that of `{like}` for `{}`; two users that take turns come from the same hosts. Rename one of them",
-                    found.host, model.host
+                    "its account is for the host `{}`, that of `{model}` for `{}`; alternating users must have \
+                     the same host; rename one of the accounts",
+                    found.host, model_account.host
                 );
                 return Err(self.not_set(problem));
             }
             found => found.is_some(),
         };
-        let is_first = like.strip_suffix("_clone") == Some(self.user);
-        if !there {
-            self.create(&who, &model).await?;
+        let is_first = model.strip_suffix("_clone") == Some(self.user);
+        if !exists {
+            self.create(&account, &model_account).await?;
         }
-        if !there || !is_first {
-            self.copy_options(&who, &model).await?;
+        if !exists || !is_first {
+            self.copy_options(&account, &model_account).await?;
         }
-        self.copy_grants(&who, &model, !is_first).await?;
-        self.set(&who, new, OldPassword::Ended).await
+        self.copy_grants(&account, &model_account, !is_first).await?;
+        self.set(&account, new, OldPassword::Ended).await
     }
 
-    /// Makes the account with a password that nobody knows, under the model's plugin.
-    async fn create(&mut self, who: &Who, model: &Who) -> Result<(), EngineError> {
+    /// Creates the account with an unknown password and the model's plugin.
+    async fn create(&mut self, account: &AccountName, model: &AccountName) -> Result<(), EngineError> {
         let password = self.unknown_password()?;
         let identified = if self.version == Version::MariaDb {
             let created = self.created(&model.quoted()).await?;
-            identified(&created.ways, &password).map_err(|problem| self.not_set(problem))?
+            identified(&created.methods, &password).map_err(|problem| self.not_set(problem))?
         } else {
             let plugin = self.options_row(model).await?.into_iter().next().flatten().unwrap_or_default();
             format!("IDENTIFIED WITH {} BY {}", name(&plugin), literal(password.expose_secret())).into()
         };
-        let account = who.quoted();
+        let account = account.quoted();
         let statement =
             SecretString::from(format!("CREATE USER IF NOT EXISTS {account} {}", identified.expose_secret()));
         if self.version == Version::MariaDb {
@@ -67,22 +73,22 @@ impl Session<'_> {
     fn unknown_password(&self) -> Result<SecretString, EngineError> {
         let mut bytes = [0; 16];
         let random: &dyn SecureRandom = rustls::crypto::ring::default_provider().secure_random;
-        random.fill(&mut bytes).map_err(|_| self.not_set("there is no random to be had".to_owned()))?;
-        // With every kind of character that a server's rules may ask for.
+        random.fill(&mut bytes).map_err(|_| self.not_set("the system has no random bytes".to_owned()))?;
+        // It has every kind of character that a server's rules may require.
         Ok(format!("Aa1!{}", hex::encode(bytes)).into())
     }
 
-    async fn options_row(&mut self, who: &Who) -> Result<super::wire::Row, EngineError> {
+    async fn options_row(&mut self, account: &AccountName) -> Result<super::wire::Row, EngineError> {
         let sql = format!(
             "SELECT {} FROM mysql.user WHERE user = {} AND host = {}",
             Options::columns(self.version),
-            literal(&who.user),
-            literal(&who.host)
+            literal(&account.user),
+            literal(&account.host)
         );
         Ok(self.rows(&sql).await?.into_iter().next().unwrap_or_default())
     }
 
-    async fn copy_options(&mut self, who: &Who, model: &Who) -> Result<(), EngineError> {
+    async fn copy_options(&mut self, account: &AccountName, model: &AccountName) -> Result<(), EngineError> {
         let options = if self.version == Version::MariaDb {
             self.created(&model.quoted()).await?.options
         } else {
@@ -91,30 +97,31 @@ impl Session<'_> {
         };
         let Some(options) = options else {
             let problem = format!(
-                "`{}` requires a client's certificate, which this function has not; expected REQUIRE NONE, SSL or CIPHER",
+                "`{}` requires a client certificate, which this function does not have; expected REQUIRE NONE, \
+                 SSL or CIPHER",
                 model.user
             );
             return Err(self.not_set(problem));
         };
-        self.run(&format!("ALTER USER {} {}", who.quoted(), options.clauses())).await
+        self.run(&format!("ALTER USER {} {}", account.quoted(), options.clauses())).await
     }
 
-    async fn grants(&mut self, who: &Who) -> Result<Grants, EngineError> {
-        let lines = self.texts(&format!("SHOW GRANTS FOR {}", who.quoted())).await?;
-        let grants = Grants::parse(lines.iter().map(String::as_str), who);
+    async fn grants(&mut self, account: &AccountName) -> Result<Grants, EngineError> {
+        let lines = self.texts(&format!("SHOW GRANTS FOR {}", account.quoted())).await?;
+        let grants = Grants::parse(lines.iter().map(String::as_str), account);
         let mut grants = grants.map_err(|line| {
-            self.not_set(format!("what SHOW GRANTS says of `{}` is not understood: {line}", who.user))
+            self.not_set(format!("the output of SHOW GRANTS for `{}` is not understood: {line}", account.user))
         })?;
         if self.version.has_role_tables() {
             let sql = format!(
                 "SELECT default_role_user, default_role_host FROM mysql.default_roles WHERE user = {} AND host = {} ORDER BY 1, 2",
-                literal(&who.user),
-                literal(&who.host)
+                literal(&account.user),
+                literal(&account.host)
             );
             let rows = self.rows(&sql).await?;
             let role = |row: &super::wire::Row| {
                 let part = |number: usize| row.get(number).cloned().flatten().unwrap_or_default();
-                Who { user: part(0), host: part(1) }.quoted()
+                AccountName { user: part(0), host: part(1) }.quoted()
             };
             let roles = rows.iter().map(role).collect::<Vec<_>>().join(", ");
             grants.default_role = Some(roles).filter(|roles| !roles.is_empty());
@@ -122,42 +129,43 @@ impl Session<'_> {
         Ok(grants)
     }
 
-    /// Gives and takes until the server says of both the same, which is what counts: a user that may do less would be found out by its
-    /// clients. Once is mostly enough; but some statements do more than their words say, such as `GRANT PROXY … WITH GRANT OPTION`, which lets an
-    /// account pass on all that it has.
-    async fn copy_grants(&mut self, who: &Who, model: &Who, take: bool) -> Result<(), EngineError> {
+    /// Grants and revokes until the server prints the same grants for both accounts: a missing
+    /// privilege would be found by the clients. One round is usually enough, but some statements
+    /// have further effects, such as `GRANT PROXY … WITH GRANT OPTION`, which lets an account grant
+    /// everything that it has.
+    async fn copy_grants(&mut self, account: &AccountName, model: &AccountName, take: bool) -> Result<(), EngineError> {
         let wanted = self.grants(model).await?;
-        let mut have = self.grants(who).await?;
+        let mut have = self.grants(account).await?;
         for _ in 0..ROUNDS {
-            let taking = if take { have.taking(&wanted, who) } else { Vec::new() };
+            let taking = if take { have.taking(&wanted, account) } else { Vec::new() };
             for statement in &taking {
                 self.run(statement).await?;
             }
             if !taking.is_empty() {
-                // `ALL PRIVILEGES` takes more with it.
-                have = self.grants(who).await?;
+                // `ALL PRIVILEGES` revokes more than its name.
+                have = self.grants(account).await?;
             }
-            let giving = have.giving(&wanted, who);
+            let giving = have.giving(&wanted, account);
             for statement in &giving {
                 self.run(statement).await?;
             }
             if taking.is_empty() && giving.is_empty() {
-                return self.copy_default_role(who, &wanted, &have, take).await;
+                return self.copy_default_role(account, &wanted, &have, take).await;
             }
-            have = self.grants(who).await?;
+            have = self.grants(account).await?;
         }
         let (lacks, exceeds) = (have.lacks(&wanted), have.exceeds(&wanted).filter(|_| take));
         let problem = match (lacks, exceeds) {
-            (Some(right), _) => format!("it still lacks what `{}` has: {right:?}", model.user),
-            (None, Some(right)) => format!("it still has what `{}` has not: {right:?}", model.user),
-            (None, None) => return self.copy_default_role(who, &wanted, &have, take).await,
+            (Some(right), _) => format!("it still lacks a right of `{}`: {right:?}", model.user),
+            (None, Some(right)) => format!("it still has a right that `{}` does not have: {right:?}", model.user),
+            (None, None) => return self.copy_default_role(account, &wanted, &have, take).await,
         };
         Err(self.not_set(problem))
     }
 
     async fn copy_default_role(
         &mut self,
-        who: &Who,
+        account: &AccountName,
         wanted: &Grants,
         have: &Grants,
         take: bool,
@@ -167,8 +175,8 @@ impl Session<'_> {
         }
         let role = wanted.default_role.as_deref().unwrap_or("NONE");
         self.run(&match self.version {
-            Version::MariaDb => format!("SET DEFAULT ROLE {role} FOR {}", who.quoted()),
-            Version::MySql(..) => format!("ALTER USER {} DEFAULT ROLE {role}", who.quoted()),
+            Version::MariaDb => format!("SET DEFAULT ROLE {role} FOR {}", account.quoted()),
+            Version::MySql(..) => format!("ALTER USER {} DEFAULT ROLE {role}", account.quoted()),
         })
         .await
     }
