@@ -1,4 +1,4 @@
-//! Statements as types. Only [`text`] quotes identifiers and literals: no value of a template
+//! Statements as types. Only the module `text` quotes identifiers and literals: no value of a template
 //! reaches SQL unquoted.
 
 mod column;
