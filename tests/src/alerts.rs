@@ -28,7 +28,7 @@ pub const ALARMS: [&str; 8] = [
     "EventAgeAlarm",
     "EventsFailedAlarm",
     "FunctionErrorsAlarm",
-    "UndeliveredAlarm",
+    "DeliveryFailedAlarm",
     "SweepNotRunningAlarm",
     "DeadLetterCheckNotRunningAlarm",
     "SecretCheckNotRunningAlarm",
@@ -146,7 +146,8 @@ impl Night {
     /// Has a spoke make event subscriptions, and subscribes the hub's queue to their topic as `scripts/deploy` does.
     pub fn subscribe_databases(&self, spoke: Profile, which: &str) {
         let topic = self.deploy_spoke(spoke, &[("DatabaseEvents", which)])["DatabaseTopicArn"].clone();
-        let redrive = json!({"deadLetterTargetArn": self.outputs["FailureEventsDeadLetterQueueArn"]}).to_string();
+        let redrive =
+            json!({"deadLetterTargetArn": self.outputs["FailureEventsDeadLetterQueueArn"]}).to_string();
         let words = [
             ("TopicArn", topic.as_str()),
             ("Protocol", "sqs"),
@@ -180,7 +181,8 @@ impl Night {
 
     /// Waits until the functions have worked off everything that came, failure queues aside.
     pub fn wait_until_worked_off(&self) {
-        let queues = ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"].map(|name| self.resource(name));
+        let queues = ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"]
+            .map(|name| self.resource(name));
         wait::until("all queues are empty", PATIENCE, || {
             let held = |url: &String| {
                 let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
@@ -219,7 +221,7 @@ impl Night {
 
     /// All schedules of the hub fire, and somebody looks at the alarms.
     pub fn pulse(&self) {
-        for rule in ["SweepRule", "DeadLetterRule", "SecretsRule"] {
+        for rule in ["FailureFunctionSweep", "DeadLetterFunctionCheck", "SecretsFunctionCheck"] {
             self.fire(rule);
         }
         self.ask("tick", &json!({}));

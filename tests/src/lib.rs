@@ -269,41 +269,56 @@ pub const PLATFORM: [(&str, &str); 2] = [
     ("logs:PutLogEvents", "Lambda writes the function's log"),
 ];
 
-/// The one inline policy of a role.
+/// The inline policies of a role, read and written as one document.
 pub struct Grants<'a> {
     account: &'a Account,
     role: &'a str,
-    name: String,
-    /// As it was deployed.
+    /// The name of each policy, and how many statements of the document are its own.
+    policies: Vec<(String, usize)>,
+    /// All statements as they were deployed.
     pub document: Value,
 }
 
 impl<'a> Grants<'a> {
-    /// Of a role that has one.
+    /// Reads the inline policies of a role.
     ///
     /// # Panics
-    /// It has none, or several.
+    /// The role has none.
     pub fn of(account: &'a Account, role: &'a str) -> Self {
         let names = account.query("iam", "ListRolePolicies", &[("RoleName", role)]).unwrap();
         let names: Vec<String> =
             names.find("PolicyNames").unwrap().children.iter().map(|name| name.value.clone()).collect();
-        let [name] = names.as_slice() else { panic!("{role} has the policies {names:?}, expected one") };
-        let words = [("RoleName", role), ("PolicyName", name)];
-        let text = account.query("iam", "GetRolePolicy", &words).unwrap().text("PolicyDocument").unwrap();
-        // IAM answers in the encoding of URLs (GetRolePolicy of the IAM API reference).
-        let decoded = if text.starts_with('%') {
-            percent_decode_str(&text).decode_utf8().unwrap()
-        } else {
-            text.into()
-        };
-        Self { account, role, name: name.clone(), document: serde_json::from_str(&decoded).unwrap() }
+        assert!(!names.is_empty(), "{role} has no inline policy");
+        let (mut policies, mut all) = (Vec::new(), Vec::new());
+        for name in names {
+            let words = [("RoleName", role), ("PolicyName", &name)];
+            let text = account.query("iam", "GetRolePolicy", &words).unwrap().text("PolicyDocument").unwrap();
+            // IAM encodes the document for URLs (GetRolePolicy of the IAM API reference).
+            let decoded = if text.starts_with('%') {
+                percent_decode_str(&text).decode_utf8().unwrap()
+            } else {
+                text.into()
+            };
+            let document: Value = serde_json::from_str(&decoded).unwrap();
+            let statements = document["Statement"].as_array().unwrap();
+            policies.push((name, statements.len()));
+            all.extend(statements.iter().cloned());
+        }
+        let document = json!({"Version": "2012-10-17", "Statement": all});
+        Self { account, role, policies, document }
     }
 
-    /// Replaces it on the role.
+    /// Replaces the statements of the role's policies, each of which keeps its number of statements.
     pub fn put(&self, document: &Value) {
-        let words =
-            [("RoleName", self.role), ("PolicyName", &self.name), ("PolicyDocument", &document.to_string())];
-        self.account.query("iam", "PutRolePolicy", &words).unwrap();
+        let mut left = document["Statement"].as_array().unwrap().as_slice();
+        for (name, count) in &self.policies {
+            let (own, others) = left.split_at(*count);
+            left = others;
+            let document = json!({"Version": "2012-10-17", "Statement": own}).to_string();
+            let words = [("RoleName", self.role), ("PolicyName", name), ("PolicyDocument", &document)];
+            self.account.query("iam", "PutRolePolicy", &words).unwrap();
+        }
+        assert!(left.is_empty(), "{} statements belong to no policy", left.len());
     }
 
     /// The granted actions that the function itself calls, with the statement of each.

@@ -229,7 +229,10 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         let all = counted(&night.messages());
         let ended = all.contains_key(&format!("dead-letter recovered {}", HUB.account));
         let told = all.contains_key(&format!("execution-failed opened {}", SOURCE.account));
-        (ended && told && night.alarm("AlertingUnhealthyAlarm") == "OK", format!("{all:?}, {}", night.alarms()))
+        (
+            ended && told && night.alarm("AlertingUnhealthyAlarm") == "OK",
+            format!("{all:?}, {}", night.alarms()),
+        )
     });
     night.wait_until_worked_off();
     let count = |kind: &str| night.messages().iter().filter(|one| one["kind"] == kind).count();
@@ -268,7 +271,7 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
         Ok(told.map_or_else(|| Seen::NotYet(format!("{failures:?}")), Seen::Yes))
     })
     .unwrap();
-    assert!(told["AlarmName"].as_str().unwrap().contains("UndeliveredAlarm"), "{told}");
+    assert!(told["AlarmName"].as_str().unwrap().contains("UndeliveredEventsAlarm"), "{told}");
     // The alarms' own events went the same way.
     let event = wait::until("the event in the spoke's queue", PATIENCE, || {
         let words = json!({"QueueUrl": url, "MaxNumberOfMessages": 10});
@@ -293,7 +296,8 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
         let failures = night.failures();
         let mut of_the_spoke = failures.iter().filter(|one| one["AWSAccountId"] == SOURCE.account);
         let last = of_the_spoke.next_back().is_some_and(|one| {
-            one["NewStateValue"] == "OK" && one["AlarmName"].as_str().unwrap().contains("UndeliveredAlarm")
+            one["NewStateValue"] == "OK"
+                && one["AlarmName"].as_str().unwrap().contains("UndeliveredEventsAlarm")
         });
         Ok(if last { Seen::Yes(()) } else { Seen::NotYet(format!("{failures:?}")) })
     })
@@ -340,7 +344,7 @@ fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_to
         target.query("iam", "UpdateAssumeRolePolicy", &words).unwrap();
     };
     put(r#"{"Version": "2012-10-17", "Statement": []}"#);
-    night.fire("SecretsRule");
+    night.fire("SecretsFunctionCheck");
     for (secret, profile) in secrets.iter().zip([HUB, SOURCE]) {
         let told = night.told("rotation-off", "opened", profile);
         assert_eq!(told["subject"], secret.arn, "{told}");
@@ -352,7 +356,7 @@ fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_to
     // The same again is no news; what is well again is.
     put(&percent_decode_str(&trust).decode_utf8().unwrap());
     tag(&secrets[1], "off");
-    night.fire("SecretsRule");
+    night.fire("SecretsFunctionCheck");
     night.told("rotation-off", "recovered", SOURCE);
     night.told("secrets-not-checked", "recovered", TARGET);
     let expected = [

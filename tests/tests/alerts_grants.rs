@@ -205,17 +205,17 @@ fn map_again(night: &Night, work: &Work) -> String {
 /// Gives the function something new to do.
 fn begin(night: &Night, work: &Work, sid: &str) {
     if sid == "QueryDueItems" && work.function == "Failure" {
-        night.fire("SweepRule");
+        night.fire("FailureFunctionSweep");
         return;
     }
     if work.function == "DeadLetter" {
         toggle(night);
-        night.fire("DeadLetterRule");
+        night.fire("DeadLetterFunctionCheck");
         return;
     }
     if work.function == "Secrets" {
         trouble(night);
-        night.fire("SecretsRule");
+        night.fire("SecretsFunctionCheck");
         return;
     }
     let fresh = format!("{:012x}", fastrand::u64(..) >> 16);
@@ -261,7 +261,7 @@ fn toggle(night: &Night) {
 /// Waits until so many changes of the failure queue were told. A message that was looked at is hidden for a while, so one look may not do.
 fn until_told(night: &Night, changes: usize) {
     wait::until(&format!("{changes} changes of the failure queue are told"), PATIENCE, || {
-        night.fire("DeadLetterRule");
+        night.fire("DeadLetterFunctionCheck");
         let told = night.messages().iter().filter(|one| one["kind"] == "dead-letter").count();
         Ok(if told == changes { Seen::Yes(()) } else { Seen::NotYet(format!("{told} told")) })
     })

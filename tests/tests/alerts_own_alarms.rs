@@ -118,7 +118,7 @@ fn each_alarm_of_the_hub_fires_for_its_own_cause_is_named_on_the_second_topic_an
     let unsubscribe = || {
         night.hub.query("sns", "Unsubscribe", &[("SubscriptionArn", &subscription)]).unwrap();
     };
-    fires_and_ends(&night, "UndeliveredAlarm", undelivered, unsubscribe);
+    fires_and_ends(&night, "DeliveryFailedAlarm", undelivered, unsubscribe);
 
     // What was late and what one subscriber did not get was told to the others.
     night.wait_until_worked_off();

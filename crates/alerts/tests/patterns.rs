@@ -1,4 +1,7 @@
-//! The event patterns of the templates against every sample event.
+//! The event patterns of the templates, checked with every sample event.
+//!
+//! The spoke's rules select the events (`templates/alerts-spoke.yaml`); the hub's rules route them to
+//! queues (`templates/alerts-hub.yaml`). The tests read the patterns from the templates themselves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,7 +12,7 @@ use alerts::event::{Event, parse};
 use alerts::judge::judge;
 use serde_json::{Value, json};
 
-/// Whether an event matches a pattern, for the operators that the patterns use.
+/// Returns true if an event matches a pattern, for the operators that the patterns use.
 /// Source: "Creating Amazon EventBridge event patterns" and "Comparison operators".
 fn matches(pattern: &Value, event: &Value) -> bool {
     let Value::Object(members) = pattern else { panic!("a pattern is an object: {pattern}") };
@@ -39,6 +42,10 @@ fn one(choice: &Value, found: &[&Value]) -> bool {
         "exists" => argument.as_bool() == Some(!found.is_empty()),
         "prefix" => any(&|value| value.starts_with(text)),
         "suffix" => any(&|value| value.ends_with(text)),
+        "anything-but" => {
+            let excluded = argument.as_array().expect("a list of values");
+            found.iter().any(|value| !excluded.contains(value))
+        }
         "equals-ignore-case" => any(&|value| value.eq_ignore_ascii_case(text)),
         other => panic!("the operator {other} is not known to this test"),
     }
@@ -55,8 +62,30 @@ fn read(folder: &str) -> BTreeMap<String, Value> {
     files
 }
 
-fn patterns() -> BTreeMap<String, Value> {
-    read(concat!(env!("CARGO_MANIFEST_DIR"), "/patterns"))
+/// The properties of a template's rules that have an event pattern, by the rules' logical ids.
+fn rules(template: &str) -> BTreeMap<String, Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates");
+    let text = std::fs::read_to_string(folder.join(template)).unwrap();
+    // Tags such as !Ref are ignored: no pattern contains one.
+    let template: Value = serde_saphyr::from_str(&text).unwrap();
+    let resources = template["Resources"].as_object().unwrap();
+    let rules = resources.iter().filter(|(_, one)| one["Type"] == "AWS::Events::Rule");
+    let rules = rules.map(|(id, one)| (id.clone(), one["Properties"].clone()));
+    rules.filter(|(_, rule)| !rule["EventPattern"].is_null()).collect()
+}
+
+fn patterns(template: &str) -> BTreeMap<String, Value> {
+    rules(template).into_iter().map(|(id, rule)| (id, rule["EventPattern"].clone())).collect()
+}
+
+/// The patterns of the rules that forward events to the hub.
+fn spoke() -> BTreeMap<String, Value> {
+    patterns("alerts-spoke.yaml")
+}
+
+/// The patterns of the rules that route forwarded events to queues.
+fn hub() -> BTreeMap<String, Value> {
+    patterns("alerts-hub.yaml")
 }
 
 /// Every sample event that has EventBridge's envelope.
@@ -76,40 +105,88 @@ fn events() -> Vec<(String, Value)> {
     events
 }
 
-fn matching(event: &Value) -> Vec<String> {
-    patterns().into_iter().filter(|(_, pattern)| matches(pattern, event)).map(|(name, _)| name).collect()
+/// The rules that an event matches.
+fn matching(rules: &BTreeMap<String, Value>, event: &Value) -> Vec<String> {
+    rules.iter().filter(|(_, pattern)| matches(pattern, event)).map(|(id, _)| id.clone()).collect()
 }
 
 #[test]
-fn every_event_that_something_is_told_about_is_matched_by_exactly_one_rule() {
-    // A statement without a name is none of this kit's.
+fn events_with_alerts_match_one_rule_of_the_spoke() {
+    let spoke = spoke();
+    // A statement without a name does not belong to Sluice.
     let others = ["redshift-data/statement-failed-without-name"];
-    let mut told = 0;
+    let mut alerting = 0;
     for (name, event) in events() {
-        let found = matching(&event);
+        let found = matching(&spoke, &event);
         assert!(found.len() <= 1, "{name}: {found:?}");
-        let is_told = parse(&event).is_ok_and(|known| match known.event {
+        let has_alert = parse(&event).is_ok_and(|known| match known.event {
             Event::SecretCall(_) => !name.ends_with("description"),
             _ => !judge(&known).is_empty(),
         });
-        if is_told && !others.contains(&name.as_str()) {
+        if has_alert && !others.contains(&name.as_str()) {
             assert_eq!(found.len(), 1, "{name} is matched by no rule");
-            told += 1;
+            alerting += 1;
         }
     }
-    assert!(told > 40, "{told}");
+    assert!(alerting > 40, "{alerting}");
 }
 
 #[test]
-fn every_rule_matches_some_sample() {
-    let matched: Vec<String> = events().iter().flat_map(|(_, event)| matching(event)).collect();
-    for (name, _) in patterns() {
-        assert!(matched.contains(&name), "{name} matches nothing in events/");
+fn every_rule_matches_a_sample() {
+    for (template, rules, number) in [("spoke", spoke(), 14), ("hub", hub(), 3)] {
+        assert_eq!(rules.len(), number, "{template}");
+        let matched: Vec<String> = events().iter().flat_map(|(_, event)| matching(&rules, event)).collect();
+        for name in rules.keys() {
+            assert!(matched.contains(name), "{name} of the {template} matches nothing in events/");
+        }
     }
 }
 
 #[test]
-fn what_nobody_needs_to_hear_of_starts_no_function() {
+fn forwarded_events_are_routed_to_the_queue_of_their_function() {
+    let (spoke, hub) = (spoke(), hub());
+    let mut routed: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, event) in events() {
+        let found = matching(&hub, &event);
+        assert!(found.len() <= 1, "{name}: {found:?}");
+        let forwarded = matching(&spoke, &event);
+        let Some(rule) = forwarded.first() else { continue };
+        let expected = match rule.as_str() {
+            "RotationsRule" | "SecretCallsRule" => "RotationEventsRule",
+            "SecretReadsRule" => "AccessEventsRule",
+            _ => "FailureEventsRule",
+        };
+        assert_eq!(found, [expected], "{name}, which {rule} forwards");
+        *routed.entry(expected).or_default() += 1;
+    }
+    assert_eq!(routed.len(), 3, "{routed:?}");
+}
+
+#[test]
+fn sources_and_detail_types_that_no_spoke_forwards_are_dropped() {
+    let hub = hub();
+    let events: BTreeMap<String, Value> = events().into_iter().collect();
+    for name in ["events/scheduled", "lambda/on-success-by-bus", "unknown/of-tomorrow"] {
+        assert_eq!(matching(&hub, &events[name]), Vec::<String>::new(), "{name}");
+    }
+    for (name, pointer, value) in [
+        ("secretsmanager/rotation-failed", "/source", json!("my.app")),
+        ("secretsmanager/rotation-failed", "/detail-type", json!("AWS Console Sign In via CloudTrail")),
+        ("states/execution-failed", "/detail-type", json!("Step Functions Execution Status change")),
+        ("ec2/authorize-ingress-open", "/detail-type", json!("EC2 Instance State-change Notification")),
+        ("redshift/integration-error", "/detail-type", json!("Redshift Cluster Event")),
+        ("lambda/on-failure-by-bus", "/source", json!("aws.lambda")),
+    ] {
+        let mut event = events[name].clone();
+        assert_eq!(matching(&hub, &event).len(), 1, "{name}");
+        *event.pointer_mut(pointer).unwrap() = value;
+        assert_eq!(matching(&hub, &event), Vec::<String>::new(), "{name} {pointer}");
+    }
+}
+
+#[test]
+fn events_without_alerts_are_not_forwarded() {
+    let spoke = spoke();
     let silent = [
         "backup/job-running",
         "cloudformation/stack-update-in-progress",
@@ -127,18 +204,19 @@ fn what_nobody_needs_to_hear_of_starts_no_function() {
     ];
     let events: BTreeMap<String, Value> = events().into_iter().collect();
     for name in silent {
-        assert_eq!(matching(&events[name]), Vec::<String>::new(), "{name}");
+        assert_eq!(matching(&spoke, &events[name]), Vec::<String>::new(), "{name}");
     }
 }
 
 #[test]
-fn near_misses_do_not_match() {
+fn near_misses_are_not_forwarded() {
+    let spoke = spoke();
     let events: BTreeMap<String, Value> = events().into_iter().collect();
     let changed = |name: &str, pointer: &str, value: Value| {
         let mut event = events[name].clone();
-        assert!(!matching(&event).is_empty(), "{name}");
+        assert!(!matching(&spoke, &event).is_empty(), "{name}");
         *event.pointer_mut(pointer).unwrap() = value;
-        matching(&event)
+        matching(&spoke, &event)
     };
     for (name, pointer, value) in [
         ("secretsmanager/rotation-failed", "/source", json!("my.app")),
@@ -152,13 +230,37 @@ fn near_misses_do_not_match() {
         ),
         ("redshift/integration-error", "/detail/severity", json!("Info")),
         ("ec2/authorize-ingress-open", "/detail/eventName", json!("DescribeSecurityGroups")),
-        // Only Lambda itself says `lambda`; what services say about functions is `aws.lambda`.
+        // Lambda's destinations have the source `lambda`; the service's other events have `aws.lambda`.
         ("lambda/on-failure-by-bus", "/source", json!("aws.lambda")),
         ("lambda/on-failure-by-bus", "/detail-type", json!("Lambda Function Invocation Result - Success")),
     ] {
         assert_eq!(changed(name, pointer, value), Vec::<String>::new(), "{name} {pointer}");
     }
-    let mut refused = events["redshift/delete-integration"].clone();
-    refused["detail"]["errorCode"] = json!("AccessDenied");
-    assert_eq!(matching(&refused), Vec::<String>::new());
+    let mut denied = events["redshift/delete-integration"].clone();
+    denied["detail"]["errorCode"] = json!("AccessDenied");
+    assert_eq!(matching(&spoke, &denied), Vec::<String>::new());
+}
+
+#[test]
+fn only_rules_for_reads_match_read_only_calls() {
+    for (template, expected) in
+        [("alerts-spoke.yaml", "SecretReadsRule"), ("alerts-hub.yaml", "AccessEventsRule")]
+    {
+        let rules = rules(template);
+        let all = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS";
+        let found: Vec<&String> =
+            rules.iter().filter(|(_, rule)| rule["State"] == all).map(|(id, _)| id).collect();
+        assert_eq!(found, [expected], "{template}");
+    }
+}
+
+#[test]
+fn every_rule_has_one_target_with_a_dead_letter_queue() {
+    for template in ["alerts-spoke.yaml", "alerts-hub.yaml"] {
+        for (id, rule) in rules(template) {
+            let targets = rule["Targets"].as_array().unwrap();
+            assert_eq!(targets.len(), 1, "{id} of {template}");
+            assert!(targets[0]["DeadLetterConfig"].is_object(), "{id} of {template}");
+        }
+    }
 }
