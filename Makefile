@@ -6,37 +6,39 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 
-# Processor of the functions: x86_64 or arm64. The local cloud runs only what this machine runs.
+# Processor of the functions that go to AWS: x86_64 or arm64. The local cloud runs those of this machine.
 ARCH ?= x86_64
-# Profile of the functions: release is the one for Lambda. `make demo` and `make test` build them with quick, in less than half of the time, and
-# scripts/deploy sends nothing to AWS that was built so.
-PROFILE ?= release
 # Further arguments of cargo, such as -j2.
 CARGOFLAGS ?=
-# The launcher builds in seconds; it finds and installs everything else.
-LAUNCHER := cargo build --quiet --locked --package cloud --bin sluice-cloud $(CARGOFLAGS)
+# cargo unifies features over the packages that it is given, and counts those of dev-dependencies only where it
+# builds a test. With the whole workspace and a test, every target here has the same features as `cargo test
+# --workspace`, so that no dependency is compiled twice; of the workspace, only what --bin names is compiled.
+BUILD := cargo build --workspace --locked --test life $(CARGOFLAGS)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# Finds and installs everything that is neither in the checkout nor on the system.
 CLOUD := $(TARGET_DIR)/debug/sluice-cloud
 # What is not a function.
 NOT_DEPLOYED := --exclude cloud --exclude local-servers --exclude sluice-redshift --exclude end-to-end
-PYTHON_TESTS := local/ministack/tests scripts/tests
+# The functions of all stacks that `make demo` deploys, which are those without a rotation.
+DEMO_TEMPLATES := $(filter-out templates/rotation%,$(wildcard templates/*.yaml))
+DEMO_FUNCTIONS = $(sort $(shell sed -n 's|^ *CodeUri: \.\./target/lambda/\([a-z-]*\)/*$$|\1|p' $(DEMO_TEMPLATES)))
 
 ##@ Two commands to start with
 
 .PHONY: demo
-demo: PROFILE := quick
-demo: local ## Deploy both accounts to a local cloud, load files, show what arrived and what on-call gets
+demo: launcher ## Deploy both accounts to a local cloud, load files, show the rows and the alert
+	@$(CLOUD) setup & setup=$$!; \
+	  $(BUILD) --bin sluice-cloud --bin sluice-redshift $(DEMO_FUNCTIONS:%=--bin %) || { kill $$setup; exit 1; }; \
+	  wait $$setup
 	@$(CLOUD) demo
 
 .PHONY: test
-test: PROFILE := quick
-test: setup servers build ## All tests: Python extension, then Rust, unit to end-to-end
-	$(CLOUD) exec gateway-tests env PYTHONPATH=local/ministack python -m pytest --quiet -p no:cacheprovider $(PYTHON_TESTS)
-	$(CLOUD) exec nextest cargo nextest run --workspace --locked $(if $(CI),--profile ci) $(CARGOFLAGS)
+test: launcher ## All tests: Python extension, then Rust, unit to end-to-end
+	@CARGOFLAGS='$(CARGOFLAGS)' scripts/test
 
 # PostgreSQL, MariaDB and Redis or Valkey come from the system.
 .PHONY: servers
-servers: launcher ## Install the servers of tests that systems lack: MySQL 8.0, a Kafka broker (ten minutes, once)
+servers: launcher ## Install the test servers that systems lack: MySQL 8.0, a Kafka broker (ten minutes, once)
 	scripts/fetch-mysql
 	$(CLOUD) exec kafka true
 
@@ -65,11 +67,11 @@ plot: launcher ## Draw docs/images/copy-monitor-scale.svg anew from the table in
 ##@ Local cloud
 
 .PHONY: cloud
-cloud: stand-in ## Start the local cloud and stay; Ctrl-C stops and removes it
+cloud: stand-in setup ## Start the local cloud and stay; Ctrl-C stops and removes it
 	@$(CLOUD) up
 
 .PHONY: setup
-setup: launcher ## Install what is needed into the cache (Python environments)
+setup: launcher ## Install what the local cloud needs into the cache (Python environments)
 	@$(CLOUD) setup
 
 ##@ Build and check
@@ -77,29 +79,45 @@ setup: launcher ## Install what is needed into the cache (Python environments)
 .PHONY: build
 build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_64|arm64)
 	@case "$(ARCH)" in x86_64|arm64) ;; *) echo "ARCH must be x86_64 or arm64, found '$(ARCH)'" >&2; exit 2 ;; esac
-	@$(CLOUD) exec tools cargo lambda build --profile $(PROFILE) --locked --lambda-dir target/lambda \
+	@rm -rf target/lambda
+	@$(CLOUD) exec tools cargo lambda build --release --locked --lambda-dir target/lambda \
 	  $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --workspace $(NOT_DEPLOYED) $(CARGOFLAGS)
-	@echo "$(PROFILE)" >target/lambda/profile
+	@echo release >target/lambda/profile
+
+# One end-to-end test of each family of functions, as it goes to AWS.
+RELEASE_TESTS := binary(main_path) & test(/becomes_rows/) | binary(rotation_stack) | binary(alerts)
+.PHONY: test-release
+test-release: launcher build ## End-to-end tests of one function of each family with the release build (minutes)
+	cargo build --workspace --all-targets --locked $(CARGOFLAGS)
+	SLUICE_FUNCTIONS=as-built $(CLOUD) exec nextest cargo nextest run --workspace --locked \
+	  -E '$(RELEASE_TESTS)' $(CARGOFLAGS)
 
 .PHONY: lint
-lint: format validate ## Formatting, clippy, types of the Python extension, and what validate checks
+lint: validate doc ## Formatting, clippy, docs, types of the Python extension, and what validate checks
+	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked $(CARGOFLAGS) -- --deny warnings
 	$(CLOUD) exec gateway-tests python -m mypy --config-file local/ministack/mypy.ini local/ministack/sluice_ministack
 
 .PHONY: format
-format:
-	cargo fmt --all --check
+format: ## Format the Rust code
+	cargo fmt --all
+
+# With an example, cargo doc takes the features of the dev-dependencies into account, as clippy does.
+.PHONY: doc
+doc: ## API documentation into target/doc; a warning is an error
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --lib --bins --examples --locked $(CARGOFLAGS)
 
 .PHONY: validate
 validate: launcher ## Templates against cfn-lint and our rules, shell scripts
 	$(CLOUD) exec sam cfn-lint --non-zero-exit-code warning templates/*.yaml
 	policies/check
-	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/fetch-mysql scripts/repair-rotation policies/check .ci/run
+	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/fetch-mysql scripts/repair-rotation \
+	  scripts/test policies/check .ci/run
 
 # Which of cargo-deny's checks; empty means all. `advisories` needs github.com.
 CHECKS ?=
 .PHONY: deny
-deny: launcher ## Advisories, licences and sources of the dependencies (installs cargo-deny, minutes)
+deny: launcher ## Advisories, licences and sources of the dependencies
 	$(CLOUD) exec deny cargo deny --locked check --hide-inclusion-graph $(CHECKS)
 
 .PHONY: clean
@@ -135,15 +153,11 @@ repair-rotation: ## Examine an unfinished rotation; repair it with APPLY=true (R
 
 .PHONY: launcher
 launcher:
-	@$(LAUNCHER)
+	@$(BUILD) --quiet --bin sluice-cloud
 
 .PHONY: stand-in
 stand-in:
-	@cargo build --quiet --locked --package cloud --package sluice-redshift --bins $(CARGOFLAGS)
-
-# Everything that the local cloud and the deployments to it need.
-.PHONY: local
-local: stand-in setup build
+	@$(BUILD) --quiet --bin sluice-cloud --bin sluice-redshift
 
 .PHONY: help
 help: ## This list

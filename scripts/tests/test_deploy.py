@@ -431,7 +431,7 @@ def test_what_cannot_be_deployed_is_refused_with_a_sentence(deployment: Deployme
 def test_functions_that_were_built_for_tests_go_to_a_local_cloud_only(deployment: Deployment) -> None:
     deployment.stack("target/sluice-network", NETWORK)
     (deployment.folder / "target" / "lambda").mkdir(parents=True)
-    (deployment.folder / "target" / "lambda" / "profile").write_text("quick\n")
+    (deployment.folder / "target" / "lambda" / "profile").write_text("dev\n")
     refused = deployment.run("warehouse")
     assert refused.returncode == 1 and "run 'make build' first" in refused.stderr, refused.stderr
     assert not deployment.calls("sam")

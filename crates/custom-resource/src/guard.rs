@@ -31,7 +31,8 @@ pub(crate) async fn run_guarded(
     }
 }
 
-/// Serializes the provider's progress, so that the rest of the crate is free of the provider's types.
+/// Serializes the provider's progress, so that the rest of the crate is free of the provider's
+/// types.
 pub(crate) fn serialize_progress<T: Serialize>(
     result: Result<Outcome<T>, Failure>,
 ) -> Result<Outcome<Value>, Failure> {

@@ -23,11 +23,11 @@ pub struct PhysicalId {
 }
 
 impl PhysicalId {
-    /// Creates the id of `owner`'s resource of the given kind. An identity that does not fit in 1 KB
-    /// is replaced by its hash.
+    /// Creates the id of `owner`'s resource of the given kind. An identity that does not fit in 1
+    /// KB is replaced by its hash.
     ///
-    /// The length is that in the response, where JSON may need six bytes for one: the whole response
-    /// has to fit in 4096 bytes.
+    /// The length is that in the response, where JSON may need six bytes for one: the whole
+    /// response has to fit in 4096 bytes.
     pub fn new(kind: &str, owner: &Owner, identity: &str) -> Self {
         let room = MAX_BYTES.saturating_sub(kind.len() + owner.tag().len() + 2);
         let identity = if json_len(identity) <= room {

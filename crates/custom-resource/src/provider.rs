@@ -85,8 +85,8 @@ impl<Progress> Outcome<Progress> {
 
 /// A kind of custom resource.
 ///
-/// Every method must have the same result when it is called twice with the same request, even at the
-/// same time: Lambda delivers asynchronous events at least once.
+/// Every method must have the same result when it is called twice with the same request, even at
+/// the same time: Lambda delivers asynchronous events at least once.
 pub trait Provider: Send + Sync {
     /// The properties, parsed from CloudFormation's strings; see [`crate::properties`].
     type Properties: DeserializeOwned + Send + Sync;
@@ -125,9 +125,9 @@ pub trait Provider: Send + Sync {
     /// [`create`](Provider::create), which is right for a provider whose create converges whatever
     /// exists to the properties.
     ///
-    /// CloudFormation also rolls back a failed update this way: the previous properties arrive as the
-    /// new ones, while the resource may be in either state or in between. Rely on what exists, not on
-    /// `old`, which is `None` if the old properties were invalid.
+    /// CloudFormation also rolls back a failed update this way: the previous properties arrive as
+    /// the new ones, while the resource may be in either state or in between. Rely on what exists,
+    /// not on `old`, which is `None` if the old properties were invalid.
     ///
     /// # Errors
     /// A [`Failure`]. The physical id stays the old one.

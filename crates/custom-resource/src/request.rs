@@ -72,8 +72,8 @@ struct Tag {
 impl Request {
     /// Parses an event.
     ///
-    /// It ignores unknown fields, and takes an event without `ResourceType`, `PhysicalResourceId` or
-    /// properties: whatever has an addressee gets a response.
+    /// It ignores unknown fields, and takes an event without `ResourceType`, `PhysicalResourceId`
+    /// or properties: whatever has an addressee gets a response.
     ///
     /// # Errors
     /// The field at fault and the reason, without the field's value.
@@ -105,10 +105,11 @@ impl Request {
         Owner::new(&self.stack_id, &self.logical_resource_id)
     }
 
-    /// Parses the properties. `secret` lists the top-level properties whose values no error repeats.
+    /// Parses the properties. `secret` lists the top-level properties whose values no error
+    /// repeats.
     ///
-    /// Unknown names are rejected, but not in a Delete: it has to work with properties that an older
-    /// version accepted.
+    /// Unknown names are rejected, but not in a Delete: it has to work with properties that an
+    /// older version accepted.
     ///
     /// # Errors
     /// The first property that is unknown, missing or of another type, with its path.

@@ -75,7 +75,9 @@ where
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let deadline = event.context.deadline();
-        handler.handle(event.payload, deadline).await.map_err(|error| diagnostic(&error))
+        // On the heap: a provider's nested futures exceed the compiler's depth limit for layouts.
+        let handling = Box::pin(handler.handle(event.payload, deadline));
+        handling.await.map_err(|error| diagnostic(&error))
     }))
     .await
 }

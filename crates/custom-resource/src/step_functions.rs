@@ -9,8 +9,8 @@ use crate::wait::{BoxError, BoxFuture, Waiter};
 
 /// Seals with one KMS key and waits in one state machine.
 ///
-/// The encryption context is `{"RequestId": …}`: a ticket from one execution's history does not open
-/// for another request, and a key policy or role can require the context.
+/// The encryption context is `{"RequestId": …}`: a ticket from one execution's history does not
+/// open for another request, and a key policy or role can require the context.
 pub struct StepFunctions {
     kms: aws_sdk_kms::Client,
     key_arn: String,

@@ -122,7 +122,8 @@ impl From<Moment> for SystemTime {
     }
 }
 
-/// Formats a duration in the one or two units that matter: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`.
+/// Formats a duration in the one or two units that matter: `45 s`, `12 min`, `3 h 20 min`, `2 d 4
+/// h`.
 pub fn format_duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);

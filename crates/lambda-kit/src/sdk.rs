@@ -67,8 +67,8 @@ clients! {
 }
 
 impl Aws {
-    /// Reads Lambda's own variables (credentials, `AWS_REGION`, `AWS_ENDPOINT_URL` if it is set) and
-    /// `ACCESS_GRANT_WAIT_SECONDS`.
+    /// Reads Lambda's own variables (credentials, `AWS_REGION`, `AWS_ENDPOINT_URL` if it is set)
+    /// and `ACCESS_GRANT_WAIT_SECONDS`.
     ///
     /// # Errors
     /// A variable that Lambda always sets is missing, or `ACCESS_GRANT_WAIT_SECONDS` is invalid.
@@ -97,7 +97,8 @@ impl Aws {
     }
 }
 
-/// An HTTP client that reads the system's certificates with the first request, once for all clients.
+/// An HTTP client that reads the system's certificates with the first request, once for all
+/// clients.
 ///
 /// Without it, every new client reads and parses them before the function's first poll, which takes
 /// three quarters of the start-up time. Some invocations never need them.
@@ -113,7 +114,8 @@ impl HttpClient for LazyHttpClient {
         self.0.http_connector(settings, components)
     }
 
-    // `validate_base_client_config` is not forwarded: it makes a connector to read the certificates.
+    // `validate_base_client_config` is not forwarded: it makes a connector to read the
+    // certificates.
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
         self.0.connector_metadata()

@@ -40,7 +40,8 @@ impl InvocationError {
         Self { name, message: message.into() }
     }
 
-    /// Creates the error from its public name and an error, whose causes become part of the message.
+    /// Creates the error from its public name and an error, whose causes become part of the
+    /// message.
     pub fn caused_by(name: &'static str, error: &(dyn Error + 'static)) -> Self {
         Self { name, message: chain(error) }
     }
@@ -54,10 +55,10 @@ impl From<InvocationError> for Diagnostic {
 
 /// Serves invocations until Lambda ends the process.
 ///
-/// `start` reads the configuration and creates clients; `handle` gets the result for each invocation.
-/// If `start` fails, the function polls all the same and answers every invocation with the reason,
-/// under the name [`INVALID_CONFIGURATION`]: the events stay in their queue and the reason is in the
-/// log of the invoker.
+/// `start` reads the configuration and creates clients; `handle` gets the result for each
+/// invocation. If `start` fails, the function polls all the same and answers every invocation with
+/// the reason, under the name [`INVALID_CONFIGURATION`]: the events stay in their queue and the
+/// reason is in the log of the invoker.
 ///
 /// Logging starts before `start` runs. Panics are logged with their place, without their message.
 ///

@@ -12,8 +12,8 @@ const NEVER_VERBOSE: [&str; 7] = ["aws_", "hyper", "hyper_util", "h2", "rustls",
 
 /// Starts logging for the process. Call it once, before anything else.
 ///
-/// The level is `AWS_LAMBDA_LOG_LEVEL` (set by the function's `LoggingConfig`), INFO by default. The
-/// SDK and the HTTP crates never log below WARN.
+/// The level is `AWS_LAMBDA_LOG_LEVEL` (set by the function's `LoggingConfig`), INFO by default.
+/// The SDK and the HTTP crates never log below WARN.
 pub fn init(env: Env<'_>) {
     let lines = tracing_subscriber::fmt::layer()
         .json()

@@ -91,7 +91,7 @@ async fn failed_statement_has_the_message_of_redshift() {
         (started(), status(StatusString::Failed, Some("ERROR: relation does not exist"), false));
     let error = run(&database(&[&execute, &failed])).await.unwrap_err();
     assert_eq!(error.database_message(), Some("ERROR: relation does not exist"));
-    assert_eq!(error.to_string(), "Redshift refused the statement: ERROR: relation does not exist");
+    assert_eq!(error.to_string(), "Redshift rejected the statement: ERROR: relation does not exist");
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,7 +44,8 @@ enum Action {
     },
     /// Deploy both accounts to a local cloud, load files and show the results
     Demo,
-    /// Measure start, first call, memory and zip of each function beside an empty one and the Python originals
+    /// Measure start, first call, memory and zip of each function beside an empty one and the
+    /// Python originals
     Bench,
     /// Run a command with an environment's programs in front of PATH
     Exec {
@@ -113,7 +114,8 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
     Err(Error::Io { action: format!("start {}", program.display()), source })
 }
 
-/// Set while a signal ends this process. Failures are not reported then, because everything is being killed.
+/// Set while a signal ends this process. Failures are not reported then, because everything is
+/// being killed.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Returns only if no signal is ending this process.
@@ -123,8 +125,8 @@ pub(crate) fn unless_interrupted() {
     }
 }
 
-/// Stops the instance and ends the process on SIGINT, SIGTERM or SIGHUP. `interrupted` is the exit status
-/// after Ctrl-C. `tidy` runs last.
+/// Stops the instance and ends the process on SIGINT, SIGTERM or SIGHUP. `interrupted` is the exit
+/// status after Ctrl-C. `tidy` runs last.
 pub(crate) fn stop_on_signals(
     stopper: Stopper,
     interrupted: i32,
@@ -154,7 +156,8 @@ fn up(region: String, ticks: bool) -> Result<(), Error> {
     // Ctrl-C is the regular end, so its exit status is 0.
     stop_on_signals(cloud.stopper(), 0, || {})?;
     let script = cloud.write_script()?;
-    print!(
+    // A reader that closed the pipe does not end the local cloud.
+    progress::write(&format!(
         "\
 The local cloud serves every AWS endpoint at {endpoint}
 
@@ -184,7 +187,7 @@ The local cloud serves every AWS endpoint at {endpoint}
             Clock::Ticks => "rules and schedules start on request only (POST /_sluice/tick)",
         },
         logs = cloud.logs().display(),
-    );
+    ));
     loop {
         thread::sleep(Duration::from_millis(500));
         cloud.check()?;

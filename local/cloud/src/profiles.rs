@@ -1,4 +1,4 @@
-//! The accounts of the local cloud, its AWS configuration files, and its `aws` command.
+//! The accounts of the local cloud, its AWS configuration files, and its `aws` and `sam` commands.
 
 use std::{
     ffi::OsString,
@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::Error;
+use crate::{Error, setup::Venv};
 
 /// The Region of the profiles unless [`crate::Options`] says otherwise.
 pub const REGION: &str = "us-east-1";
 
-/// An account of the local cloud. Its access key is its id, which the gateway takes for the account's root.
+/// An account of the local cloud. Its access key is its id, which stands for the account's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// Name of the profile in the AWS configuration.
@@ -85,39 +85,43 @@ pub(crate) fn write(directory: &Path, endpoint: &str, region: &str) -> Result<()
     Ok(())
 }
 
-/// The folder of an instance's own commands, the first in its `PATH`.
+/// The folder of an instance's commands, `aws` and `sam`.
 pub(crate) fn commands(directory: &Path) -> PathBuf {
     directory.join("bin")
 }
 
-/// Writes the instance's `aws`, which calls the AWS CLI with the instance's endpoint: for SQS the CLI
-/// ignores the `endpoint_url` of a profile, and would call AWS. A later `--endpoint-url` of the user wins.
-pub(crate) fn write_aws(directory: &Path, endpoint: &str, cli: &Path) -> Result<(), Error> {
+/// Writes the instance's commands. They are all that its `PATH` has of the environment `sam`, whose
+/// `python3` must not replace the user's.
+///
+/// `aws` sets the endpoint of the instance, because the CLI ignores the `endpoint_url` of a profile
+/// for SQS and would call AWS. A later `--endpoint-url` of the user wins.
+pub(crate) fn write_commands(directory: &Path, endpoint: &str, sam: &Venv) -> Result<(), Error> {
     let folder = commands(directory);
     fs::create_dir_all(&folder).map_err(Error::io(format!("create {}", folder.display())))?;
-    let path = folder.join("aws");
-    let cli = quoted(&cli.to_string_lossy());
-    fs::write(&path, format!("#!/bin/sh\nexec {cli} --endpoint-url {endpoint} \"$@\"\n"))
-        .map_err(Error::io(format!("write {}", path.display())))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-        .map_err(Error::io(format!("make {} executable", path.display())))
+    for (name, words) in [("aws", format!(" --endpoint-url {endpoint}")), ("sam", String::new())] {
+        let path = folder.join(name);
+        let program = quoted(&sam.program(name).to_string_lossy());
+        fs::write(&path, format!("#!/bin/sh\nexec {program}{words} \"$@\"\n"))
+            .map_err(Error::io(format!("write {}", path.display())))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(Error::io(format!("make {} executable", path.display())))?;
+    }
+    Ok(())
 }
 
 /// A word for a POSIX shell.
-pub(crate) fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Writes the script `env`, which directs the AWS commands of the shell that reads it to the instance.
-/// `folders` go in front of that shell's own `PATH`.
-pub(crate) fn write_script(directory: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
+pub(crate) fn write_script(directory: &Path) -> Result<PathBuf, Error> {
     let mut script = format!("unset {}\n", CLEARED.join(" "));
     for (name, value) in environment(directory) {
         script.push_str(&format!("export {name}={}\n", quoted(&value.to_string_lossy())));
     }
-    for folder in folders.iter().rev() {
-        script.push_str(&format!("export PATH={}:\"$PATH\"\n", quoted(&folder.to_string_lossy())));
-    }
+    let folder = commands(directory);
+    script.push_str(&format!("export PATH={}:\"$PATH\"\n", quoted(&folder.to_string_lossy())));
     let path = directory.join("env");
     fs::write(&path, script).map_err(Error::io(format!("write {}", path.display())))?;
     Ok(path)

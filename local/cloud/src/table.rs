@@ -9,8 +9,8 @@ const MARGIN: usize = 2;
 /// The space between two columns of a table.
 const GAP: usize = 3;
 
-/// Formats a title, column names and rows as a table. Columns of numbers are aligned right. Rows that are
-/// too wide for a table are formatted one value a line.
+/// Formats a title, column names and rows as a table. Columns of numbers are aligned right. Rows
+/// that are too wide for a table are formatted one value a line.
 pub(crate) fn render(title: &str, columns: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns.len()).map(|index| width(index, columns, rows)).collect();
     let total = MARGIN + widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -36,7 +36,8 @@ pub(crate) fn of_query(title: &str, found: &Rows) -> String {
     render(title, &columns, &rows)
 }
 
-/// Formats labels and values, the values in one column. A value that does not fit goes below its label.
+/// Formats labels and values, the values in one column. A value that does not fit goes below its
+/// label.
 pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let pairs: Vec<_> = pairs.collect();
     let labels = pairs.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
@@ -51,6 +52,19 @@ pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Stri
         format!("{:MARGIN$}{label}\n{lines}", "")
     };
     pairs.iter().map(line).collect()
+}
+
+/// Formats a label and a text that continues below its own start.
+pub(crate) fn paragraph(label: &str, text: &str) -> String {
+    const INDENT: usize = 11;
+    let label = format!("{label}:");
+    let lines = wrapped(text, WIDTH - INDENT - MARGIN);
+    let first = lines.first().map(String::as_str).unwrap_or_default();
+    let mut paragraph = format!("{:MARGIN$}{label:<INDENT$}{first}\n", "");
+    for line in lines.iter().skip(1) {
+        paragraph.push_str(&format!("{:width$}{line}\n", "", width = MARGIN + INDENT));
+    }
+    paragraph
 }
 
 fn table(columns: &[&str], rows: &[Vec<String>], widths: &[usize]) -> String {
@@ -88,10 +102,16 @@ fn is_numeric(index: usize, rows: &[Vec<String>]) -> bool {
     cells.peek().is_some() && cells.all(|cell| cell.parse::<f64>().is_ok())
 }
 
-/// Lines of whole words; a word that is longer than `width` has a line of its own.
+/// The word itself, or the items of a list with commas that is longer than `width`.
+fn items(word: &str, width: usize) -> Vec<&str> {
+    if word.chars().count() > width { word.split_inclusive(',').collect() } else { vec![word] }
+}
+
+/// Lines of whole words. A list with commas that is longer than `width` has a line for each item; any
+/// other longer word has a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|word| items(word, width)) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -128,9 +148,7 @@ mod tests {
 
     #[test]
     fn long_value_of_a_pair_goes_below_its_label() {
-        let arn = format!("arn:aws:redshift:us-east-1:111111111111:integration:{}", "x".repeat(40));
-        let text = render("Outputs", &["output", "value"], &rows(&[["Arn", &arn], ["Name", "short"]]));
-        assert_eq!(text, format!("\nOutputs\n\n  Arn    {arn}\n  Name   short\n"));
+        let arn = format!("arn:aws:redshift:us-east-1:111111111111:integration:{}", "x".repeat(34));
         let longer = rows(&[["IntegrationArn", &arn], ["Name", "short"]]);
         let text = render("Outputs", &["output", "value"], &longer);
         assert_eq!(text, format!("\nOutputs\n\n  IntegrationArn\n     {arn}\n  Name             short\n"));
@@ -142,8 +160,30 @@ mod tests {
         let found = rows(&[["a.csv", "3", &message], ["b.csv", "4", "short"]]);
         let text = render("Errors", &["file_name", "line", "message"], &found);
         assert!(longest_line(&text) <= WIDTH, "{text}");
-        assert!(text.starts_with("\nErrors\n\n  file_name   a.csv\n  line        3\n  message\n     Invalid"), "{text}");
+        assert!(
+            text.starts_with("\nErrors\n\n  file_name   a.csv\n  line        3\n  message\n     Invalid"),
+            "{text}"
+        );
         assert!(text.ends_with("\n\n  file_name   b.csv\n  line        4\n  message     short\n"), "{text}");
+    }
+
+    #[test]
+    fn paragraph_continues_below_its_start() {
+        let text = paragraph("Impact", &"word ".repeat(30));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(
+            lines[0].starts_with("  Impact:    word") && lines[1].starts_with("             word"),
+            "{text}"
+        );
+        assert!(longest_line(&text) <= WIDTH, "{text}");
+    }
+
+    #[test]
+    fn long_list_has_one_item_a_line() {
+        let arns = ["a", "b"].map(|name| format!("arn:aws:iam::222222222222:role/{}", name.repeat(60)));
+        let text = pairs([("Arns", arns.join(",").as_str())].into_iter());
+        assert_eq!(text, format!("  Arns\n     {},\n     {}\n", arns[0], arns[1]));
     }
 
     #[test]

@@ -37,15 +37,20 @@ pub fn cache() -> Result<PathBuf, Error> {
         })
 }
 
-/// A binary of this workspace: from `variable` if it is set, else next to the running executable (cargo puts test
-/// executables one folder below the binaries).
+/// A binary of this workspace: from `variable` if it is set, else as [`built`].
 ///
 /// # Errors
 /// The binary has not been built.
 pub fn binary(name: &str, variable: &str) -> Result<PathBuf, Error> {
-    if let Some(path) = env::var_os(variable) {
-        return Ok(path.into());
-    }
+    env::var_os(variable).map_or_else(|| built(name), |path| Ok(path.into()))
+}
+
+/// A binary of this workspace, next to the running executable (cargo puts test executables one folder below the
+/// binaries).
+///
+/// # Errors
+/// The binary has not been built.
+pub fn built(name: &str) -> Result<PathBuf, Error> {
     let executable = env::current_exe().map_err(Error::io("find the running executable"))?;
     executable
         .ancestors()
@@ -55,7 +60,7 @@ pub fn binary(name: &str, variable: &str) -> Result<PathBuf, Error> {
         .find(|path| path.is_file())
         .ok_or_else(|| Error::Missing {
             what: format!("the binary {name}"),
-            remedy: format!("build it with `cargo build --workspace --bins`, or set {variable} to its path"),
+            remedy: "build it with `cargo build --workspace --all-targets`".into(),
         })
 }
 

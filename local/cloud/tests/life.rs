@@ -86,13 +86,17 @@ fn unknown_access_key_is_rejected() {
 }
 
 #[test]
-fn printed_environment_directs_every_service_of_the_aws_cli_here() {
+fn printed_environment_serves_every_aws_cli_service() {
     let (mut launcher, directory, endpoint) = launch();
     let run = |command: &str| {
         let script = format!(". '{}/env' && {command}", directory.display());
-        // Without a proxy and with one attempt, so that a call that leaves this machine fails at once.
+        // Without a proxy and with one attempt, so that a call that leaves this machine fails at
+        // once.
         let mut shell = Command::new("sh");
-        shell.args(["-c", &script]).env("AWS_MAX_ATTEMPTS", "1").env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+        shell
+            .args(["-c", &script])
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
         let output = shell.output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{command}: {errors}");

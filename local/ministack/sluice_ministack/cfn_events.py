@@ -1,8 +1,10 @@
-"""AWS::Events::* in CloudFormation: EventBusPolicy, the properties of EventBus that MiniStack drops, the checks of Rule that it leaves out.
+"""AWS::Events::* in CloudFormation: EventBusPolicy, the properties of EventBus that MiniStack
+drops, and the checks of Rule that it lacks.
 
-Schemas of AWS::Events::EventBusPolicy (Ref is ``BUS|STATEMENT``) and AWS::Events::EventBus (Policy, DeadLetterConfig, KmsKeyIdentifier,
-LogConfig). PutRule and PutTargets refuse a pattern that is not valid, a bus that is not there, more than five targets, and another account's
-bus without a role [pages: PutRule, PutTargets of the API reference; Amazon EventBridge quotas].
+Schemas of AWS::Events::EventBusPolicy (Ref is ``BUS|STATEMENT``) and AWS::Events::EventBus (Policy,
+DeadLetterConfig, KmsKeyIdentifier, LogConfig). PutRule and PutTargets reject a pattern that is not
+valid, a missing bus, more than five targets, and another account's bus without a role [pages:
+PutRule, PutTargets of the API reference; Amazon EventBridge quotas].
 """
 
 from __future__ import annotations
@@ -139,7 +141,7 @@ TYPES = (
 
 
 def install() -> None:
-    """Register the type and mend EventBus."""
+    """Register the type and complete EventBus."""
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::Events::EventBus"] = _whole_bus(handlers["AWS::Events::EventBus"])
     handlers["AWS::Events::Rule"] = _checked_rule(handlers["AWS::Events::Rule"])

@@ -1,11 +1,13 @@
 """The gateway's clock, and the work that it starts at regular intervals.
 
-The clock shows the machine's time, plus the seconds set by ``POST /_sluice/clock``. Two settings decide
-what it starts by itself:
+The clock shows the machine's time, plus the seconds set by ``POST /_sluice/clock``. Two settings
+decide what it starts by itself:
 
-- ``SLUICE_CLOCK_SECONDS``: interval at which scheduled rules, EventBridge Scheduler schedules and rotation
-  schedules are started when they are due; 0, the default, leaves them to ``POST /_sluice/tick``;
-- ``SLUICE_ALARM_EVALUATION_SECONDS``: interval at which every alarm is evaluated; 60 by default, 0 never.
+- ``SLUICE_CLOCK_SECONDS``: interval at which scheduled rules, EventBridge Scheduler schedules and
+  rotation schedules are started when they are due; 0, the default, leaves them to ``POST
+  /_sluice/tick``;
+- ``SLUICE_ALARM_EVALUATION_SECONDS``: interval at which every alarm is evaluated; 60 by default, 0
+  never.
 
 MiniStack's own sweeps of rules and schedules (every 10 s) do not run.
 """
@@ -28,7 +30,9 @@ _tick: contextvars.ContextVar[float | None] = contextvars.ContextVar("sluice_tic
 
 
 class TimeModule:
-    """Stands in for the ``time`` module in a module of MiniStack; ``time()`` returns the gateway's time."""
+    """Stands in for the ``time`` module in a module of MiniStack; ``time()`` returns the gateway's
+    time.
+    """
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
@@ -51,7 +55,9 @@ def ahead() -> float:
 
 
 def set_ahead(seconds: float) -> None:
-    """Set the clock forward; what became due starts at once. Raises ValueError if the clock would go back."""
+    """Set the clock forward; what became due starts at once. Raises ValueError if the clock would
+    go back.
+    """
     global _ahead
     with _changed:
         if seconds < _ahead:
@@ -71,7 +77,9 @@ def as_of(at: float) -> Iterator[None]:
 
 
 def every(seconds: float, work: Callable[[float], None], name: str) -> None:
-    """Call ``work`` with the gateway's time at an interval, and when the clock is set; never if it is 0."""
+    """Call ``work`` with the gateway's time at an interval, and when the clock is set; never if it
+    is 0.
+    """
     if seconds <= 0:
         return
 

@@ -1,4 +1,6 @@
-"""The gateway's own paths, ``/_sluice/*``: seam 2 of local/README.md, and what tests use (README.md beside this package)."""
+"""The gateway's own paths, ``/_sluice/*``: seam 2 of local/README.md, and the paths for tests
+(README.md beside this package).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ Query = dict[str, list[str]]
 
 
 class BadRequest(Exception):
-    """The request to a ``/_sluice/`` path is not usable; the text says why."""
+    """A request to a ``/_sluice/`` path is not valid; the text has the reason."""
 
 
 def _answer(value: Any, status: int = 200) -> Answer:
@@ -94,11 +96,11 @@ def _database_event(request: dict[str, Any]) -> Answer:
     service = _field(request, "service")
     if service not in ("rds", "redshift"):
         raise BadRequest(f"service must be rds or redshift, found {service!r}")
-    told = subscriptions.publish(subscriptions.Event(
+    published = subscriptions.publish(subscriptions.Event(
         service, _field(request, "account"), request.get("region") or "us-east-1", _field(request, "source_type"),
         _field(request, "source"), _field(request, "event_id"), _field(request, "message"),
         tuple(request.get("categories") or ()), request.get("severity", "INFO")))
-    return _answer({"published": told})
+    return _answer({"published": published})
 
 
 def _secret(request: dict[str, Any]) -> Answer:
@@ -196,7 +198,7 @@ async def _dashboard(name: str, query: Query) -> Answer:
 
 
 async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
-    """Answer one request below ``/_sluice/``."""
+    """Handle one request below ``/_sluice/``."""
     name = path[len(PREFIX):]
     try:
         if name == "health" and method == "GET":

@@ -1,12 +1,15 @@
 """Metrics out of logs, and the metrics of queues.
 
-MiniStack keeps metric filters without applying them, and knows no embedded metric format. Here:
+MiniStack stores metric filters without applying them, and does not parse the embedded metric
+format. Here:
 
-- a log line that is a JSON object with ``_aws.CloudWatchMetrics`` becomes metrics [page: Specification: Embedded metric format]; at most 100
-  metrics and 30 dimensions a directive, names and values as the page says, else the directive is left out;
-- metric filters apply to every log event, with metricValue, dimensions, unit, and defaultValue for a batch without a match [page: Creating
-  metric filters];
-- AWS/SQS ApproximateNumberOfMessagesVisible, NotVisible and ApproximateAgeOfOldestMessage are measured when alarms are evaluated.
+- a log line that is a JSON object with ``_aws.CloudWatchMetrics`` becomes metrics [page:
+  Specification: Embedded metric format]; at most 100 metrics and 30 dimensions a directive, names
+  and values as the page says, else the directive is left out;
+- metric filters apply to every log event, with metricValue, dimensions, unit, and defaultValue for
+  a batch without a match [page: Creating metric filters];
+- AWS/SQS ApproximateNumberOfMessagesVisible, NotVisible and ApproximateAgeOfOldestMessage are
+  measured when alarms are evaluated.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ _MOST_METRICS, _MOST_DIMENSIONS = 100, 30
 
 
 def period_scale() -> float:
-    """How long a second of an alarm's period takes, and so a second of a waiting message."""
+    """The real seconds for a second of an alarm's period, and of a message's age."""
     return float(os.environ.get("SLUICE_METRIC_PERIOD_SCALE", "1"))
 
 
@@ -66,7 +69,7 @@ def _directive(directive: dict[str, Any], line: dict[str, Any], at: float) -> in
 
 
 def embedded(message: str) -> int:
-    """Store the metrics of one log line; gives how many there were."""
+    """Store the metrics of one log line; return their number."""
     if '"_aws"' not in message:
         return 0
     try:
@@ -143,7 +146,9 @@ def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
 
 
 def measure_queues(now: float) -> None:
-    """Store the depth and age of the queues of this account and Region as of a time, which is not past."""
+    """Store the depth and age of the queues of this account and Region as of a time, which is not
+    past.
+    """
     now = max(now, clock.now())
     for queue in list(sqs._queues.values()):
         waiting = [one for one in queue["messages"] if one.get("visible_at", 0) <= now]

@@ -1,8 +1,8 @@
 """Rotation by schedule: a secret is rotated when its NextRotationDate has come.
 
-Secrets Manager starts the rotation at some time within the rotation window that ends at NextRotationDate
-[page: RotateSecret, RotationRules]; here it starts at NextRotationDate. An unfinished rotation is
-reattempted. A rotation that failed is started again one interval later.
+Secrets Manager starts the rotation at some time within the rotation window that ends at
+NextRotationDate [page: RotateSecret, RotationRules]; here it starts at NextRotationDate. An
+unfinished rotation is reattempted. A rotation that failed is started again one interval later.
 
 Only the clock starts rotations (``SLUICE_CLOCK_SECONDS``); ``POST /_sluice/tick`` does not.
 """

@@ -1,13 +1,14 @@
 """Scheduled rules and EventBridge Scheduler schedules, started by the clock or by a tick.
 
-The clock starts what is due every ``SLUICE_CLOCK_SECONDS`` (see ``clock``). ``POST /_sluice/tick`` with
-``{"at": SECONDS}`` starts what is due at that time; with ``{"rule": ARN}`` or ``{"schedule": ARN}`` it
-starts that one now.
+The clock starts what is due every ``SLUICE_CLOCK_SECONDS`` (see ``clock``). ``POST /_sluice/tick``
+with ``{"at": SECONDS}`` starts what is due at that time; with ``{"rule": ARN}`` or ``{"schedule":
+ARN}`` it starts that one now.
 
 Schedules [pages: Setting up EventBridge Scheduler; Configuring a dead-letter queue for EventBridge
-Scheduler]: the target's role must trust ``scheduler.amazonaws.com`` and hold the permission, for the
-dead-letter queue too; its message attributes are Scheduler's. MiniStack's AWS::Scheduler::Schedule drops
-StartDate, EndDate, ScheduleExpressionTimezone and KmsKeyArn, which are kept here; times are taken as UTC.
+Scheduler]: the target's role must trust ``scheduler.amazonaws.com`` and hold the permission, for
+the dead-letter queue too; its message attributes are Scheduler's. MiniStack's
+AWS::Scheduler::Schedule drops StartDate, EndDate, ScheduleExpressionTimezone and KmsKeyArn, which
+are kept here; times are taken as UTC.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def _without_own_sweep() -> None:
 
 
 def install() -> None:
-    """Start rules, schedules and rotations by the gateway's clock, in place of MiniStack's sweeps."""
+    """Start rules, schedules and rotations by the gateway's clock, in place of MiniStack's sweeps.
+    """
     scheduler.time = clock.TimeModule()
     secretsmanager.time = clock.TimeModule()
     eventbridge.start_scheduler = _without_own_sweep

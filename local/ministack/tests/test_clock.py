@@ -1,6 +1,7 @@
 """Schedules, rotations and alarms by the gateway's clock.
 
-These tests set the clock forward and wait for what then happens by itself; no test waits for real minutes.
+These tests set the clock forward and wait for what then happens by itself; no test waits for real
+minutes.
 """
 
 from __future__ import annotations
@@ -35,19 +36,25 @@ def advance(gateway: Gateway, seconds: float) -> None:
     assert gateway.call("POST", "clock", {"ahead": answer["ahead"] + seconds})[0] == 200
 
 
-def runs(gateway: Gateway, name: str) -> int:
-    """How often a function wrote ``ran`` to its log."""
+def lines(gateway: Gateway, name: str, text: str) -> int:
+    """The number of lines with a text in a function's log."""
     try:
         events = gateway.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
     except ClientError as error:
+        # A function without invocations has no log group.
         assert error.response["Error"]["Code"] == "ResourceNotFoundException"
         return 0
-    return sum(event["message"].strip() == "ran" for event in events)
+    return sum(text in event["message"] for event in events)
+
+
+def runs(gateway: Gateway, name: str) -> int:
+    """The number of runs of a function of ``scheduled_function``."""
+    return lines(gateway, name, "ran on schedule")
 
 
 def scheduled_function(gateway: Gateway, name: str, expression: str) -> None:
     """A function that a scheduled rule of the same name invokes."""
-    arn = function(gateway, name, "def handler(event, context):\n    print('ran')\n")
+    arn = function(gateway, name, "def handler(event, context):\n    print('ran on schedule')\n")
     gateway.client("lambda").add_permission(
         FunctionName=name, StatementId="rule", Action="lambda:InvokeFunction", Principal="events.amazonaws.com",
         SourceArn=f"arn:aws:events:{REGION}:{TARGET}:rule/{name}")
@@ -125,12 +132,8 @@ def test_rotation_that_failed_is_started_again_when_due(clocked: Gateway) -> Non
     client = clocked.client("secretsmanager")
     arn = client.create_secret(Name="clock-failing", SecretString='{"password": "old", "fail": "setSecret"}')["ARN"]
 
-    def attempts() -> int:
-        events = clocked.client("logs").filter_log_events(logGroupName="/aws/lambda/clock-failing")["events"]
-        return sum("STEP setSecret" in event["message"] for event in events)
-
     client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator, RotationRules={"AutomaticallyAfterDays": 1})
-    until(lambda: attempts() == 3, "three attempts")
+    until(lambda: lines(clocked, "clock-failing", "STEP setSecret") == 3, "three attempts")
     client.put_secret_value(SecretId=arn, SecretString='{"password": "old"}')
     advance(clocked, 24 * HOUR)
     until(lambda: client.describe_secret(SecretId=arn).get("LastRotatedDate"), "the rotation is reattempted and ends")

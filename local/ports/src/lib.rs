@@ -1,8 +1,9 @@
 //! Free ports for the servers of the local cloud and of tests.
 //!
-//! A server binds its port some time after the port was chosen. So that no other test chooses the same
-//! port in between, each of the tests that nextest runs at the same time has a range of its own, by its
-//! slot; a process returns no port twice before it has returned every other port of its range.
+//! A server binds its port some time after the port was chosen. So that no other test chooses the
+//! same port in between, each of the tests that nextest runs at the same time has a range of its
+//! own, by its slot; a process returns no port twice before it has returned every other port of its
+//! range.
 //!
 //! The ports are below the range from which Linux takes the local ports of connections (32768 and
 //! above), so that a server that is stopped and started again finds its port free.
@@ -17,8 +18,8 @@ use std::{
     },
 };
 
-/// The variable in which nextest passes a test its slot, a number that no test that runs at the same
-/// time has.
+/// The variable in which nextest passes a test its slot, a number that no test that runs at the
+/// same time has.
 const SLOT: &str = "NEXTEST_TEST_GLOBAL_SLOT";
 /// The ports of all slots.
 const SLOT_PORTS: Range<u16> = 20_000..28_000;
@@ -61,8 +62,8 @@ fn range(slot: Option<&str>) -> Range<u16> {
     start..start + PER_SLOT
 }
 
-/// Counts the ports that this process has looked at. It begins at a random number, because a test and
-/// the servers that it starts share a slot.
+/// Counts the ports that this process has looked at. It begins at a random number, because a test
+/// and the servers that it starts share a slot.
 fn count() -> u32 {
     static COUNT: OnceLock<AtomicU32> = OnceLock::new();
     COUNT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 /// An error of an AWS API: wire code, HTTP status and message.
 ///
-/// Codes are those of the botocore 1.44.5 models (`redshift`, `redshift-data`, `redshift-serverless`).
+/// Codes are those of the botocore 1.44.5 models (`redshift`, `redshift-data`,
+/// `redshift-serverless`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
@@ -31,7 +32,7 @@ impl ApiError {
         Self { status, ..self }
     }
 
-/// The error for something that this stand-in does not imitate.
+    /// The error for something that this stand-in does not imitate.
     pub fn not_imitated(what: impl std::fmt::Display) -> Self {
         Self::new(
             "UnsupportedOperation",

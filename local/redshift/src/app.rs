@@ -16,15 +16,15 @@ use local_servers::postgres::{Flavour, PostgresKit, Server};
 pub struct Settings {
     /// The gateway's address, for example `http://127.0.0.1:4566`.
     pub gateway: String,
-/// The folder for data, which a later run does not read.
+    /// The folder for data, which a later run does not read.
     pub data_dir: PathBuf,
-/// The folder that keeps PostgreSQL's template between runs, so that the next start is faster.
+    /// The folder that keeps PostgreSQL's template between runs, so that the next start is faster.
     pub template_cache: Option<PathBuf>,
-/// The time that an integration stays `creating` and `deleting`.
+    /// The time that an integration stays `creating` and `deleting`.
     pub integration_delay: Duration,
-/// The time that a role stays `adding` or `removing`.
+    /// The time that a role stays `adding` or `removing`.
     pub role_delay: Duration,
-/// The time that a new administrator's password stays pending.
+    /// The time that a new administrator's password stays pending.
     pub password_delay: Duration,
 }
 
@@ -40,7 +40,8 @@ pub struct App {
     world: Mutex<World>,
 }
 
-/// PostgreSQL as far as it can be set to behave like Redshift, with the system views that the kit reads.
+/// PostgreSQL as far as it can be set to behave like Redshift, with the system views that the kit
+/// reads.
 const FLAVOUR: Flavour = Flavour {
     name: "redshift",
     catalog: include_str!("catalog.sql"),
@@ -48,7 +49,7 @@ const FLAVOUR: Flavour = Flavour {
     settings: &[
         // Redshift stores md5 unless the sha256 form is given [D: CREATE USER].
         "password_encryption=md5",
-    // Backslashes are escapes in literals, as in sql::lexer.
+        // Backslashes are escapes in literals, as in sql::lexer.
         "standard_conforming_strings=off",
         "escape_string_warning=off",
         "backslash_quote=on",
@@ -82,7 +83,7 @@ impl App {
         });
     }
 
-/// Checks a permission of the caller at the gateway; the error has AWS's message.
+    /// Checks a permission of the caller at the gateway; the error has AWS's message.
     ///
     /// # Errors
     /// `AccessDenied`, or the call to the gateway failed.
@@ -111,7 +112,8 @@ impl App {
     }
 }
 
-/// The response for a failed call to the gateway: an internal error, because the caller did nothing wrong.
+/// The response for a failed call to the gateway: an internal error, because the caller did nothing
+/// wrong.
 #[must_use]
 pub fn gateway_failed(error: GatewayError) -> ApiError {
     ApiError::new("InternalFailure", format!("sluice-redshift: {error}")).with_status(500)

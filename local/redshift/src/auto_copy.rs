@@ -1,7 +1,8 @@
 //! Auto-copy: S3 events become pending files, pending files become rows.
 //!
-//! Each warehouse has one worker. It has the limits that Redshift documents: only files created after the job, each name
-//! once, no second attempt for a failed file, nothing while paused, nothing without an active integration.
+//! Each warehouse has one worker. It has the limits that Redshift documents: only files created
+//! after the job, each name once, no second attempt for a failed file, nothing while paused,
+//! nothing without an active integration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,8 @@ pub fn deliver(app: &App, event: &S3Event) {
         return;
     }
     let mut world = app.world();
-// A later writer of the bucket's configuration may have narrowed or removed Redshift's entry; the event lists the entries that match.
+    // A later writer of the bucket's configuration may have narrowed or removed Redshift's entry;
+    // the event lists the entries that match.
     let namespaces: Vec<String> = world
         .integrations
         .iter()
@@ -52,7 +54,7 @@ pub fn start(app: &Arc<App>, namespace_id: &str, wake: Arc<Notify>) {
             let (server, name) = match app.world().warehouses.get(&namespace_id) {
                 None => return,
                 Some(warehouse) => match warehouse.server.clone().filter(|_| warehouse.available) {
-                // Paused: ResumeCluster wakes this worker.
+                    // Paused: ResumeCluster wakes this worker.
                     None => continue,
                     Some(server) => (server, warehouse.name.clone()),
                 },
@@ -105,7 +107,7 @@ async fn work(
                     && known.status == IntegrationStatus::Active
             });
             if world_allows {
-            // The system views hold the error of the file.
+                // The system views hold the error of the file.
                 let _recorded = jobs::run_file(&place, client, &pending).await;
             }
         }
@@ -113,7 +115,8 @@ async fn work(
     Ok(())
 }
 
-/// Writes the state of the warehouse's integrations to the table behind `SVV_COPY_JOB_INTEGRATIONS`.
+/// Writes the state of the warehouse's integrations to the table behind
+/// `SVV_COPY_JOB_INTEGRATIONS`.
 ///
 /// # Errors
 /// As PostgreSQL reports it.

@@ -1,7 +1,9 @@
-//! Temporary credentials of the wire port: GetClusterCredentials, GetClusterCredentialsWithIAM and, Serverless, GetCredentials.
+//! Temporary credentials of the wire port: GetClusterCredentials, GetClusterCredentialsWithIAM and,
+//! Serverless, GetCredentials.
 //!
-//! Each login has a user of its own, `IAM:name`, whose session starts as the database user: what Redshift calls a
-//! temporary user is a PostgreSQL role with a password that expires and membership in the real one.
+//! Each login has a user of its own, `IAM:name`, whose session starts as the database user: what
+//! Redshift calls a temporary user is a PostgreSQL role with a password that expires and membership
+//! in the real one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +24,9 @@ pub(crate) struct Temporary {
 
 /// The database user that a temporary user becomes.
 pub(crate) enum Becomes<'a> {
-/// An existing database user. If there is none, the login fails, as on Redshift.
+    /// An existing database user. If there is none, the login fails, as on Redshift.
     Known(&'a str),
-/// A database user that is created if it is missing.
+    /// A database user that is created if it is missing.
     Created(&'a str),
     /// Itself: the identity's own database user.
     Itself,

@@ -1,4 +1,5 @@
-//! Calls to the gateway: AWS APIs as some principal, and the gateway's own paths (local/README.md, seam 2).
+//! Calls to the gateway: AWS APIs as some principal, and the gateway's own paths (local/README.md,
+//! seam 2).
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -18,15 +19,15 @@ const IN_PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-/// No response.
+    /// No response.
     #[error("the gateway {url} does not answer: {source}")]
     Unreachable {
         /// Its address.
         url: String,
-/// The cause.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-/// An error response of the AWS API or of the gateway.
+    /// An error response of the AWS API or of the gateway.
     #[error("{message}")]
     Refused {
         /// HTTP status.
@@ -36,18 +37,18 @@ pub enum GatewayError {
         /// Its text.
         message: String,
     },
-/// A response that does not match the API.
+    /// A response that does not match the API.
     #[error("the gateway answered something else than expected to {call}: {found}")]
     Unexpected {
-/// The call.
+        /// The call.
         call: String,
-/// The response, truncated.
+        /// The response, truncated.
         found: String,
     },
 }
 
 impl GatewayError {
-/// The code of an error response.
+    /// The code of an error response.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -75,9 +76,9 @@ impl std::fmt::Debug for Credentials {
 /// An IAM decision.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Decision {
-/// True if the action is allowed.
+    /// True if the action is allowed.
     pub allowed: bool,
-/// AWS's message if it is not.
+    /// AWS's message if it is not.
     #[serde(default)]
     pub message: String,
 }
@@ -158,10 +159,10 @@ impl Gateway {
         serde_json::from_value(answer.clone()).map_err(|_| unexpected(path, answer.to_string().as_bytes()))
     }
 
-/// Evaluates an action of a principal: its identity policies together with a resource policy.
+    /// Evaluates an action of a principal: its identity policies together with a resource policy.
     ///
     /// # Errors
-/// The call failed, or the response is not valid.
+    /// The call failed, or the response is not valid.
     pub async fn authorize(&self, question: &Question<'_>) -> Result<Decision, GatewayError> {
         let body = json!({
             "access_key": question.access_key, "action": question.action, "resource": question.resource,
@@ -171,10 +172,10 @@ impl Gateway {
         self.decision("authorize", &body).await
     }
 
-/// Evaluates an action of the service `redshift.amazonaws.com` by a resource policy alone.
+    /// Evaluates an action of the service `redshift.amazonaws.com` by a resource policy alone.
     ///
     /// # Errors
-/// The call failed, or the response is not valid.
+    /// The call failed, or the response is not valid.
     pub async fn authorize_service(
         &self,
         action: &str,
@@ -189,10 +190,10 @@ impl Gateway {
         self.decision("authorize-service", &body).await
     }
 
-/// Returns a bucket's owner and configuration, or `None` if there is no such bucket.
+    /// Returns a bucket's owner and configuration, or `None` if there is no such bucket.
     ///
     /// # Errors
-/// The call failed, or the response is not valid.
+    /// The call failed, or the response is not valid.
     pub async fn bucket(&self, bucket: &str) -> Result<Option<Bucket>, GatewayError> {
         let Some(answer) = self.own("bucket", &json!({"bucket": bucket})).await? else { return Ok(None) };
         serde_json::from_value(answer.clone())
@@ -200,10 +201,11 @@ impl Gateway {
             .map_err(|_| unexpected("bucket", answer.to_string().as_bytes()))
     }
 
-    /// Writes (`add`) or removes (`remove`) Redshift's own entry in a bucket's notification configuration.
+    /// Writes (`add`) or removes (`remove`) Redshift's own entry in a bucket's notification
+    /// configuration.
     ///
     /// # Errors
-/// The call failed, or the response is not valid.
+    /// The call failed, or the response is not valid.
     pub async fn bucket_notification(
         &self,
         bucket: &str,
@@ -217,7 +219,7 @@ impl Gateway {
     /// Puts an event of a service on an account's default bus.
     ///
     /// # Errors
-/// The call failed, or the response is not valid.
+    /// The call failed, or the response is not valid.
     pub async fn event(&self, event: &Value) -> Result<(), GatewayError> {
         self.own("event", event).await.map(|_| ())
     }
@@ -245,7 +247,7 @@ impl Gateway {
         serde_json::from_slice(&answer).map_err(|_| unexpected(target, &answer))
     }
 
-/// A call of a query-protocol service; the response is XML.
+    /// A call of a query-protocol service; the response is XML.
     ///
     /// # Errors
     /// The service's error, with its code.
@@ -296,7 +298,7 @@ impl Gateway {
 /// A request to `/_sluice/authorize`.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-/// The principal.
+    /// The principal.
     pub access_key: &'a str,
     /// For example `redshift:CreateInboundIntegration`.
     pub action: &'a str,

@@ -160,7 +160,7 @@ pub(crate) async fn command(session: &Session, command: &JobCommand) -> Result<O
                 server: &session.server,
                 database: &session.database,
             };
-        // The first failure is the statement's error; the files after it are still loaded.
+            // The first failure is the statement's error; the files after it are still loaded.
             let mut failure = None;
             for object in pending(&system, Some(job.id)).await.map_err(|error| sql_error(&error))? {
                 if let Err(error) = run_file(&place, &system, &object).await {
@@ -283,7 +283,8 @@ pub(crate) async fn pending(
 
 /// Loads one file as the job's owner. The file is not loaded again, whatever the outcome.
 pub(crate) async fn run_file(place: &Place<'_>, system: &Client, pending: &Pending) -> Result<(), SqlError> {
-// The worker and COPY JOB RUN may both load the file, so one at a time, and only while it is pending.
+    // The worker and COPY JOB RUN may both load the file, so one at a time, and only while it is
+    // pending.
     let turn =
         place.app.world().warehouses.get(place.namespace_id).map(|warehouse| Arc::clone(&warehouse.loading));
     let Some(turn) = turn else { return Ok(()) };

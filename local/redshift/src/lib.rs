@@ -1,10 +1,10 @@
 //! The stand-in for Amazon Redshift on real PostgreSQL.
 //!
-//! The README of this folder lists what it imitates, with source and test. Behaviour of Redshift that
-//! is not documented is rejected by name, not guessed.
+//! The README of this folder lists what it imitates, with source and test. Behaviour of Redshift
+//! that is not documented is rejected by name, not guessed.
 //!
-//! [`http::router`] serves the APIs `redshift`, `redshift-data` and `redshift-serverless` as the gateway forwards them;
-//! [`app::App`] holds the state.
+//! [`http::router`] serves the APIs `redshift`, `redshift-data` and `redshift-serverless` as the
+//! gateway forwards them; [`app::App`] holds the state.
 
 pub mod answer;
 pub mod app;

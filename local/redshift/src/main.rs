@@ -26,10 +26,10 @@ struct Arguments {
     /// Address of the gateway, for example http://127.0.0.1:4566.
     #[arg(long)]
     gateway: String,
-/// Folder for data, which a later run does not read.
+    /// Folder for data, which a later run does not read.
     #[arg(long)]
     data_dir: PathBuf,
-/// Folder that keeps PostgreSQL's template between runs, so that the next start is faster.
+    /// Folder that keeps PostgreSQL's template between runs, so that the next start is faster.
     #[arg(long)]
     template_cache: Option<PathBuf>,
     /// Milliseconds that an integration stays creating or deleting.

@@ -121,7 +121,7 @@ impl Xml {
 
     /// An element with text.
     pub fn text(&mut self, name: &str, value: &str) {
-// With characters that XML 1.0 does not allow, the client could not parse the response.
+        // With characters that XML 1.0 does not allow, the client could not parse the response.
         let value: String =
             value.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t' | '\r')).collect();
         self.0.push_str(&format!("<{name}>{}</{name}>", escape(&value)));

@@ -28,7 +28,7 @@ pub struct World {
     pub namespaces: BTreeMap<(Place, String), Namespace>,
     /// Serverless workgroups by place and name.
     pub workgroups: BTreeMap<(Place, String), Workgroup>,
-/// The databases of clusters and Serverless namespaces, by namespace id.
+    /// The databases of clusters and Serverless namespaces, by namespace id.
     pub warehouses: BTreeMap<String, Warehouse>,
     /// S3 event integrations, oldest first.
     pub integrations: Vec<Integration>,
@@ -40,7 +40,7 @@ pub struct World {
     pub parameter_groups: BTreeMap<(Place, String), ParameterGroup>,
     /// Statements of the Data API.
     pub statements: Statements,
-/// Switches that tests have set.
+    /// Switches that tests have set.
     pub switches: Switches,
 }
 
@@ -48,18 +48,19 @@ pub struct World {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Switches {
-/// Number of the next PutResourcePolicy calls that fail with `ConflictPolicyUpdateFault`.
+    /// Number of the next PutResourcePolicy calls that fail with `ConflictPolicyUpdateFault`.
     pub policy_conflicts: u32,
 }
 
-/// A database engine with its data: behind a cluster, or behind a Serverless namespace and its workgroup.
+/// A database engine with its data: behind a cluster, or behind a Serverless namespace and its
+/// workgroup.
 #[derive(Debug)]
 pub struct Warehouse {
     /// UUID in the namespace ARN.
     pub namespace_id: String,
     /// Namespace ARN.
     pub arn: String,
-/// Account and Region.
+    /// Account and Region.
     pub place: Place,
     /// Cluster identifier or namespace name.
     pub name: String,
@@ -73,11 +74,11 @@ pub struct Warehouse {
     pub roles: Vec<AttachedRole>,
     /// Resource policy of the namespace, as stored.
     pub policy: Option<String>,
-/// The server, once it was created.
+    /// The server, once it was created.
     pub server: Option<Arc<Server>>,
-/// True if statements can run: the server accepts connections and nothing is paused.
+    /// True if statements can run: the server accepts connections and nothing is paused.
     pub available: bool,
-/// S3 events that no job has processed yet, in order.
+    /// S3 events that no job has processed yet, in order.
     pub events: VecDeque<S3Event>,
     /// Wakes the worker that loads files.
     pub wake: Arc<tokio::sync::Notify>,
@@ -90,14 +91,14 @@ pub struct Warehouse {
 pub struct AttachedRole {
     /// ARN of the role.
     pub arn: String,
-/// Time of the addition or removal.
+    /// Time of the addition or removal.
     pub since: Instant,
     /// Being removed.
     pub removing: bool,
 }
 
 impl AttachedRole {
-/// The apply status that DescribeClusters shows, or `None` once the role is removed.
+    /// The apply status that DescribeClusters shows, or `None` once the role is removed.
     ///
     /// `in-sync`, `adding`, `removing` [M: redshift, ClusterIamRole.ApplyStatus].
     #[must_use]
@@ -114,19 +115,19 @@ impl AttachedRole {
 /// State of a provisioned cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterStatus {
-/// The server is being created.
+    /// The server is being created.
     Creating,
     /// In service.
     Available,
-/// Changing to paused.
+    /// Changing to paused.
     Pausing,
     /// The server is stopped.
     Paused,
-/// Changing to available.
+    /// Changing to available.
     Resuming,
     /// Being removed.
     Deleting,
-/// The server could not be created.
+    /// The server could not be created.
     Failed,
 }
 
@@ -157,13 +158,14 @@ pub struct Cluster {
     pub node_type: String,
     /// Number of nodes.
     pub nodes: u32,
-/// Its status.
+    /// Its status.
     pub status: ClusterStatus,
-/// Time of its creation.
+    /// Time of its creation.
     pub created: Timestamp,
-/// True while a new administrator's password is pending.
+    /// True while a new administrator's password is pending.
     pub pending_password: bool,
-/// Settings without effect that are stored and returned, by the name of the request's parameter.
+    /// Settings without effect that are stored and returned, by the name of the request's
+    /// parameter.
     pub settings: BTreeMap<String, String>,
     /// Security groups of the VPC.
     pub security_groups: Vec<String>,
@@ -191,7 +193,7 @@ pub struct Namespace {
     pub name: String,
     /// Id.
     pub namespace_id: String,
-/// Time of its creation.
+    /// Time of its creation.
     pub created: Timestamp,
     /// Default role.
     pub default_role: Option<String>,
@@ -212,16 +214,16 @@ pub struct Workgroup {
     pub namespace: String,
     /// CREATING, AVAILABLE, DELETING.
     pub status: &'static str,
-/// Time of its creation.
+    /// Time of its creation.
     pub created: Timestamp,
-/// The request, whose settings are returned.
+    /// The request, whose settings are returned.
     pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A cluster subnet group.
 #[derive(Debug, Clone)]
 pub struct SubnetGroup {
-/// Description.
+    /// Description.
     pub description: String,
     /// Ids.
     pub subnets: Vec<String>,
@@ -232,7 +234,7 @@ pub struct SubnetGroup {
 pub struct ParameterGroup {
     /// For example `redshift-1.0`.
     pub family: String,
-/// Description.
+    /// Description.
     pub description: String,
     /// Values set by ModifyClusterParameterGroup.
     pub values: BTreeMap<String, String>,
@@ -245,11 +247,11 @@ pub enum IntegrationStatus {
     Creating,
     /// Events flow.
     Active,
-/// Creation was rejected; the errors have the reason.
+    /// Creation was rejected; the errors have the reason.
     Failed,
     /// Being removed.
     Deleting,
-/// An authorisation was removed.
+    /// An authorisation was removed.
     NeedsAttention,
 }
 
@@ -292,21 +294,21 @@ pub struct Integration {
     pub bucket: String,
     /// Namespace ARN as given.
     pub target_arn: String,
-/// Namespace id of that ARN.
+    /// Namespace id of that ARN.
     pub namespace_id: String,
-/// Its status.
+    /// Its status.
     pub status: IntegrationStatus,
-/// Code and text of each error.
+    /// Code and text of each error.
     pub errors: Vec<(String, String)>,
-/// Time of its creation.
+    /// Time of its creation.
     pub created: Timestamp,
-/// Description.
+    /// Description.
     pub description: Option<String>,
     /// KMS key.
     pub kms_key: Option<String>,
     /// Encryption context.
     pub encryption_context: Vec<(String, String)>,
-/// The creator's key, for the evaluation of the target's policy.
+    /// The creator's key, for the evaluation of the target's policy.
     pub creator_key: String,
 }
 
@@ -329,9 +331,10 @@ pub struct S3Event {
     pub etag: String,
     /// For example `ObjectCreated:Put`.
     pub event_name: String,
-/// Time of the event, RFC 3339.
+    /// Time of the event, RFC 3339.
     pub event_time: String,
-    /// ARNs of the integrations whose entry in the bucket's notification configuration matches this event.
+    /// ARNs of the integrations whose entry in the bucket's notification configuration matches this
+    /// event.
     #[serde(default)]
     pub integrations: Vec<String>,
 }
@@ -342,13 +345,13 @@ impl World {
     pub fn warehouse_by_arn(&self, arn: &str) -> Option<&Warehouse> {
         let id = crate::arn::namespace_id(arn)?;
         let found = self.warehouses.get(id)?;
-    // Both separators are accepted; service, Region and account must match.
+        // Both separators are accepted; service, Region and account must match.
         let (asked, known) = (crate::arn::parse(arn)?, crate::arn::parse(&found.arn)?);
         ((asked.service, asked.region, asked.account) == (known.service, known.region, known.account))
             .then_some(found)
     }
 
-/// The warehouse of a namespace ARN, to change it.
+    /// The warehouse of a namespace ARN, to change it.
     pub fn warehouse_by_arn_mut(&mut self, arn: &str) -> Option<&mut Warehouse> {
         let id = self.warehouse_by_arn(arn)?.namespace_id.clone();
         self.warehouses.get_mut(&id)

@@ -1,4 +1,5 @@
-//! The process of a server: started with its output in a file, stopped by a signal, gone with its owner.
+//! The process of a server. Its output goes to a file; it is stopped by a signal, and with its
+//! owner.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +12,7 @@ use nix::unistd::Pid;
 use crate::ServerError;
 use crate::spawn::spawn;
 
-/// How long a server may take to end before it is killed.
+/// The time that a server may take to end before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// A running server.
@@ -38,7 +39,7 @@ impl Process {
         Ok(Self { child, stop, log: log.to_path_buf() })
     }
 
-    /// Whether it has ended by itself.
+    /// Returns true if the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().ok().flatten().is_some()
     }
@@ -55,7 +56,7 @@ impl Drop for Process {
     /// Stops it and waits for its end.
     fn drop(&mut self) {
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // It may have ended by itself.
+            // It may already have ended.
             let _gone = kill(Pid::from_raw(pid), self.stop);
         }
         let deadline = Instant::now() + STOP_WITHIN;
@@ -70,14 +71,14 @@ impl Drop for Process {
     }
 }
 
-/// Programs on `PATH`.
+/// Finds a program on `PATH`.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// The command of a program that the kernel ends with `signal` when the thread that started it ends, where `setpriv` is there
-/// to ask for that.
+/// Returns the command of a program that the kernel ends with `signal` when the thread that started
+/// it ends, if `setpriv` is installed.
 pub fn with_parent(program: &Path, signal: Signal) -> Command {
     match on_path("setpriv") {
         Some(setpriv) => {

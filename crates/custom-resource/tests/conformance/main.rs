@@ -1,11 +1,11 @@
 //! The protocol of CloudFormation custom resources: each test is one rule of it.
 //!
-//! The responses go to a real HTTP server, and the tests compare the whole body of every PUT. `support`
-//! checks the rules for every case: an unchanged URL, no Content-Type, a correct Content-Length, at
-//! most 4096 bytes, no secret in a log.
+//! The responses go to a real HTTP server, and the tests compare the whole body of every PUT.
+//! `support` checks the rules for every case: an unchanged URL, no Content-Type, a correct
+//! Content-Length, at most 4096 bytes, no secret in a log.
 //!
-//! Source of the rules: "Custom resource request and response reference" of the CloudFormation user guide and
-//! "Asynchronous invocation" of the Lambda developer guide.
+//! Source of the rules: "Custom resource request and response reference" of the CloudFormation user
+//! guide and "Asynchronous invocation" of the Lambda developer guide.
 
 // clippy.toml exempts `#[test]` functions only, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

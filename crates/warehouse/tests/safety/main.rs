@@ -1,6 +1,8 @@
-//! What a template says never becomes SQL, and what others wrote into a policy stays: for arbitrary input.
+//! What a template says never becomes SQL, and what others wrote into a policy stays: for arbitrary
+//! input.
 //!
-//! The checks are those of the fuzz targets (fuzz/README.md); here they run on generated input and on the seeds.
+//! The checks are those of the fuzz targets (fuzz/README.md); here they run on generated input and
+//! on the seeds.
 
 // Shared with the fuzz targets, which are crates of their own.
 #![allow(unreachable_pub, dead_code)]

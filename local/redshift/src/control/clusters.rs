@@ -236,7 +236,8 @@ pub(crate) async fn make_server(
         // [D: STL views] only provisioned clusters have them.
         let drop = "SET allow_system_table_mods = on; DROP VIEW pg_catalog.stl_load_errors, pg_catalog.stl_load_commits";
         server.connect("template1", &Login::system()).await?.batch_execute(drop).await?;
-// CREATE DATABASE copies template1, which no other session may use, and our session may take a moment to end.
+        // CREATE DATABASE copies template1, which no other session may use, and our session may
+        // take a moment to end.
         local_servers::postgres::kill_sessions(&client, "template1").await?;
     }
     let (admin, password) = (sql::identifier(admin), sql::literal(password));
@@ -255,7 +256,8 @@ pub(crate) async fn make_server(
     Ok(())
 }
 
-/// Returns a running server. Another process may take the chosen port before the server listens; then another port is tried.
+/// Returns a running server. Another process may take the chosen port before the server listens;
+/// then another port is tried.
 async fn start_server(app: &Arc<App>) -> Result<Arc<Server>, ServerError> {
     let mut attempts = 0;
     loop {

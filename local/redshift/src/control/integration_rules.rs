@@ -1,4 +1,5 @@
-//! The rules of an S3 event integration that Redshift itself checks after CreateIntegration was accepted.
+//! The rules of an S3 event integration that Redshift itself checks after CreateIntegration was
+//! accepted.
 //!
 //! [D: Create an S3 event integration to automatically copy files from Amazon S3 buckets]
 

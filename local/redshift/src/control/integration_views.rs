@@ -16,7 +16,7 @@ pub(super) fn write(xml: &mut Xml, world: &World, integration: &Integration) {
     xml.text("IntegrationName", &integration.name);
     write_common(xml, integration);
     xml.option("Description", integration.description.as_deref());
-    // Without a key of the caller's the integration is encrypted with one that AWS owns.
+    // Without a key of the caller the integration is encrypted with an AWS owned key.
     xml.option("KMSKeyId", integration.kms_key.as_deref());
     if !integration.encryption_context.is_empty() {
         xml.element("AdditionalEncryptionContext", |xml| {

@@ -254,7 +254,7 @@ async fn establish(app: &App, integration: &Integration) -> Result<Option<Broken
     if let Some(broken) = bucket_allows(app, integration, &bucket).await? {
         return Ok(Some(broken));
     }
-    // Another target's integration on the same bucket has left Redshift's own entry there.
+    // Another target's integration on the same bucket has the same entry.
     let shared = app.world().integrations.iter().any(|other| {
         other.bucket == integration.bucket
             && other.arn != integration.arn
@@ -281,10 +281,12 @@ fn set_status(app: &App, arn: &str, status: IntegrationStatus, errors: Vec<Broke
     }
 }
 
-/// Checks the integrations of a namespace again after its policy changed. Without an authorised source no data flows.
+/// Checks the integrations of a namespace again after its policy changed. Without an authorised
+/// source no data flows.
 ///
-/// [D: Configure authorization] removing the authorised source deactivates its integrations. That they become active
-/// when the source is authorised again is the stand-in's choice (local/redshift/README.md).
+/// [D: Configure authorization] removing the authorised source deactivates its integrations. That
+/// they become active when the source is authorised again is the stand-in's choice
+/// (local/redshift/README.md).
 pub async fn review(app: &Arc<App>, namespace_id: &str) {
     let integrations: Vec<Integration> = app
         .world()
@@ -371,7 +373,7 @@ pub(super) fn delete(app: &Arc<App>, caller: &Caller, params: &Params) -> Result
     let app = Arc::clone(app);
     tokio::spawn(async move {
         tokio::time::sleep(app.settings.integration_delay).await;
-// The bucket may already be deleted.
+        // The bucket may already be deleted.
         if let Err(error) =
             app.gateway.bucket_notification(&integration.bucket, &integration.arn, "remove").await
         {

@@ -101,7 +101,7 @@ pub(super) fn delete(app: &Arc<App>, caller: &Caller, params: &Params) -> Result
                 server.stop();
                 server.remove();
             });
-    // If the task panicked, the server ends with the process.
+            // If the task panicked, the server ends with the process.
             let _ended = stopping.await;
         }
         let namespace = {

@@ -1,4 +1,5 @@
-//! EnableLogging, DisableLogging, DescribeLoggingStatus: the setting and its checks. No log is delivered.
+//! EnableLogging, DisableLogging, DescribeLoggingStatus: the setting and its checks. No log is
+//! delivered.
 
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 
 use crate::answer::ApiError;
 
-/// 8 to 64 printable ASCII characters without `'`, `"`, `\`, `/`, `@`, with an upper-case and a lower-case letter and a
-/// digit [M: redshift CreateCluster; D: quotas].
+/// 8 to 64 printable ASCII characters without `'`, `"`, `\`, `/`, `@`, with an upper-case and a
+/// lower-case letter and a digit [M: redshift CreateCluster; D: quotas].
 ///
 /// # Errors
 /// The violated rule, without the password.
@@ -26,7 +26,8 @@ pub fn check(parameter: &str, password: &str) -> Result<(), ApiError> {
     Err(ApiError::new("InvalidParameterValue", format!("The parameter {parameter} {broken}.")))
 }
 
-/// Lower-case letter first, then lower-case letters, digits and `+ . @ - _`, up to 63 here (PostgreSQL's limit) [M: redshift].
+/// Lower-case letter first, then lower-case letters, digits and `+ . @ - _`, up to 63 here
+/// (PostgreSQL's limit) [M: redshift].
 ///
 /// # Errors
 /// The violated rule.
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_that_breaks_a_rule_is_refused_without_being_repeated() {
+    fn invalid_password_is_rejected_and_not_repeated() {
         for bad in
             ["Short1a", "alllower1", "ALLUPPER1", "NoDigitsHere", "With space1", "Quote'1abc", "At@1abcdef"]
         {

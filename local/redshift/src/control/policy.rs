@@ -94,8 +94,8 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, params: &Params) -> 
     Ok(answer("DeleteResourcePolicy", |_| {}))
 }
 
-/// The policy as Redshift stores it: keys in another order, lists of one as a scalar, a bare account id as the ARN of
-/// its root [D for the account id; I for the rest].
+/// The policy as Redshift stores it: keys in another order, lists of one as a scalar, a bare
+/// account id as the ARN of its root [D for the account id; I for the rest].
 fn normalise(text: &str, region: &str) -> Result<Value, ApiError> {
     let policy: Value =
         serde_json::from_str(text).map_err(|error| invalid(format!("it is not JSON ({error})")))?;
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_stored_with_scalars_for_lists_of_one_and_root_arns_for_accounts() {
+    fn policy_is_stored_with_scalars_and_root_arns() {
         let text = r#"{"Version":"2012-10-17","Statement":[{"Sid":"a","Effect":"Allow","Principal":{"AWS":["111111111111"]},
             "Action":["redshift:CreateInboundIntegration"],"Resource":"r"}]}"#;
         let stored = normalise(text, "us-east-1").expect("valid");

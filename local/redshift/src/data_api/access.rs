@@ -146,7 +146,8 @@ async fn demand(app: &App, caller: &Caller, action: &str, resource: &str) -> Res
     .await
 }
 
-/// Credentials for an IAM identity create the user at its first use [D: GetClusterCredentialsWithIAM].
+/// Credentials for an IAM identity create the user at its first use [D:
+/// GetClusterCredentialsWithIAM].
 async fn ensure_user(target: &Target, user: &str) -> Result<(), ApiError> {
     let failed = |error: tokio_postgres::Error| {
         ApiError::new("InternalServerException", local_servers::postgres::describe_error(&error))

@@ -136,7 +136,7 @@ async fn submit(
     answer.remove("StatementName");
     {
         let mut world = app.world();
-    // A second call with the same token may have arrived while this one called the gateway.
+        // A second call with the same token may have arrived while this one called the gateway.
         if let Some(token) = token {
             if let Some((_, known)) = world.statements.tokens.get(&token)
                 && let Some(known) = world.statements.by_id.get(known)
@@ -214,7 +214,7 @@ async fn work(
             statement.error = result.err();
         }
         for part in statement.parts.iter_mut().filter(|part| !part.status.is_final()) {
-    // Statements that did not run are aborted with the batch.
+            // Statements that did not run are aborted with the batch.
             part.status = Status::Aborted;
         }
         statement.ended.notify_waiters();

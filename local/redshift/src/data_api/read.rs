@@ -36,7 +36,8 @@ pub(super) async fn wait(app: &App, id: &str, input: &Value) -> Result<(), ApiEr
             }
         };
         let notified = ended.notified();
-// The statement may end between the check and the wait, so check at least ten times a second.
+        // The statement may end between the check and the wait, so check at least ten times a
+        // second.
         let step = (tokio::time::Instant::now() + Duration::from_millis(100)).min(deadline);
         let _woken = tokio::time::timeout_at(step, notified).await;
         if tokio::time::Instant::now() >= deadline {
@@ -54,7 +55,7 @@ fn find<'a>(app_statements: &'a super::Statements, caller: &Caller, id: &str) ->
         Some((whole, number)) => (whole, Some(number)),
         None => (id, None),
     };
-// [D: Using the Data API] statements of another role count as missing.
+    // [D: Using the Data API] statements of another role count as missing.
     let statement = app_statements
         .by_id
         .get(whole)

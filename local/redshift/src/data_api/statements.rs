@@ -80,7 +80,7 @@ pub(super) struct Statement {
     pub(super) principal: String,
     pub(super) account: String,
     pub(super) region: String,
-/// The request, for the fields that responses repeat.
+    /// The request, for the fields that responses repeat.
     pub(super) input: Value,
     pub(super) db_user: String,
     pub(super) is_batch: bool,
@@ -94,7 +94,7 @@ pub(super) struct Statement {
     pub(super) pid: i32,
     pub(super) cancel: Option<CancelToken>,
     pub(super) cancelled: bool,
-/// Wakes the waiters when the statement ends.
+    /// Wakes the waiters when the statement ends.
     pub(super) ended: Arc<tokio::sync::Notify>,
     /// ARN of the cluster or workgroup, for the event.
     pub(super) resource: String,

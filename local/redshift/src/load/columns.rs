@@ -37,7 +37,8 @@ fn relation(copy: &CopyStatement) -> String {
     }
 }
 
-/// Checks that the table exists and that the user may insert into it [D: COPY, COPY JOB, required privileges].
+/// Checks that the table exists and that the user may insert into it [D: COPY, COPY JOB, required
+/// privileges].
 pub(crate) async fn demand_insert(session: &Session, copy: &CopyStatement) -> Result<(), SqlError> {
     let row = session
         .client

@@ -15,9 +15,9 @@ type Raw = Box<RawValue>;
 
 /// The mapping of values to columns.
 enum Mapping {
-/// By the name of the column; with `true` the case of the field is ignored.
+    /// By the name of the column; with `true` the case of the field is ignored.
     Names(bool),
-/// By one path for each column.
+    /// By one path for each column.
     Paths(Vec<Vec<Step>>),
 }
 
@@ -120,7 +120,8 @@ struct PathsFile {
     jsonpaths: Vec<String>,
 }
 
-/// A JSONPaths file: `{"jsonpaths": ["$.a", "$['b'][0]"]}`, one path a column, no wildcards or filters.
+/// A JSONPaths file: `{"jsonpaths": ["$.a", "$['b'][0]"]}`, one path a column, no wildcards or
+/// filters.
 fn read_paths(file: &str, bytes: &[u8], table: &TableColumns) -> Result<Vec<Vec<Step>>, SqlError> {
     let invalid = |why: String| SqlError::new(format!("Invalid JSONPath format in {file}: {why}"));
     let parsed: PathsFile = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_fill_the_columns_of_their_names_and_keep_the_digits_of_numbers() {
+    fn objects_fill_columns_by_name_and_keep_number_digits() {
         let text = "{\"id\": 12345678901234567.8901, \"other\": 1}\n{\"name\": \"a\\n\", \"id\": [1]}";
         assert_eq!(
             parse(text, &JsonSource::Auto, None),

@@ -1,4 +1,5 @@
-//! COPY from S3: reads files, writes rows to PostgreSQL and records the outcome in the system views.
+//! COPY from S3: reads files, writes rows to PostgreSQL and records the outcome in the system
+//! views.
 
 mod columns;
 mod convert;
@@ -35,7 +36,7 @@ pub(crate) struct Row {
 pub(crate) struct RowError {
     line: u64,
     raw: String,
-/// Position in the list of columns, if the error is in one column.
+    /// Position in the list of columns, if the error is in one column.
     column: Option<usize>,
     value: String,
     /// Position of the error in the field, from 0.
@@ -123,7 +124,7 @@ async fn load(
     let limit = if copy.options.has("IGNOREALLERRORS") { u64::MAX } else { copy.options.max_error };
     let too_many = |errors: &[(usize, RowError)]| errors.len() as u64 > limit;
     if !copy.options.has("NOLOAD") {
-    // PostgreSQL may still reject a value, which is an error of that row.
+        // PostgreSQL may still reject a value, which is an error of that row.
         while !too_many(&errors) {
             match send(session, &table, &good).await {
                 Ok(()) => break,
@@ -169,7 +170,7 @@ async fn load(
 enum Refused {
     /// The row of this index.
     Row(usize, RowError),
-/// An error that is not of one row.
+    /// An error that is not of one row.
     Whole(tokio_postgres::Error),
 }
 
@@ -178,7 +179,8 @@ async fn send(session: &Session, table: &TableColumns, rows: &[(usize, Row)]) ->
     use bytes::Bytes;
     use futures_util::SinkExt;
     let attempt = async {
-    // Inside a batch's transaction a rejected row must not end the transaction before the next attempt.
+        // Inside a batch's transaction a rejected row must not end the transaction before the next
+        // attempt.
         if session.in_block {
             session.client.batch_execute("SAVEPOINT sluice_copy").await?;
         }

@@ -1,4 +1,5 @@
-//! The rows of a load in the system views, written in a separate session so that they outlive a rolled-back COPY.
+//! The rows of a load in the system views, written in a separate session so that they outlive a
+//! rolled-back COPY.
 
 use tokio_postgres::Client;
 

@@ -93,7 +93,8 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         world.namespaces.insert(key.clone(), namespace);
         render(app, &world, &key)?
     };
-// Namespaces become available at once; the engine is created here and stopped until a workgroup is created.
+    // Namespaces become available at once; the engine is created here and stopped until a workgroup
+    // is created.
     control::make_server(app, &id, &admin, password, &database).await.map_err(|error| {
         ApiError::new("InternalServerException", format!("The namespace could not be made: {error}"))
             .with_status(500)

@@ -101,7 +101,7 @@ pub(super) async fn settle(app: &Arc<App>, namespace_id: &str) {
             warehouse.wake.notify_one();
         }
     } else if !wanted && server.is_running() {
-// Stopping never fails, so a task without a result needs no report.
+        // Stopping never fails, so a task without a result needs no report.
         let _stopped = tokio::task::spawn_blocking(move || server.stop()).await;
     }
 }

@@ -111,7 +111,7 @@ pub struct CopyOptions {
 }
 
 impl CopyOptions {
-/// Returns true if an option without a value is set.
+    /// Returns true if an option without a value is set.
     #[must_use]
     pub fn has(&self, flag: &str) -> bool {
         self.flags.contains(flag)
@@ -349,7 +349,7 @@ fn option(
         "bzip2" => options.compression = Compression::Bzip2,
         "zstd" => options.compression = Compression::Zstd,
         "lzop" => options.compression = Compression::Lzop,
-// These control statistics and storage, which PostgreSQL manages itself.
+        // These control statistics and storage, which PostgreSQL manages itself.
         "compupdate" | "statupdate" => {
             let _value = cursor.accept("on")
                 || cursor.accept("off")
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_copy_job_does_not_support_is_refused_when_it_is_created() {
+    fn unsupported_options_of_a_copy_job_are_rejected() {
         for (options, word) in [
             ("IAM_ROLE default CSV", "default IAM role"),
             ("IAM_ROLE 'r' CSV MAXERROR 5", "MAXERROR"),

@@ -9,9 +9,9 @@ use super::{Cursor, SqlError};
 pub struct JobCreate {
     /// Name of the job.
     pub name: String,
-/// True if files are loaded when they arrive.
+    /// True if files are loaded when they arrive.
     pub auto: bool,
-/// The COPY of a run.
+    /// The COPY of a run.
     pub copy: CopyStatement,
     /// The statement up to the JOB clause, which every run repeats.
     pub copy_text: String,

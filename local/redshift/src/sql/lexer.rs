@@ -9,8 +9,8 @@ use super::SqlError;
 pub(crate) enum Kind {
     /// An identifier or keyword without quotes, in lower case.
     Word(String),
-    /// An identifier in double quotes, its ASCII letters in lower case: Redshift folds those too unless
-    /// `enable_case_sensitive_identifier` is set [D: Names and identifiers].
+    /// An identifier in double quotes, its ASCII letters in lower case: Redshift folds those too
+    /// unless `enable_case_sensitive_identifier` is set [D: Names and identifiers].
     Quoted(String),
     /// A string literal, its escapes resolved.
     Text(String),
@@ -30,7 +30,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-/// Returns true if it is this keyword, given in lower case.
+    /// Returns true if it is this keyword, given in lower case.
     pub(crate) fn is(&self, keyword: &str) -> bool {
         matches!(&self.kind, Kind::Word(word) if word == keyword)
     }
@@ -136,8 +136,8 @@ impl Lexer<'_> {
         Err(SqlError::unterminated("/* comment", self.sql, start))
     }
 
-    /// A literal after its opening quote. Backslashes are escapes, as in PostgreSQL 8.0, from which Redshift stems; its own
-    /// QUOTE_LITERAL doubles them [D: QUOTE_LITERAL function].
+    /// A literal after its opening quote. Backslashes are escapes, as in PostgreSQL 8.0, from which
+    /// Redshift stems; its own QUOTE_LITERAL doubles them [D: QUOTE_LITERAL function].
     fn text(&mut self, start: usize) -> Result<String, SqlError> {
         let mut value = String::new();
         while let Some(c) = self.peek() {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_casts_quotes_and_parameters_are_told_apart() {
+    fn comments_casts_quotes_and_parameters_are_distinguished() {
         assert_eq!(
             kinds("SELECT /* :a /* b */ */ x::int, :p -- :q\n, 'it''s :r', \"A\"\"b\""),
             [

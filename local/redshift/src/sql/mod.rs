@@ -18,7 +18,7 @@ use lexer::{Token, tokens};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("ERROR: {message}{}", .position.map(|at| format!("\n  Position: {at}")).unwrap_or_default())]
 pub struct SqlError {
-/// The message.
+    /// The message.
     pub message: String,
     /// Character position in the statement, from 1.
     pub position: Option<usize>,
@@ -58,7 +58,7 @@ pub enum Statement {
     Job(JobCommand),
     /// `GRANT`/`REVOKE … FOR COPY JOBS`.
     JobGrant(JobGrant),
-/// Any other statement, which PostgreSQL runs after the rewriting of `for_postgres`.
+    /// Any other statement, which PostgreSQL runs after the rewriting of `for_postgres`.
     Other,
 }
 
@@ -114,7 +114,7 @@ impl Cursor<'_> {
         }
     }
 
-/// Consumes a keyword if it is next.
+    /// Consumes a keyword if it is next.
     fn accept(&mut self, keyword: &str) -> bool {
         let found = self.peek().is_some_and(|token| token.is(keyword));
         self.at += usize::from(found);

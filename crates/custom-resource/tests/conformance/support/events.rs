@@ -7,8 +7,8 @@ pub(crate) const STACK: &str =
 pub(crate) const REQUEST: &str = "00000000-0000-4000-8000-0000000000ff";
 pub(crate) const LOGICAL: &str = "Thing";
 
-/// The id of the thing `a`. Its middle is the start of the SHA-256 of stack id, NUL and logical id. It
-/// is a literal: an id that changes between versions orphans every existing resource.
+/// The id of the thing `a`. Its middle is the start of the SHA-256 of stack id, NUL and logical id.
+/// It is a literal: an id that changes between versions orphans every existing resource.
 pub(crate) const ID_A: &str = "conformance:e48ac103:a";
 pub(crate) const ID_B: &str = "conformance:e48ac103:b";
 

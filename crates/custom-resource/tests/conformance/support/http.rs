@@ -1,5 +1,5 @@
-//! As much HTTP/1.1 as the two servers of these tests need, parsed from the bytes themselves: the tests
-//! check what the client really sent (its target, its headers, its framing).
+//! As much HTTP/1.1 as the two servers of these tests need, parsed from the bytes themselves: the
+//! tests check what the client really sent (its target, its headers, its framing).
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;

@@ -13,7 +13,8 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Starts to collect. The runtime of a `#[tokio::test]` runs all its tasks on the test's thread.
+    /// Starts to collect. The runtime of a `#[tokio::test]` runs all its tasks on the test's
+    /// thread.
     pub(crate) fn collect() -> Self {
         let text = Buffer::default();
         let subscriber = tracing_subscriber::fmt()

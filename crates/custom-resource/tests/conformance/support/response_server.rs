@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::http::{Received, read_request, write_response};
 
-/// Path and query of every response URL here. The escapes (in either case), the `+` and the `/` in the query would all change
-/// under a client that decodes and encodes again, and the signature would no longer fit.
+/// Path and query of every response URL here. The escapes (in either case), the `+` and the `/` in
+/// the query would all change under a client that decodes and encodes again, and the signature
+/// would no longer fit.
 pub(crate) const TARGET: &str = "/arn%3Aaws%3acloudformation/r%7Cid?AWSAccessKeyId=AKIAEXAMPLE&Expires=1800000000&\
                           Signature=bearer%2Bcredential%2F+x/~%3d&X-Amz-Security-Token=a*b(c)";
 
