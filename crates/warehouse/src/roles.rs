@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arn_of_a_cluster_is_made_from_its_namespace() {
+    fn arn_of_a_cluster_comes_from_its_namespace() {
         assert_eq!(
             cluster_arn("a", "arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1-2-3", "main").unwrap(),
             "arn:aws-cn:redshift:cn-north-1:222222222222:cluster:main"
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_reads_back_from_its_tag_and_other_tags_are_none() {
+    fn claim_reads_back_from_its_tag() {
         let claim = Claim { owner: "0a1b2c3d".into(), role: "arn:role".into() };
         assert_eq!(Claim::from_tag(Some(&claim.key()), Some("arn:role")), Some(claim));
         assert_eq!(Claim::from_tag(Some("Name"), Some("x")), None);

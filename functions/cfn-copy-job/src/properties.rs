@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_job_cannot_be_is_refused_with_the_property() {
+    fn invalid_job_is_rejected_with_its_property() {
         for (change, start) in [
             (json!({"JobName": "my-job"}), "property `JobName`: \"my-job\" holds a hyphen"),
             (json!({"SourceBucket": "a.b"}), "property `SourceBucket`: \"a.b\" holds a period"),

@@ -38,7 +38,7 @@ pub struct Version {
 pub enum SecretError {
     /// The secret does not exist, or it is scheduled for deletion.
     Absent,
-    /// The label is on another version than the call says.
+    /// The label is on another version than expected.
     LabelMoved,
     /// The value is not a JSON object. The error never repeats the value.
     NotAnObject,

@@ -137,12 +137,13 @@ impl Environment {
         let key = hex::encode(&hash.finalize()[..6]);
         let requirements = files.last().map(|file| root.join(file)).unwrap_or_default();
         self.make_once(&key, progress, |venv| {
-            // In a tenth of the time. pip takes over where uv finds no index: only pip reads pip's configuration.
-            if self != Self::Uv
-                && let Ok(uv) = Self::Uv.ensure(progress)
-                && self.make_with_uv(&uv, &python, venv, &requirements).is_ok()
-            {
-                return Ok(());
+            if self != Self::Uv {
+                // In a tenth of the time. pip takes over where uv finds no index: only pip reads pip's configuration.
+                let uv = Self::Uv.ensure(progress)?;
+                match self.make_with_uv(&uv, &python, venv, &requirements) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => progress(&format!("{}; installing with pip instead", error.chain())),
+                }
             }
             python.make_venv(&venv.folder)?;
             let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
@@ -155,12 +156,11 @@ impl Environment {
         let cache = workspace::cache()?.join("uv-packages");
         let uv = |words: &[&str]| {
             let mut command = Command::new(uv.program("uv"));
-            command.args(words).args(["--quiet", "--no-config", "--cache-dir"]).arg(&cache);
+            command.args(words).args(["--quiet", "--no-config", "--cache-dir"]).arg(&cache).arg("--python");
             command
         };
-        let mut make = uv(&["venv", "--clear", "--python"]);
-        process::run(make.arg(&python.program).arg(&venv.folder))?;
-        let mut install = uv(&["pip", "install", "--python"]);
+        process::run(uv(&["venv", "--clear"]).arg(&python.program).arg(&venv.folder))?;
+        let mut install = uv(&["pip", "install"]);
         install.arg(venv.program("python")).arg("-r").arg(requirements);
         // MiniStack is started often and must not write into its environment.
         if matches!(self, Self::Gateway | Self::GatewayTests) {

@@ -26,7 +26,7 @@ cases! {
     response_is_sent_again_after_429:
         put_to(&[Reply::Status(429)]).answers_times(2, body());
 
-    // S3 says so when a body came too slowly ("RequestTimeout" of "Error responses", S3 API
+    // S3 returns it for a body that was too slow ("RequestTimeout" of "Error responses", S3 API
     // reference).
     response_is_sent_again_after_400:
         put_to(&[Reply::Status(400)]).answers_times(2, body());

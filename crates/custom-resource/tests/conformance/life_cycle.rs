@@ -24,7 +24,7 @@ fn attributes_of(size: usize) -> Attributes {
     Attributes::none().with("Big", "x".repeat(size))
 }
 
-/// The size of the attribute `Big` whose answer is exactly as long as CloudFormation takes.
+/// Returns the size of the attribute `Big` whose response is exactly as long as CloudFormation accepts.
 fn largest_attribute() -> usize {
     4096 - success(ID_A, json!({"Big": ""})).to_string().len()
 }

@@ -52,7 +52,7 @@ async fn absent_and_null_properties_have_their_default() {
 
 #[tokio::test]
 async fn service_token_and_timeout_never_reach_the_provider() {
-    // Every event here carries both, and the provider has neither: it would refuse them as unknown.
+    // Every event has both, and the provider has neither: it would reject them as unknown.
     let event = create(json!({"Name": "a"}));
     assert!(event["ResourceProperties"]["ServiceToken"].is_string());
     assert!(event["ResourceProperties"]["ServiceTimeout"].is_string());

@@ -248,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_policy_is_refused_and_not_replaced() {
+    fn text_that_is_no_policy_is_rejected() {
         for text in ["[]", "{}", "x", "{\"Statement\": 3}"] {
             assert!(Document::parse(Some(text)).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_statement_without_an_id_is_refused() {
+    fn statement_without_an_id_is_rejected() {
         let value = json!({"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"});
         assert!(Statement::new(2, value).unwrap_err().to_string().starts_with("statement 2: `Sid`"));
     }

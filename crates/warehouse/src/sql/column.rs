@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_type_is_refused() {
+    fn invalid_type_is_rejected() {
         for text in [
             "",
             "money",

@@ -113,7 +113,7 @@ impl RoleArn {
     /// Checks an ARN; errors name `property`.
     ///
     /// # Errors
-    /// The text is not the ARN of a role. `default` has a sentence of its own: a COPY JOB cannot use the
+    /// The text is not the ARN of a role. `default` has its own sentence: a COPY JOB cannot use the
     /// default role.
     pub fn new(property: &str, arn: &str) -> Result<Self, InvalidValue> {
         if arn.eq_ignore_ascii_case("default") {

@@ -22,7 +22,7 @@ fn seeds_of_the_sql_builder_hold() {
     for (path, data) in &seeds {
         let given = sql_builder::read(data);
         let built = sql_builder::build(&given);
-        // A seed's name says what becomes of it.
+        // A seed's name has the expected result.
         let name = path.file_name().unwrap().to_str().unwrap();
         let expected = name.starts_with("accepted-");
         assert!(expected || name.starts_with("refused-"), "{name}");

@@ -52,7 +52,7 @@ fn hostile() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Mostly what is fine, so that the rest of the statement is reached.
+/// Mostly valid values, so that the checks reach the rest of the statement.
 fn mostly(fine: &'static str) -> impl Strategy<Value = String> {
     prop_oneof![3 => Just(fine.to_owned()), 1 => hostile()]
 }
@@ -175,16 +175,16 @@ proptest! {
     }
 }
 
-/// A change of one thing, and the property that is refused for it; `None` if it is accepted.
+/// A change, and the property that is rejected because of it; `None` if the change is accepted.
 type Row = (&'static str, fn(&mut Given), Option<&'static str>);
 
 fn prove(rows: &[Row]) {
-    for (what, change, refused) in rows {
+    for (what, change, rejected) in rows {
         let mut given = plain();
         change(&mut given);
         check(&given);
         let property = build(&given).err().map(|error| error.property().to_owned());
-        assert_eq!(property.as_deref(), *refused, "{what}");
+        assert_eq!(property.as_deref(), *rejected, "{what}");
     }
 }
 

@@ -8,7 +8,7 @@ use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provide
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A property of each kind there is.
+/// One property of each type.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Properties {
@@ -82,7 +82,7 @@ pub(crate) struct Thing {
 }
 
 impl Thing {
-    /// Creates a provider that asks `does` for its reaction, by the name of the method.
+    /// Creates a provider. `does` returns its reaction to a call, by the name of the method.
     pub(crate) fn new(does: Script) -> Self {
         Self { does, calls: Mutex::default(), seen: Mutex::default(), made: Mutex::default() }
     }
