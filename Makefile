@@ -129,23 +129,24 @@ clean: ## Remove everything that was built here (the cache of tools stays)
 
 # Values of the stack's parameters: make deploy-job PARAMETERS='JobName=orders TableName=orders ...'
 PARAMETERS ?=
-# Whether repair-rotation may move labels.
+# Whether repair-rotation may move staging labels.
 APPLY ?= false
 
-.PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation deploy-hub deploy-spoke
+.PHONY: deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation deploy-consumers deploy-hub deploy-spoke
 deploy-network: ## The network of the warehouse's account, if there is none
 deploy-warehouse: ## The warehouse, if there is none
 deploy-target: ## In the warehouse's account: who may send files
 deploy-source: ## In the bucket's account: bucket, policy, integration
 deploy-job: ## In the warehouse's account: one job
 deploy-rotation: ## In the account of a secret: its rotation (PARAMETERS: SecretArn, Engine)
+deploy-consumers: ## In the account of a secret: notifications of its consumers (PARAMETERS: SecretArn, Consumer...)
 deploy-hub: ## In the account that is told what fails in all accounts (HUB_PROFILE, SPOKE_PROFILES)
 deploy-spoke: ## In each account that is watched (SPOKE_PROFILE)
-deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation deploy-hub deploy-spoke: deploy-%:
+deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-rotation deploy-consumers deploy-hub deploy-spoke: deploy-%:
 	BUILD=1 scripts/deploy $* $(PARAMETERS)
 
 .PHONY: repair-rotation
-repair-rotation: ## Say what became of a rotation that stopped; with APPLY=true mend it (ROTATION_STACK)
+repair-rotation: ## Examine an unfinished rotation; repair it with APPLY=true (ROTATION_STACK)
 	@scripts/repair-rotation $(if $(filter true,$(APPLY)),--apply)
 
 # --- what the targets above need ---

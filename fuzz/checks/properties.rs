@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::properties::{Unknown, parse};
+use crate::properties::{UnknownNames, parse};
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "PascalCase")]
@@ -73,15 +73,15 @@ enum Kind {
 /// The bytes are JSON: the `ResourceProperties` of a request.
 pub fn check_bytes(data: &[u8]) {
     let Ok(properties) = serde_json::from_slice::<Map<String, Value>>(data) else { return };
-    let strict: Result<Sample, _> = parse(&properties, Unknown::Refuse, &["Secret"]);
-    let lenient: Result<Sample, _> = parse(&properties, Unknown::Ignore, &["Secret"]);
+    let strict: Result<Sample, _> = parse(&properties, UnknownNames::Reject, &["Secret"]);
+    let lenient: Result<Sample, _> = parse(&properties, UnknownNames::Ignore, &["Secret"]);
     let all_known = properties.keys().all(|name| KNOWN.contains(&name.as_str()));
     match &strict {
         Ok(sample) => {
             assert!(all_known, "an unknown name passed: {properties:?}");
             assert_eq!(lenient.as_ref().ok(), Some(sample), "ignoring what is unknown changes what is known");
             let texts = as_cloudformation_sends_it(&properties);
-            let from_texts: Result<Sample, _> = parse(&texts, Unknown::Refuse, &["Secret"]);
+            let from_texts: Result<Sample, _> = parse(&texts, UnknownNames::Reject, &["Secret"]);
             let from_texts = from_texts.unwrap_or_else(|error| panic!("{error}, as strings: {texts:?}"));
             assert_eq!(from_texts, *sample, "strings mean something else: {texts:?}");
         }
@@ -98,7 +98,7 @@ pub fn check_bytes(data: &[u8]) {
     if lenient.is_ok() && strict.is_err() {
         // Only an unknown name makes the difference, at the top or in a nested map.
         let text = strict.err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(text.contains("is not known here"), "{text}");
+        assert!(text.contains("is unknown"), "{text}");
     }
 }
 
@@ -110,7 +110,7 @@ fn keeps_the_secret(properties: &Map<String, Value>, error: &str) {
     let rest = Value::Object(rest).to_string();
     // What an error says anyway, whatever the secret is.
     let fixed =
-        "property `Secret. the value is not of the expected form (it is secret and not shown) Inner Text";
+        "property `Secret. the value is not of the expected form (it is a secret and not shown) Inner Text";
     for text in texts(secret) {
         let unique = text.len() >= 4 && !rest.contains(text.as_str()) && !fixed.contains(text.as_str());
         assert!(!unique || !error.contains(text.as_str()), "{text:?} stands in {error:?}");

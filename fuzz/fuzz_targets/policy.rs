@@ -2,6 +2,8 @@
 #![no_main]
 #![allow(dead_code)]
 
+#[path = "../../crates/lambda-kit/src/arn.rs"]
+mod arn;
 #[path = "../checks/policy.rs"]
 mod check;
 #[path = "../../crates/warehouse/src/policy/document.rs"]

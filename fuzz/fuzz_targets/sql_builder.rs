@@ -4,6 +4,8 @@
 #![no_main]
 #![allow(dead_code, unused_imports)]
 
+#[path = "../../crates/lambda-kit/src/arn.rs"]
+mod arn;
 #[path = "../../crates/warehouse/src/bucket.rs"]
 mod bucket;
 #[path = "../../crates/warehouse/src/sql/mod.rs"]

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STACKS = ("network", "warehouse", "target", "source", "job", "rotation", "hub", "spoke")
+ROTATIONS = ("rotation-sql", "rotation-redshift", "rotation-kafka", "rotation-msk", "rotation-elasticache", "rotation-api-key")
+STACKS = ("network", "warehouse", "target", "source", "job", *ROTATIONS, "consumers", "hub", "spoke")
 
 # Both write down what they were called with; `aws` answers from stacks.json, as `--output text` would.
 AWS = '''#!{python}
@@ -71,7 +72,7 @@ CLUSTER = {"ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "Database": "d
 WORKGROUP = {"WorkgroupName": "wg", "WorkgroupArn": "arn:wg", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret"}
 TARGET = {"NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "ClusterIdentifier": "main"}
 HUB = {"BusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "TopicArn": "arn:topic", "TopicKeyArn": "arn:key",
-       "FailureTopicArn": "arn:second"}
+       "FallbackTopicArn": "arn:second"}
 SOURCE = {"BucketName": "files", "Prefix": "in/", "IntegrationArn": "arn:integration"}
 
 
@@ -87,6 +88,7 @@ class Deployment:
         }
         (folder / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts" / "deploy")
+        shutil.copytree(ROOT / "templates", folder / "templates")
         for stack in STACKS:
             built = folder / ".aws-sam" / stack
             built.mkdir(parents=True)
@@ -150,7 +152,8 @@ def test_stage_selects_config_section_and_stack_names(deployment: Deployment) ->
 def test_every_stack_has_a_complete_default_stage(stack: str) -> None:
     default = tomllib.loads((ROOT / "samconfig" / f"{stack}.toml").read_text())["default"]
     built, deployed = default["build"]["parameters"], default["deploy"]["parameters"]
-    assert default["global"]["parameters"] == {"stack_name": f"sluice-{stack}"}
+    name = "rotation" if stack in ROTATIONS else stack
+    assert default["global"]["parameters"] == {"stack_name": f"sluice-{name}"}
     assert (ROOT / built["template_file"]).is_file()
     assert deployed["template_file"] == f"{built['build_dir']}/template.yaml" == f".aws-sam/{stack}/template.yaml"
     assert deployed["capabilities"] and deployed["resolve_s3"] is True
@@ -170,7 +173,7 @@ def test_the_target_learns_of_every_source_accounts_id_and_bucket(deployment: De
     }
 
 
-MONITOR = {"MonitorDatabase": "dev", "AlertTopicArn": "arn:topic", "AlertTopicKeyArn": "arn:key", "FailureTopicArn": "arn:second"}
+MONITOR = {"MonitorDatabase": "dev", "AlertTopicArn": "arn:topic", "AlertTopicKeyArn": "arn:key", "FallbackTopicArn": "arn:second"}
 
 
 def monitor_of(deployment: Deployment) -> dict[str, str]:
@@ -197,7 +200,7 @@ def test_what_the_user_says_of_the_monitor_wins_and_an_empty_topic_turns_it_off(
     # A topic in another Region can be told, but no alarm can use it.
     deployment.stack("second/sluice-hub", HUB)
     succeed(deployment.run("target", HUB_PROFILE="second"))
-    assert "FailureTopicArn" not in monitor_of(deployment)
+    assert "FallbackTopicArn" not in monitor_of(deployment)
 
 
 def test_a_target_that_is_not_watched_says_why(deployment: Deployment) -> None:
@@ -274,6 +277,26 @@ def test_a_rotation_goes_to_the_account_of_its_secret(deployment: Deployment) ->
     assert (words[words.index("--profile") + 1], parameters) == ("source", {"SecretArn": "arn:s", "Engine": "postgres"})
 
 
+@pytest.mark.parametrize(("engine", "template", "passed"), [
+    ("mysql", "rotation-sql", {"Engine": "mysql"}), ("redshift", "rotation-redshift", {}), ("kafka", "rotation-kafka", {}),
+    ("msk", "rotation-msk", {}), ("elasticache-user", "rotation-elasticache", {"Engine": "elasticache-user"}),
+    ("elasticache-token", "rotation-elasticache", {"Engine": "elasticache-token"}), ("api-key", "rotation-api-key", {}),
+])
+def test_the_engine_of_a_rotation_chooses_its_template(deployment: Deployment, engine: str, template: str, passed: dict[str, str]) -> None:
+    succeed(deployment.run("rotation", "SecretArn=arn:s", f"Engine={engine}"))
+    words, parameters = deployment.deployed()
+    assert words[words.index("--config-file") + 1] == f"samconfig/{template}.toml"
+    assert words[words.index("--stack-name") + 1] == "sluice-rotation"
+    assert parameters == {"SecretArn": "arn:s", **passed}
+
+
+def test_consumers_go_to_the_account_of_their_secret(deployment: Deployment) -> None:
+    succeed(deployment.run("consumers", "SecretArn=arn:s", "ConsumerTopicArn=arn:t", SECRET_PROFILE="source"))
+    words, parameters = deployment.deployed()
+    assert (words[words.index("--profile") + 1], words[words.index("--stack-name") + 1]) == ("source", "sluice-consumers")
+    assert parameters == {"SecretArn": "arn:s", "ConsumerTopicArn": "arn:t"}
+
+
 def test_the_hub_learns_of_every_account_that_it_watches_but_its_own(deployment: Deployment) -> None:
     succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target source second"))
     words, parameters = deployment.deployed()
@@ -292,7 +315,7 @@ def test_a_spoke_goes_to_the_watched_account_with_the_outputs_of_the_hub(deploym
     words, parameters = deployment.deployed()
     assert words[words.index("--profile") + 1] == "source"
     assert parameters == {
-        "HubBusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "FailureTopicArn": "arn:second",
+        "HubBusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "FallbackTopicArn": "arn:second",
     }
 
 
@@ -300,7 +323,7 @@ def test_a_spoke_in_another_region_gets_no_topic_for_its_alarm(deployment: Deplo
     deployment.stack("second/sluice-hub", HUB)
     deployment.world["regions"]["source"] = "eu-west-1"
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
-    assert "FailureTopicArn" not in deployment.deployed()[1]
+    assert "FallbackTopicArn" not in deployment.deployed()[1]
 
 
 def subscriptions(deployment: Deployment) -> list[dict[str, str]]:
@@ -309,7 +332,7 @@ def subscriptions(deployment: Deployment) -> list[dict[str, str]]:
 
 
 def test_the_hub_subscribes_its_queue_to_what_databases_of_a_spoke_tell(deployment: Deployment) -> None:
-    deployment.stack("second/sluice-hub", {**HUB, "FailureQueueArn": "arn:queue", "FailureFailedEventsArn": "arn:held"})
+    deployment.stack("second/sluice-hub", {**HUB, "FailureEventsQueueArn": "arn:queue", "FailureEventsDeadLetterQueueArn": "arn:held"})
     deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
     [call] = subscriptions(deployment)
@@ -320,7 +343,7 @@ def test_the_hub_subscribes_its_queue_to_what_databases_of_a_spoke_tell(deployme
 
 
 def test_the_topic_of_another_region_is_subscribed_there_and_without_a_dead_letter_queue(deployment: Deployment) -> None:
-    deployment.stack("second/sluice-hub", {**HUB, "FailureQueueArn": "arn:queue", "FailureFailedEventsArn": "arn:held"})
+    deployment.stack("second/sluice-hub", {**HUB, "FailureEventsQueueArn": "arn:queue", "FailureEventsDeadLetterQueueArn": "arn:held"})
     deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
     deployment.world["regions"]["source"] = "eu-west-1"
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
@@ -359,9 +382,21 @@ def test_a_stack_that_was_rolled_back_after_an_update_is_left_alone(deployment: 
 
 Refusal = tuple[Callable[[Deployment], None], tuple[str, ...], dict[str, str], str]
 REFUSALS: dict[str, Refusal] = {
-    "no stack named": (lambda _: None, (), {}, "say which stack: network, warehouse, target, source, job, rotation, hub or spoke"),
+    "no stack named": (lambda _: None, (), {}, "say which stack: network, warehouse, target, source, job, rotation, consumers, hub or spoke"),
     "an unknown stack": (lambda _: None, ("bucket",), {}, "there is no stack 'bucket'; say one of network, warehouse"),
-    "a rotation of nothing": (lambda _: None, ("rotation", "Engine=postgres"), {}, "say which secret, and on what it logs in: SecretArn="),
+    "a rotation without a secret": (lambda _: None, ("rotation", "Engine=postgres"), {}, "set SecretArn, the ARN of the secret to rotate"),
+    "a rotation without an engine": (lambda _: None, ("rotation", "SecretArn=arn:s"), {}, "set Engine to postgres, mysql, redshift, kafka, msk,"),
+    "an unknown engine": (
+        lambda _: None, ("rotation", "SecretArn=arn:s", "Engine=oracle"), {},
+        "set Engine to postgres, mysql, redshift, kafka, msk, elasticache-user, elasticache-token or api-key (found: oracle)"),
+    "a parameter of another engine": (
+        lambda _: None, ("rotation", "SecretArn=arn:s", "Engine=kafka", "MskClusterArn=arn:c"), {},
+        "templates/rotation-kafka.yaml has no parameter MskClusterArn; its parameters are: SecretArn SecretKeyArn Strategy"),
+    "consumers of a rotation": (
+        lambda _: None, ("rotation", "SecretArn=arn:s", "Engine=kafka", "ConsumerTopicArn=arn:t"), {},
+        "templates/rotation-kafka.yaml has no parameter ConsumerTopicArn; notify consumers with 'make deploy-consumers'"),
+    "consumers without a secret": (
+        lambda _: None, ("consumers", "ConsumerTopicArn=arn:t"), {}, "set SecretArn, the ARN of the secret whose consumers are notified"),
     "not a parameter": (lambda _: None, ("network", "--guided"), {}, "'--guided' is not of the form Parameter=Value"),
     "the earlier stack is missing": (
         lambda _: None, ("source",), {},

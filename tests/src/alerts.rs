@@ -22,16 +22,16 @@ use crate::{PATIENCE, log_of};
 pub const HUB: Profile = SECOND;
 /// The stack of the hub.
 pub const HUB_STACK: &str = "sluice-hub";
-/// The hub's alarms that stand behind `AlertsFailAlarm`.
+/// The hub's alarms that stand behind `AlertingUnhealthyAlarm`.
 pub const ALARMS: [&str; 8] = [
-    "HeldAlarm",
-    "LateAlarm",
-    "NotWorkedOffAlarm",
-    "BrokenAlarm",
+    "DeadLettersAlarm",
+    "EventAgeAlarm",
+    "EventsFailedAlarm",
+    "FunctionErrorsAlarm",
     "UndeliveredAlarm",
-    "SweepSilentAlarm",
-    "WatchSilentAlarm",
-    "SecretsSilentAlarm",
+    "SweepNotRunningAlarm",
+    "DeadLetterCheckNotRunningAlarm",
+    "SecretCheckNotRunningAlarm",
 ];
 /// How long it may take until a new hub's alarms are quiet: that of the secrets' check ends with an hour, 72 s where a minute is 1.2 s.
 pub const QUIET: Duration = Duration::from_secs(180);
@@ -70,10 +70,10 @@ impl Night {
         let endpoint = Endpoint::start();
         endpoint.subscribe(&hub, &outputs["TopicArn"]);
         let inbox = Inbox::of(&hub, "alerts", &outputs["TopicArn"]).unwrap();
-        let second = Inbox::of(&hub, "failures", &outputs["FailureTopicArn"]).unwrap();
+        let second = Inbox::of(&hub, "failures", &outputs["FallbackTopicArn"]).unwrap();
         let night = Self { cloud, hub, outputs, endpoint, inbox, second };
         for spoke in [SOURCE, TARGET] {
-            let handed_on = ["ReaderRoleArns", "ReadRoleName", "FailureTopicArn"]
+            let handed_on = ["ReaderRoleArns", "ReadRoleName", "FallbackTopicArn"]
                 .map(|name| (name, night.outputs[name].as_str()));
             let mut all = vec![("HubBusArn", night.outputs["BusArn"].as_str())];
             all.extend(handed_on);
@@ -146,11 +146,11 @@ impl Night {
     /// Has a spoke make event subscriptions, and subscribes the hub's queue to their topic as `scripts/deploy` does.
     pub fn subscribe_databases(&self, spoke: Profile, which: &str) {
         let topic = self.deploy_spoke(spoke, &[("DatabaseEvents", which)])["DatabaseTopicArn"].clone();
-        let redrive = json!({"deadLetterTargetArn": self.outputs["FailureFailedEventsArn"]}).to_string();
+        let redrive = json!({"deadLetterTargetArn": self.outputs["FailureEventsDeadLetterQueueArn"]}).to_string();
         let words = [
             ("TopicArn", topic.as_str()),
             ("Protocol", "sqs"),
-            ("Endpoint", self.outputs["FailureQueueArn"].as_str()),
+            ("Endpoint", self.outputs["FailureEventsQueueArn"].as_str()),
             ("Attributes.entry.1.key", "RedrivePolicy"),
             ("Attributes.entry.1.value", &redrive),
         ];
@@ -180,7 +180,7 @@ impl Night {
 
     /// Waits until the functions have worked off everything that came, failure queues aside.
     pub fn wait_until_worked_off(&self) {
-        let queues = ["RotationQueue", "FailureQueue", "AccessQueue"].map(|name| self.resource(name));
+        let queues = ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"].map(|name| self.resource(name));
         wait::until("all queues are empty", PATIENCE, || {
             let held = |url: &String| {
                 let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
@@ -195,7 +195,7 @@ impl Night {
 
     /// Events that could not be worked off come again after so many seconds.
     pub fn retry_after(&self, seconds: u32) {
-        for name in ["RotationQueue", "FailureQueue", "AccessQueue"] {
+        for name in ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"] {
             let attributes = json!({"VisibilityTimeout": seconds.to_string()});
             let words = json!({"QueueUrl": self.resource(name), "Attributes": attributes});
             self.hub.json("sqs", "SetQueueAttributes", words).unwrap();
@@ -225,7 +225,7 @@ impl Night {
         self.ask("tick", &json!({}));
     }
 
-    /// The states of all alarms of the hub that stand behind `AlertsFailAlarm`.
+    /// The states of all alarms of the hub that stand behind `AlertingUnhealthyAlarm`.
     pub fn alarms(&self) -> String {
         ALARMS.map(|name| format!("{name} {}", self.alarm(name))).join(", ")
     }
@@ -282,7 +282,7 @@ impl Flow {
         let mut monitor = vec![
             ("AlertTopicArn", night.outputs["TopicArn"].as_str()),
             ("AlertTopicKeyArn", night.outputs["TopicKeyArn"].as_str()),
-            ("FailureTopicArn", night.outputs["FailureTopicArn"].as_str()),
+            ("FallbackTopicArn", night.outputs["FallbackTopicArn"].as_str()),
             ("MonitorDatabase", warehouse["Database"].as_str()),
             ("MonitorSecretArn", warehouse["SecretArn"].as_str()),
         ];

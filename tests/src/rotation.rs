@@ -1,7 +1,7 @@
-//! The stack of `templates/rotation.yaml` around a secret.
+//! A secret and the stack that rotates it.
 
 use cloud::aws::Account;
-use cloud::deploy;
+use cloud::kit;
 use cloud::wait::{self, Seen};
 use serde_json::{Value, json};
 
@@ -18,16 +18,11 @@ impl Secret {
         Self { account, arn: made["ARN"].as_str().unwrap().to_owned() }
     }
 
-    /// Deploys the stack that rotates it, with a function that does not wait for fresh grants.
+    /// Deploys the stack that rotates it; the function does not wait for new permissions.
     pub fn deploy_rotation(&self, engine: &str, further: &[(&str, &str)]) {
-        let mut parameters = vec![
-            ("SecretArn", self.arn.as_str()),
-            ("Engine", engine),
-            ("Architecture", deploy::architecture()),
-            ("AccessGrantWaitSeconds", "0"),
-        ];
+        let mut parameters = vec![("SecretArn", self.arn.as_str()), ("AccessGrantWaitSeconds", "0")];
         parameters.extend(further);
-        self.account.deploy(STACK, "rotation", &parameters).unwrap();
+        kit::rotation(&self.account, STACK, engine, &parameters).unwrap();
     }
 
     /// Writes a value by hand.
@@ -35,17 +30,17 @@ impl Secret {
         self.call("PutSecretValue", json!({"SecretString": value.to_string()})).unwrap();
     }
 
-    /// Begins a rotation.
+    /// Starts a rotation.
     pub fn rotate(&self) {
         self.call("RotateSecret", json!({})).unwrap();
     }
 
-    /// Waits until a rotation that has begun has ended well; gives the new value.
+    /// Waits until a started rotation has succeeded; returns the new value.
     pub fn rotated(&self, before: &Value) -> Value {
         self.ended(|value| value != before)
     }
 
-    /// Waits until a rotation has ended with another password than this.
+    /// Waits until a rotation has succeeded with another password than this.
     pub fn wait_for_another_password_than(&self, before: &str) {
         self.ended(|value| value["password"] != before);
     }
@@ -63,7 +58,7 @@ impl Secret {
         .unwrap()
     }
 
-    /// Waits for the end of a rotation, or of a try-out.
+    /// Waits for the end of a rotation or of its test.
     pub fn wait_until_nothing_is_pending(&self) {
         wait::until("no version is pending", PATIENCE, || {
             let labels = self.labels();
@@ -73,7 +68,7 @@ impl Secret {
         .unwrap();
     }
 
-    /// Waits until Secrets Manager gives the rotation up, whose log begins at `seen`: after its third attempt.
+    /// Waits for the third failed attempt in the log after `seen`, when Secrets Manager gives up.
     pub fn wait_until_it_stopped(&self, seen: usize) {
         wait::until("three attempts failed", PATIENCE, || {
             let log = self.rotation_log();
@@ -83,7 +78,7 @@ impl Secret {
         .unwrap();
     }
 
-    /// Waits until the log after `seen` holds all of these.
+    /// Waits until the log after `seen` contains all of these.
     pub fn wait_for_log(&self, seen: usize, parts: &[&str]) {
         wait::until(&format!("{parts:?} in the log"), PATIENCE, || {
             let log = self.rotation_log();
@@ -94,7 +89,7 @@ impl Secret {
         .unwrap();
     }
 
-    /// Turns rotation off and takes AWSPENDING away, as a new value by hand does.
+    /// Turns rotation off and removes AWSPENDING, as a new value by hand does.
     pub fn unstick(&self) {
         self.call("CancelRotateSecret", json!({})).unwrap();
         for (version, labels) in self.versions() {
@@ -105,18 +100,19 @@ impl Secret {
         }
     }
 
-    /// Every line that the function has logged.
+    /// Every line in the function's log group.
     pub fn rotation_log(&self) -> String {
         log_of(&self.account, &self.account.physical_id(STACK, "RotationLogs").unwrap_or_default())
     }
 
-    /// Takes every single action out of every statement of the function's role, sees a rotation fail with its name, gives it back, and
-    /// sees the rotation come to its end with a value that `works`. What `spared` names is left in. Gives the number of actions.
+    /// Removes each action of each statement of the function's role in turn, waits for a failure that
+    /// names it, restores it, and waits for the rotation to succeed with a value that `works`. Actions
+    /// in `spared` stay. Returns the number of removed actions.
     pub fn every_grant_is_needed(&self, spared: &[(&str, &str)], works: &dyn Fn(&Value) -> bool) -> usize {
         let role = self.account.physical_id(STACK, "RotationRole").unwrap();
         let grants = Grants::of(&self.account, &role);
         self.wait_until_nothing_is_pending();
-        let mut taken = 0;
+        let mut removed = 0;
         for (sid, action) in grants.pairs() {
             if spared.contains(&(&sid, &action)) {
                 continue;
@@ -126,11 +122,11 @@ impl Secret {
             self.rotate();
             self.wait_for_log(seen, &["AccessDenied", &action]);
             grants.put(&grants.document);
-            // Taken up again, not thrown away: without the last grant the server has the new password already.
+            // Resumed, not dropped: without the last action the server already has the new password.
             wait::until(&format!("the end of the rotation without {sid} {action}"), PATIENCE, || {
                 let labels = self.labels();
                 if labels.contains(&"AWSPENDING".to_owned()) {
-                    // Refused while it is pending, and started again.
+                    // Rejected while pending, and started again.
                     let _refused = self.call("RotateSecret", json!({}));
                     return Ok(Seen::NotYet(format!("{labels:?}; {}", self.rotation_log())));
                 }
@@ -138,10 +134,10 @@ impl Secret {
             })
             .unwrap();
             let value = self.value();
-            assert!(value != before && works(&value), "after {sid} {action} was given back");
-            taken += 1;
+            assert!(value != before && works(&value), "after {sid} {action} was restored");
+            removed += 1;
         }
-        taken
+        removed
     }
 }
 

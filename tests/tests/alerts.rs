@@ -176,7 +176,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
 #[test]
 fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_sends_it_again() {
     // An alarm's minute is 1.2 s here.
-    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MostTries", "2")]);
+    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MaxReceiveCount", "2")]);
     // Longer than an invocation takes on a slow machine: what is received a second time while it is worked off would count as a try.
     night.retry_after(5);
     let until = |what: &str, seen: &dyn Fn() -> (bool, String)| {
@@ -188,7 +188,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
     };
     until("a quiet night", &|| {
         night.pulse();
-        (night.alarm("AlertsFailAlarm") == "OK", night.alarms())
+        (night.alarm("AlertingUnhealthyAlarm") == "OK", night.alarms())
     });
     let quiet = night.failures().len();
 
@@ -196,7 +196,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
     night.ask("fault", &json!({"action": "sns:Publish", "resource": topic, "times": 1_000_000}));
     let nightly = machine(&night, SOURCE, "nightly", &slow());
     start(&night, SOURCE, &nightly);
-    let held = night.resource("FailureFailedEvents");
+    let held = night.resource("FailureEventsDeadLetterQueue");
     until("the event in the failure queue, and the second topic told", &|| {
         night.ask("tick", &json!({}));
         let (number, failures) = (night.attribute(&held, "ApproximateNumberOfMessages"), night.failures());
@@ -229,7 +229,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         let all = counted(&night.messages());
         let ended = all.contains_key(&format!("dead-letter recovered {}", HUB.account));
         let told = all.contains_key(&format!("execution-failed opened {}", SOURCE.account));
-        (ended && told && night.alarm("AlertsFailAlarm") == "OK", format!("{all:?}, {}", night.alarms()))
+        (ended && told && night.alarm("AlertingUnhealthyAlarm") == "OK", format!("{all:?}, {}", night.alarms()))
     });
     night.wait_until_worked_off();
     let count = |kind: &str| night.messages().iter().filter(|one| one["kind"] == kind).count();
@@ -244,7 +244,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
         let failures = night.failures();
         let said = failures.iter().skip(before).any(|one| one["NewStateValue"] == "ALARM");
         // Both schedules stand still, and either alarm may be the first.
-        let said = said && night.alarm("SweepSilentAlarm") == "ALARM";
+        let said = said && night.alarm("SweepNotRunningAlarm") == "ALARM";
         (said, format!("{failures:?}, {}", night.alarms()))
     });
 }
@@ -257,7 +257,7 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
     night.hub.json("events", "RemovePermission", words).unwrap();
     start(&night, SOURCE, &machine(&night, SOURCE, "nightly", &slow()));
     let source = night.cloud.account(SOURCE);
-    let url = source.physical_id(SPOKE_STACK, "UndeliveredEvents").unwrap();
+    let url = source.physical_id(SPOKE_STACK, "UndeliveredEventsQueue").unwrap();
     let told = wait::until("the event at the spoke, and the second topic told", PATIENCE, || {
         night.ask("tick", &json!({}));
         let failures = night.failures();
@@ -391,7 +391,7 @@ fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
     let topic = source.stack_outputs(SPOKE_STACK).unwrap()["DatabaseTopicArn"].clone();
     let found = source.query("sns", "ListSubscriptionsByTopic", &[("TopicArn", &topic)]).unwrap();
     let endpoints: Vec<&str> = found.all("Endpoint").iter().map(|one| one.value.as_str()).collect();
-    assert_eq!(endpoints, [hub["FailureQueueArn"].as_str()]);
+    assert_eq!(endpoints, [hub["FailureEventsQueueArn"].as_str()]);
     let words = [("SubscriptionArn", found.text("SubscriptionArn").unwrap())];
     let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
     let attributes = cloud.account(TARGET).query("sns", "GetSubscriptionAttributes", &words).unwrap();
@@ -402,5 +402,5 @@ fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
         .map(|(key, value)| (key.value.as_str(), value.value.as_str()))
         .collect();
     assert_eq!(attributes["PendingConfirmation"], "false", "{attributes:?}");
-    assert!(attributes["RedrivePolicy"].contains(&hub["FailureFailedEventsArn"]), "{attributes:?}");
+    assert!(attributes["RedrivePolicy"].contains(&hub["FailureEventsDeadLetterQueueArn"]), "{attributes:?}");
 }

@@ -17,7 +17,7 @@ struct Work {
 
 #[test]
 fn every_grant_of_every_function_is_needed() {
-    let night = Night::new(&[], &[("MostTries", "1000")]);
+    let night = Night::new(&[], &[("MaxReceiveCount", "1000")]);
     night.retry_after(1);
     let all = [
         Work {
@@ -69,7 +69,7 @@ fn every_statement_that_lets_databases_tell_something_is_needed() {
     };
 
     // The hub subscribes its queue, nothing else, and nobody else subscribes anything.
-    let queue = night.outputs["FailureQueueArn"].clone();
+    let queue = night.outputs["FailureEventsQueueArn"].clone();
     let subscribe = |account: &Account, protocol: &str, endpoint: &str| {
         let words = [("TopicArn", topic.as_str()), ("Protocol", protocol), ("Endpoint", endpoint)];
         account.query("sns", "Subscribe", &words).map(|_| ()).map_err(|error| error.code)
@@ -88,8 +88,8 @@ fn every_statement_that_lets_databases_tell_something_is_needed() {
     let rds = || night.database_event("rds", SOURCE, "ERROR", "failure", &fresh());
 
     // The hub's queue takes it from topics of its spokes; what the queue does not take is in the failure queue.
-    let url = night.resource("FailureQueue");
-    let held = night.resource("FailureFailedEvents");
+    let url = night.resource("FailureEventsQueue");
+    let held = night.resource("FailureEventsDeadLetterQueue");
     let document: Value = serde_json::from_str(&night.attribute(&url, "Policy")).unwrap();
     let put_on = |url: &str, document: &Value| {
         let words = json!({"QueueUrl": url, "Attributes": {"Policy": document.to_string()}});
@@ -155,12 +155,12 @@ fn every_grant_of(night: &Night, work: &Work) -> usize {
     let log = || log_of(&night.hub, &logs);
     let mut pairs = grants.pairs();
     // First, while the function has no credentials of the other role yet.
-    pairs.sort_by_key(|(sid, _)| sid != "ReadWhereItHappened" && sid != "ReadElsewhere");
+    pairs.sort_by_key(|(sid, _)| sid != "AssumeReadRoles");
     let mut looks = 0;
     for (sid, action) in &pairs {
         grants.put(&grants.without_in(sid, action));
         let seen = denials(&log(), action);
-        if sid == "WorkOffQueue" {
+        if sid == "ReceiveEvents" {
             // Lambda asks for these itself, when it is told to read the queue.
             let refused = map_again(night, work);
             assert!(refused.contains(action.trim_start_matches("sqs:")), "{sid} {action}: {refused}");
@@ -195,7 +195,7 @@ fn denials(log: &str, action: &str) -> usize {
 fn map_again(night: &Night, work: &Work) -> String {
     let body = json!({
         "FunctionName": night.resource(&format!("{}Function", work.function)),
-        "EventSourceArn": night.queue_arn(&night.resource(&format!("{}Queue", work.function))),
+        "EventSourceArn": night.queue_arn(&night.resource(&format!("{}EventsQueue", work.function))),
     });
     let path = "/2015-03-31/event-source-mappings/";
     let answer = night.hub.rest("lambda", "POST", path, &[], body.to_string().as_bytes());
@@ -204,7 +204,7 @@ fn map_again(night: &Night, work: &Work) -> String {
 
 /// Gives the function something new to do.
 fn begin(night: &Night, work: &Work, sid: &str) {
-    if sid == "LookForWhatIsDue" && work.function == "Failure" {
+    if sid == "QueryDueItems" && work.function == "Failure" {
         night.fire("SweepRule");
         return;
     }
@@ -229,7 +229,7 @@ fn begin(night: &Night, work: &Work, sid: &str) {
     let text = text
         .replace("sluice-target", &format!("sluice-{fresh}"))
         .replace("\"app\"", &format!("\"app{fresh}\""));
-    let url = night.resource(&format!("{}Queue", work.function));
+    let url = night.resource(&format!("{}EventsQueue", work.function));
     night.hub.json("sqs", "SendMessage", json!({"QueueUrl": url, "MessageBody": text})).unwrap();
 }
 
@@ -249,7 +249,7 @@ fn trouble(night: &Night) {
 
 /// Puts something into a failure queue that is empty, and empties one that is not: either is told.
 fn toggle(night: &Night) {
-    let url = night.resource("AccessFailedEvents");
+    let url = night.resource("AccessEventsDeadLetterQueue");
     let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
     if names.iter().all(|name| night.attribute(&url, name) == "0") {
         night.hub.json("sqs", "SendMessage", json!({"QueueUrl": url, "MessageBody": "{}"})).unwrap();

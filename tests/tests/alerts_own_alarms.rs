@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// A night whose alarms have a minute of 1.2 s; "late" are ten of them. All is well.
 fn quiet() -> Night {
-    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("LateAfterSeconds", "600")]);
+    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MaxEventAgeSeconds", "600")]);
     // Longer than an invocation takes on a slow machine: nothing here has to be tried again soon.
     night.retry_after(15);
     // Nobody hears of an alarm that is OK from the beginning, so wait for the ones that are not: nobody has looked for what is due yet.
@@ -18,7 +18,7 @@ fn quiet() -> Night {
         night.pulse();
         let failures = night.failures();
         let told = failures.last().is_some_and(|last| last["NewStateValue"] == "OK");
-        let quiet = told && night.alarm("AlertsFailAlarm") == "OK";
+        let quiet = told && night.alarm("AlertingUnhealthyAlarm") == "OK";
         Ok(if quiet { Seen::Yes(()) } else { Seen::NotYet(format!("{failures:?}, {}", night.alarms())) })
     })
     .unwrap();
@@ -77,7 +77,7 @@ fn each_alarm_of_the_hub_fires_for_its_own_cause_is_named_on_the_second_topic_an
 
     // Nobody takes events out of their queue.
     let enable = |enabled: bool| {
-        let path = format!("/2015-03-31/event-source-mappings/{}", night.resource("FailureEvents"));
+        let path = format!("/2015-03-31/event-source-mappings/{}", night.resource("FailureFunctionQueue"));
         night
             .hub
             .rest("lambda", "PUT", &path, &[], json!({"Enabled": enabled}).to_string().as_bytes())
@@ -85,9 +85,9 @@ fn each_alarm_of_the_hub_fires_for_its_own_cause_is_named_on_the_second_topic_an
     };
     let late = || {
         enable(false);
-        send(&night, "FailureQueue", &event("late"));
+        send(&night, "FailureEventsQueue", &event("late"));
     };
-    fires_and_ends(&night, "LateAlarm", late, || enable(true));
+    fires_and_ends(&night, "EventAgeAlarm", late, || enable(true));
 
     // A function ends with an error before it can say anything.
     let function = night.resource("AccessFunction");
@@ -105,7 +105,7 @@ fn each_alarm_of_the_hub_fires_for_its_own_cause_is_named_on_the_second_topic_an
         let answer = night.hub.invoke(&function, &json!({})).unwrap();
         assert!(answer.json()["errorMessage"].is_string(), "{:?}", answer.json());
     };
-    fires_and_ends(&night, "BrokenAlarm", broken, || set(&whole));
+    fires_and_ends(&night, "FunctionErrorsAlarm", broken, || set(&whole));
 
     // A subscriber of the alerts does not let SNS in.
     let words = json!({"QueueName": "closed"});
@@ -114,7 +114,7 @@ fn each_alarm_of_the_hub_fires_for_its_own_cause_is_named_on_the_second_topic_an
     let words =
         [("TopicArn", night.outputs["TopicArn"].as_str()), ("Protocol", "sqs"), ("Endpoint", &closed)];
     let subscription = night.hub.query("sns", "Subscribe", &words).unwrap().text("SubscriptionArn").unwrap();
-    let undelivered = || send(&night, "FailureQueue", &event("undelivered"));
+    let undelivered = || send(&night, "FailureEventsQueue", &event("undelivered"));
     let unsubscribe = || {
         night.hub.query("sns", "Unsubscribe", &[("SubscriptionArn", &subscription)]).unwrap();
     };

@@ -212,7 +212,7 @@ fn refused_calls_and_many_reads_of_secrets_are_counted_in_a_trails_log_group() {
     night.retry_after(2);
     let source = night.cloud.account(SOURCE);
     source.deploy_text("trail", TRAIL, &[]).unwrap();
-    let counted = [("TrailLogGroupName", "trail"), ("MostDeniedSecretCalls", "2"), ("MostSecretReads", "5")];
+    let counted = [("TrailLogGroupName", "trail"), ("MaxDeniedSecretCalls", "2"), ("MaxSecretReads", "5")];
     night.deploy_spoke(SOURCE, &counted);
     let secrets: Vec<Secret> = (0..6)
         .map(|number| Secret::create(source.clone(), &format!("app-{number}"), &json!({"password": "p"})))

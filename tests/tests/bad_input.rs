@@ -83,7 +83,7 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
         &["property `TargetArn`", "eu-west-1", "one Region"],
     );
     refused(&function, &base, &["there is an integration between bucket", "AdoptExisting: true"]);
-    refused(&function, &with(&base, json!({"Buckte": "x"})), &["`Buckte` is not known here"]);
+    refused(&function, &with(&base, json!({"Buckte": "x"})), &["`Buckte` is unknown"]);
 
     // No policy at all, then a notification that is there already.
     account.create_bucket("no-policy").unwrap();

@@ -126,7 +126,7 @@ fn a_key_that_was_overwritten_and_an_object_that_was_never_noticed_are_told_with
 #[test]
 fn a_monitor_that_cannot_see_says_so_and_one_that_stands_still_is_told_on_the_second_topic() {
     let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.002")], &[]);
-    let flow = Flow::watched_by(&night, &[("MonitorMinutes", "5")]);
+    let flow = Flow::watched_by(&night, &[("MonitorIntervalMinutes", "5")]);
     let target = night.cloud.account(TARGET);
     flow.look(&night);
 
@@ -153,7 +153,7 @@ fn a_monitor_that_cannot_see_says_so_and_one_that_stands_still_is_told_on_the_se
     night.told("copy-not-watched", "recovered", TARGET);
 
     // Nobody starts it: no run within three of its periods, which are 0.6 s here.
-    let alarm = target.physical_id(TARGET_STACK, "MonitorSilentAlarm").unwrap();
+    let alarm = target.physical_id(TARGET_STACK, "MonitorNotRunningAlarm").unwrap();
     let told = wait::until("silence is told", PATIENCE, || {
         night.ask("tick", &json!({}));
         let failures = night.failures();
@@ -180,7 +180,7 @@ const SPARED: [(&str, &str); 4] = [
     // Only for a statement that ran for an hour: crates/copy-monitor, model/statement_tests.rs.
     ("FollowOwnStatements", "redshift-data:CancelStatement"),
     // Lambda itself does this, after the function failed.
-    ("TellOfRunsThatFailed", "events:PutEvents"),
+    ("SendFailedRuns", "events:PutEvents"),
 ];
 
 #[test]
@@ -204,7 +204,7 @@ fn every_grant_of_the_monitor_is_needed() {
     let mut pairs = grants.pairs();
     // First, while the limit of messages about one job is not reached: what is held back is not published.
     pairs.sort_by_key(|(sid, action)| {
-        sid != "Tell" && sid != "UseTopicKey" && action != "dynamodb:DeleteItem"
+        sid != "Publish" && sid != "UseTopicKey" && action != "dynamodb:DeleteItem"
     });
     let mut number = 0;
     // Something to find, to tell and to remember.
@@ -221,7 +221,7 @@ fn every_grant_of_the_monitor_is_needed() {
         let mut there = put();
         let seen = denials(&action);
         // A finding is let go of only where it could not be told.
-        let also = ("Tell", "sns:Publish");
+        let also = ("Publish", "sns:Publish");
         let also = if action == "dynamodb:DeleteItem" { also } else { (sid.as_str(), action.as_str()) };
         grants.put(&grants.without_all(&[(&sid, &action), also]));
         wait::until(&format!("the log names {action} of {sid}"), PATIENCE, || {

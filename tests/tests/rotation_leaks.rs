@@ -1,4 +1,4 @@
-//! Nothing that rotations leave behind shows a password: logs of functions and server, statements, events, metrics, histories.
+//! No log, statement, event, metric or history of a rotation contains a password.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use local_servers::postgres::{Flavour, Login as Session};
 use serde_json::{Value, json};
 use stage::{QUOTED, Stage, Target};
 
-/// A queue that gets every event of the account's default bus.
+/// A queue that receives every event of the account's default bus.
 fn every_event(stage: &Stage) -> String {
     let account = &stage.secret.account;
     let statement = json!({
@@ -46,7 +46,7 @@ fn messages(stage: &Stage, url: &str) -> Vec<String> {
     }
 }
 
-/// Tells the watcher to stop when it goes out of scope.
+/// Stops the watcher when it goes out of scope.
 struct Stopping<'a>(&'a AtomicBool);
 
 impl Drop for Stopping<'_> {
@@ -55,19 +55,19 @@ impl Drop for Stopping<'_> {
     }
 }
 
-/// What is, or was, running on the server, looked at all the time until told to stop.
+/// Collects the statements that run on the server until `stop` is set.
 fn watch_statements(stage: &Stage, stop: &AtomicBool) -> BTreeSet<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = stage.target.server.connect("postgres", &Session::system()).await.unwrap();
         let mut seen = BTreeSet::new();
         while !stop.load(Ordering::Relaxed) {
-            // The test ends with a server that is stopped.
+            // At the end of the test the server is stopped.
             let Ok(rows) = client.query("SELECT query FROM pg_stat_activity", &[]).await else { break };
             for row in rows {
                 seen.insert(format!("activity {}", row.get::<_, Option<&str>>(0).unwrap_or_default()));
             }
-            // Leaves the processor to those who are watched.
+            // Leaves processor time to the sessions that are watched.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         seen
@@ -75,7 +75,7 @@ fn watch_statements(stage: &Stage, stop: &AtomicBool) -> BTreeSet<String> {
 }
 
 #[test]
-fn no_log_event_statement_or_history_of_rotations_and_repairs_shows_a_password_or_a_token() {
+fn no_log_or_event_of_rotations_contains_password_or_token() {
     // A server that logs every statement.
     let talkative = Flavour {
         settings: &["password_encryption=scram-sha-256", "log_statement=all", "log_min_messages=info"],
@@ -88,7 +88,7 @@ fn no_log_event_statement_or_history_of_rotations_and_repairs_shows_a_password_o
     let stop = AtomicBool::new(false);
     let mut lines: Vec<String> = std::thread::scope(|scope| {
         let statements = scope.spawn(|| watch_statements(&stage, &stop));
-        // Also when a rotation fails the test.
+        // Also stops the watcher if a rotation fails the test.
         let stopping = Stopping(&stop);
         rotate_in_every_way(&stage, &mut secrets);
         drop(stopping);
@@ -102,7 +102,7 @@ fn no_log_event_statement_or_history_of_rotations_and_repairs_shows_a_password_o
         lines.extend(text.lines().map(|line| format!("{file} {line}")));
     }
 
-    // What is searched is really there, and so is what is searched for.
+    // The search covers every kind of source.
     for part in [
         "rotation step",
         "CloudWatchMetrics",
@@ -122,7 +122,7 @@ fn no_log_event_statement_or_history_of_rotations_and_repairs_shows_a_password_o
     assert!(secrets.len() >= 7, "{} secrets", secrets.len());
     for line in &lines {
         for secret in &secrets {
-            // The server's own superuser gave the first passwords in clear; that was no rotation.
+            // The server's superuser set the first passwords in clear text; no rotation did.
             let by_hand = line.starts_with("server ") || line.starts_with("activity ");
             let first = secret == "first-password" || secret == "boss-password";
             assert!(!line.contains(secret.as_str()) || (by_hand && first), "a password is in: {line}");
@@ -131,7 +131,7 @@ fn no_log_event_statement_or_history_of_rotations_and_repairs_shows_a_password_o
     }
 }
 
-/// Single user, two users, a rotation that fails, its repair; every password that there ever was goes into `secrets`.
+/// Rotates with one user and with two, fails, and repairs; adds every password to `secrets`.
 fn rotate_in_every_way(stage: &Stage, secrets: &mut BTreeSet<String>) {
     let password = |label: &str| {
         let found = stage.secret.call("GetSecretValue", json!({"VersionStage": label})).ok()?;
@@ -165,7 +165,7 @@ fn rotate_in_every_way(stage: &Stage, secrets: &mut BTreeSet<String>) {
         stage.cloud.command("scripts/repair-rotation").args(["--apply", "--quiet-minutes", "0"]).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // And one that nobody can mend: its error says the most.
+    // A rotation that cannot be repaired logs the longest error.
     stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'foreign-password'"));
     stage.secret.wait_until_nothing_is_pending();
     stage.rotate_without_a_server();

@@ -1,4 +1,5 @@
-//! The stack of `templates/rotation.yaml`: a user of a real PostgreSQL rotated by the deployed function, as Secrets Manager drives it.
+//! The stack of `templates/rotation-sql.yaml`: Secrets Manager rotates a user of a real PostgreSQL
+//! with the deployed function.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use stage::{QUOTED, Stage, USER};
 
 #[test]
-fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
+fn postgres_user_rotates_and_only_newest_password_logs_in() {
     let stage = Stage::new();
     let first = stage.secret.value();
     stage.deploy(&[]);
@@ -30,7 +31,7 @@ fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
     }
     assert_eq!(stage.secret.labels(), ["AWSCURRENT", "AWSPREVIOUS"]);
 
-    // Nothing else in the secret changed, but for the address that holds the password.
+    // The rest of the secret is unchanged, except for the address that contains the password.
     let mut expected = first;
     expected["password"] = newest.as_str().into();
     let now = stage.secret.value();
@@ -38,7 +39,7 @@ fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
     expected["url"] = now["url"].clone();
     assert_eq!(now, expected);
 
-    // The server stores a verifier that was made by the function, and no log shows a password or a token.
+    // The server stores a verifier that the function computed; no log contains a password.
     let verifier: String = stage.target.runtime.block_on(async {
         let client = stage.target.server.connect("postgres", &Session::system()).await.unwrap();
         let sql = "SELECT rolpassword FROM pg_authid WHERE rolname = $1";
@@ -56,7 +57,7 @@ fn a_user_of_postgresql_rotates_and_only_the_newest_password_logs_in() {
 }
 
 #[test]
-fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
+fn invalid_input_fails_with_name_and_leaves_secret_unchanged() {
     let stage = Stage::new();
     stage.deploy(&[("RotateImmediately", "false")]);
     let good = stage.secret.value();
@@ -69,18 +70,18 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
     let user = misspelt.as_object_mut().unwrap().remove("username").unwrap();
     misspelt["userName"] = user;
     for (bad, name, part) in [
-        (misspelt, "BadSecretValue", "no key `username`, but a key `userName`"),
-        (with("engine", "oracle".into()), "BadSecretValue", "`postgres` or `aurora-postgresql`"),
-        (with("ssl", false.into()), "BadSecretValue", "only ever sent over verified TLS"),
+        (misspelt, "InvalidSecretValue", "no key `username`, but a key `userName`"),
+        (with("engine", "oracle".into()), "InvalidSecretValue", "`postgres` or `aurora-postgresql`"),
+        (with("ssl", false.into()), "InvalidSecretValue", "only ever sent over verified TLS"),
         (with("host", "localhost.invalid".into()), "ServerUnreachable", "localhost.invalid"),
         (
             with("password", "wrong-password".into()),
-            "NoCredentialLogsIn",
+            "AllCredentialsRejected",
             "neither the pending nor the current",
         ),
-        (with("username", "nobody-there".into()), "NoCredentialLogsIn", "`nobody-there`"),
+        (with("username", "nobody-there".into()), "AllCredentialsRejected", "`nobody-there`"),
     ] {
-        // Takes the label of the last case's rotation away with it, as a new value by hand does.
+        // Also removes the label of the previous case's rotation.
         stage.secret.put(&bad);
         stage.secret.unstick();
         let seen = stage.secret.rotation_log().len();
@@ -89,19 +90,19 @@ fn bad_input_fails_with_a_name_and_a_remedy_and_the_secret_stays_as_it_was() {
         assert_eq!(stage.secret.value(), bad, "{name}");
         assert_eq!(stage.try_password(&good, "first-password"), Login::Accepted, "{name}");
     }
-    // A server that no trusted CA vouches for gets no password.
+    // The function sends no password to a server whose certificate it does not trust.
     stage.secret.put(&good);
     stage.secret.unstick();
     stage.deploy(&[("RotateImmediately", "false"), ("CaCertificates", "")]);
     let seen = stage.secret.rotation_log().len();
     stage.secret.rotate();
-    stage.secret.wait_for_log(seen, &["ServerNotTrusted"]);
+    stage.secret.wait_for_log(seen, &["CertificateNotTrusted"]);
     assert_eq!(stage.secret.value(), good);
     stage.cloud.check().unwrap();
 }
 
 #[test]
-fn every_grant_of_the_rotation_is_needed() {
+fn every_permission_of_the_rotation_is_required() {
     let stage = Stage::new();
     stage.deploy(&[("RotateImmediately", "false")]);
     let works =
@@ -110,7 +111,7 @@ fn every_grant_of_the_rotation_is_needed() {
 }
 
 #[test]
-fn two_users_take_turns_and_the_older_credential_works_until_its_turn_comes() {
+fn alternating_users_keep_previous_credential_valid() {
     let stage = Stage::new();
     let first = stage.secret.value();
     stage.deploy(&[("Strategy", "alternating-users"), ("AdminSecretArn", &stage.admin.arn)]);
@@ -130,33 +131,36 @@ fn two_users_take_turns_and_the_older_credential_works_until_its_turn_comes() {
     let clone = format!("{USER}_clone");
     let users: Vec<_> = values.iter().map(|value| value["username"].as_str().unwrap()).collect();
     assert_eq!(users, [USER, &clone, USER, &clone, USER]);
-    // The admin's password is nowhere but in its secret.
+    // The admin's password is only in its own secret.
     assert!(!stage.secret.rotation_log().contains("boss-password"));
     assert_eq!(stage.admin.value(), stage.target.admin());
 }
 
 #[test]
-fn consumers_of_every_kind_are_told_which_version_is_current() {
+fn every_kind_of_consumer_is_notified_of_current_version() {
     let stage = Stage::new();
     let account = &stage.secret.account;
     let consumers = account.deploy_text("consumers", include_str!("../consumers.yaml"), &[]).unwrap();
-    stage.deploy(&[
+    let parameters = [
+        ("SecretArn", stage.secret.arn.as_str()),
         ("ConsumerTopicArn", &consumers["TopicArn"]),
         ("ConsumerBusArn", &consumers["BusArn"]),
         ("ConsumerStateMachineArn", &consumers["MachineArn"]),
         ("ConsumerFunctionArn", &consumers["FunctionArn"]),
-    ]);
+    ];
+    account.deploy("sluice-consumers", "rotation-consumers", &parameters).unwrap();
+    stage.deploy(&[]);
     stage.secret.wait_for_another_password_than("first-password");
     let versions = stage.secret.versions();
     let current = versions.iter().find(|(_, labels)| labels.contains(&"AWSCURRENT".to_owned())).unwrap().0;
-    let tells = |text: &str| {
+    let notifies = |text: &str| {
         let value: Value = serde_json::from_str(text).unwrap();
         value["secret"] == stage.secret.arn.as_str()
             && value["version"] == current.as_str()
             && value["time"].is_string()
     };
     let (mut by_topic, mut by_bus) = (Vec::new(), Vec::new());
-    wait::until("all four are told", PATIENCE, || {
+    wait::until("all four consumers are notified", PATIENCE, || {
         let words = json!({"QueueUrl": consumers["QueueUrl"], "MaxNumberOfMessages": 10});
         let received = account.json("sqs", "ReceiveMessage", words)?;
         for message in received["Messages"].as_array().into_iter().flatten() {
@@ -170,13 +174,13 @@ fn consumers_of_every_kind_are_told_which_version_is_current() {
             account.json("states", "ListExecutions", json!({"stateMachineArn": consumers["MachineArn"]}))?;
         let started = listed["executions"].as_array().map(Vec::len).unwrap_or_default();
         let log = log_of(&stage.secret.account, &consumers["LogGroup"]);
-        let all = !by_topic.is_empty() && !by_bus.is_empty() && started > 0 && log.contains("TOLD");
+        let all = !by_topic.is_empty() && !by_bus.is_empty() && started > 0 && log.contains("NOTIFIED");
         let seen = format!("topic {by_topic:?}, bus {by_bus:?}, {started} executions, log {log}");
         Ok(if all { Seen::Yes(()) } else { Seen::NotYet(seen) })
     })
     .unwrap();
-    // Each of them once: of all moves of labels only that of AWSCURRENT is told.
-    assert!(by_topic.len() == 1 && tells(&by_topic[0]), "{by_topic:?}");
+    // One notification each: only the move of AWSCURRENT counts.
+    assert!(by_topic.len() == 1 && notifies(&by_topic[0]), "{by_topic:?}");
     assert_eq!(by_bus.len(), 1);
     let detail = &by_bus[0]["detail"];
     assert_eq!((&detail["labelUpdated"], &detail["versionId"]), (&json!("AWSCURRENT"), &json!(current)));
@@ -185,14 +189,14 @@ fn consumers_of_every_kind_are_told_which_version_is_current() {
         .unwrap();
     let execution = listed["executions"][0]["executionArn"].clone();
     let described = account.json("states", "DescribeExecution", json!({"executionArn": execution})).unwrap();
-    assert!(tells(described["input"].as_str().unwrap()), "{described}");
+    assert!(notifies(described["input"].as_str().unwrap()), "{described}");
     let log = log_of(&stage.secret.account, &consumers["LogGroup"]);
-    let told = log.lines().find_map(|line| line.split_once("TOLD ")).unwrap().1;
-    assert!(tells(told.trim()), "{log}");
+    let line = log.lines().find_map(|line| line.split_once("NOTIFIED ")).unwrap().1;
+    assert!(notifies(line.trim()), "{log}");
 }
 
 #[test]
-fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
+fn unfinished_rotation_is_repaired_as_the_server_accepts() {
     let stage = Stage::new();
     stage.deploy(&[("RotateImmediately", "false")]);
     let first = stage.secret.value();
@@ -205,7 +209,7 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
     let (ok, text) = repair(&[]);
     assert!(ok && text.contains("Nothing") && text.contains("no rotation is half-way"), "{text}");
 
-    // It set the password and could not move the label: clients are shut out until that is done.
+    // The password is set but the label is not moved: clients cannot log in until the repair.
     stop_without(&stage, &grants, "secretsmanager:UpdateSecretVersionStage");
     assert_eq!(stage.try_password(&first, "first-password"), Login::Refused);
     let (ok, text) = repair(&[]);
@@ -217,14 +221,14 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
     assert_eq!(stage.try_password(&first, &second), Login::Accepted);
     assert_eq!(stage.secret.labels(), ["AWSCURRENT", "AWSPREVIOUS"]);
 
-    // It wrote a new password and never set it.
+    // A new password was stored but never set.
     stage.secret.call("CancelRotateSecret", json!({})).unwrap();
     stage.rotate_without_a_server();
     let (ok, text) = repair(&["--apply"]);
     assert!(ok && text.contains("Drop") && text.contains("dropped"), "{text}");
     assert_eq!((stage.secret.password(), stage.secret.labels().len()), (second.clone(), 2));
 
-    // Somebody put the password before the last one back.
+    // Somebody restored the password before the current one.
     stage.rotate_without_a_server();
     stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'first-password'"));
     let (ok, text) = repair(&["--apply"]);
@@ -232,7 +236,7 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
     stage.secret.wait_for_another_password_than(&second);
     assert_eq!(stage.try_password(&first, &stage.secret.password()), Login::Accepted);
 
-    // Somebody set a password that no version knows.
+    // Somebody set a password that no version contains.
     stage.rotate_without_a_server();
     stage.target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD 'foreign'"));
     let before = stage.secret.versions();
@@ -247,10 +251,10 @@ fn a_rotation_that_stopped_half_way_is_mended_as_the_server_says() {
     let (ok, text) = self::repair(&stage, &["--apply"]);
     assert!(!ok && text.contains("Sluice.MayBeRunning"), "{text}");
     let (ok, text) = self::repair(&stage, &["--apply", "no-such-stack"]);
-    assert!(!ok && text.contains("cannot look at stack 'no-such-stack'"), "{text}");
+    assert!(!ok && text.contains("cannot read stack 'no-such-stack'"), "{text}");
 }
 
-/// Rotates while the function's role lacks an action, until Secrets Manager has given up.
+/// Rotates without one permission of the function's role until Secrets Manager gives up.
 fn stop_without(stage: &Stage, grants: &Grants, action: &str) {
     grants.put(&grants.without(action));
     let seen = stage.secret.rotation_log().len();
@@ -259,7 +263,7 @@ fn stop_without(stage: &Stage, grants: &Grants, action: &str) {
     grants.put(&grants.document);
 }
 
-/// `scripts/repair-rotation` with the AWS CLI: whether it succeeded, and what it wrote.
+/// Runs `scripts/repair-rotation` with the AWS CLI; returns its success and its output.
 fn repair(stage: &Stage, words: &[&str]) -> (bool, String) {
     let output = stage.cloud.command("scripts/repair-rotation").args(words).output().unwrap();
     let text =

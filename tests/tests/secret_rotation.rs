@@ -1,4 +1,4 @@
-//! The back-fill of the endpoint against rotations that really change the admin's password.
+//! The backfill of the endpoint during rotations that change the admin's password.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,11 +11,12 @@ use cloud::{Cloud, Options, TARGET, kit};
 use end_to_end::{Answers, Function, Hold, PATIENCE, Secret};
 use serde_json::{Value, json};
 
-/// Calls of a back-fill that nothing disturbs: DescribeSecret, GetSecretValue, ListSecretVersionIds, DescribeSecret,
-/// PutSecretValue, ListSecretVersionIds, DescribeSecret twice, UpdateSecretVersionStage; then DescribeSecret and
-/// GetSecretValue to see that it holds, DescribeSecret and UpdateSecretVersionStage to take its own label off.
+/// Calls of an undisturbed backfill: DescribeSecret, GetSecretValue, ListSecretVersionIds,
+/// DescribeSecret, PutSecretValue, ListSecretVersionIds, DescribeSecret twice,
+/// UpdateSecretVersionStage; then DescribeSecret and GetSecretValue to verify the result,
+/// DescribeSecret and UpdateSecretVersionStage to remove its own label.
 const CALLS: usize = 13;
-/// Of these, the write.
+/// The index of the write among them.
 const WRITE: usize = 4;
 
 struct Stage<'a> {
@@ -46,7 +47,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A back-fill by an owner of its own, so that it has something to write; gives its request's id.
+    /// Starts a backfill with an owner of its own, so that it writes; returns its request id.
     fn start_backfill(&self) -> String {
         Function::of(self.cloud, TARGET, "sluice-warehouse", "SecretEndpointFunction", &self.answers)
             .start_creating(&self.properties)
@@ -57,13 +58,13 @@ impl<'a> Stage<'a> {
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
     }
 
-    /// Holds the call of this number of the next back-fill before it is served.
+    /// Holds the next backfill's call with this number before it is served.
     fn hold_backfill(&self, call: usize) -> Hold<'_> {
         let rule = json!({"action": "secretsmanager:*", "principal": "*SecretEndpointRole*", "skip": call});
         Hold::order(&self.secret.account, &rule)
     }
 
-    /// Holds the rotation after the database has taken its password, before it hears of it.
+    /// Holds the rotation after the database has changed its password, before it gets the response.
     fn hold_rotation(&self) -> Hold<'_> {
         let rule = json!({"action": "redshift:ModifyCluster", "principal": "*rotator*", "phase": "after", "seconds": 120});
         Hold::order(&self.secret.account, &rule)
@@ -95,7 +96,7 @@ impl<'a> Stage<'a> {
         .unwrap();
     }
 
-    /// Nothing is under way any more: AWSCURRENT logs in, holds the endpoint, and no label of ours or of a rotation is left.
+    /// Asserts that AWSCURRENT logs in and contains the endpoint, and that no other label is left.
     fn check(&self, case: &str) {
         assert!(self.logs_in(), "{case}: AWSCURRENT does not log in; labels {:?}", self.secret.labels());
         let value = self.secret.value();
@@ -107,11 +108,11 @@ impl<'a> Stage<'a> {
 }
 
 #[test]
-fn a_rotation_that_runs_within_any_call_of_a_backfill_loses_neither_the_password_nor_the_endpoint() {
+fn rotation_during_any_backfill_call_keeps_password_endpoint() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let stage = Stage::new(&cloud, &kit::warehouse(&cloud, &[]).unwrap());
 
-    // Before and after: one ends, then the other begins.
+    // One after the other.
     let first = stage.secret.password();
     stage.rotate().unwrap();
     stage.wait_until("the rotation ended", || stage.secret.password() != first);
@@ -137,7 +138,7 @@ fn a_rotation_that_runs_within_any_call_of_a_backfill_loses_neither_the_password
 }
 
 #[test]
-fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_password_nor_the_endpoint() {
+fn backfill_during_rotation_keeps_password_and_endpoint() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let stage = Stage::new(&cloud, &kit::warehouse(&cloud, &[]).unwrap());
     for call in 0..CALLS {
@@ -148,9 +149,9 @@ fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_passw
         backfill.caught();
         stage.rotate().unwrap();
         rotation.caught();
-        // The one moment at which AWSCURRENT cannot log in: a rotation with one user has it by its nature.
+        // With a single user, AWSCURRENT cannot log in at this moment.
         stage.wait_until("the database took the new password", || !stage.logs_in());
-        // Only the last call ends the back-fill; after every other there is a next one.
+        // The last call ends the backfill; every other call is followed by one more.
         let next = (call + 1 < CALLS).then(|| stage.hold_backfill(0));
         backfill.release();
         match &next {
@@ -162,7 +163,7 @@ fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_passw
             next.release();
         }
         if call == WRITE {
-            // Secrets Manager gave the rotation up. It can be taken up again where it was, and then both are done.
+            // Secrets Manager abandoned the rotation. Resumed, both complete.
             stage.wait_until("AWSPENDING again", || stage.secret.labels().contains(&"AWSPENDING".into()));
             let refused = stage.rotate().unwrap_err();
             assert!(refused.message.contains("will be reattempted"), "{refused}");
@@ -177,7 +178,7 @@ fn a_backfill_that_goes_on_while_a_rotation_is_half_done_loses_neither_the_passw
 }
 
 #[test]
-fn a_backfill_beside_a_rotation_of_more_than_a_minute_fails_with_the_remedy_and_leaves_it_alone() {
+fn backfill_beside_long_rotation_fails_and_names_the_command() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let stage = Stage::new(&cloud, &kit::warehouse(&cloud, &[]).unwrap());
     let before = stage.secret.password();

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cloud::{Cloud, Options, Profile, SOURCE, deploy, kit};
+use cloud::{Cloud, Options, Profile, SOURCE, TARGET, deploy, kit};
+use end_to_end::Secret;
+use serde_json::json;
 
 /// Compares a deployed stack with the files it came from; see `deployed.py`.
 fn compare(cloud: &Cloud, mode: &str, profile: Profile, stack: &str, template: &str) -> String {
@@ -54,4 +56,44 @@ fn what_the_other_tests_deploy_is_every_template_byte_for_byte() {
         })
         .collect();
     assert_eq!(functions(&said), 6, "{said:?}");
+}
+
+#[test]
+fn every_rotation_template_deploys_with_sam_unmodified() {
+    let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+    let account = cloud.account(TARGET);
+    let log = std::env::temp_dir().join(format!("sluice-sam-rotation-{}.log", std::process::id()));
+    let place = format!("{}:{}", account.region(), TARGET.account);
+    let cluster = format!("arn:aws:kafka:{place}:cluster/main/0a1b2c");
+    let key = format!("arn:aws:kms:{place}:key/0a1b2c");
+    let bus = format!("arn:aws:events:{place}:event-bus/default");
+    let cases: [(&str, &[(&str, &str)]); 7] = [
+        ("rotation-sql", &[("Engine", "postgres")]),
+        ("rotation-redshift", &[("RedshiftAccess", "data-api"), ("ClusterIdentifier", "main")]),
+        ("rotation-kafka", &[]),
+        ("rotation-msk", &[("MskClusterArn", &cluster), ("SecretKeyArn", &key)]),
+        (
+            "rotation-elasticache",
+            &[
+                ("Engine", "elasticache-token"),
+                ("ReplicationGroupId", "cache"),
+                ("EndpointHost", "localhost"),
+            ],
+        ),
+        ("rotation-api-key", &[("ApiKeyPreset", "schema-registry")]),
+        ("consumers", &[("ConsumerBusArn", &bus)]),
+    ];
+    for (stack, parameters) in cases {
+        let secret = Secret::create(account.clone(), stack, &json!({}));
+        let rotates = stack != "consumers";
+        let mut parameters = [&[("SecretArn", secret.arn.as_str())], parameters].concat();
+        parameters.extend(rotates.then_some(("RotateImmediately", "false")));
+        deploy::with_sam(&cloud, stack, TARGET, &parameters, &log).unwrap();
+        let (name, template) =
+            if rotates { ("sluice-rotation", stack) } else { ("sluice-consumers", "rotation-consumers") };
+        let said = compare(&cloud, "sam", TARGET, name, template);
+        assert_eq!(functions(&[said]), usize::from(rotates), "{stack}");
+        account.delete_stack(name).unwrap();
+    }
+    std::fs::remove_file(&log).unwrap();
 }

@@ -12,7 +12,7 @@ mod shell;
 
 use std::path::{Path, PathBuf};
 
-use alerts::{announcement, command, event, incident, judge, kind, message, moment, state};
+use alerts::{notification, command, event, incident, evaluate, kind, message, moment, state};
 use proptest::prelude::*;
 
 /// The files in a folder of the repository and in the folders within it.

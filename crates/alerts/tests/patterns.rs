@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alerts::event::{Event, parse};
-use alerts::judge::judge;
+use alerts::event::{Detail, parse};
+use alerts::rules::evaluate;
 use serde_json::{Value, json};
 
 /// Whether an event matches a pattern, for the operators that the patterns use.
@@ -88,9 +88,9 @@ fn every_event_that_something_is_told_about_is_matched_by_exactly_one_rule() {
     for (name, event) in events() {
         let found = matching(&event);
         assert!(found.len() <= 1, "{name}: {found:?}");
-        let is_told = parse(&event).is_ok_and(|known| match known.event {
-            Event::SecretCall(_) => !name.ends_with("description"),
-            _ => !judge(&known).is_empty(),
+        let is_told = parse(&event).is_ok_and(|event| match event.detail {
+            Detail::SecretCall(_) => !name.ends_with("description"),
+            _ => !evaluate(&event).is_empty(),
         });
         if is_told && !others.contains(&name.as_str()) {
             assert_eq!(found.len(), 1, "{name} is matched by no rule");

@@ -1,4 +1,5 @@
-//! A function that misbehaves on request, for `tests/conformance/process.rs`. Not a model: the crate's documentation has one.
+//! A function that misbehaves on request, for `tests/conformance/process.rs`. For an example to
+//! follow, see the crate's documentation.
 
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider, Started};
 use serde::Deserialize;
@@ -72,7 +73,7 @@ async fn start() -> Result<Started<Misbehaving>, Failure> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    // At TRACE, lambda_runtime prints every event it cannot read; everything else may say what it likes.
+    // At TRACE, lambda_runtime prints every event that it cannot parse.
     let filter =
         Targets::new().with_default(LevelFilter::TRACE).with_target("lambda_runtime", LevelFilter::DEBUG);
     tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().json()).with(filter).init();

@@ -1,64 +1,72 @@
-//! Why a provider could not do what was asked.
+//! The failure of a request.
 
 use std::error::Error;
 use std::fmt;
 
-/// The failure of one request, in words that a person will read in the stack's events.
+/// The failure of one request, in a sentence that the stack's events show.
 ///
-/// The text names the property or permission, what was found, what was expected and the remedy. It holds no secret.
+/// The sentence names the property or permission, what was found, what was expected and what to do.
+/// It holds no secret.
 #[derive(Debug)]
 pub struct Failure {
-    message: String,
+    /// Absent if the source's text is the sentence.
+    message: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
-    made_something: bool,
+    has_leftovers: bool,
 }
 
 impl Failure {
-    /// A failure with its sentence.
+    /// Creates a failure from a sentence.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None, made_something: false }
+        Self { message: Some(message.into()), source: None, has_leftovers: false }
     }
 
-    /// A failure with its sentence and what caused it; the causes are appended to the sentence in the answer.
-    pub fn caused_by(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { message: message.into(), source: Some(source.into()), made_something: false }
+    /// Creates a failure from a sentence and its cause. The response appends all causes.
+    pub fn caused_by(message: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { message: Some(message.into()), source: Some(cause.into()), has_leftovers: false }
     }
 
-    /// Says that something exists already although the request failed.
+    /// Creates a failure from an error whose text is the sentence. It keeps the error's causes.
+    pub fn from_error(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { message: None, source: Some(error.into()), has_leftovers: false }
+    }
+
+    /// Marks that the failed request left something behind.
     ///
-    /// A failed Create then answers with the real physical id instead of the create-failed marker, so that
-    /// CloudFormation's Delete comes back for it.
+    /// A failed Create then responds with the real physical id instead of the create-failed marker,
+    /// so that CloudFormation sends a Delete for it.
     #[must_use]
-    pub fn leaving_something(mut self) -> Self {
-        self.made_something = true;
+    pub fn with_leftovers(self) -> Self {
+        self.with_leftovers_if(true)
+    }
+
+    /// Marks that the failed request left something behind, if `left` is true.
+    #[must_use]
+    pub fn with_leftovers_if(mut self, left: bool) -> Self {
+        self.has_leftovers |= left;
         self
     }
 
-    /// [`leaving_something`](Self::leaving_something) if `left` holds.
-    #[must_use]
-    pub fn leaving_something_if(self, left: bool) -> Self {
-        if left { self.leaving_something() } else { self }
+    /// Returns true if a Delete has something to clean up.
+    pub fn has_leftovers(&self) -> bool {
+        self.has_leftovers
     }
 
-    /// Whether a Delete has something to clean up.
-    pub fn left_something(&self) -> bool {
-        self.made_something
-    }
-
-    /// The sentence and its causes, outermost first, each separated by a colon.
+    /// Returns the sentence and its causes, outermost first, separated by colons.
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
-/// An error and its causes, outermost first, separated by colons. Some libraries repeat their cause's text in their own;
-/// a reader needs it once.
+/// Returns an error and its causes, outermost first, separated by colons.
+///
+/// Some libraries repeat their cause's text at the end of their own; it is printed once.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         let layer = inner.to_string();
-        if !layer.is_empty() && !text.ends_with(&layer) {
+        if !text.ends_with(&layer) {
             text.push_str(": ");
             text.push_str(&layer);
         }
@@ -69,13 +77,18 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        match (&self.message, &self.source) {
+            (Some(message), _) => f.write_str(message),
+            (None, Some(error)) => error.fmt(f),
+            (None, None) => Ok(()),
+        }
     }
 }
 
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|e| e as &(dyn Error + 'static))
+        let source = self.source.as_deref().map(|error| error as &(dyn Error + 'static));
+        if self.message.is_some() { source } else { source.and_then(Error::source) }
     }
 }
 
@@ -84,10 +97,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_prints_each_cause_once() {
+    fn chain_prints_each_cause_once() {
         let cause = std::io::Error::other("connection refused");
         let failure =
             Failure::caused_by("cannot read the policy", Failure::caused_by("GetResourcePolicy", cause));
         assert_eq!(failure.chain(), "cannot read the policy: GetResourcePolicy: connection refused");
+    }
+
+    #[test]
+    fn failure_from_an_error_keeps_its_text_and_causes() {
+        let error = Failure::caused_by("GetResourcePolicy", std::io::Error::other("connection refused"));
+        assert_eq!(Failure::from_error(error).chain(), "GetResourcePolicy: connection refused");
+    }
+
+    #[test]
+    fn leftovers_stay_once_they_are_marked() {
+        assert!(!Failure::new("x").has_leftovers());
+        assert!(Failure::new("x").with_leftovers().with_leftovers_if(false).has_leftovers());
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod failure;
+mod guard;
 mod handler;
 mod physical_id;
 pub mod properties;
@@ -13,16 +14,17 @@ mod secret;
 #[cfg(feature = "step-functions")]
 mod step_functions;
 mod wait;
+mod waiting;
 
 pub use failure::Failure;
 pub use handler::{Handler, HandlerError};
 pub use physical_id::{CREATE_FAILED, PhysicalId};
 pub use provider::{Attributes, Context, Outcome, Provider};
 pub use put::PutPolicy;
-pub use request::{Owner, Place, Request, RequestType};
-pub use response::LONGEST_BODY;
+pub use request::{Owner, Request, RequestType};
+pub use response::MAX_BODY_BYTES;
 pub use run::{Started, run};
 pub use secret::ResponseUrl;
 #[cfg(feature = "step-functions")]
 pub use step_functions::StepFunctions;
-pub use wait::{BoxError, BoxFuture, Ticket, Waits};
+pub use wait::{BoxError, BoxFuture, Ticket, Waiter};

@@ -1,19 +1,19 @@
-//! Physical resource ids: deterministic, ours, and recognisable.
+//! Physical resource ids: deterministic, and recognizable as the provider's own.
 
 use crate::request::Owner;
 use crate::response::json_len;
 
-/// The id of a resource whose Create failed before it made anything.
+/// The id of a resource whose Create failed before it created anything.
 ///
-/// CloudFormation sends a Delete for it during the rollback; that Delete succeeds without work.
+/// CloudFormation sends a Delete for it during the rollback. That Delete succeeds without work.
 pub const CREATE_FAILED: &str = "custom-resource:create-failed";
 
-/// Longest physical id CloudFormation accepts, in bytes (1 KB).
-const LONGEST: usize = 1024;
+/// The longest physical id that CloudFormation accepts, in bytes (1 KB).
+const MAX_BYTES: usize = 1024;
 
 /// The id of one resource: `<kind>:<owner tag>:<identity>`.
 ///
-/// The identity is made of the properties that identify the resource and of nothing else. A change of identity in an
+/// The identity consists of the properties that identify the resource. A change of identity in an
 /// Update is a replacement: CloudFormation deletes the old id after the update succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhysicalId {
@@ -23,11 +23,13 @@ pub struct PhysicalId {
 }
 
 impl PhysicalId {
-    /// The id of `owner`'s resource of the given kind. An identity that would not fit in 1 KB is replaced by its hash.
+    /// Creates the id of `owner`'s resource of the given kind. An identity that does not fit in 1
+    /// KB is replaced by its hash.
     ///
-    /// It is measured as it stands in the answer, where JSON may need six bytes for one: an answer has to fit in 4096.
+    /// The length is that in the response, where JSON may need six bytes for one: the whole
+    /// response has to fit in 4096 bytes.
     pub fn new(kind: &str, owner: &Owner, identity: &str) -> Self {
-        let room = LONGEST.saturating_sub(kind.len() + owner.tag().len() + 2);
+        let room = MAX_BYTES.saturating_sub(kind.len() + owner.tag().len() + 2);
         let identity = if json_len(identity) <= room {
             identity.to_owned()
         } else {
@@ -37,8 +39,8 @@ impl PhysicalId {
         Self { kind: kind.to_owned(), tag: owner.tag().to_owned(), identity }
     }
 
-    /// Reads an id of this kind; `None` for every other text, such as an id that CloudFormation made up for a Create
-    /// that never answered.
+    /// Parses an id of this kind. Returns `None` for every other text, such as an id that
+    /// CloudFormation made up for a Create without a response.
     pub fn parse(kind: &str, text: &str) -> Option<Self> {
         let rest = text.strip_prefix(kind)?.strip_prefix(':')?;
         let (tag, identity) = rest.split_once(':')?;
@@ -46,12 +48,12 @@ impl PhysicalId {
         is_tag.then(|| Self { kind: kind.to_owned(), tag: tag.to_owned(), identity: identity.to_owned() })
     }
 
-    /// The owner's tag.
+    /// Returns the owner's tag.
     pub fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// What identifies the resource.
+    /// Returns the identity of the resource.
     pub fn identity(&self) -> &str {
         &self.identity
     }
@@ -68,13 +70,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_reads_back_as_it_was_written() {
+    fn printed_id_parses_to_the_same_id() {
         let id = PhysicalId::new("kind", &Owner::new("stack", "logical"), "arn:with:colons");
         assert_eq!(PhysicalId::parse("kind", &id.to_string()), Some(id));
     }
 
     #[test]
-    fn ids_of_others_are_not_ours() {
+    fn ids_of_other_providers_do_not_parse() {
         for text in
             [CREATE_FAILED, "stack-Logical-1ABC", "kind", "kind:", "kind:xyz:identity", "other:0a0b0c0d:x"]
         {
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_of_any_length_gives_an_id_of_at_most_one_kilobyte() {
+    fn id_has_at_most_one_kilobyte_for_any_identity() {
         let owner = Owner::new("stack", "logical");
         let long = PhysicalId::new("kind", &owner, &"x".repeat(5000));
         assert!(long.to_string().len() <= 1024);

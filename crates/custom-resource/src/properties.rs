@@ -1,7 +1,8 @@
-//! Properties into types: CloudFormation sends scalars as strings, and says nothing when a name is misspelt.
+//! Parsing of properties. CloudFormation sends scalars as strings, and does not check names.
 //!
-//! A `bool` accepts `true` and `"true"`, a number accepts `30` and `"30"`, a `String` accepts both too. A name that the
-//! type does not have is refused by name, so derive `Deserialize` on plain structs (without `#[serde(flatten)]`).
+//! A `bool` accepts `true` and `"true"`, a number accepts `30` and `"30"`, and a `String` accepts
+//! both. Unknown names are rejected, so derive `Deserialize` on plain structs, without
+//! `#[serde(flatten)]`.
 
 use std::fmt;
 
@@ -10,19 +11,19 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAc
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
-/// Properties that CloudFormation adds and that no provider declares.
+/// Properties that CloudFormation adds and no provider declares.
 const PLATFORM: [&str; 2] = ["ServiceToken", "ServiceTimeout"];
 
-/// What to do with names that the type does not have.
+/// The treatment of names that the type does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknown {
-    /// Refuse them: a misspelt name must not pass silently.
-    Refuse,
-    /// Skip them: a Delete must work on what an older version accepted.
+pub enum UnknownNames {
+    /// Reject them, so that a misspelt name does not pass silently.
+    Reject,
+    /// Skip them: a Delete has to work with what an older version accepted.
     Ignore,
 }
 
-/// A property that is not what it should be.
+/// An invalid property.
 #[derive(Debug, thiserror::Error)]
 #[error("property `{path}`: {problem}")]
 pub struct PropertyError {
@@ -31,7 +32,7 @@ pub struct PropertyError {
 }
 
 impl PropertyError {
-    /// Where it stands, for example `Options.IgnoreHeader`.
+    /// Returns the property's path, for example `Options.IgnoreHeader`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -39,13 +40,13 @@ impl PropertyError {
 
 /// Parses the properties of a request.
 ///
-/// `secret` lists top-level properties whose values an error must not repeat.
+/// `secret` lists the top-level properties whose values no error repeats.
 ///
 /// # Errors
 /// The first property that is unknown, missing or of another type, with its path.
 pub fn parse<T: DeserializeOwned>(
     properties: &Map<String, Value>,
-    unknown: Unknown,
+    unknown: UnknownNames,
     secret: &[&str],
 ) -> Result<T, PropertyError> {
     let own: Map<String, Value> = properties
@@ -58,7 +59,7 @@ pub fn parse<T: DeserializeOwned>(
         let path = error.path().to_string();
         let top = path.split(['.', '[']).next().unwrap_or_default().to_owned();
         let problem = if secret.contains(&top.as_str()) {
-            "the value is not of the expected form (it is secret and not shown)".to_owned()
+            "the value is not of the expected form (it is a secret and not shown)".to_owned()
         } else {
             error.into_inner().to_string()
         };
@@ -88,10 +89,11 @@ impl de::Error for Problem {
     }
 }
 
-/// A text of the template for an error: what cannot be seen escaped, and at most this many characters of it.
-fn readable(text: &str, longest: usize) -> String {
+/// Returns a text of the template for an error: invisible characters escaped, and shortened to
+/// `max_chars` characters.
+fn readable(text: &str, max_chars: usize) -> String {
     let mut shown = String::new();
-    let mut room = longest;
+    let mut room = max_chars;
     for character in text.chars() {
         let escaped = character.escape_default();
         let length = if character.is_control() { escaped.len() } else { 1 };
@@ -109,19 +111,19 @@ fn readable(text: &str, longest: usize) -> String {
     shown
 }
 
-/// A value read as whatever the target type asks for.
+/// A deserializer that converts scalars to the target type.
 #[derive(Clone, Copy)]
 struct Lenient<'a> {
     value: &'a Value,
-    unknown: Unknown,
+    unknown: UnknownNames,
 }
 
-/// A value as a person wrote it, shortened.
-fn shown(value: &Value) -> String {
+/// Returns a value as it stands in the template, shortened.
+fn escape(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
-        // JSON's quotes and escapes; it leaves some control characters as they are.
+        // With JSON's quotes and escapes, which leave some control characters as they are.
         Value::String(_) => {
             let text = readable(&value.to_string(), 60);
             let end = if text.ends_with('…') { "\"" } else { "" };
@@ -134,7 +136,7 @@ fn shown(value: &Value) -> String {
 
 impl<'a> Lenient<'a> {
     fn wrong<T>(self, expected: &dyn fmt::Display) -> Result<T, Problem> {
-        Err(Problem(format!("expected {expected}, found {}", shown(self.value))))
+        Err(Problem(format!("expected {expected}, found {}", escape(self.value))))
     }
 
     fn integer(self) -> Option<i128> {
@@ -169,7 +171,7 @@ impl<'de> de::Deserializer<'de> for Lenient<'de> {
             Value::Null => visitor.visit_unit(),
             Value::Bool(flag) => visitor.visit_bool(*flag),
             Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Number(number) => number.hand_to(visitor),
+            Value::Number(number) => number.visit_with(visitor),
             Value::Array(_) => self.deserialize_seq(visitor),
             Value::Object(_) => self.deserialize_map(visitor),
         }
@@ -283,11 +285,11 @@ impl<'de> de::Deserializer<'de> for Lenient<'de> {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         let Value::Object(map) = self.value else { return self.wrong(&"a map") };
-        if self.unknown == Unknown::Refuse
+        if self.unknown == UnknownNames::Reject
             && let Some(stranger) = map.keys().find(|name| !fields.contains(&name.as_str()))
         {
             let stranger = readable(stranger, 60);
-            return Err(Problem(format!("`{stranger}` is not known here; known are {}", fields.join(", "))));
+            return Err(Problem(format!("`{stranger}` is unknown, expected one of {}", fields.join(", "))));
         }
         visitor.visit_map(Entries::new(map, Some(fields), self.unknown))
     }
@@ -310,13 +312,13 @@ impl<'de> de::Deserializer<'de> for Lenient<'de> {
     forward_to_deserialize_any! { i128 u128 bytes byte_buf unit unit_struct identifier ignored_any }
 }
 
-/// `serde_json::Number` hands itself to a visitor only through its own error type.
+/// `serde_json::Number` calls a visitor only with its own error type.
 trait NumberExt {
-    fn hand_to<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Problem>;
+    fn visit_with<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Problem>;
 }
 
 impl NumberExt for serde_json::Number {
-    fn hand_to<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Problem> {
+    fn visit_with<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Problem> {
         if let Some(number) = self.as_u64() {
             visitor.visit_u64(number)
         } else if let Some(number) = self.as_i64() {
@@ -329,7 +331,7 @@ impl NumberExt for serde_json::Number {
 
 struct Items<'a> {
     rest: std::slice::Iter<'a, Value>,
-    unknown: Unknown,
+    unknown: UnknownNames,
 }
 
 impl<'de> SeqAccess<'de> for Items<'de> {
@@ -345,11 +347,15 @@ struct Entries<'a> {
     rest: serde_json::map::Iter<'a>,
     known: Option<&'static [&'static str]>,
     value: Option<&'a Value>,
-    unknown: Unknown,
+    unknown: UnknownNames,
 }
 
 impl<'a> Entries<'a> {
-    fn new(map: &'a Map<String, Value>, known: Option<&'static [&'static str]>, unknown: Unknown) -> Self {
+    fn new(
+        map: &'a Map<String, Value>,
+        known: Option<&'static [&'static str]>,
+        unknown: UnknownNames,
+    ) -> Self {
         Self { rest: map.iter(), known, value: None, unknown }
     }
 }
@@ -417,11 +423,11 @@ mod tests {
 
     fn read(value: Value) -> Result<Sample, String> {
         let Value::Object(map) = value else { panic!("a map") };
-        parse(&map, Unknown::Refuse, &["Secret", "Count"]).map_err(|e| e.to_string())
+        parse(&map, UnknownNames::Reject, &["Secret", "Count"]).map_err(|e| e.to_string())
     }
 
     #[test]
-    fn strings_and_native_scalars_mean_the_same() {
+    fn string_and_native_scalar_parse_to_the_same_value() {
         let text = read(
             json!({"Name": "n", "Flag": "true", "Count": "30", "Ratio": "0.5", "Mark": "|", "Kind": "Csv",
             "List": ["a", "1"], "Nested": {"Inner": "7"}, "ServiceToken": "t", "ServiceTimeout": "60"}),
@@ -440,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_type_is_refused_with_its_path_what_was_expected_and_what_was_found() {
+    fn wrong_type_is_rejected_with_path_expectation_and_value() {
         for (value, sentence) in [
             (json!({"Name": ["x"]}), "property `Name`: expected a string, found a list"),
             (
@@ -466,7 +472,7 @@ mod tests {
             ),
             (
                 json!({"Name": "n", "Nested": {"Inner": "1", "Inna": "2"}}),
-                "property `Nested`: `Inna` is not known here; known are Inner",
+                "property `Nested`: `Inna` is unknown, expected one of Inner",
             ),
             (
                 json!({"Name": "n", "Kind": "Xml"}),
@@ -484,24 +490,24 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_refused_by_name_or_ignored_as_asked() {
+    fn unknown_name_is_rejected_or_ignored() {
         let map = json!({"Name": "n", "Nmae": "x"});
         let error = read(map.clone()).unwrap_err();
-        assert!(error.contains("`Nmae` is not known here; known are Name, Flag"), "{error}");
+        assert!(error.contains("`Nmae` is unknown, expected one of Name, Flag"), "{error}");
         let Value::Object(map) = map else { panic!("a map") };
-        let lenient: Sample = parse(&map, Unknown::Ignore, &[]).unwrap();
+        let lenient: Sample = parse(&map, UnknownNames::Ignore, &[]).unwrap();
         assert_eq!(lenient.name, "n");
     }
 
     #[test]
-    fn the_value_of_a_secret_property_is_not_repeated() {
+    fn value_of_a_secret_property_is_not_repeated() {
         let error = read(json!({"Name": "n", "Count": "hunter2"})).unwrap_err();
         assert!(!error.contains("hunter2"), "{error}");
         assert!(error.contains("`Count`"), "{error}");
     }
 
     #[test]
-    fn a_long_value_is_shortened_on_a_character_boundary() {
+    fn long_value_is_shortened_between_characters() {
         let error = read(json!({"Name": "n", "Flag": "🦀".repeat(500)})).unwrap_err();
         assert!(error.chars().count() < 140, "{error}");
     }

@@ -1,4 +1,4 @@
-//! What a provider implements: the resource, and nothing of the protocol.
+//! The trait that a provider implements. It covers the resource, and nothing of the protocol.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::failure::Failure;
 use crate::physical_id::PhysicalId;
 use crate::request::{Owner, RequestType};
 
-/// One request as a provider sees it: who asks and until when, but not where the answer goes.
+/// A request's data for the provider: the owner and the deadline, but not the response URL.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The stack and the logical id.
     pub owner: Owner,
-    /// Identifies the request; the same in a duplicate delivery, so it is good for client tokens.
+    /// The request's id. It is the same in a duplicate delivery: use it for client tokens.
     pub request_id: String,
-    /// What CloudFormation asked for.
+    /// Create, Update or Delete.
     pub request_type: RequestType,
-    /// When the provider is cut off: early enough before the function's own deadline to send the answer.
+    /// The end of the provider's time, early enough to send the response.
     pub deadline: Instant,
 }
 
 impl Context {
-    /// Time until the provider is cut off.
+    /// Returns the time until the deadline.
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -34,7 +34,7 @@ impl Context {
 
 /// The attributes of a finished resource, for `Fn::GetAtt`.
 ///
-/// They are visible to everybody who may describe the stack. Return the ARN of a secret, never a secret.
+/// Everybody who may describe the stack can read them. Return the ARN of a secret, never a secret.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attributes {
     pub(crate) data: Map<String, Value>,
@@ -42,7 +42,7 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// No attributes.
+    /// Returns no attributes.
     pub fn none() -> Self {
         Self::default()
     }
@@ -62,22 +62,22 @@ impl Attributes {
     }
 }
 
-/// How far a request got.
+/// The result of a provider's method.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<Progress> {
-    /// The resource is as the request wants it.
+    /// The resource is in the requested state.
     Ready(Attributes),
-    /// It is under way and takes longer than a function should wait: a state machine asks again.
+    /// The resource needs longer than an invocation should last: a state machine calls again.
     Waiting {
-        /// What [`Provider::check`] needs to look. It stands in the state machine's history: no secrets.
+        /// The input of [`Provider::check`]. The state machine's history shows it: no secrets.
         progress: Progress,
-        /// How long until the next look.
-        look_again_after: Duration,
+        /// The time until the next check.
+        check_after: Duration,
     },
 }
 
 impl<Progress> Outcome<Progress> {
-    /// Ready, without attributes.
+    /// Returns `Ready` without attributes.
     pub fn done() -> Self {
         Self::Ready(Attributes::none())
     }
@@ -85,34 +85,35 @@ impl<Progress> Outcome<Progress> {
 
 /// A kind of custom resource.
 ///
-/// Every method must give the same result when it is called twice with the same request, also at the same time:
-/// Lambda delivers asynchronous events at least once.
+/// Every method must have the same result when it is called twice with the same request, even at
+/// the same time: Lambda delivers asynchronous events at least once.
 pub trait Provider: Send + Sync {
     /// The properties, parsed from CloudFormation's strings; see [`crate::properties`].
     type Properties: DeserializeOwned + Send + Sync;
 
-    /// What [`check`](Provider::check) needs; `()` if the provider never waits.
+    /// The input of [`check`](Provider::check); `()` if the provider never waits.
     type Progress: Serialize + DeserializeOwned + Send + Sync;
 
-    /// First part of every physical id, for example `sluice-copy-job`. It must never change.
+    /// The first part of every physical id, for example `sluice-copy-job`. It must never change.
     const KIND: &'static str;
 
-    /// Top-level properties whose values no error text may repeat.
+    /// Top-level properties whose values no error repeats.
     const SECRET_PROPERTIES: &'static [&'static str] = &[];
 
-    /// The longest wait that a state machine carries for one request.
-    const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
+    /// The longest wait for one request.
+    const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
 
-    /// What identifies the resource among all of its kind. A change of it in an Update is a replacement.
+    /// Returns the identity of the resource among all of its kind. A change of it in an Update is a
+    /// replacement.
     ///
     /// # Errors
-    /// Properties that contradict each other.
+    /// The properties contradict each other.
     fn identity(&self, properties: &Self::Properties) -> Result<String, Failure>;
 
-    /// Makes the resource, or finds it made by an earlier delivery of the same request.
+    /// Creates the resource, or finds it created by an earlier delivery of the same request.
     ///
     /// # Errors
-    /// A [`Failure`]; say [`Failure::leaving_something`] if a Delete has to follow.
+    /// A [`Failure`], with [`Failure::with_leftovers`] if a Delete has to follow.
     fn create(
         &self,
         context: &Context,
@@ -120,15 +121,16 @@ pub trait Provider: Send + Sync {
         properties: Self::Properties,
     ) -> impl Future<Output = Result<Outcome<Self::Progress>, Failure>> + Send;
 
-    /// Brings the existing resource to the new properties. By default as [`create`](Provider::create) does: right for a
-    /// provider whose create brings whatever is there to what the properties say.
+    /// Changes the existing resource to the new properties. By default it calls
+    /// [`create`](Provider::create), which is right for a provider whose create converges whatever
+    /// exists to the properties.
     ///
-    /// This is also how a failed update is rolled back: the previous properties arrive as the new ones while the
-    /// resource may be in either state or between them. Go by what is there, not by `old`, which is `None` where the
-    /// old properties were not valid.
+    /// CloudFormation also rolls back a failed update this way: the previous properties arrive as
+    /// the new ones, while the resource may be in either state or in between. Rely on what exists,
+    /// not on `old`, which is `None` if the old properties were invalid.
     ///
     /// # Errors
-    /// A [`Failure`]; the physical id stays the old one.
+    /// A [`Failure`]. The physical id stays the old one.
     fn update(
         &self,
         context: &Context,
@@ -140,10 +142,11 @@ pub trait Provider: Send + Sync {
         self.create(context, id, new)
     }
 
-    /// Makes the resource anew because its identity changed. CloudFormation deletes the old one afterwards.
+    /// Creates another resource because the identity changed. CloudFormation deletes the old one
+    /// afterwards.
     ///
     /// # Errors
-    /// A [`Failure`]; the physical id stays the old one, and what the failed replacement left is deleted.
+    /// A [`Failure`]. The physical id stays the old one, and CloudFormation deletes nothing.
     fn replace(
         &self,
         context: &Context,
@@ -154,10 +157,10 @@ pub trait Provider: Send + Sync {
         self.create(context, new, properties)
     }
 
-    /// Removes the resource. That it is gone already is success.
+    /// Deletes the resource. If it does not exist, that is success.
     ///
     /// # Errors
-    /// A [`Failure`]: the stack stays in `DELETE_FAILED` and the request can be sent again.
+    /// A [`Failure`]. The stack stays in `DELETE_FAILED`, and the deletion can be repeated.
     fn delete(
         &self,
         context: &Context,
@@ -165,11 +168,12 @@ pub trait Provider: Send + Sync {
         properties: Self::Properties,
     ) -> impl Future<Output = Result<Outcome<Self::Progress>, Failure>> + Send;
 
-    /// Looks again at what an earlier call left [`Outcome::Waiting`].
+    /// Checks the resource of an earlier [`Outcome::Waiting`].
     ///
     /// # Errors
-    /// A [`Failure`] ends the wait. A failed Create is deleted by CloudFormation; a failed replacement must clean up
-    /// here, since CloudFormation never hears of its id.
+    /// A [`Failure`] ends the wait. CloudFormation deletes the resource of a failed Create. The
+    /// provider has to delete that of a failed replacement here, because CloudFormation never gets
+    /// its id.
     fn check(
         &self,
         context: &Context,
@@ -177,6 +181,6 @@ pub trait Provider: Send + Sync {
         progress: Self::Progress,
     ) -> impl Future<Output = Result<Outcome<Self::Progress>, Failure>> + Send {
         let _ = (context, id, progress);
-        async { Err(Failure::new("this resource never waits; the state machine called it by mistake")) }
+        async { Err(Failure::new("this provider never waits, but the state machine called it")) }
     }
 }

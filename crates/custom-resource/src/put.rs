@@ -1,4 +1,4 @@
-//! The one PUT that answers a request.
+//! The PUT request that delivers a response.
 
 use std::time::Duration;
 
@@ -14,41 +14,41 @@ use tokio::time::Instant;
 use crate::failure::chain;
 use crate::secret::ResponseUrl;
 
-/// Why an answer did not arrive. Never holds the URL.
+/// The error of a delivery. It never holds the URL.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PutError {
-    /// The URL is not one.
+    /// The response URL is invalid.
     #[error("the response URL is not a valid URL")]
-    NotAUrl,
-    /// Final: sending it again cannot help (403: the URL has expired or was signed for other headers).
-    #[error("the answer was refused with HTTP status {0}")]
-    Refused(StatusCode),
-    /// Tried until the time or the attempts ran out.
-    #[error("the answer could not be delivered in {attempts} attempts: {last}")]
+    InvalidUrl,
+    /// The status is final (403: the URL has expired or was signed for other headers).
+    #[error("the response was rejected with HTTP status {0}")]
+    Rejected(StatusCode),
+    /// The time or the attempts ran out.
+    #[error("the response could not be delivered in {attempts} attempts: {last}")]
     Exhausted { attempts: u32, last: String },
 }
 
 impl PutError {
-    /// Whether another invocation with the same event might still deliver the answer.
-    pub(crate) fn worth_another_invocation(&self) -> bool {
+    /// Returns true if another invocation with the same event may deliver the response.
+    pub(crate) fn is_retryable(&self) -> bool {
         matches!(self, Self::Exhausted { .. })
     }
 }
 
-/// How often and how patiently an answer is sent.
+/// The policy for retries of a delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct PutPolicy {
-    /// Attempts at most.
+    /// The most attempts.
     pub attempts: u32,
-    /// One attempt is given up after this time.
-    pub per_attempt: Duration,
-    /// Pause before the second attempt; each later pause doubles.
+    /// The time limit of one attempt.
+    pub attempt_timeout: Duration,
+    /// The pause before the second attempt. Each later pause is twice as long.
     pub first_pause: Duration,
 }
 
 impl Default for PutPolicy {
     fn default() -> Self {
-        Self { attempts: 6, per_attempt: Duration::from_secs(5), first_pause: Duration::from_millis(200) }
+        Self { attempts: 6, attempt_timeout: Duration::from_secs(5), first_pause: Duration::from_millis(200) }
     }
 }
 
@@ -59,7 +59,8 @@ pub(crate) struct ResponseClient {
 
 impl ResponseClient {
     pub(crate) fn new(policy: PutPolicy) -> Self {
-        // The ring provider supports every protocol version that rustls is built with here, so this cannot fail.
+        // The ring provider supports every protocol version that rustls is built with, so this
+        // cannot fail.
         #[allow(clippy::expect_used)]
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
@@ -70,11 +71,11 @@ impl ResponseClient {
         Self { http: Client::builder(TokioExecutor::new()).build(connector), policy }
     }
 
-    /// Sends the body until it is taken, refused for good, or `until` has come.
+    /// Sends the body until it is accepted or rejected for good, or until `until`.
     pub(crate) async fn put(&self, url: &ResponseUrl, body: &str, until: Instant) -> Result<(), PutError> {
-        let uri: Uri = url.expose().parse().map_err(|_| PutError::NotAUrl)?;
+        let uri: Uri = url.expose().parse().map_err(|_| PutError::InvalidUrl)?;
         let mut pause = self.policy.first_pause;
-        let mut last = "no time was left to send it".to_owned();
+        let mut last = "there was no time to send it".to_owned();
         let mut attempts = 0;
         while attempts < self.policy.attempts {
             let left = until.saturating_duration_since(Instant::now());
@@ -82,15 +83,15 @@ impl ResponseClient {
                 break;
             }
             attempts += 1;
-            let limit = self.policy.per_attempt.min(left);
+            let limit = self.policy.attempt_timeout.min(left);
             match tokio::time::timeout(limit, self.attempt(&uri, body)).await {
                 Ok(Ok(status)) if status.is_success() => return Ok(()),
-                Ok(Ok(status)) if is_final(status) => return Err(PutError::Refused(status)),
+                Ok(Ok(status)) if is_final(status) => return Err(PutError::Rejected(status)),
                 Ok(Ok(status)) => last = format!("HTTP status {status}"),
                 Ok(Err(error)) => last = error,
-                Err(_) => last = format!("no answer within {} ms", limit.as_millis()),
+                Err(_) => last = format!("no response within {} ms", limit.as_millis()),
             }
-            tracing::warn!(attempt = attempts, problem = %last, "the answer was not taken");
+            tracing::warn!(attempt = attempts, problem = %last, "an attempt to deliver the response failed");
             if attempts < self.policy.attempts {
                 tokio::time::sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
                 pause = pause.saturating_mul(2);
@@ -100,7 +101,7 @@ impl ResponseClient {
     }
 
     async fn attempt(&self, uri: &Uri, body: &str) -> Result<StatusCode, String> {
-        // No Content-Type: the header would be part of what the URL's signature covers.
+        // No Content-Type: the URL's signature would have to cover the header.
         let request = http::Request::builder()
             .method(Method::PUT)
             .uri(uri.clone())
@@ -109,18 +110,19 @@ impl ResponseClient {
         // The errors of hyper name hosts and reasons, never the path or the query.
         let response = self.http.request(request).await.map_err(|error| chain(&error))?;
         let status = response.status();
-        // Drained so that the connection can be used again; what S3 says in it may quote the signature.
+        // Drained so that the connection can be reused. It is not logged: S3 quotes the signature.
         let _ = response.into_body().collect().await;
         Ok(status)
     }
 }
 
-/// Whether sending it again cannot help.
+/// Returns true if a retry cannot succeed.
 ///
-/// 400 is not final: S3 answers it with the code `RequestTimeout` to a body that came too slowly. Source: "Error responses"
-/// of the S3 API reference. An answer that is lost costs the stack an hour, one that is sent in vain a moment.
+/// 400 is not final: S3 returns it with the code `RequestTimeout` for a body that was too slow.
+/// Source: "Error responses" of the S3 API reference. A lost response costs the stack an hour, a
+/// useless retry a moment.
 fn is_final(status: StatusCode) -> bool {
-    const AGAIN: [StatusCode; 3] =
+    const RETRYABLE: [StatusCode; 3] =
         [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-    status.is_client_error() && !AGAIN.contains(&status)
+    status.is_client_error() && !RETRYABLE.contains(&status)
 }

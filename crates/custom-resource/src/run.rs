@@ -1,97 +1,101 @@
 //! The main loop of a custom-resource function.
 
+use std::error::Error;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 
 use crate::failure::{Failure, chain};
 use crate::handler::{Handler, HandlerError};
 use crate::provider::Provider;
-use crate::wait::Waits;
+use crate::wait::Waiter;
 
 /// A provider that is ready to serve, and what carries its waits.
 pub struct Started<P> {
     /// The provider.
     pub provider: P,
-    /// Needed if the provider ever waits.
-    pub waits: Option<Arc<dyn Waits>>,
+    /// Carries waits; required if the provider ever waits.
+    pub waiter: Option<Arc<dyn Waiter>>,
 }
 
 impl<P> Started<P> {
-    /// A provider that never waits.
+    /// Wraps a provider that never waits.
     pub fn new(provider: P) -> Self {
-        Self { provider, waits: None }
+        Self { provider, waiter: None }
     }
 
-    /// A provider whose waits are carried by `waits`.
-    pub fn waiting_with(provider: P, waits: impl Waits + 'static) -> Self {
-        Self { provider, waits: Some(Arc::new(waits)) }
+    /// Wraps a provider whose waits are carried by `waiter`.
+    pub fn with_waiter(provider: P, waiter: impl Waiter + 'static) -> Self {
+        Self { provider, waiter: Some(Arc::new(waiter)) }
     }
 }
 
-/// How long `start` may take. Lambda ends a start that takes longer than 10 seconds and begins again, without a word to CloudFormation.
-/// Source: "Understanding the Lambda execution environment lifecycle" of the Lambda developer guide.
-const LONGEST_START: Duration = Duration::from_secs(8);
+/// The time that `start` may take. Lambda ends a start-up after 10 seconds and begins again, and
+/// CloudFormation gets no response. Source: "Understanding the Lambda execution environment
+/// lifecycle" of the Lambda developer guide.
+const MAX_START_TIME: Duration = Duration::from_secs(8);
 
 /// Serves a provider until Lambda ends the process.
 ///
-/// `start` reads configuration and builds clients. If it fails, panics or takes longer than 8 seconds, the function polls all the
-/// same and answers every request with the reason: a stack must not wait an hour for a function that never came up.
+/// `start` reads the configuration and creates clients. If it fails, panics or takes longer than 8
+/// seconds, the function polls all the same and responds to every request with the reason:
+/// otherwise a stack would wait an hour for a function that never came up.
 ///
 /// # Errors
-/// Only if the Runtime API itself cannot be reached.
-pub async fn run<P, S>(start: S) -> Result<(), Error>
+/// The Runtime API cannot be reached.
+pub async fn run<P, S, E>(start: S) -> Result<(), lambda_runtime::Error>
 where
     P: Provider + 'static,
-    S: Future<Output = Result<Started<P>, Failure>>,
+    S: Future<Output = Result<Started<P>, E>>,
+    E: Error + Send + Sync + 'static,
 {
     std::panic::set_hook(Box::new(|info| {
-        // Where, but not the message: nobody checked it for secrets.
+        // The place, but not the message: it may hold a secret.
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panic");
     }));
     let handler = match started(start).await {
-        Ok(Started { provider, waits }) => {
+        Ok(Started { provider, waiter }) => {
             let handler = Handler::new(provider);
-            match waits {
-                Some(waits) => handler.waiting_with(waits),
+            match waiter {
+                Some(waiter) => handler.with_waiter(waiter),
                 None => handler,
             }
         }
         Err(failure) => {
             tracing::error!(reason = failure.chain(), "the function could not start");
-            Handler::broken(&failure)
+            Handler::failed_start(&failure)
         }
     };
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);
-        handler.handle(event.payload, deadline).await.map_err(|error| diagnostic(&error))
+        let deadline = event.context.deadline();
+        // On the heap: a provider's nested futures exceed the compiler's depth limit for layouts.
+        let handling = Box::pin(handler.handle(event.payload, deadline));
+        handling.await.map_err(|error| diagnostic(&error))
     }))
     .await
 }
 
-/// What Lambda and a state machine see of a failed invocation: a name that stays, and the whole chain of causes.
+/// Returns the error as Lambda and a state machine see it: its public name and the chain of causes.
 fn diagnostic(error: &HandlerError) -> Diagnostic {
-    let name = match error {
-        HandlerError::NotARequest => "NotARequest",
-        HandlerError::NotDelivered(_) => "AnswerNotDelivered",
-    };
-    Diagnostic { error_type: name.to_owned(), error_message: chain(error) }
+    Diagnostic { error_type: error.name().to_owned(), error_message: chain(error) }
 }
 
-/// What came of the start, whatever happened in it.
-async fn started<T>(start: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    match tokio::time::timeout(LONGEST_START, AssertUnwindSafe(start).catch_unwind()).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Failure::new("it panicked while starting; its log says where")),
+/// Runs the start-up, with limits for its time and its panics.
+async fn started<T, E: Error + Send + Sync + 'static>(
+    start: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(MAX_START_TIME, AssertUnwindSafe(start).catch_unwind()).await {
+        Ok(Ok(result)) => result.map_err(Failure::from_error),
+        Ok(Err(_)) => Err(Failure::new("it panicked while starting; its log shows the place")),
         Err(_) => {
-            let limit = LONGEST_START.as_secs();
+            let limit = MAX_START_TIME.as_secs();
             Err(Failure::new(format!("it did not start within {limit} seconds")))
         }
     }
@@ -102,8 +106,24 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_start_that_hangs_is_given_up() {
+    async fn start_that_hangs_is_given_up() {
         let hangs = std::future::pending::<Result<(), Failure>>();
         assert_eq!(started(hangs).await.unwrap_err().chain(), "it did not start within 8 seconds");
+    }
+
+    #[test]
+    fn each_public_error_name_has_its_sentence() {
+        let late = HandlerError::ResponseNotDelivered("connection refused".into());
+        for (error, name, sentence) in [
+            (
+                HandlerError::InvalidRequest,
+                "InvalidRequest",
+                "the event is neither a custom-resource request nor a call of the waiting state machine",
+            ),
+            (late, "ResponseNotDelivered", "the response was not delivered: connection refused"),
+        ] {
+            let diagnostic = diagnostic(&error);
+            assert_eq!((diagnostic.error_type.as_str(), diagnostic.error_message.as_str()), (name, sentence));
+        }
     }
 }

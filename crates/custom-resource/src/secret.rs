@@ -2,14 +2,11 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-
-/// The pre-signed URL that CloudFormation waits on.
+/// The pre-signed URL to which the response goes.
 ///
-/// It is a bearer credential: whoever holds it can answer for the resource. Its `Debug` shows nothing, it has no
-/// `Display`, and it cannot be serialised.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+/// It is a bearer credential: whoever holds it can respond for the resource. Its `Debug` shows
+/// nothing, it has no `Display`, and it cannot be serialized.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ResponseUrl(String);
 
 impl ResponseUrl {
@@ -18,7 +15,7 @@ impl ResponseUrl {
         Self(url.into())
     }
 
-    /// The URL in clear, for the request line and for sealing only.
+    /// Returns the URL in clear, for the request line and for sealing only.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -37,7 +34,6 @@ mod tests {
     #[test]
     fn debug_of_a_response_url_shows_no_part_of_it() {
         let url = ResponseUrl::new("https://bucket.example/key?X-Amz-Signature=abc");
-        let shown = format!("{url:?}");
-        assert_eq!(shown, "ResponseUrl(redacted)");
+        assert_eq!(format!("{url:?}"), "ResponseUrl(redacted)");
     }
 }

@@ -1,16 +1,16 @@
-//! Waits carried by AWS Step Functions, with the response URL sealed by AWS KMS.
+//! Waits with AWS Step Functions. AWS KMS seals the response URL.
 
 use aws_sdk_kms::primitives::Blob;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::wait::{BoxError, BoxFuture, Waits};
+use crate::wait::{BoxError, BoxFuture, Waiter};
 
 /// Seals with one KMS key and waits in one state machine.
 ///
-/// The encryption context is `{"RequestId": …}`: a ticket cut out of one execution's history does not open for
-/// another request, and a key policy or role can demand the context.
+/// The encryption context is `{"RequestId": …}`: a ticket from one execution's history does not
+/// open for another request, and a key policy or role can require the context.
 pub struct StepFunctions {
     kms: aws_sdk_kms::Client,
     key_arn: String,
@@ -19,7 +19,7 @@ pub struct StepFunctions {
 }
 
 impl StepFunctions {
-    /// `key_arn` seals, `state_machine_arn` waits.
+    /// Creates the waiter from its key and its state machine.
     pub fn new(
         kms: aws_sdk_kms::Client,
         key_arn: String,
@@ -30,7 +30,7 @@ impl StepFunctions {
     }
 }
 
-impl Waits for StepFunctions {
+impl Waiter for StepFunctions {
     fn seal<'a>(&'a self, secret: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async move {
             let sealed = self
@@ -73,7 +73,7 @@ impl Waits for StepFunctions {
                 .await;
             match started {
                 Ok(_) => Ok(()),
-                // An earlier delivery of the same request started it.
+                // An earlier delivery of the request started it.
                 Err(error) if error.as_service_error().is_some_and(|e| e.is_execution_already_exists()) => {
                     Ok(())
                 }

@@ -1,4 +1,4 @@
-//! Answers that are given later: a state machine carries the wait and the function gives the answer.
+//! The port for waits: a state machine waits, and the function responds at the end.
 //!
 //! The response URL enters the state machine's history only sealed.
 
@@ -11,25 +11,25 @@ use serde_json::Value;
 
 use crate::request::{Owner, RequestType};
 
-/// A boxed future, so that the port can be used behind `dyn`.
+/// A boxed future, so that the port is usable behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Any error of a port.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What carries a wait: something that seals the response URL and something that asks again.
-pub trait Waits: Send + Sync {
+/// Seals response URLs and starts waits.
+pub trait Waiter: Send + Sync {
     /// Encrypts `secret`, bound to the request: it opens only with the same request id.
     fn seal<'a>(&'a self, secret: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>>;
 
-    /// Opens what [`seal`](Waits::seal) made.
+    /// Decrypts a result of [`seal`](Waiter::seal).
     fn open<'a>(&'a self, sealed: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>>;
 
-    /// Starts the wait under a name; that it runs already under this name is success.
+    /// Starts a wait under a name. If one runs under this name, that is success.
     fn start<'a>(&'a self, name: &'a str, input: &'a Value) -> BoxFuture<'a, Result<(), BoxError>>;
 }
 
-/// What the state machine hands back to the function. Holds no secret in clear.
+/// The data that the state machine carries. It holds no secret in clear.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Ticket {
@@ -38,11 +38,11 @@ pub struct Ticket {
     pub(crate) request_type: RequestType,
     pub(crate) stack_id: String,
     pub(crate) logical_resource_id: String,
-    /// The id that is being worked on.
+    /// The id of the waiting resource.
     pub(crate) physical_resource_id: String,
-    /// The id to answer with if this fails: another one in a replacement.
+    /// The id in the response if the wait fails: another one in a replacement.
     pub(crate) id_on_failure: String,
-    /// Seconds since 1970 after which the wait is given up.
+    /// The end of the wait, in seconds since 1970.
     pub(crate) deadline: u64,
     pub(crate) progress: Value,
 }
@@ -53,14 +53,14 @@ impl Ticket {
     }
 }
 
-/// What the state machine sends to the function.
+/// A call of the state machine.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "Wait", rename_all = "kebab-case")]
-pub(crate) enum Call {
-    /// Look whether it is ready.
+pub(crate) enum WaitCall {
+    /// Checks the resource.
     #[serde(rename_all = "PascalCase")]
     Check { ticket: Ticket },
-    /// The machine cannot go on: answer FAILED.
+    /// Ends the wait: the state machine failed, and the response is FAILED.
     #[serde(rename_all = "PascalCase")]
     GiveUp {
         ticket: Ticket,
@@ -71,7 +71,7 @@ pub(crate) enum Call {
     },
 }
 
-/// What the function tells the state machine.
+/// The function's reply to the state machine.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Reply {

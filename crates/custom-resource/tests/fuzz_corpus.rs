@@ -1,4 +1,5 @@
-//! The seeds of the fuzz target `properties`, replayed. Not part of the published crate: the seeds are the repository's.
+//! Replays the seeds of the fuzz target `properties`. Not part of the published crate, because the
+//! seeds belong to the repository.
 
 // Shared with the fuzz target, which is a crate of its own.
 #![allow(unreachable_pub, dead_code)]
@@ -9,7 +10,7 @@ mod check;
 use custom_resource::properties;
 
 #[test]
-fn every_seed_of_the_property_parser_holds() {
+fn seeds_of_the_property_parser_hold() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/properties");
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {

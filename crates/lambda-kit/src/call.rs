@@ -1,11 +1,13 @@
-//! One error for a call to AWS that failed, with the operation named and the service's own words kept.
+//! One error type for failed calls to AWS: it names the operation and keeps the service's message.
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::grants::is_refusal;
+// Until every caller uses the new path.
+pub use crate::error::chain;
+use crate::grants::is_access_denied;
 
-/// A call that failed.
+/// A failed call to AWS.
 #[derive(Debug, thiserror::Error)]
 #[error("{action}: {problem}")]
 pub struct CallError {
@@ -15,9 +17,10 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// From an SDK error of the operation with this IAM action, for example `redshift:PutResourcePolicy`.
+    /// Creates the error from an SDK error of the operation with this IAM action, for example
+    /// `redshift:PutResourcePolicy`.
     ///
-    /// The service's code and message are kept; a call that never got an answer is described by its causes.
+    /// It keeps the service's code and message. If there was no response, it keeps the causes.
     pub fn new<E, R>(action: &str, error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -33,37 +36,35 @@ impl CallError {
         Self { action: action.to_owned(), code, problem }
     }
 
-    /// A call that never got an answer.
+    /// Creates the error of a call that has no response, or an unusable one.
     pub fn without_answer(action: &str, problem: &str) -> Self {
         Self { action: action.to_owned(), code: None, problem: problem.to_owned() }
     }
 
-    /// The service's error code, if it answered.
+    /// Creates the error of a call that has no response because of `cause`, such as a request that
+    /// could not be built.
+    pub fn caused_by(action: &str, cause: &(dyn std::error::Error + 'static)) -> Self {
+        Self { action: action.to_owned(), code: None, problem: chain(cause) }
+    }
+
+    /// Returns the service's error code, if there was a response.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
-    /// Whether the caller lacks the permission for the action.
-    pub fn is_refusal(&self) -> bool {
-        is_refusal(self.code())
+    /// Returns true if the caller lacks the permission for the action.
+    pub fn is_access_denied(&self) -> bool {
+        is_access_denied(self.code())
     }
 
-    /// Whether the answer carried one of these codes.
+    /// The old name of [`Self::is_access_denied`], until every caller uses the new one.
+    #[doc(hidden)]
+    pub fn is_refusal(&self) -> bool {
+        self.is_access_denied()
+    }
+
+    /// Returns true if the response has one of these error codes.
     pub fn has_code(&self, codes: &[&str]) -> bool {
         self.code().is_some_and(|code| codes.contains(&code))
     }
-}
-
-/// An error and its causes in one line. A cause that the text before it already ends with is not said twice.
-pub fn chain<E: std::error::Error + ?Sized>(error: &E) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let layer = inner.to_string();
-        if !text.ends_with(&layer) {
-            text = format!("{text}: {layer}");
-        }
-        cause = inner.source();
-    }
-    text
 }

@@ -1,8 +1,9 @@
-//! Patience with fresh grants: a policy that was just written takes seconds to reach every service.
+//! Retries of calls that are denied because a new grant has not propagated yet.
 //!
-//! A stack creates a role and uses it moments later, so the first calls may be refused although the grant exists.
-//! Such a refusal is retried like a throttled call, for about as long as grants need to spread, before it counts.
-//! Source: "Troubleshoot IAM", "Changes that I make are not always immediately visible", of the IAM user guide.
+//! A stack creates a role and uses it moments later, so the first calls may be denied although the
+//! grant exists. Such a call is retried like a throttled one, for about as long as grants need to
+//! propagate. Source: "Troubleshoot IAM", "Changes that I make are not always immediately visible",
+//! of the IAM user guide.
 
 use std::time::Duration;
 
@@ -14,29 +15,29 @@ use aws_smithy_types::retry::{ErrorKind, RetryConfig};
 
 use crate::env::{Env, EnvError};
 
-/// Longest pause between two attempts.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
-/// The codes by which the services refuse a caller that lacks a grant.
-const REFUSALS: [&str; 4] =
+/// The error codes with which services deny a call.
+const ACCESS_DENIED: [&str; 4] =
     ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"];
 
-/// Whether an error code says that the caller lacks a grant.
-pub fn is_refusal(code: Option<&str>) -> bool {
-    code.is_some_and(|code| REFUSALS.contains(&code))
+/// Returns true if an error code means that the caller lacks a grant.
+pub fn is_access_denied(code: Option<&str>) -> bool {
+    code.is_some_and(|code| ACCESS_DENIED.contains(&code))
 }
 
-/// How long a refusal is taken for a grant that is still spreading.
+/// The time for which denied calls are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience(Duration);
+pub struct GrantPropagationRetry(Duration);
 
-impl Patience {
-    /// Patience of this length; zero retries no refusal.
+impl GrantPropagationRetry {
+    /// Retries denied calls for this long; zero disables the retries.
     pub fn new(length: Duration) -> Self {
         Self(length)
     }
 
-    /// From `ACCESS_GRANT_WAIT_SECONDS`, 60 by default.
+    /// Reads `ACCESS_GRANT_WAIT_SECONDS`, 60 by default.
     ///
     /// # Errors
     /// The variable is not a whole number.
@@ -45,9 +46,9 @@ impl Patience {
         Ok(Self(Duration::from_secs(seconds.into())))
     }
 
-    /// The retry settings of every client: as many attempts as fit, pauses of 1, 2, 4, … seconds at most (with the
-    /// SDK's jitter each pause is a random part of that).
-    pub fn retries(self) -> RetryConfig {
+    /// Returns the retry settings of every client: as many attempts as fit, with pauses of at most
+    /// 1, 2, 4, … seconds. The SDK's jitter makes each pause a random part of that.
+    pub fn config(self) -> RetryConfig {
         let mut total = Duration::ZERO;
         let mut pause = Duration::from_secs(1);
         let mut attempts = 1;
@@ -56,37 +57,38 @@ impl Patience {
             attempts += 1;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        // Throttling and lost connections deserve three attempts even where refusals are not retried.
+        // Throttling and lost connections get three attempts even if denied calls are not retried.
         RetryConfig::standard().with_max_attempts(attempts.max(3)).with_max_backoff(LONGEST_PAUSE)
     }
 
-    /// The classifier for every client: `Config::builder().retry_classifier(patience.classifier())`.
+    /// Returns the retry classifier of every client.
     pub fn classifier(self) -> SharedRetryClassifier {
-        SharedRetryClassifier::new(Refused { retried: !self.0.is_zero() })
+        SharedRetryClassifier::new(AccessDeniedClassifier { retried: !self.0.is_zero() })
     }
 }
 
-/// Whether an error answer, XML or JSON, carries one of the codes of [`is_refusal`].
-fn names_a_refusal(answer: &[u8]) -> bool {
-    answer
+/// Returns true if an error response, XML or JSON, has a code of [`is_access_denied`].
+fn says_access_denied(response: &[u8]) -> bool {
+    response
         .split(|byte| !byte.is_ascii_alphanumeric())
-        .any(|word| REFUSALS.iter().any(|code| code.as_bytes() == word))
+        .any(|word| ACCESS_DENIED.iter().any(|code| code.as_bytes() == word))
 }
 
 #[derive(Debug)]
-struct Refused {
+struct AccessDeniedClassifier {
     retried: bool,
 }
 
-impl ClassifyRetry for Refused {
+impl ClassifyRetry for AccessDeniedClassifier {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        // The error's type differs from call to call; the answer's form does not.
-        let refused = context.response().is_some_and(|response| {
+        // The error's type differs from operation to operation; the response's form does not.
+        let denied = context.response().is_some_and(|response| {
             let kind = response.headers().get("x-amzn-errortype").unwrap_or_default();
             !response.status().is_success()
-                && (names_a_refusal(kind.as_bytes()) || response.body().bytes().is_some_and(names_a_refusal))
+                && (says_access_denied(kind.as_bytes())
+                    || response.body().bytes().is_some_and(says_access_denied))
         });
-        if self.retried && refused {
+        if self.retried && denied {
             RetryAction::retryable_error(ErrorKind::ThrottlingError)
         } else {
             RetryAction::NoActionIndicated
@@ -94,7 +96,7 @@ impl ClassifyRetry for Refused {
     }
 
     fn name(&self) -> &'static str {
-        "Fresh grant"
+        "grant propagation"
     }
 
     fn priority(&self) -> RetryClassifierPriority {
@@ -107,23 +109,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_from_other_errors_in_xml_and_json() {
-        for refusal in [
+    fn access_denied_is_recognized_in_xml_and_json() {
+        for denied in [
             &b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"[..],
             br#"{"__type":"com.amazonaws.kms#AccessDeniedException","message":"x"}"#,
             b"AccessDeniedException:http://internal.amazon.com/coral/",
         ] {
-            assert!(names_a_refusal(refusal));
+            assert!(says_access_denied(denied));
         }
-        assert!(!names_a_refusal(br#"{"__type":"ResourceNotFoundException"}"#));
-        assert!(!names_a_refusal(b"<Code>AccessDeniedByNobody</Code>"));
+        assert!(!says_access_denied(br#"{"__type":"ResourceNotFoundException"}"#));
+        assert!(!says_access_denied(b"<Code>AccessDeniedByNobody</Code>"));
     }
 
     #[test]
-    fn attempts_fit_into_the_patience() {
+    fn number_of_attempts_follows_from_the_time() {
         // 1 + 2 + 4 + 8 + 16 = 31 seconds of pauses; one more pause of 20 seconds makes 51.
-        assert_eq!(Patience::new(Duration::from_secs(60)).retries().max_attempts(), 7);
-        assert_eq!(Patience::new(Duration::from_secs(3)).retries().max_attempts(), 3);
-        assert_eq!(Patience::new(Duration::ZERO).retries().max_attempts(), 3);
+        assert_eq!(GrantPropagationRetry::new(Duration::from_secs(60)).config().max_attempts(), 7);
+        assert_eq!(GrantPropagationRetry::new(Duration::from_secs(3)).config().max_attempts(), 3);
+        assert_eq!(GrantPropagationRetry::new(Duration::ZERO).config().max_attempts(), 3);
     }
 }

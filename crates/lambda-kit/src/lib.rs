@@ -1,7 +1,10 @@
-//! What every Lambda function of the kit needs: environment, time, logs, metrics, SDK clients, errors of calls, and patience with fresh grants.
+//! Building blocks of every Lambda function of Sluice: start-up, environment, time, ARNs, logs,
+//! metrics, SDK clients and errors of AWS calls.
 
+pub mod arn;
 pub mod call;
 pub mod env;
+pub mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
 pub mod grants;
@@ -10,3 +13,4 @@ pub mod moment;
 pub mod sdk;
 pub mod start;
 pub mod trace;
+pub mod window;

@@ -1,4 +1,4 @@
-//! Points in time: what events, statements, states and messages compare, read and print.
+//! Points in time. Events, statements, stored states and messages use this one type.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,93 +17,93 @@ impl Moment {
     /// 1970.
     pub const BEGINNING: Self = Self(0);
 
-    /// From microseconds since 1970; what no calendar holds becomes the nearest that one does.
+    /// Creates a moment from microseconds since 1970, clamped to the range of the calendar.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(Timestamp::MIN.as_microsecond(), Timestamp::MAX.as_microsecond()))
     }
 
-    /// From milliseconds since 1970.
+    /// Creates a moment from milliseconds since 1970.
     pub fn from_millis(millis: i64) -> Self {
         Self::from_micros(millis.saturating_mul(1000))
     }
 
-    /// From seconds since 1970.
+    /// Creates a moment from seconds since 1970.
     pub fn from_secs(secs: i64) -> Self {
         Self::from_micros(secs.saturating_mul(1_000_000))
     }
 
-    /// From the form that events carry (RFC 3339, also with another offset than `Z`).
+    /// Parses RFC 3339, with any offset, as events carry it.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse::<Timestamp>().ok().map(|at| Self(at.as_microsecond()))
     }
 
-    /// Reads `YYYY-MM-DD HH:MM:SS` with or without fractions, as `TO_CHAR` and Redshift print timestamps.
+    /// Parses `YYYY-MM-DD HH:MM:SS` with or without fractions, as `TO_CHAR` and Redshift print it.
     pub fn parse_sql(text: &str) -> Option<Self> {
         let time = DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text.trim()).ok()?;
         let at = time.to_zoned(TimeZone::UTC).ok()?.timestamp();
         Some(Self(at.as_microsecond()))
     }
 
-    /// From the system's clock.
+    /// Converts from the type of the system's clock and of the SDK.
     pub fn from_system(at: SystemTime) -> Self {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 
-    /// Microseconds since 1970.
+    /// Returns microseconds since 1970.
     pub fn micros(self) -> i64 {
         self.0
     }
 
-    /// Whole milliseconds since 1970.
+    /// Returns whole milliseconds since 1970.
     pub fn millis(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// Whole seconds since 1970.
+    /// Returns whole seconds since 1970.
     pub fn secs(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
 
-    /// Whole seconds since 1970, rounded up: what DynamoDB's time to live is given in.
+    /// Returns seconds since 1970, rounded up, as DynamoDB's time to live needs them.
     pub fn seconds_up(self) -> i64 {
         self.secs() + i64::from(self.0.rem_euclid(1_000_000) > 0)
     }
 
-    /// Later by this much.
+    /// Returns the moment later by this much.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self::from_micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// This much earlier, at most back to 1970.
+    /// Returns the moment earlier by this much, but not before 1970.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)).max(0))
     }
 
-    /// The time from an earlier moment to this one; zero if that is later.
+    /// Returns the duration from an earlier moment to this one; zero if that one is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     fn timestamp(self) -> Timestamp {
-        // What is made here keeps to what jiff can hold; a state that somebody edited by hand may not.
+        // Constructors clamp to the range of jiff; a deserialized value may be out of it.
         Timestamp::from_microsecond(self.0).unwrap_or_default()
     }
 
-    /// As programs read it: `2026-03-01T02:58:07Z`.
+    /// Returns the form for programs: `2026-03-01T02:58:07Z`.
     pub fn rfc3339(self) -> String {
         self.timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// `YYYY-MM-DD HH:MM:SS.ffffff`, as a timestamp literal of SQL holds it.
+    /// Returns the content of an SQL timestamp literal: `YYYY-MM-DD HH:MM:SS.ffffff`.
     pub fn sql(self) -> String {
         self.timestamp().strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()
     }
 }
 
-/// As people read it: `2026-03-01 02:58:07 UTC`.
+/// Prints the form for people: `2026-03-01 02:58:07 UTC`.
 impl fmt::Display for Moment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.timestamp().strftime("%Y-%m-%d %H:%M:%S UTC"))
@@ -122,8 +122,9 @@ impl From<Moment> for SystemTime {
     }
 }
 
-/// A time as people say it: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`.
-pub fn said(time: Duration) -> String {
+/// Formats a duration in the one or two units that matter: `45 s`, `12 min`, `3 h 20 min`, `2 d 4
+/// h`.
+pub fn format_duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match () {
@@ -136,12 +137,16 @@ pub fn said(time: Duration) -> String {
     }
 }
 
+// The old name, until every caller uses the new one.
+#[doc(hidden)]
+pub use format_duration as said;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_read_with_any_offset_and_printed_in_utc() {
+    fn moment_is_read_with_any_offset_and_printed_in_utc() {
         let at = Moment::parse("2026-03-01T03:58:07.250+01:00").unwrap();
         assert_eq!(
             (at.to_string(), at.rfc3339()),
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_said_in_the_two_units_that_matter() {
+    fn duration_is_printed_in_one_or_two_units() {
         for (seconds, text) in [
             (7, "7 s"),
             (119, "119 s"),
@@ -163,12 +168,12 @@ mod tests {
             (187_200, "2 d 4 h"),
             (172_800, "2 d"),
         ] {
-            assert_eq!(said(Duration::from_secs(seconds)), text);
+            assert_eq!(format_duration(Duration::from_secs(seconds)), text);
         }
     }
 
     #[test]
-    fn a_timestamp_of_sql_reads_back_to_the_microsecond() {
+    fn sql_timestamp_reads_back_to_the_microsecond() {
         for text in ["2026-11-25 18:08:28.000001", "2026-02-28 23:59:59.999999", "1970-01-01 00:00:00.000000"]
         {
             assert_eq!(Moment::parse_sql(text).unwrap().sql(), text);

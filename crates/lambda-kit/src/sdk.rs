@@ -1,7 +1,8 @@
 //! One SDK configuration for every client of a function.
 //!
-//! Built from the variables that Lambda sets, without the default loader: a function needs neither profiles nor
-//! IMDS nor SSO, and their code would be half of its size. See docs/decisions/0002-sdk-configuration.md.
+//! It is built from the variables that Lambda sets, without the default loader: a function needs
+//! neither profiles nor IMDS nor SSO, and their code would be half of its size. See
+//! docs/decisions/0002-sdk-configuration.md.
 
 use std::time::Duration;
 
@@ -22,26 +23,26 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use crate::env::{Env, EnvError};
-use crate::grants::Patience;
+use crate::grants::GrantPropagationRetry;
 
-/// What every client of a function is made from.
+/// The configuration of a function's AWS clients.
 #[derive(Debug, Clone)]
 pub struct Aws {
-    // Neither is read in a build without any client, such as this crate's own tests.
+    // Neither field is read in a build without a client, such as this crate's own tests.
     #[allow(dead_code)]
     config: SdkConfig,
     #[allow(dead_code)]
-    patience: Patience,
+    retry: GrantPropagationRetry,
 }
 
-/// One constructor a service, so that no client goes without the shared settings.
+/// One constructor for each service, so that every client has the shared settings.
 macro_rules! clients {
     ($($feature:literal $name:ident $sdk:ident $service:literal),* $(,)?) => {
         impl Aws {$(
-            #[doc = concat!("A client of ", $service, ".")]
+            #[doc = concat!("Returns a client of ", $service, ".")]
             #[cfg(feature = $feature)]
             pub fn $name(&self) -> $sdk::Client {
-                let config = $sdk::config::Builder::from(&self.config).retry_classifier(self.patience.classifier());
+                let config = $sdk::config::Builder::from(&self.config).retry_classifier(self.retry.classifier());
                 $sdk::Client::from_conf(config.build())
             }
         )*}
@@ -66,16 +67,17 @@ clients! {
 }
 
 impl Aws {
-    /// From Lambda's own variables: credentials, `AWS_REGION`, `AWS_ENDPOINT_URL` where it is set, and the patience with fresh grants.
+    /// Reads Lambda's own variables (credentials, `AWS_REGION`, `AWS_ENDPOINT_URL` if it is set)
+    /// and `ACCESS_GRANT_WAIT_SECONDS`.
     ///
     /// # Errors
-    /// A variable that Lambda always sets is missing, or one of ours makes no sense.
+    /// A variable that Lambda always sets is missing, or `ACCESS_GRANT_WAIT_SECONDS` is invalid.
     pub fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
-        let patience = Patience::from_env(env)?;
-        Ok(Self { config: config(env, patience)?, patience })
+        let retry = GrantPropagationRetry::from_env(env)?;
+        Ok(Self { config: config(env, retry)?, retry })
     }
 
-    /// The same with the credentials of another role, in the Region where that role is to act.
+    /// Returns the configuration with the credentials of another role, in another Region.
     #[must_use]
     pub fn acting_as(&self, credentials: Credentials, region: &str) -> Self {
         let config = self
@@ -84,25 +86,26 @@ impl Aws {
             .into_builder()
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        Self { config, patience: self.patience }.in_region(region)
+        Self { config, retry: self.retry }.in_region(region)
     }
 
-    /// The same in another Region.
+    /// Returns the configuration in another Region.
     #[must_use]
     pub fn in_region(&self, region: &str) -> Self {
         let config = self.config.clone().into_builder().region(Region::new(region.to_owned())).build();
-        Self { config, patience: self.patience }
+        Self { config, retry: self.retry }
     }
 }
 
-/// An HTTP client that reads the system's certificates with the first request, once for all clients.
+/// An HTTP client that reads the system's certificates with the first request, once for all
+/// clients.
 ///
-/// By itself it would read and parse them again for every client that is made, before the function's first poll: three
-/// quarters of its start. A start that only ever answers from what it was sent need not pay for them.
+/// Without it, every new client reads and parses them before the function's first poll, which takes
+/// three quarters of the start-up time. Some invocations never need them.
 #[derive(Debug)]
-struct OnFirstUse(SharedHttpClient);
+struct LazyHttpClient(SharedHttpClient);
 
-impl HttpClient for OnFirstUse {
+impl HttpClient for LazyHttpClient {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
@@ -111,18 +114,19 @@ impl HttpClient for OnFirstUse {
         self.0.http_connector(settings, components)
     }
 
-    // Not passed on: validate_base_client_config, which makes a connector only to read the certificates.
+    // `validate_base_client_config` is not forwarded: it makes a connector to read the
+    // certificates.
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
         self.0.connector_metadata()
     }
 }
 
-/// The configuration from Lambda's own variables: credentials, `AWS_REGION`, and `AWS_ENDPOINT_URL` where it is set.
+/// Reads the configuration from Lambda's own variables.
 ///
 /// # Errors
 /// A variable that Lambda always sets is missing.
-fn config(env: Env<'_>, patience: Patience) -> Result<SdkConfig, EnvError> {
+fn config(env: Env<'_>, retry: GrantPropagationRetry) -> Result<SdkConfig, EnvError> {
     let credentials = Credentials::new(
         env.required("AWS_ACCESS_KEY_ID")?,
         env.required("AWS_SECRET_ACCESS_KEY")?,
@@ -135,10 +139,10 @@ fn config(env: Env<'_>, patience: Patience) -> Result<SdkConfig, EnvError> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(env.required("AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(OnFirstUse(http))
+        .http_client(LazyHttpClient(http))
         .sleep_impl(TokioSleep::new())
         .time_source(SystemTimeSource::new())
-        .retry_config(patience.retries())
+        .retry_config(retry.config())
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))

@@ -1,4 +1,5 @@
-//! Logs as Lambda wants them: one JSON object a line, level from the function's logging configuration.
+//! Logs in Lambda's format: one JSON object a line, at the level of the function's logging
+//! configuration.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -6,13 +7,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::env::Env;
 
-/// Crates that would log headers and bodies at DEBUG, among them secrets. Each stands for all whose name begins so.
+/// Prefixes of crate names that log headers and bodies at DEBUG, which may hold secrets.
 const NEVER_VERBOSE: [&str; 7] = ["aws_", "hyper", "hyper_util", "h2", "rustls", "tower", "lambda_runtime"];
 
-/// Starts logging for the process. Call once, first of all.
+/// Starts logging for the process. Call it once, before anything else.
 ///
-/// The level is `AWS_LAMBDA_LOG_LEVEL` (set by the function's `LoggingConfig`), INFO by default. The SDK and HTTP crates
-/// are kept at WARN whatever the level.
+/// The level is `AWS_LAMBDA_LOG_LEVEL` (set by the function's `LoggingConfig`), INFO by default.
+/// The SDK and the HTTP crates never log below WARN.
 pub fn init(env: Env<'_>) {
     let lines = tracing_subscriber::fmt::layer()
         .json()
@@ -20,14 +21,14 @@ pub fn init(env: Env<'_>) {
         .with_current_span(true)
         .with_span_list(false)
         .with_target(false);
-    // Fails only if logging was started before, which is what was asked for.
+    // This fails only if logging was started before.
     let _ = tracing_subscriber::registry().with(lines).with(filter(env)).try_init();
 }
 
-/// What is logged.
+/// Returns the filter for the configured level.
 fn filter(env: Env<'_>) -> Targets {
     let level = match env.optional("AWS_LAMBDA_LOG_LEVEL").as_deref() {
-        // Lambda knows one level more than tracing.
+        // Lambda has one level more than tracing.
         Some("FATAL") => LevelFilter::ERROR,
         Some(level) => level.parse().unwrap_or(LevelFilter::INFO),
         None => LevelFilter::INFO,
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_is_that_of_the_functions_logging_configuration() {
+    fn level_comes_from_the_functions_logging_configuration() {
         assert!(logged(None, "warehouse::roles", Level::INFO));
         assert!(!logged(None, "warehouse::roles", Level::DEBUG));
         assert!(logged(Some("DEBUG"), "warehouse::roles", Level::DEBUG));
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn crates_that_log_bodies_stay_at_warn_or_below_whatever_the_level() {
+    fn crates_that_log_bodies_never_log_below_warn() {
         for target in
             ["aws_smithy_runtime::client", "hyper_util::client", "rustls::conn", "lambda_runtime::requests"]
         {

@@ -40,7 +40,7 @@ fn healthy() -> Secret {
 }
 
 fn kinds(secret: &Secret) -> Vec<&'static str> {
-    judge(&rules(), secret, now()).0.iter().map(|finding| finding.problem.kind()).collect()
+    evaluate(&rules(), secret, now()).0.iter().map(|finding| finding.problem.kind()).collect()
 }
 
 fn with(change: impl FnOnce(&mut Secret)) -> Secret {
@@ -51,7 +51,7 @@ fn with(change: impl FnOnce(&mut Secret)) -> Secret {
 
 #[test]
 fn a_healthy_secret_is_neither_found_nor_asked() {
-    assert_eq!(judge(&rules(), &healthy(), now()), (vec![], Questions::default()));
+    assert_eq!(evaluate(&rules(), &healthy(), now()), (vec![], Questions::default()));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_rotation_whose_time_is_over_is_overdue_after_an_hour() {
         secret.tags.insert(ROTATION_TAG.into(), "off".into());
     });
     assert_eq!(kinds(&off), [""; 0]);
-    let found = &judge(&rules(), &late(HOUR * 2), now()).0[0];
+    let found = &evaluate(&rules(), &late(HOUR * 2), now()).0[0];
     assert_eq!(
         found.command,
         ["aws", "secretsmanager", "rotate-secret", "--region", "us-east-1", "--secret-id", &healthy().arn]
@@ -81,13 +81,13 @@ fn a_version_that_is_pending_beside_the_current_one_for_a_day_is_stuck() {
             secret.last_changed = Some(now() - changed);
         })
     };
-    let (found, questions) = judge(&rules(), &pending(DAY * 2), now());
+    let (found, questions) = evaluate(&rules(), &pending(DAY * 2), now());
     assert_eq!((found[0].problem.kind(), questions), ("Stuck", Questions::default()));
     assert_eq!(found[0].problem, Problem::Stuck { version: "v2".into() });
     // A younger change may be another one: the version is asked for.
     let secret = pending(HOUR);
     assert_eq!(
-        judge(&rules(), &secret, now()),
+        evaluate(&rules(), &secret, now()),
         (vec![], Questions { pending_version: true, details: false })
     );
     assert_eq!(judge_pending(&rules(), &secret, Some(now() - HOUR), now()), None);
@@ -101,7 +101,7 @@ fn a_version_that_is_pending_beside_the_current_one_for_a_day_is_stuck() {
         secret.labels.insert("v1".into(), vec![CURRENT.into(), PENDING.into()]);
         secret.last_changed = Some(now() - DAY * 9);
     });
-    assert_eq!(judge(&rules(), &done, now()), (vec![], Questions::default()));
+    assert_eq!(evaluate(&rules(), &done, now()), (vec![], Questions::default()));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_secret_that_nobody_reads_is_unused() {
         with(|secret| (secret.last_accessed, secret.owning_service) = (None, Some("redshift".into())));
     assert_eq!(kinds(&managed), [""; 0]);
     let never_is_fine = Rules { unused_after: Duration::ZERO, ..rules() };
-    assert_eq!(judge(&never_is_fine, &never, now()).0, []);
+    assert_eq!(evaluate(&never_is_fine, &never, now()).0, []);
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn a_replica_is_judged_where_its_primary_is() {
         secret.labels.insert("v2".into(), vec![PENDING.into()]);
         secret.last_changed = Some(now() - DAY * 5);
     });
-    assert_eq!(judge(&rules(), &replica, now()), (vec![], Questions::default()));
+    assert_eq!(evaluate(&rules(), &replica, now()), (vec![], Questions::default()));
     let primary = with(|secret| secret.primary_region = Some("us-east-1".into()));
-    let (found, questions) = judge(&rules(), &primary, now());
+    let (found, questions) = evaluate(&rules(), &primary, now());
     assert_eq!((found, questions), (vec![], Questions { pending_version: false, details: true }));
     let details = |status: &str| Details {
         replicas: vec![
@@ -189,7 +189,7 @@ fn a_secret_that_will_be_deleted_is_found_as_that_only() {
         secret.next_rotation = Some(now() - DAY * 9);
         secret.last_accessed = None;
     });
-    let (found, questions) = judge(&rules(), &secret, now());
+    let (found, questions) = evaluate(&rules(), &secret, now());
     assert_eq!((found, questions), (vec![], Questions { pending_version: false, details: true }));
     let details = Details { replicas: vec![], deletion: Some(now() + DAY * 6) };
     let found = judge_details(&rules(), &secret, &details, now());
@@ -228,14 +228,14 @@ prop_compose! {
 proptest! {
     #[test]
     fn what_is_wrong_now_is_wrong_tomorrow_if_nothing_changes(secret in any_secret(), days in 1_u32..60) {
-        let ids = |at| judge(&rules(), &secret, at).0.into_iter().map(|finding| finding.id).collect::<Vec<_>>();
+        let ids = |at| evaluate(&rules(), &secret, at).0.into_iter().map(|finding| finding.id).collect::<Vec<_>>();
         let (today, later) = (ids(now()), ids(now() + DAY * days));
         prop_assert!(today.iter().all(|id| later.contains(id)), "{today:?} {later:?}");
     }
 
     #[test]
     fn each_problem_of_a_secret_has_one_id_and_begins_before_it_is_noticed(secret in any_secret()) {
-        let found = judge(&rules(), &secret, now()).0;
+        let found = evaluate(&rules(), &secret, now()).0;
         let mut ids: Vec<_> = found.iter().map(|finding| finding.id.clone()).collect();
         ids.sort();
         ids.dedup();
@@ -255,7 +255,7 @@ proptest! {
         prop_assert!(!elsewhere || kinds.iter().all(|kind| *kind == "Unused"));
         prop_assert!(secret.deleted.is_none() || kinds.is_empty());
         // A version is asked for only while the listing leaves it open.
-        let (_, questions) = judge(&rules(), &secret, now());
+        let (_, questions) = evaluate(&rules(), &secret, now());
         prop_assert!(!questions.pending_version || (secret.pending().is_some() && !kinds.contains(&"Stuck")));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alerts::incident::Place;
+use alerts::incident::AccountRegion;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::describe_secret::{DescribeSecretError, DescribeSecretOutput};
 use aws_sdk_secretsmanager::operation::list_secret_version_ids::ListSecretVersionIdsOutput;
@@ -286,7 +286,7 @@ fn the_metrics_have_every_kind_also_when_nothing_was_found() {
     let mut overview = Overview { checked: 3, ..Overview::default() };
     overview.summary = Summary { secrets: 7, ..Summary::default() };
     overview.summary.findings.insert("Stuck", 2);
-    overview.not_checked.push((Place::new("111111111111", "us-east-1"), "no".into()));
+    overview.not_checked.push((AccountRegion::new("111111111111", "us-east-1"), "no".into()));
     let metrics = overview.metrics(now()).to_json();
     let number = |name: &str| metrics[name].as_u64();
     assert_eq!((number("Secrets"), number("Stuck"), number("Overdue")), (Some(7), Some(2), Some(0)));

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alerts::announcer::{Announcer, Turn};
+use alerts::notifier::{Notifier, InvocationWindow};
 use alerts::command::Command;
-use alerts::duty::RotationDuty;
+use alerts::processor::RotationProcessor;
 use alerts::faults::{Fault, World};
 use alerts::handler::Handler;
-use alerts::incident::Place;
-use alerts::judge::{Rotated, RotationRules};
+use alerts::incident::AccountRegion;
+use alerts::rules::{RotationStatus, RotationRules};
 use alerts::moment::Moment;
 use alerts::state::Policy;
 use aws_sdk_secretsmanager::error::SdkError;
@@ -97,17 +97,17 @@ impl Secrets for Vault {
     }
 }
 
-fn announcer(world: &World) -> Announcer<&World, &World> {
-    Announcer::new(world, world, Policy::default())
+fn notifier(world: &World) -> Notifier<&World, &World> {
+    Notifier::new(world, world, Policy::default())
 }
 
 /// The attempt of this number at the run of this hour.
 async fn attempt(world: &World, vault: &Vault, hour: u64, attempt: u32) -> Result<Summary, TellError> {
     let rules = Rules::new("222222222222".into(), "us-east-1".into());
     let now = Moment::from_system(time(hour)).plus(Duration::from_secs(120) * attempt);
-    let turn = Turn { now, until: now.plus(Duration::from_secs(60)) };
-    let run = Run { id: &format!("run-{hour}"), turn, until: Instant::now() + Duration::from_secs(3600) };
-    check_and_tell(&rules, vault, &announcer(world), run).await
+    let window = InvocationWindow { now, until: now.plus(Duration::from_secs(60)) };
+    let run = Run { id: &format!("run-{hour}"), window, until: Instant::now() + Duration::from_secs(3600) };
+    check_and_tell(&rules, vault, &notifier(world), run).await
 }
 
 /// A run, repeated as Lambda does until it succeeds.
@@ -187,8 +187,8 @@ async fn of_a_secret_that_may_not_be_asked_nothing_is_taken_for_over() {
 /// A call about the secret `a`, at so many minutes after an hour, as `on-rotation` gets it.
 async fn called(world: &World, case: &str, hour: u64, minutes: u64) {
     struct Nothing;
-    impl alerts::read::Secrets for Nothing {
-        async fn rotates(&self, _: &str) -> Result<Rotated, CallError> {
+    impl alerts::lookup::Secrets for Nothing {
+        async fn rotates(&self, _: &str) -> Result<RotationStatus, CallError> {
             Err(CallError::without_answer("secretsmanager:DescribeSecret", "nobody asks"))
         }
     }
@@ -203,12 +203,12 @@ async fn called(world: &World, case: &str, hour: u64, minutes: u64) {
     // As each call spells it.
     let spelled = answer.keys().find(|name| name.eq_ignore_ascii_case("arn")).unwrap().clone();
     answer.insert(spelled, arn.into());
-    let duty = RotationDuty::new(world, Nothing, RotationRules::default());
-    let place = Place::new("333333333333", "us-east-1");
-    let handler = Handler::new(announcer(world), duty, place, "on-rotation".into(), "alerts".into());
-    let turn = Turn { now, until: now.plus(Duration::from_secs(60)) };
-    handler.handle(&event, turn, std::future::pending()).await.1.unwrap();
-    announcer(world).sweep(turn, 100).await.unwrap();
+    let processor = RotationProcessor::new(world, Nothing, RotationRules::default());
+    let location = AccountRegion::new("333333333333", "us-east-1");
+    let handler = Handler::new(notifier(world), processor, location, "on-rotation".into(), "alerts".into());
+    let window = InvocationWindow { now, until: now.plus(Duration::from_secs(60)) };
+    handler.handle(&event, window, std::future::pending()).await.1.unwrap();
+    notifier(world).sweep(window, 100).await.unwrap();
 }
 
 /// How many threads the messages have.
@@ -287,7 +287,7 @@ async fn what_lasts_is_told_again_after_a_day_and_four_and_then_weekly() {
         run(&world, &Vault::of(&[("a", Ill::Overdue)]), 10 + hour).await;
         // The hub's schedule looks after all incidents every five minutes, so this one's next time is nearly always found by it.
         let now = Moment::from_system(time(10 + hour)).plus(Duration::from_secs(1800));
-        announcer(&world).sweep(Turn { now, until: now.plus(Duration::from_secs(60)) }, 100).await.unwrap();
+        notifier(&world).sweep(InvocationWindow { now, until: now.plus(Duration::from_secs(60)) }, 100).await.unwrap();
     }
     let told = told(&world);
     assert_eq!(told.len(), 6, "{told:?}");
@@ -305,7 +305,7 @@ async fn of_a_thousand_overdue_secrets_twelve_are_told_by_name_and_the_rest_as_o
     run(&world, &Vault::of(&ill), 10).await;
     assert_eq!(told(&world).len(), 12);
     let now = Moment::from_system(time(11)).plus(Duration::from_secs(1));
-    announcer(&world).sweep(Turn { now, until: now }, 100).await.unwrap();
+    notifier(&world).sweep(InvocationWindow { now, until: now }, 100).await.unwrap();
     let told = told(&world);
     assert_eq!(told.len(), 13);
     assert_eq!(
@@ -335,7 +335,7 @@ async fn through(week: &[Vault], faults: HashMap<usize, Fault>) -> World {
     for attempt in 0.. {
         assert!(attempt < 3, "the sweep never succeeds");
         world.revive();
-        let swept = announcer(&world).sweep(Turn { now, until: now }, 100).await;
+        let swept = notifier(&world).sweep(InvocationWindow { now, until: now }, 100).await;
         if swept.is_ok() && !world.is_dead() {
             break;
         }
@@ -393,7 +393,7 @@ async fn what_a_check_told_before_it_died_is_ended_by_the_next_one() {
             run(&world, &well, 11).await;
             // What was written and not published goes out now, too.
             let now = Moment::from_system(time(12));
-            announcer(&world).sweep(Turn { now, until: now }, 100).await.unwrap();
+            notifier(&world).sweep(InvocationWindow { now, until: now }, 100).await.unwrap();
             let of = |wanted: &str| by_id(&world).into_keys().filter(|(_, status)| status == wanted).count();
             assert_eq!(of("opened"), of("recovered"), "{fault:?} at call {call}: {:?}", told(&world));
             half += usize::from(of("opened") == 1);
@@ -413,12 +413,12 @@ struct Vaults(BTreeMap<&'static str, Vault>);
 impl Access for Vaults {
     type Secrets = Vault;
 
-    async fn secrets(&self, place: &Place) -> Result<Vault, CallError> {
+    async fn secrets(&self, location: &AccountRegion) -> Result<Vault, CallError> {
         let refused = || CallError::without_answer("sts:AssumeRole", "AccessDenied: not authorized");
-        self.0.get(place.account.as_str()).cloned().ok_or_else(refused)
+        self.0.get(location.account.as_str()).cloned().ok_or_else(refused)
     }
 
-    fn command(&self, _: &Place) -> Command {
+    fn command(&self, _: &AccountRegion) -> Command {
         Command::aws("iam", "get-role").option("role-name", "read")
     }
 }
@@ -432,12 +432,12 @@ async fn everywhere(
 ) -> Result<Overview, TellError> {
     world.revive();
     let places =
-        ["111111111111", "222222222222", "333333333333"].map(|account| Place::new(account, "us-east-1"));
+        ["111111111111", "222222222222", "333333333333"].map(|account| AccountRegion::new(account, "us-east-1"));
     let now = Moment::from_system(time(hour));
-    let turn = Turn { now, until: now.plus(Duration::from_secs(60)) };
-    let run = Run { id: &format!("run-{hour}"), turn, until: Instant::now() + left };
+    let window = InvocationWindow { now, until: now.plus(Duration::from_secs(60)) };
+    let run = Run { id: &format!("run-{hour}"), window, until: Instant::now() + left };
     let rules = Rules::new(String::new(), String::new());
-    check_all(&rules, &places, vaults, &announcer(world), run).await
+    check_all(&rules, &places, vaults, &notifier(world), run).await
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -453,7 +453,7 @@ async fn an_account_that_cannot_be_read_is_told_once_and_hides_no_other() {
         let overview = everywhere(&world, &vaults, hour, HOUR).await.unwrap();
         assert_eq!((overview.checked, overview.summary.findings.get("Overdue")), (1, Some(&1)));
         let mut accounts: Vec<_> =
-            overview.not_checked.iter().map(|(place, _)| place.account.as_str()).collect();
+            overview.not_checked.iter().map(|(location, _)| location.account.as_str()).collect();
         accounts.sort_unstable();
         assert_eq!(accounts, ["111111111111", "222222222222"]);
     }

@@ -1,7 +1,8 @@
-//! Statements that nobody waits for: a batch is started, its completion event brings its id, and whoever gets the event reads.
+//! Batches of statements, whose completion is an EventBridge event with the batch's id.
 //!
-//! Source: "Using the Amazon Redshift Data API" and "Monitoring scheduled statements with Amazon EventBridge" of the Redshift management guide:
-//! the statements of a batch have the ids `ID:1`, `ID:2`, …; the event has neither result nor error text; a result is kept for 24 hours.
+//! Source: "Using the Amazon Redshift Data API" and "Monitoring scheduled statements with Amazon
+//! EventBridge" of the Redshift management guide: the statements of a batch have the ids `ID:1`,
+//! `ID:2`, …; the event has neither result nor error text; a result is kept for 24 hours.
 
 use aws_sdk_redshiftdata::types::StatusString;
 use lambda_kit::call::CallError;
@@ -9,55 +10,55 @@ use lambda_kit::call::CallError;
 use crate::data_api::{Cell, Database, Login, Rows, cell};
 use crate::target::Target;
 
-/// Statements that run one after the other in one transaction.
+/// Statements that run in order, in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch<'a> {
-    /// The name that the completion event carries, at most 500 characters.
+    /// The name in the completion event, at most 500 characters.
     pub name: &'a str,
-    /// The same token gives the same batch, for 8 hours; 1 to 64 characters.
+    /// The idempotency token, valid for 8 hours; 1 to 64 characters.
     pub token: &'a str,
     /// 1 to 40 statements.
     pub statements: &'a [String],
 }
 
-/// What became of a batch.
+/// The state of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Every state that is not an end, also one that a later version adds.
+    /// Every state that is not an end, also one of a later version of the API.
     OnTheWay,
-    /// All its results can be read.
+    /// All results can be read.
     Finished,
-    /// Redshift refused a statement, in its own words.
+    /// Redshift rejected a statement, with this message.
     Failed(String),
-    /// Somebody cancelled it.
+    /// The batch was cancelled, for this reason.
     Aborted(String),
-    /// The Data API does not know it any more: results are kept for 24 hours.
+    /// The Data API has forgotten the batch: results are kept for 24 hours.
     Forgotten,
 }
 
-/// A part of a result.
+/// A page of a result.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
     /// Names of the columns.
     pub columns: Vec<String>,
     /// The rows.
     pub rows: Rows,
-    /// Where the next part begins.
+    /// The token of the next page.
     pub next: Option<String>,
 }
 
 impl Page {
-    /// The position of a column.
+    /// Returns the position of a column.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|have| have.eq_ignore_ascii_case(name))
     }
 }
 
 impl Database {
-    /// Starts a batch whose end is told on EventBridge. The database must be named by a secret or by the caller's own identity or by a user.
+    /// Starts a batch, whose end is an event, and returns its id.
     ///
     /// # Errors
-    /// The API refused.
+    /// The call failed.
     pub async fn start_batch(&self, batch: &Batch<'_>) -> Result<String, CallError> {
         let mut call = self
             .client
@@ -83,10 +84,10 @@ impl Database {
         Ok(output.id().unwrap_or_default().to_owned())
     }
 
-    /// What became of a batch, or of one of its statements.
+    /// Returns the state of a batch, or of one of its statements.
     ///
     /// # Errors
-    /// The API refused.
+    /// The call failed.
     pub async fn progress(&self, id: &str) -> Result<Progress, CallError> {
         let status = match self.client.describe_statement().id(id).send().await {
             Ok(status) => status,
@@ -96,7 +97,7 @@ impl Database {
                 return if forgotten { Ok(Progress::Forgotten) } else { Err(error) };
             }
         };
-        // A batch has its reason where the statement that was refused is.
+        // The reason of a failed batch is with the failed statement.
         let reason = status
             .error()
             .into_iter()
@@ -111,10 +112,10 @@ impl Database {
         })
     }
 
-    /// A part of the result of a statement: the first one without `next`.
+    /// Returns a page of a statement's result: the first one without `next`.
     ///
     /// # Errors
-    /// The API refused.
+    /// The call failed.
     pub async fn page(&self, id: &str, next: Option<String>) -> Result<Page, CallError> {
         let output = self
             .client
@@ -135,10 +136,10 @@ impl Database {
         })
     }
 
-    /// Cancels a statement; one that has ended already is left as it is.
+    /// Cancels a statement, unless it has ended.
     pub async fn cancel(&self, id: &str) {
         if let Err(error) = self.client.cancel_statement().id(id).send().await {
-            // The statement may have just finished. Nothing more can be done about it.
+            // The statement may have just finished.
             let error = CallError::new("redshift-data:CancelStatement", &error);
             tracing::warn!(statement = id, %error, "a statement that took too long could not be cancelled");
         }

@@ -1,26 +1,27 @@
-//! Names of buckets that an S3 event integration takes.
+//! Names of buckets for S3 event integrations.
 
-use crate::value::{InvalidValue, shown};
+use crate::value::{InvalidValue, escape};
 
 /// The name of a bucket without a period.
 ///
-/// Redshift makes no S3 event integration for a bucket whose name holds one. Source: "Create an S3 event integration to
-/// automatically copy files from Amazon S3 buckets" of the Redshift management guide.
+/// Redshift does not create an S3 event integration for a bucket whose name has one. Source:
+/// "Create an S3 event integration to automatically copy files from Amazon S3 buckets" of the
+/// Redshift management guide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketName(String);
 
 impl BucketName {
-    /// Checks a name; `property` is what an error names.
+    /// Checks a name. Errors name `property`.
     ///
     /// # Errors
-    /// Not a bucket's name, or one with a period.
+    /// The name is invalid for a bucket, or has a period.
     pub fn new(property: &str, name: &str) -> Result<Self, InvalidValue> {
         if name.contains('.') {
             return Err(InvalidValue::new(
                 property,
                 format!(
-                    "{} holds a period, and Redshift makes no S3 event integration for such a bucket; use a bucket without one",
-                    shown(name)
+                    "{} holds a period, and Redshift creates no S3 event integration for such a bucket; use a bucket without one",
+                    escape(name)
                 ),
             ));
         }
@@ -34,19 +35,19 @@ impl BucketName {
                 property,
                 format!(
                     "expected the name of a bucket (3 to 63 lower-case letters, digits and hyphens), found {}",
-                    shown(name)
+                    escape(name)
                 ),
             ));
         }
         Ok(Self(name.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The bucket's ARN in this partition.
+    /// Returns the bucket's ARN in this partition.
     pub fn arn(&self, partition: &str) -> String {
         format!("arn:{partition}:s3:::{}", self.0)
     }

@@ -1,32 +1,32 @@
-//! The warehouse itself: where it is, what state it is in, which roles it may use.
+//! The warehouse itself: its endpoint, its state, its roles.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 use lambda_kit::call::CallError;
 
 use crate::target::Target;
 
-/// What the control plane says of a warehouse.
+/// A warehouse as the control plane describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warehouse {
-    /// ARN of the namespace: what integrations point at and what has the resource policy.
+    /// ARN of the namespace, which is the target of integrations and has the resource policy.
     pub namespace_arn: String,
     /// Name of the Serverless namespace; `None` for a cluster.
     pub namespace_name: Option<String>,
-    /// Host and port, once there is an endpoint.
+    /// Host and port, if there is an endpoint.
     pub endpoint: Option<(String, u16)>,
     /// `available`, `paused`, …
     pub status: String,
-    /// The roles and whether each may be used already.
+    /// The attached roles.
     pub roles: Vec<AttachedRole>,
 }
 
 impl Warehouse {
-    /// Whether statements run and settings can be changed.
+    /// Returns true if statements run and settings can be changed.
     pub fn is_available(&self) -> bool {
         self.status == "available"
     }
 
-    /// What to do about a warehouse that is not available, as the end of a sentence.
+    /// Returns what to do about a warehouse that is not available, as the end of a sentence.
     pub fn remedy(&self, target: &Target) -> String {
         match (self.status.as_str(), target) {
             ("paused" | "pausing", Target::Cluster(name)) => {
@@ -49,19 +49,19 @@ pub struct AttachedRole {
 }
 
 impl AttachedRole {
-    /// Whether COPY may use the role.
+    /// Returns true if COPY can use the role.
     pub fn is_in_sync(&self) -> bool {
         self.status == "in-sync"
     }
 }
 
-/// Why there is no description.
+/// The error of a description.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
-    /// No such cluster or workgroup in this account and Region.
+    /// There is no such cluster or workgroup in this account and Region.
     #[error("property `{property}`: there is no {target} in this account and Region", property = .0.property(), target = .0)]
     Absent(Target),
-    /// The call failed.
+    /// A call failed.
     #[error(transparent)]
     Call(#[from] CallError),
 }
@@ -69,17 +69,17 @@ pub enum DescribeError {
 /// The two control planes.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
-    /// Provisioned clusters; also namespaces' policies and integrations of both kinds.
+    /// The client for clusters, and for policies and integrations of both kinds.
     pub redshift: aws_sdk_redshift::Client,
-    /// Serverless.
+    /// The client for Serverless.
     pub serverless: aws_sdk_redshiftserverless::Client,
 }
 
 impl ControlPlane {
-    /// Looks a warehouse up.
+    /// Describes a warehouse.
     ///
     /// # Errors
-    /// It is not there, or a call failed.
+    /// The warehouse does not exist, or a call failed.
     pub async fn describe(&self, target: &Target) -> Result<Warehouse, DescribeError> {
         match target {
             Target::Cluster(name) => self.cluster(target, name).await,
@@ -137,8 +137,8 @@ impl ControlPlane {
     }
 }
 
-/// A Serverless namespace lists its roles as text: `IamRole(applyStatus=in-sync, iamRoleArn=arn:…)`, in the examples of
-/// the API, or as bare ARNs.
+/// Parses a role of a Serverless namespace: `IamRole(applyStatus=in-sync, iamRoleArn=arn:…)`, as in
+/// the examples of the API, or a bare ARN.
 fn serverless_role(text: &str) -> AttachedRole {
     let field = |name: &str| {
         let (_, rest) = text.split_once(name)?;

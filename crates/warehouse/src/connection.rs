@@ -1,13 +1,13 @@
-//! The keys of a secret that say where to connect.
+//! The connection keys of a secret.
 //!
-//! Names: "Secrets Manager secret JSON structure" of the Secrets Manager user guide, for Amazon Redshift; `jdbcUrl` in the form of
-//! "Getting the JDBC URL" of the Redshift management guide.
+//! Names: "Secrets Manager secret JSON structure" of the Secrets Manager user guide, for Amazon
+//! Redshift; `jdbcUrl` in the form of "Getting the JDBC URL" of the Redshift management guide.
 
 use serde_json::{Map, Value};
 
 use crate::target::Target;
 
-/// Where a warehouse is reached.
+/// The endpoint of a warehouse and one of its databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The cluster or workgroup.
@@ -20,17 +20,18 @@ pub struct Connection {
     pub database: String,
 }
 
-/// Every key that a connection may write: what a Delete takes away.
+/// Every key that a connection may write, and a Delete removes.
 pub const KEYS: [&str; 8] =
     ["engine", "host", "port", "dbname", "jdbcUrl", "dbClusterIdentifier", "workgroupName", "sluice"];
 
 impl Connection {
-    /// `jdbc:redshift://host:port/database`, without user and password.
+    /// Returns `jdbc:redshift://host:port/database`, without user and password.
     pub fn jdbc_url(&self) -> String {
         format!("jdbc:redshift://{}:{}/{}", self.host, self.port, self.database)
     }
 
-    /// The keys and their values. `owner` goes under `sluice`, so that a later Delete knows whose keys they are.
+    /// Returns the keys and their values. The key `sluice` holds `owner`, so that a later Delete
+    /// recognizes its own keys.
     pub fn keys(&self, owner: &str) -> Map<String, Value> {
         let mut keys = Map::new();
         let mut set = |name: &str, value: Value| {

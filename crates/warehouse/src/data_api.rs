@@ -1,6 +1,8 @@
-//! SQL through the Redshift Data API: asynchronous, so a statement is started, watched, and cancelled in time.
+//! SQL through the Redshift Data API. The API is asynchronous: a statement is started, polled, and
+//! cancelled in time.
 //!
-//! Source: "Using the Amazon Redshift Data API" of the Redshift management guide; limits there (Describe 100 a second).
+//! Source: "Using the Amazon Redshift Data API" of the Redshift management guide, with its limits
+//! (100 descriptions a second).
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::target::Target;
 
-/// How the Data API logs in.
+/// The login of the Data API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// With the user and password of a secret, by its ARN.
@@ -21,27 +23,28 @@ pub enum Login {
     DbUser(String),
 }
 
-/// Why a statement has no result.
+/// The error of a statement.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlRunError {
-    /// The API refused.
+    /// A call failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// Redshift refused the statement, in its own words.
-    #[error("Redshift refused the statement: {0}")]
+    /// Redshift rejected the statement, with this message.
+    #[error("Redshift rejected the statement: {0}")]
     Failed(String),
-    /// Somebody cancelled it.
+    /// The statement was cancelled elsewhere.
     #[error("the statement was aborted: {0}")]
     Aborted(String),
     /// The time ran out; the statement was cancelled.
     #[error(
-        "the statement was not finished after {0} s and was cancelled; a busy or resuming warehouse does this, try again later"
+        "the statement was not finished after {0} s and was cancelled; the warehouse may be busy or \
+         resuming, try again later"
     )]
     TooSlow(u64),
 }
 
 impl SqlRunError {
-    /// Redshift's own words, if it refused.
+    /// Returns Redshift's message, if it rejected the statement.
     pub fn database_message(&self) -> Option<&str> {
         match self {
             Self::Failed(message) => Some(message),
@@ -66,7 +69,7 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// Text, if it is text.
+    /// Returns the text, if the cell is text.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -74,7 +77,7 @@ impl Cell {
         }
     }
 
-    /// A whole number, also one that came as text.
+    /// Returns the whole number, also from a text.
     pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
@@ -87,17 +90,17 @@ impl Cell {
 /// Rows of a result, in order.
 pub type Rows = Vec<Vec<Cell>>;
 
-/// Whether the same statement may run again.
+/// The idempotency of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token<'a> {
-    /// A statement that only reads: each run is a new one, since an old result would be stale.
+    /// Each run is a new statement: for queries, whose old results would be stale.
     Fresh,
-    /// A statement that changes something: the same request gives the same statement, also when it is delivered twice.
+    /// The same request runs the statement once, also in a duplicate delivery: for changes.
     /// Redshift remembers a token for 8 hours.
     OncePer(&'a str),
 }
 
-/// A database of one warehouse, reached as one user.
+/// A database of one warehouse, with the login of one user.
 #[derive(Debug, Clone)]
 pub struct Database {
     pub(crate) client: Client,
@@ -107,7 +110,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database of a warehouse.
+    /// Creates the adapter for a database.
     pub fn new(client: Client, target: Target, database: String, login: Login) -> Self {
         Self { client, target, database, login }
     }
@@ -138,7 +141,7 @@ impl Database {
                 Some(StatusString::Finished) => return Ok(Rows::new()),
                 Some(StatusString::Failed) => return Err(SqlRunError::Failed(message())),
                 Some(StatusString::Aborted) => return Err(SqlRunError::Aborted(message())),
-                // Every other state, also one that a later version adds, is on the way.
+                // Every other state, also one of a later version of the API, is not an end.
                 _ => {}
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -159,7 +162,7 @@ impl Database {
         };
         call = match (&self.login, &self.target) {
             (Login::Secret(arn), _) => call.secret_arn(arn),
-            // Serverless maps the caller's own identity; it has no DbUser.
+            // Serverless maps the caller's own identity. It has no DbUser.
             (Login::DbUser(_), Target::Workgroup(_)) => call,
             (Login::DbUser(user), Target::Cluster(_)) => call.db_user(user),
         };
@@ -196,7 +199,7 @@ pub(crate) fn cell(field: &Field) -> Cell {
     }
 }
 
-/// 64 characters from the request and the statement: the longest token the API takes.
+/// Returns 64 characters, the longest token of the API, from the request and the statement.
 fn client_token(request: &str, sql: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(request.as_bytes());

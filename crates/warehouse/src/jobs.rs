@@ -1,4 +1,4 @@
-//! Copy jobs and tables as the database shows them.
+//! Copy jobs and tables in the database.
 
 use tokio::time::Instant;
 
@@ -6,19 +6,19 @@ use crate::data_api::{Database, Rows, SqlRunError, Token};
 use crate::sql::{JobName, Literal, TableName};
 use crate::value::InvalidValue;
 
-/// A copy job that exists.
+/// An existing copy job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingJob {
     /// `SYS_COPY_JOB.job_id`.
     pub id: i64,
-    /// Whether it loads by itself.
+    /// True if the job loads new files automatically.
     pub auto: bool,
 }
 
-/// Why the database could not be asked.
+/// The error of a query.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// A value that no statement may hold.
+pub enum QueryError {
+    /// A value is invalid in a statement.
     #[error(transparent)]
     Sql(#[from] InvalidValue),
     /// The statement failed.
@@ -27,14 +27,14 @@ pub enum AskError {
 }
 
 impl Database {
-    /// The job of this name, if this user may see it and it is there.
+    /// Returns the job with this name, if it exists and this user may see it.
     ///
-    /// SYS views show an ordinary user only their own rows; a job of another user stays unseen.
+    /// SYS views show ordinary users only their own rows, without the jobs of other users.
     /// Source: "SYS_COPY_JOB" of the Redshift database developer guide.
     ///
     /// # Errors
-    /// The database could not be asked.
-    pub async fn job(&self, name: &JobName, until: Instant) -> Result<Option<ExistingJob>, AskError> {
+    /// The query failed.
+    pub async fn job(&self, name: &JobName, until: Instant) -> Result<Option<ExistingJob>, QueryError> {
         let literal = Literal::new("JobName", name.as_str())?;
         let sql = format!("SELECT job_id, is_auto FROM sys_copy_job WHERE TRIM(job_name) = {literal}");
         let rows = self.run(&sql, Token::Fresh, until).await?;
@@ -44,12 +44,13 @@ impl Database {
         }))
     }
 
-    /// Whether the table is there.
+    /// Returns true if the table exists.
     ///
     /// # Errors
-    /// The database could not be asked.
-    pub async fn has_table(&self, table: &TableName, until: Instant) -> Result<bool, AskError> {
-        // Redshift folds names to lower case unless enable_case_sensitive_identifier is on; the comparison folds both.
+    /// The query failed.
+    pub async fn has_table(&self, table: &TableName, until: Instant) -> Result<bool, QueryError> {
+        // Redshift folds names to lower case unless enable_case_sensitive_identifier is on. The
+        // comparison folds both.
         let schema = Literal::new("SchemaName", &table.schema.as_str().to_lowercase())?;
         let name = Literal::new("TableName", &table.table.as_str().to_lowercase())?;
         let sql = format!(
@@ -58,11 +59,11 @@ impl Database {
         Ok(!self.run(&sql, Token::Fresh, until).await?.is_empty())
     }
 
-    /// Whether the table has no row.
+    /// Returns true if the table has no rows.
     ///
     /// # Errors
-    /// The database could not be asked.
-    pub async fn is_empty(&self, table: &TableName, until: Instant) -> Result<bool, AskError> {
+    /// The query failed.
+    pub async fn is_empty(&self, table: &TableName, until: Instant) -> Result<bool, QueryError> {
         let rows: Rows = self.run(&format!("SELECT 1 FROM {table} LIMIT 1"), Token::Fresh, until).await?;
         Ok(rows.is_empty())
     }

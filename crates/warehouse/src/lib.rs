@@ -1,12 +1,13 @@
-//! Amazon Redshift, provisioned and Serverless: what the kit's functions need of it.
+//! Amazon Redshift, provisioned and Serverless, as the functions of Sluice use it.
 //!
-//! * [`sql`]: statements built from types; the one place where identifiers and literals are quoted;
-//! * [`data_api`]: runs a statement through the Data API, bounded and idempotent;
-//! * [`batch`]: statements that nobody waits for, told by an event;
-//! * [`policy`]: documents that several owners share, merged by statement id;
-//! * [`cluster`]: the cluster or workgroup itself: endpoint, state, roles, namespace.
-//! * [`roles`]: roles attached to it, each with its owner.
-//! * [`connection`]: the keys of a secret that say where it is reached.
+//! * [`sql`]: statements built from types, the only place that quotes identifiers and literals
+//! * [`data_api`]: statements through the Data API, bounded and idempotent
+//! * [`batch`]: statements whose completion is an event
+//! * [`jobs`]: copy jobs and tables in the database
+//! * [`policy`]: documents that several owners share, merged by statement id
+//! * [`cluster`]: the cluster or workgroup: endpoint, state, roles, namespace
+//! * [`roles`]: roles attached to it, each with its owner
+//! * [`connection`]: the keys of a secret with its endpoint
 
 pub mod batch;
 pub mod bucket;
@@ -19,3 +20,6 @@ pub mod roles;
 pub mod sql;
 pub mod target;
 pub mod value;
+
+// In the crate's root, so that the fuzz targets can compile single modules of this crate.
+use lambda_kit::arn;

@@ -1,16 +1,18 @@
-//! Roles attached to a warehouse: who attached which, and taking only one's own away.
+//! Roles attached to a warehouse, and their owners.
 //!
-//! Nothing on an attachment says whose it is, so each owner leaves a tag on the warehouse: `sluice:copy-role:<owner>` with the
-//! role's ARN. The tag is written before the role is attached and removed once Redshift has accepted to detach it, so that a run
-//! that dies in between leaves a claim without a role, never a role without a claim.
+//! An attachment has no owner, so each owner writes a tag on the warehouse:
+//! `sluice:copy-role:<owner>` with the role's ARN. The tag is written before the role is attached,
+//! and removed after Redshift accepted the detachment. A run that dies in between leaves a claim
+//! without a role, never a role without a claim.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
+use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 
 use crate::cluster::{ControlPlane, Warehouse};
 use crate::target::Target;
 
-/// First part of the tags' keys.
+/// The first part of the tags' keys.
 const CLAIM: &str = "sluice:copy-role:";
 
 /// A claim of one owner on one role.
@@ -27,20 +29,21 @@ impl Claim {
         format!("{CLAIM}{}", self.owner)
     }
 
-    fn read(key: Option<&str>, value: Option<&str>) -> Option<Self> {
+    fn from_tag(key: Option<&str>, value: Option<&str>) -> Option<Self> {
         let owner = key?.strip_prefix(CLAIM)?;
         Some(Self { owner: owner.to_owned(), role: value?.to_owned() })
     }
 }
 
-/// The ARN that a cluster's tags hang on, made from its namespace's ARN.
-fn cluster_arn(namespace_arn: &str, name: &str) -> String {
-    let prefix: Vec<&str> = namespace_arn.split(':').take(5).collect();
-    format!("{}:cluster:{name}", prefix.join(":"))
+/// Returns the ARN of a cluster, for its tags, from its namespace's ARN.
+fn cluster_arn(action: &str, namespace_arn: &str, name: &str) -> Result<String, CallError> {
+    let arn: Arn = namespace_arn.parse().map_err(|error| CallError::caused_by(action, &error))?;
+    let resource = format!("cluster:{name}");
+    Ok(arn.sibling(&arn.service, &arn.region, &arn.account, &resource).to_string())
 }
 
 impl ControlPlane {
-    /// The claims on a warehouse's roles.
+    /// Returns the claims on a warehouse's roles.
     ///
     /// # Errors
     /// The tags could not be read.
@@ -50,7 +53,7 @@ impl ControlPlane {
                 let answer = self.redshift.describe_clusters().cluster_identifier(name).send().await;
                 let answer = answer.map_err(|error| CallError::new("redshift:DescribeClusters", &error))?;
                 let tags = answer.clusters().iter().flat_map(|cluster| cluster.tags());
-                Ok(tags.filter_map(|tag| Claim::read(tag.key(), tag.value())).collect())
+                Ok(tags.filter_map(|tag| Claim::from_tag(tag.key(), tag.value())).collect())
             }
             Target::Workgroup(_) => {
                 let answer = self
@@ -62,7 +65,7 @@ impl ControlPlane {
                 let answer = answer
                     .map_err(|error| CallError::new("redshift-serverless:ListTagsForResource", &error))?;
                 let tags = answer.tags().iter();
-                Ok(tags.filter_map(|tag| Claim::read(Some(tag.key()), Some(tag.value()))).collect())
+                Ok(tags.filter_map(|tag| Claim::from_tag(Some(tag.key()), Some(tag.value()))).collect())
             }
         }
     }
@@ -80,27 +83,26 @@ impl ControlPlane {
         match target {
             Target::Cluster(name) => {
                 let tag = aws_sdk_redshift::types::Tag::builder().key(claim.key()).value(&claim.role).build();
-                let call =
-                    self.redshift.create_tags().resource_name(cluster_arn(&warehouse.namespace_arn, name));
-                call.tags(tag).send().await.map_err(|error| CallError::new("redshift:CreateTags", &error))?;
+                let action = "redshift:CreateTags";
+                let arn = cluster_arn(action, &warehouse.namespace_arn, name)?;
+                let call = self.redshift.create_tags().resource_name(arn).tags(tag);
+                call.send().await.map_err(|error| CallError::new(action, &error))?;
             }
             Target::Workgroup(_) => {
                 let tag = aws_sdk_redshiftserverless::types::Tag::builder()
                     .key(claim.key())
                     .value(&claim.role)
                     .build();
-                // Both parts are set, which is all that the builder asks for.
-                let Ok(tag) = tag else { return Ok(()) };
+                let action = "redshift-serverless:TagResource";
+                let tag = tag.map_err(|error| CallError::caused_by(action, &error))?;
                 let call = self.serverless.tag_resource().resource_arn(&warehouse.namespace_arn).tags(tag);
-                call.send()
-                    .await
-                    .map_err(|error| CallError::new("redshift-serverless:TagResource", &error))?;
+                call.send().await.map_err(|error| CallError::new(action, &error))?;
             }
         }
         Ok(())
     }
 
-    /// Takes a claim away. That it is gone already is success.
+    /// Removes a claim. If there is none, that is success.
     ///
     /// # Errors
     /// The tag could not be removed.
@@ -112,11 +114,12 @@ impl ControlPlane {
     ) -> Result<(), CallError> {
         match target {
             Target::Cluster(name) => {
-                let call =
-                    self.redshift.delete_tags().resource_name(cluster_arn(&warehouse.namespace_arn, name));
+                let action = "redshift:DeleteTags";
+                let arn = cluster_arn(action, &warehouse.namespace_arn, name)?;
+                let call = self.redshift.delete_tags().resource_name(arn);
                 match call.tag_keys(claim.key()).send().await {
                     Err(error) if error.code() != Some("ResourceNotFoundFault") => {
-                        Err(CallError::new("redshift:DeleteTags", &error))
+                        Err(CallError::new(action, &error))
                     }
                     _ => Ok(()),
                 }
@@ -133,12 +136,12 @@ impl ControlPlane {
         }
     }
 
-    /// Attaches or detaches one role, leaving the others.
+    /// Attaches or detaches one role, and keeps the others.
     ///
-    /// A cluster takes single roles; a Serverless namespace takes only the whole list, so the list is the one just read.
+    /// A Serverless namespace takes only the whole list, so the call has the list of `warehouse`.
     ///
     /// # Errors
-    /// The warehouse refused, for example `InvalidClusterState` when it is paused or busy.
+    /// The call failed, for example with `InvalidClusterState` for a paused or busy cluster.
     pub async fn set_role(
         &self,
         target: &Target,
@@ -173,17 +176,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arn_of_a_cluster_is_made_from_its_namespace() {
+    fn arn_of_a_cluster_comes_from_its_namespace() {
         assert_eq!(
-            cluster_arn("arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1-2-3", "main"),
+            cluster_arn("a", "arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1-2-3", "main").unwrap(),
             "arn:aws-cn:redshift:cn-north-1:222222222222:cluster:main"
         );
     }
 
     #[test]
-    fn a_claim_reads_back_from_its_tag_and_other_tags_are_none() {
+    fn claim_reads_back_from_its_tag() {
         let claim = Claim { owner: "0a1b2c3d".into(), role: "arn:role".into() };
-        assert_eq!(Claim::read(Some(&claim.key()), Some("arn:role")), Some(claim));
-        assert_eq!(Claim::read(Some("Name"), Some("x")), None);
+        assert_eq!(Claim::from_tag(Some(&claim.key()), Some("arn:role")), Some(claim));
+        assert_eq!(Claim::from_tag(Some("Name"), Some("x")), None);
     }
 }

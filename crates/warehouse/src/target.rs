@@ -1,4 +1,4 @@
-//! Which warehouse is meant: a provisioned cluster or a Serverless workgroup.
+//! The reference to a warehouse: a provisioned cluster or a Serverless workgroup.
 
 use std::fmt;
 
@@ -11,16 +11,17 @@ pub enum Target {
     Workgroup(String),
 }
 
-/// Neither or both were given.
+/// The error of a reference with neither or both names.
 #[derive(Debug, thiserror::Error)]
 #[error("give exactly one of `ClusterIdentifier` and `WorkgroupName`, found {0}")]
 pub struct AmbiguousTarget(&'static str);
 
 impl Target {
-    /// From the two properties, of which exactly one must be there; an empty one counts as absent.
+    /// Creates the reference from the two properties. Exactly one must be set; an empty one counts
+    /// as absent.
     ///
     /// # Errors
-    /// Neither or both are there.
+    /// Neither or both are set.
     pub fn from_properties(cluster: Option<&str>, workgroup: Option<&str>) -> Result<Self, AmbiguousTarget> {
         match (cluster.filter(|s| !s.is_empty()), workgroup.filter(|s| !s.is_empty())) {
             (Some(cluster), None) => Ok(Self::Cluster(cluster.to_owned())),
@@ -32,7 +33,7 @@ impl Target {
 }
 
 impl Target {
-    /// The property that names a warehouse of this kind.
+    /// Returns the name of this kind's property.
     pub fn property(&self) -> &'static str {
         match self {
             Self::Cluster(_) => "ClusterIdentifier",

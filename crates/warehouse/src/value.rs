@@ -1,6 +1,6 @@
-//! Values of properties that are not what they should be.
+//! Invalid values of properties.
 
-/// A value that the service would not accept, or that must not be passed on.
+/// A value that the service would not accept, or that must not reach it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{property}`: {problem}")]
 pub struct InvalidValue {
@@ -9,19 +9,19 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// An invalid value of this property.
+    /// Creates the error for a property.
     pub fn new(property: &str, problem: impl Into<String>) -> Self {
         Self { property: property.to_owned(), problem: problem.into() }
     }
 
-    /// The property that held the value.
+    /// Returns the property's name.
     pub fn property(&self) -> &str {
         &self.property
     }
 }
 
-/// A value for an error text: short, and with what cannot be seen escaped.
-pub(crate) fn shown(value: &str) -> String {
+/// Returns a value for an error text: shortened, and with invisible characters escaped.
+pub(crate) fn escape(value: &str) -> String {
     let mut text: String = value.chars().take(40).flat_map(char::escape_debug).collect();
     if value.chars().count() > 40 {
         text.push('…');

@@ -52,7 +52,7 @@ async fn run(database: &Database) -> Result<Vec<Vec<Cell>>, SqlRunError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rows_of_every_page_come_back_typed_and_without_padding() {
+async fn rows_of_all_pages_are_typed_and_without_padding() {
     let first = mock!(Client::get_statement_result)
         .match_requests(|request| request.next_token().is_none())
         .then_output(|| {
@@ -86,16 +86,16 @@ async fn the_rows_of_every_page_come_back_typed_and_without_padding() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_statement_gives_redshifts_own_words() {
+async fn failed_statement_has_the_message_of_redshift() {
     let (execute, failed) =
         (started(), status(StatusString::Failed, Some("ERROR: relation does not exist"), false));
     let error = run(&database(&[&execute, &failed])).await.unwrap_err();
     assert_eq!(error.database_message(), Some("ERROR: relation does not exist"));
-    assert_eq!(error.to_string(), "Redshift refused the statement: ERROR: relation does not exist");
+    assert_eq!(error.to_string(), "Redshift rejected the statement: ERROR: relation does not exist");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_that_takes_too_long_is_cancelled_before_the_deadline_passes_unnoticed() {
+async fn slow_statement_is_cancelled_before_the_deadline() {
     let (execute, running) = (started(), status(StatusString::Started, None, false));
     let cancel = mock!(Client::cancel_statement)
         .match_requests(|request| request.id() == Some("statement-1"))
@@ -109,7 +109,7 @@ async fn a_statement_that_takes_too_long_is_cancelled_before_the_deadline_passes
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_that_nobody_knows_yet_is_not_taken_for_success() {
+async fn unknown_state_is_not_a_success() {
     let (execute, odd) = (started(), status(StatusString::from("REHEATING"), None, false));
     let cancel =
         mock!(Client::cancel_statement).then_output(|| CancelStatementOutput::builder().status(true).build());
@@ -118,7 +118,7 @@ async fn a_state_that_nobody_knows_yet_is_not_taken_for_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_call_names_the_action_and_the_services_code() {
+async fn denied_call_names_the_action_and_the_code() {
     let full = mock!(Client::execute_statement).then_error(|| {
         let inner = ActiveStatementsExceededException::builder()
             .message("500 statements are active")
@@ -139,7 +139,7 @@ async fn a_refused_call_names_the_action_and_the_services_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_is_the_same_for_one_request_and_statement_and_another_for_every_other() {
+async fn token_depends_on_request_and_statement() {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let taken = std::sync::Arc::clone(&seen);
     let execute = mock!(Client::execute_statement)

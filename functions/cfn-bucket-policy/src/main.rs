@@ -1,9 +1,9 @@
-//! `Custom::BucketPolicyStatements`: our statements in a bucket's policy, among those of other owners.
+//! `Custom::BucketPolicyStatements`: a stack's statements in a bucket policy with several owners.
 
 mod provider;
 
-use custom_resource::{Failure, Started};
-use lambda_kit::env::Env;
+use custom_resource::Started;
+use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 
 use crate::provider::BucketPolicies;
@@ -13,8 +13,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
     custom_resource::run(async move {
-        let aws = Aws::from_env(env).map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Started::new(BucketPolicies::new(aws.s3())))
+        let aws = Aws::from_env(env)?;
+        Ok::<_, EnvError>(Started::new(BucketPolicies::new(aws.s3())))
     })
     .await
 }

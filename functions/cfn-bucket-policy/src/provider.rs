@@ -1,17 +1,18 @@
-//! The native type refuses a bucket that has a policy already, and a bucket has room for one native policy only.
+//! Statements in a bucket's policy. The native resource type rejects a bucket that has a policy,
+//! and a bucket takes only one native policy.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
 use lambda_kit::call::CallError;
 use serde::Deserialize;
 use serde_json::Value;
-use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, settle};
+use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, converge};
 
 /// The properties of `Custom::BucketPolicyStatements`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Properties {
-    /// The bucket, of this account.
+    /// The bucket, in this account.
     bucket_name: String,
     /// IAM statements, each with a `Sid` of letters and digits.
     statements: Vec<Value>,
@@ -24,7 +25,7 @@ impl Properties {
             .enumerate()
             .map(|(index, value)| Statement::new(index, value.clone()))
             .collect::<Result<_, _>>()
-            .map_err(|error| Failure::new(format!("property `Statements`: {error}")))
+            .map_err(|error| Failure::caused_by("property `Statements`", error))
     }
 }
 
@@ -46,7 +47,7 @@ impl PolicyStore for BucketPolicy<'_> {
     async fn put(&self, text: &str) -> Result<(), StoreError> {
         match self.client.put_bucket_policy().bucket(self.bucket).policy(text).send().await {
             Ok(_) => Ok(()),
-            // S3 refuses a write while another one to the same bucket is under way.
+            // S3 rejects a write while another one to the bucket is in progress.
             Err(error) if error.code() == Some("OperationAborted") => Err(StoreError::Conflict),
             Err(error) => Err(CallError::new("s3:PutBucketPolicy", &error).into()),
         }
@@ -67,12 +68,12 @@ pub(crate) struct BucketPolicies {
 }
 
 impl BucketPolicies {
-    /// A provider with its client.
+    /// Creates a provider with its client.
     pub(crate) fn new(client: aws_sdk_s3::Client) -> Self {
         Self { client }
     }
 
-    async fn settle(
+    async fn converge(
         &self,
         context: &Context,
         id: &PhysicalId,
@@ -81,8 +82,8 @@ impl BucketPolicies {
     ) -> Result<(), StoreError> {
         let store = BucketPolicy { client: &self.client, bucket };
         let attempts = Attempts::until(context.deadline);
-        let writes = settle(&store, id.tag(), ours, attempts, &mut fastrand::Rng::new()).await?;
-        tracing::info!(bucket, writes, statements = ours.len(), "the policy holds our statements");
+        let writes = converge(&store, id.tag(), ours, attempts, &mut fastrand::Rng::new()).await?;
+        tracing::info!(bucket, writes, statements = ours.len(), "the policy holds this stack's statements");
         Ok(())
     }
 
@@ -93,7 +94,7 @@ impl BucketPolicies {
         new: &Properties,
     ) -> Result<Outcome<()>, Failure> {
         let ours = new.ours()?;
-        self.settle(context, id, &new.bucket_name, &ours)
+        self.converge(context, id, &new.bucket_name, &ours)
             .await
             .map_err(|error| cannot_change(&new.bucket_name, error))?;
         Ok(Outcome::Ready(Attributes::none().with("BucketName", &new.bucket_name)))
@@ -108,7 +109,7 @@ fn cannot_change(bucket: &str, error: StoreError) -> Failure {
     }
     let written = error.may_have_written();
     Failure::caused_by(format!("the policy of bucket \"{bucket}\" could not be changed"), error)
-        .leaving_something_if(written)
+        .with_leftovers_if(written)
 }
 
 fn is_absent(error: &StoreError) -> bool {
@@ -140,7 +141,7 @@ impl Provider for BucketPolicies {
         _old: Properties,
     ) -> Result<Outcome<()>, Failure> {
         let bucket = id.identity();
-        match self.settle(context, id, bucket, &[]).await {
+        match self.converge(context, id, bucket, &[]).await {
             Err(error) if is_absent(&error) => Ok(Outcome::done()),
             Err(error) => Err(cannot_change(bucket, error)),
             Ok(()) => Ok(Outcome::done()),
@@ -152,15 +153,14 @@ impl Provider for BucketPolicies {
 mod tests {
     use super::*;
     use custom_resource::Request;
-    use custom_resource::properties::{Unknown, parse};
 
     fn sample(text: &str) -> Properties {
-        let request: Request = serde_json::from_str(text).unwrap();
-        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+        let request = Request::parse(&serde_json::from_str(text).unwrap()).unwrap();
+        request.properties(&[]).unwrap()
     }
 
     #[test]
-    fn the_sample_event_holds_one_statement() {
+    fn sample_event_has_one_statement() {
         let properties = sample(include_str!("../../../events/cloudformation/bucket-policy-create.json"));
         assert_eq!(properties.bucket_name, "sluice-111111111111-us-east-1");
         assert_eq!(properties.ours().unwrap().len(), 1);

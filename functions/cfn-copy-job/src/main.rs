@@ -1,11 +1,11 @@
-//! `Custom::CopyJob`: a table if asked, and the COPY JOB that fills it.
+//! `Custom::CopyJob`: a COPY JOB, and optionally the table that it loads.
 
 mod preflight;
 mod properties;
 mod provider;
 
-use custom_resource::{Failure, Started};
-use lambda_kit::env::Env;
+use custom_resource::Started;
+use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::cluster::ControlPlane;
 
@@ -16,9 +16,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
     custom_resource::run(async move {
-        let aws = Aws::from_env(env).map_err(|error| Failure::new(error.to_string()))?;
+        let aws = Aws::from_env(env)?;
         let control = ControlPlane { redshift: aws.redshift(), serverless: aws.redshift_serverless() };
-        Ok(Started::new(CopyJobs::new(control, aws.redshift_data())))
+        Ok::<_, EnvError>(Started::new(CopyJobs::new(control, aws.redshift_data())))
     })
     .await
 }

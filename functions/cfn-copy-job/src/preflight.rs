@@ -1,6 +1,7 @@
-//! What would make a job load nothing, found before it is created: Redshift checks none of it.
+//! Checks before the creation of a job, which find why it would load nothing. Redshift itself does
+//! not validate options at creation.
 //!
-//! Source: "COPY JOB" of the Redshift database developer guide: options are not validated at creation.
+//! Source: "COPY JOB" of the Redshift database developer guide.
 
 use custom_resource::Failure;
 use lambda_kit::call::CallError;
@@ -10,7 +11,7 @@ use warehouse::data_api::{Database, SqlRunError, Token};
 use warehouse::sql::Copy;
 use warehouse::target::Target;
 
-/// Fails unless the role is attached to the warehouse and may be used already.
+/// Checks that the role is attached to the warehouse and usable.
 pub(crate) fn role_is_attached(copy: &Copy, target: &Target, warehouse: &Warehouse) -> Result<(), Failure> {
     let role = copy.role().as_str();
     match warehouse.roles.iter().find(|have| have.arn == role) {
@@ -25,7 +26,7 @@ pub(crate) fn role_is_attached(copy: &Copy, target: &Target, warehouse: &Warehou
     }
 }
 
-/// Fails unless an active integration brings the bucket's events to this warehouse.
+/// Checks that an active integration sends the bucket's events to this warehouse.
 pub(crate) async fn integration_is_active(
     control: &ControlPlane,
     copy: &Copy,
@@ -57,27 +58,30 @@ pub(crate) async fn integration_is_active(
             }
             return Err(Failure::new(format!(
                 "property `SourceBucket`: the integration of bucket \"{bucket}\" is {status}, not active; \
-                 mend it in the stack of the source account first"
+                 fix it in the stack of the source account first"
             )));
         }
         marker = page.marker().filter(|marker| !marker.is_empty()).map(str::to_owned);
         if marker.is_none() {
             return Err(Failure::new(format!(
-                "property `SourceBucket`: no integration brings the events of bucket \"{bucket}\" to this warehouse, so the job would wait for ever; \
+                "property `SourceBucket`: no integration brings the events of bucket \"{bucket}\" to this warehouse, so the job would never load a file; \
                  deploy the source account's stack first, or set `RequireIntegration: false`"
             )));
         }
     }
 }
 
-/// Fails if the role cannot list the bucket under the prefix: a COPY without loading from a prefix that nothing has.
+/// Checks that the role can list the bucket under the prefix, with a COPY that loads nothing from a
+/// prefix without objects.
 ///
-/// Only Redshift can judge this, since the role, the bucket's policy and the bucket's key are of two accounts. A prefix
-/// that holds nothing proves that the role may list; whether it may read each object shows with the first file.
+/// Only Redshift can check this, because the role, the bucket's policy and the bucket's key belong
+/// to two accounts. An empty prefix proves that the role may list. The first file shows if it may
+/// read.
 pub(crate) async fn role_can_list(database: &Database, copy: &Copy, until: Instant) -> Result<(), Failure> {
     let probe = copy.from().below(".sluice-preflight-finds-nothing");
     let Some(sql) = probe.ok().and_then(|from| copy.dry_run(from)) else {
-        // Columnar files have no NOLOAD, and a prefix of full length has no room for the probe.
+        // Columnar files have no NOLOAD, and a prefix of the full length has no room for the
+        // suffix.
         return Ok(());
     };
     match database.run(&sql, Token::Fresh, until).await {
@@ -89,13 +93,14 @@ pub(crate) async fn role_can_list(database: &Database, copy: &Copy, until: Insta
             copy.role().as_str(),
             copy.from().bucket().as_str()
         ))),
-        Err(error) => {
-            Err(Failure::caused_by("a COPY that loads nothing was refused, so the job would be", error))
-        }
+        Err(error) => Err(Failure::caused_by(
+            "Redshift rejected a COPY that loads nothing, so it would reject the job",
+            error,
+        )),
     }
 }
 
-/// Redshift says that the prefix does not exist, which it can only know after listing.
+/// Redshift reports that the prefix does not exist, which it knows only after listing.
 fn says_nothing_there(message: &str) -> bool {
     message.contains("does not exist") && message.contains("prefix")
 }

@@ -1,4 +1,4 @@
-//! The properties of `Custom::CopyJob`, and the statements they stand for.
+//! The properties of `Custom::CopyJob`, and their statements.
 
 use std::fmt;
 
@@ -22,10 +22,10 @@ pub(crate) struct Properties {
     #[serde(default)]
     workgroup_name: Option<String>,
     pub(crate) database: String,
-    /// Secret of the user that owns the job and its table.
+    /// The secret of the user who owns the job and its table.
     #[serde(default)]
     warehouse_secret_arn: Option<String>,
-    /// The user, with temporary credentials instead of a secret.
+    /// The user who owns them, with temporary credentials instead of a secret.
     #[serde(default)]
     db_user: Option<String>,
     /// Name of the job; a suffix is added.
@@ -33,30 +33,30 @@ pub(crate) struct Properties {
     #[serde(default = "public")]
     schema_name: String,
     table_name: String,
-    /// Make the table if it is not there.
+    /// Creates the table if it does not exist.
     #[serde(default)]
     create_table: bool,
-    /// Its columns.
+    /// The columns of a created table.
     #[serde(default)]
     table_columns: Vec<ColumnProperty>,
-    /// The columns that the files hold, if not all in order.
+    /// The columns in the files, if they are not all columns in the table's order.
     #[serde(default)]
     columns: Vec<String>,
     pub(crate) source_bucket: String,
     #[serde(default)]
     source_prefix: String,
-    /// The role that reads the files.
+    /// The role with which COPY reads the files.
     copy_role_arn: String,
     format: Format,
     #[serde(default)]
     options: Options,
-    /// Whether new files are loaded by themselves.
+    /// Loads new files automatically.
     #[serde(default = "yes")]
     pub(crate) auto: bool,
-    /// Use the job that exists under exactly this name, as it is, and never drop it.
+    /// Uses the existing job with exactly this name, unchanged, and never drops it.
     #[serde(default)]
     pub(crate) adopt_existing: bool,
-    /// Whether there must be an active integration for the bucket.
+    /// Requires an active integration for the bucket.
     #[serde(default = "yes")]
     pub(crate) require_integration: bool,
 }
@@ -69,7 +69,7 @@ fn yes() -> bool {
     true
 }
 
-/// A column: `{Name, Type, Nullable}`, or the text `name type`, which a template's parameter can hold.
+/// A column: `{Name, Type, Nullable}`, or the text `name type`, as a template's parameter holds it.
 #[derive(Debug)]
 struct ColumnProperty {
     name: String,
@@ -85,8 +85,8 @@ impl<'de> Deserialize<'de> for ColumnProperty {
             name: String,
             #[serde(rename = "Type")]
             data_type: String,
-            #[serde(default)]
-            nullable: Option<String>,
+            #[serde(default = "yes")]
+            nullable: bool,
         }
         struct Either;
         impl<'de> Visitor<'de> for Either {
@@ -113,23 +113,15 @@ impl<'de> Deserialize<'de> for ColumnProperty {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ColumnProperty, A::Error> {
                 let map = Map::deserialize(MapAccessDeserializer::new(map))?;
-                let nullable = match map.nullable.as_deref() {
-                    None | Some("true") => true,
-                    Some("false") => false,
-                    Some(other) => {
-                        return Err(de::Error::custom(format!(
-                            "`Nullable`: expected true or false, found \"{other}\""
-                        )));
-                    }
-                };
-                Ok(ColumnProperty { name: map.name, data_type: map.data_type, nullable })
+                Ok(ColumnProperty { name: map.name, data_type: map.data_type, nullable: map.nullable })
             }
         }
         deserializer.deserialize_any(Either)
     }
 }
 
-/// A name at the start of a text and the rest, both trimmed. A name in double quotes may hold anything, a quote doubled.
+/// Splits a text into the name at its start and the rest, both trimmed. A name in double quotes may
+/// hold anything, with quotes doubled.
 fn leading_name(text: &str) -> (String, &str) {
     let text = text.trim();
     let Some(quoted) = text.strip_prefix('"') else {
@@ -150,11 +142,11 @@ fn leading_name(text: &str) -> (String, &str) {
             _ => name.push(character),
         }
     }
-    // Never closed: no name, so that the caller refuses it.
+    // The quote is not closed: no name, so that the caller rejects it.
     (String::new(), text)
 }
 
-/// What the properties stand for, checked.
+/// The checked content of the properties.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) target: Target,
@@ -166,7 +158,7 @@ pub(crate) struct Wanted {
 impl Properties {
     pub(crate) fn target(&self) -> Result<Target, Failure> {
         Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(Failure::from_error)
     }
 
     pub(crate) fn login(&self) -> Result<Login, Failure> {
@@ -183,7 +175,7 @@ impl Properties {
         }
     }
 
-    /// Checks everything that can be checked without asking anybody.
+    /// Checks everything that needs no call to AWS.
     pub(crate) fn wanted(&self, owner: &str) -> Result<Wanted, Failure> {
         let (job, table) =
             self.statements(owner).map_err(|error| Failure::new(format!("property {error}")))?;
@@ -239,7 +231,8 @@ impl Properties {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use custom_resource::properties::{Unknown, parse};
+    use custom_resource::Request;
+    use custom_resource::properties::{UnknownNames, parse};
     use serde_json::{Value, json};
 
     fn base() -> Value {
@@ -253,12 +246,13 @@ mod tests {
     fn with(change: Value) -> Result<Wanted, String> {
         let (Value::Object(mut map), Value::Object(change)) = (base(), change) else { panic!("maps") };
         map.extend(change);
-        let properties: Properties = parse(&map, Unknown::Refuse, &[]).map_err(|error| error.to_string())?;
+        let properties: Properties =
+            parse(&map, UnknownNames::Reject, &[]).map_err(|error| error.to_string())?;
         properties.wanted("0a1b2c3d").map_err(|error| error.chain())
     }
 
     #[test]
-    fn the_properties_make_the_statement_of_the_seed() {
+    fn properties_make_the_copy_statement() {
         let wanted = with(json!({})).unwrap();
         let name = wanted.job.name.to_string();
         assert!(name.starts_with("import_") && name.len() == 15, "{name}");
@@ -272,10 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_events_make_one_job_that_differs_in_auto_only() {
+    fn sample_events_differ_in_auto_only() {
         let read = |text: &str| -> Properties {
-            let request: custom_resource::Request = serde_json::from_str(text).unwrap();
-            parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+            let request = Request::parse(&serde_json::from_str(text).unwrap()).unwrap();
+            request.properties(&[]).unwrap()
         };
         let create = read(include_str!("../../../events/cloudformation/copy-job-create.json"));
         let update = read(include_str!("../../../events/cloudformation/copy-job-update-auto.json"));
@@ -289,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_given_as_text_or_as_maps() {
+    fn columns_are_texts_or_maps() {
         let text = with(
             json!({"CreateTable": "true", "TableColumns": ["id integer not null", "value decimal(10,2)"]}),
         );
@@ -302,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_in_double_quotes_may_hold_anything() {
+    fn column_in_double_quotes_may_hold_anything() {
         let wanted = with(
             json!({"CreateTable": true, "TableColumns": [" \"a \"\"b\"\" c\" date", "\"timestamp\" timestamp"],
             "Columns": ["\"a \"\"b\"\" c\"", " timestamp "]}),
@@ -319,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn another_definition_or_owner_gives_another_name_and_another_auto_does_not() {
+    fn name_depends_on_definition_and_owner_not_on_auto() {
         let name = |change: Value| with(change).unwrap().job.name.to_string();
         let first = name(json!({}));
         assert_eq!(first, name(json!({"Auto": "false"})));
@@ -328,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_job_cannot_be_is_refused_with_the_property() {
+    fn invalid_job_is_rejected_with_its_property() {
         for (change, start) in [
             (json!({"JobName": "my-job"}), "property `JobName`: \"my-job\" holds a hyphen"),
             (json!({"SourceBucket": "a.b"}), "property `SourceBucket`: \"a.b\" holds a period"),
@@ -342,7 +336,7 @@ mod tests {
             (json!({"TableName": "a\u{0}"}), "property `TableName`: \"a\\0\" holds the control character"),
             (json!({"SourcePrefix": "a\u{0}"}), "property `SourcePrefix`: \"a\\0\" holds a NUL"),
             (json!({"Format": "XML"}), "property `Format`: expected one of CSV"),
-            (json!({"Options": {"Qoute": "x"}}), "property `Options`: `Qoute` is not known here"),
+            (json!({"Options": {"Qoute": "x"}}), "property `Options`: `Qoute` is unknown"),
             (json!({"Format": "PARQUET"}), "property `Options.IgnoreHeader`: goes with CSV and DELIMITED"),
             (json!({"DbUser": "x"}), "give exactly one of `WarehouseSecretArn` and `DbUser`, found both"),
             (json!({"WorkgroupName": "x"}), "give exactly one of `ClusterIdentifier`"),

@@ -1,4 +1,4 @@
-//! The integration API.
+//! The API for S3 event integrations.
 
 use aws_sdk_redshift::Client;
 use aws_sdk_redshift::error::ProvideErrorMetadata;
@@ -6,12 +6,12 @@ use aws_sdk_redshift::types::{DescribeIntegrationsFilter, DescribeIntegrationsFi
 use custom_resource::Owner;
 use lambda_kit::call::CallError;
 
-/// Tag with the ARN of the owning stack, for people.
+/// The tag with the ARN of the owning stack, for users.
 const STACK_TAG: &str = "sluice:stack-id";
-/// Tag with the owner's tag, by which an integration is told to be ours.
+/// The tag with the owner's tag, which identifies this stack's integration.
 const OWNER_TAG: &str = "sluice:owner";
 
-/// An integration that exists.
+/// An existing integration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Integration {
     pub(crate) arn: String,
@@ -19,12 +19,12 @@ pub(crate) struct Integration {
     pub(crate) description: String,
     pub(crate) target_arn: String,
     pub(crate) status: String,
-    /// Redshift's own explanation, where it has one.
+    /// Redshift's own explanation, if it has one.
     pub(crate) errors: Vec<String>,
     pub(crate) owner: Option<String>,
 }
 
-/// What is to be made.
+/// The definition of an integration to create.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
@@ -44,7 +44,7 @@ impl Integrations {
         Self { client }
     }
 
-    /// The integration between this source and this target. There is at most one.
+    /// Returns the integration between this source and this target. There is at most one.
     pub(crate) async fn find(
         &self,
         source_arn: &str,
@@ -78,7 +78,7 @@ impl Integrations {
         }
     }
 
-    /// The integration with this ARN; `None` once it is gone.
+    /// Returns the integration with this ARN, or `None` once it is deleted.
     pub(crate) async fn get(&self, arn: &str) -> Result<Option<Integration>, CallError> {
         match self.client.describe_integrations().integration_arn(arn).send().await {
             Ok(page) => Ok(page.integrations().first().map(read)),
@@ -87,7 +87,7 @@ impl Integrations {
         }
     }
 
-    /// Starts to make an integration and returns its ARN.
+    /// Starts to create an integration and returns its ARN.
     pub(crate) async fn create(&self, wanted: &Wanted<'_>, owner: &Owner) -> Result<String, CallError> {
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let answer = self
@@ -119,7 +119,8 @@ impl Integrations {
             .map_err(|error| CallError::new("redshift:ModifyIntegration", &error))
     }
 
-    /// Starts to delete. `false` if it must be asked for again because something else is under way.
+    /// Starts the deletion. Returns `false` if another operation is in progress and the call has to
+    /// be repeated.
     pub(crate) async fn delete(&self, arn: &str) -> Result<bool, CallError> {
         match self.client.delete_integration().integration_arn(arn).send().await {
             Ok(_) => Ok(true),
@@ -132,7 +133,7 @@ impl Integrations {
     }
 }
 
-/// Namespace ARNs are written with a colon or a slash before the id.
+/// Compares ARNs of namespaces, which have a colon or a slash before the id.
 fn same_arn(a: &str, b: &str) -> bool {
     a.replace("namespace/", "namespace:") == b.replace("namespace/", "namespace:")
 }

@@ -1,10 +1,11 @@
-//! `Custom::S3EventIntegration`: connects a bucket with a warehouse, and waits until it really is connected.
+//! `Custom::S3EventIntegration`: connects a bucket with a warehouse, and waits until the
+//! integration is active.
 
 mod integrations;
 mod preflight;
 mod provider;
 
-use custom_resource::{Failure, Started, StepFunctions};
+use custom_resource::{Started, StepFunctions};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 
@@ -16,12 +17,12 @@ use crate::provider::EventIntegrations;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    custom_resource::run(async move { start(env).map_err(|error| Failure::new(error.to_string())) }).await
+    custom_resource::run(async move { start(env) }).await
 }
 
 fn start(env: Env<'_>) -> Result<Started<EventIntegrations>, EnvError> {
     let aws = Aws::from_env(env)?;
     let (key, machine) = (env.required("WAIT_KEY_ARN")?, env.required("WAIT_STATE_MACHINE_ARN")?);
     let provider = EventIntegrations::new(Integrations::new(aws.redshift()), Preflight::new(aws.s3()));
-    Ok(Started::waiting_with(provider, StepFunctions::new(aws.kms(), key, aws.sfn(), machine)))
+    Ok(Started::with_waiter(provider, StepFunctions::new(aws.kms(), key, aws.sfn(), machine)))
 }

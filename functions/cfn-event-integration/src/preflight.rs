@@ -1,6 +1,7 @@
-//! What would make the integration fail minutes later, found in seconds.
+//! Checks before the creation, which find in seconds what would fail the integration minutes later.
 //!
-//! The rules: "Create an S3 event integration to automatically copy files from Amazon S3 buckets" of the Redshift management guide.
+//! The rules: "Create an S3 event integration to automatically copy files from Amazon S3 buckets"
+//! of the Redshift management guide.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
@@ -8,7 +9,7 @@ use custom_resource::Failure;
 use lambda_kit::call::CallError;
 use serde_json::Value;
 
-/// What Redshift itself does with the bucket.
+/// The actions that Redshift needs on the bucket.
 const ACTIONS: [&str; 3] = ["s3:GetBucketNotification", "s3:PutBucketNotification", "s3:GetBucketLocation"];
 
 /// The checks.
@@ -21,7 +22,7 @@ impl Preflight {
         Self { client }
     }
 
-    /// Fails with the first rule that the bucket breaks.
+    /// Checks all rules. The failure names the first broken one.
     pub(crate) async fn check(&self, bucket: &str, region: &str) -> Result<(), Failure> {
         self.location(bucket, region).await?;
         self.notifications(bucket).await?;
@@ -33,7 +34,7 @@ impl Preflight {
             Ok(answer) => answer,
             Err(error) if error.code() == Some("NoSuchBucket") => {
                 return Err(Failure::new(format!(
-                    "property `BucketName`: there is no bucket \"{bucket}\"; the integration is made in the account that owns the bucket"
+                    "property `BucketName`: there is no bucket \"{bucket}\"; the integration belongs into the account that owns the bucket"
                 )));
             }
             Err(error) => {
@@ -80,8 +81,8 @@ impl Preflight {
             if let Some(created) = events.iter().find(|event| event.as_str().starts_with("s3:ObjectCreated:"))
             {
                 return Err(Failure::new(format!(
-                    "property `BucketName`: bucket \"{bucket}\" has a notification for {created} already (id \"{}\"), and Redshift makes \
-                     its integration only where there is none; remove it, or send it through EventBridge, and add it again with a prefix afterwards",
+                    "property `BucketName`: bucket \"{bucket}\" has a notification for {created} already (id \"{}\"), and Redshift creates \
+                     an integration only for a bucket without one; remove it, or send it through EventBridge, and add it again with a prefix afterwards",
                     id.unwrap_or("none")
                 )));
             }
@@ -107,13 +108,14 @@ impl Preflight {
         }
         Err(Failure::new(format!(
             "the policy of bucket \"{bucket}\" does not allow redshift.amazonaws.com {}; \
-             add a statement as `Custom::BucketPolicyStatements` in templates/copy-source.yaml has it",
+             add the statement of `Custom::BucketPolicyStatements` in templates/copy-source.yaml",
             missing.join(", ")
         )))
     }
 }
 
-/// The actions that no statement allows to Redshift at all. Conditions are Redshift's to judge: it reports them as the integration's error.
+/// Returns the actions that no statement allows Redshift. It ignores conditions: Redshift evaluates
+/// them, and reports them as the integration's error.
 fn missing_actions(policy: &str) -> Vec<&'static str> {
     let document: Value = serde_json::from_str(policy).unwrap_or_default();
     let statements = list(document.get("Statement"));
@@ -140,7 +142,7 @@ fn allows(statement: &Value, action: &str) -> bool {
     statement.get("Effect") == Some(&Value::from("Allow")) && to_redshift && allowed
 }
 
-/// Action patterns: `*` at the end, in any case.
+/// Matches an action with a pattern, which may have one `*`, in any case.
 fn matches(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
     match pattern.split_once('*') {
@@ -157,7 +159,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_policy_that_allows_redshift_the_three_actions_misses_none() {
+    fn policy_with_the_three_actions_lacks_none() {
         for actions in
             [json!(ACTIONS), json!("s3:*"), json!(["s3:Get*", "s3:putbucketnotification"]), json!("*")]
         {
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_denied_or_allowed_to_others_is_missing() {
+    fn denied_and_foreign_actions_are_missing() {
         assert_eq!(missing_actions(""), ACTIONS);
         let other = json!({"Statement": [
             {"Effect": "Deny", "Principal": "*", "Action": "s3:*"},

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 use serde::{Deserialize, Serialize};
 use warehouse::bucket::BucketName;
@@ -10,8 +11,8 @@ use warehouse::bucket::BucketName;
 use crate::integrations::{Integration, Integrations, Wanted};
 use crate::preflight::Preflight;
 
-/// Redshift takes minutes to half an hour.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// The pause between checks: Redshift takes minutes to half an hour.
+const CHECK_AFTER: Duration = Duration::from_secs(15);
 
 /// The properties of `Custom::S3EventIntegration`.
 #[derive(Debug, Deserialize)]
@@ -23,13 +24,13 @@ pub(crate) struct Properties {
     bucket_name: String,
     /// ARN of the warehouse's namespace.
     target_arn: String,
-    /// For people.
+    /// A description of the integration.
     #[serde(default)]
     description: Option<String>,
-    /// Encrypts the integration; an AWS owned key does without.
+    /// The key that encrypts the integration. Without it, an AWS owned key does.
     #[serde(default)]
     kms_key_id: Option<String>,
-    /// Use an integration that exists between the two, and never delete it.
+    /// Uses an existing integration between the two, and never deletes it.
     #[serde(default)]
     adopt_existing: bool,
 }
@@ -38,23 +39,29 @@ impl Properties {
     /// Source: `CreateIntegrationMessage` in the API model of the service redshift.
     fn check(&self) -> Result<BucketName, Failure> {
         let name = &self.integration_name;
-        let parts_are_well =
+        let parts_are_valid =
             name.split('-').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()));
-        if !(parts_are_well && name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphabetic())) {
+        if !(parts_are_valid && name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphabetic())) {
             return Err(Failure::new(format!(
                 "property `IntegrationName`: expected a letter followed by letters, digits and single hyphens, at most 63 characters, found \"{name}\""
             )));
         }
-        if !(self.target_arn.contains(":redshift:") || self.target_arn.contains(":redshift-serverless:"))
-            || !self.target_arn.contains(":namespace")
-        {
-            return Err(Failure::new(format!(
-                "property `TargetArn`: expected the ARN of a warehouse's namespace (output NamespaceArn of the target's stack), found \"{}\"",
-                self.target_arn
-            )));
-        }
+        self.target()?;
         BucketName::new("BucketName", &self.bucket_name)
             .map_err(|error| Failure::new(format!("property {error}")))
+    }
+
+    /// Parses the ARN of the namespace.
+    fn target(&self) -> Result<Arn, Failure> {
+        let expected = "property `TargetArn`: expected the ARN of a warehouse's namespace \
+                        (output NamespaceArn of the target's stack)";
+        let arn: Arn = self.target_arn.parse().map_err(|error| Failure::caused_by(expected, error))?;
+        let is_namespace = ["redshift", "redshift-serverless"].contains(&arn.service.as_str())
+            && arn.resource_id("namespace").is_some();
+        if !is_namespace {
+            return Err(Failure::new(format!("{expected}, found \"{arn}\"")));
+        }
+        Ok(arn)
     }
 
     fn optional(value: Option<&String>) -> Option<&str> {
@@ -62,7 +69,7 @@ impl Properties {
     }
 }
 
-/// What is being waited for. Stands in the state machine's history; holds an ARN only.
+/// The progress of a wait. The state machine's history shows it, and it holds an ARN only.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Progress {
@@ -70,15 +77,15 @@ pub(crate) struct Progress {
     goal: Goal,
 }
 
-/// What the wait is for.
+/// The goal of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Goal {
-    /// Active.
+    /// The integration is active.
     Active,
-    /// Active after a replacement: cleaned up here if it fails.
-    ActiveOrRemoved,
-    /// Gone.
-    Gone,
+    /// The integration is active after a replacement. If it fails, this function deletes it.
+    ActiveOrDeleted,
+    /// The integration is deleted.
+    Deleted,
 }
 
 /// The provider.
@@ -88,40 +95,40 @@ pub(crate) struct EventIntegrations {
 }
 
 impl EventIntegrations {
-    /// A provider with its clients.
+    /// Creates a provider with its clients.
     pub(crate) fn new(integrations: Integrations, preflight: Preflight) -> Self {
         Self { integrations, preflight }
     }
 
-    async fn make(
+    async fn create_integration(
         &self,
         context: &Context,
         new: &Properties,
         goal: Goal,
     ) -> Result<Outcome<Progress>, Failure> {
         let bucket = new.check()?;
-        let place = context.owner.place().ok_or_else(|| Failure::new("the stack's id is not an ARN"))?;
-        let target_region = new.target_arn.split(':').nth(3).unwrap_or_default();
-        if target_region != place.region {
+        let stack = stack(context)?;
+        let target_region = new.target()?.region;
+        if target_region != stack.region {
             return Err(Failure::new(format!(
                 "property `TargetArn`: the warehouse is in {target_region} and this stack in {}; \
                  bucket, integration and warehouse must be in one Region",
-                place.region
+                stack.region
             )));
         }
-        let source_arn = bucket.arn(place.partition);
+        let source_arn = bucket.arn(&stack.partition);
         if let Some(found) = self.find(&source_arn, &new.target_arn).await? {
             let ours = found.owner.as_deref() == Some(context.owner.tag());
             if !ours && !new.adopt_existing {
                 return Err(Failure::new(format!(
-                    "there is an integration between bucket \"{}\" and this warehouse already ({}), and Redshift allows one; \
-                     set `AdoptExisting: true` to use it as it is (it is then never deleted by this stack), or delete it first",
+                    "there is an integration between bucket \"{}\" and this warehouse ({}), and Redshift allows only one; \
+                     set `AdoptExisting: true` to use it unchanged (this stack then never deletes it), or delete it first",
                     new.bucket_name, found.arn
                 )));
             }
-            return self.judge(&found, goal).await;
+            return self.evaluate(&found, goal).await;
         }
-        self.preflight.check(bucket.as_str(), place.region).await?;
+        self.preflight.check(bucket.as_str(), &stack.region).await?;
         let wanted = Wanted {
             name: &new.integration_name,
             source_arn: &source_arn,
@@ -131,17 +138,17 @@ impl EventIntegrations {
         };
         let arn = match self.integrations.create(&wanted, &context.owner).await {
             Ok(arn) => arn,
-            // Made by an earlier delivery of this request, between our look and our call.
+            // An earlier delivery of this request created it between the two calls.
             Err(error) if error.has_code(&["IntegrationAlreadyExistsFault"]) => {
                 match self.find(&source_arn, &new.target_arn).await? {
                     Some(found) if found.owner.as_deref() == Some(context.owner.tag()) => found.arn,
-                    _ => return Err(refused(new, error)),
+                    _ => return Err(create_failure(new, error)),
                 }
             }
-            Err(error) => return Err(refused(new, error)),
+            Err(error) => return Err(create_failure(new, error)),
         };
         tracing::info!(integration = arn, "the integration is being created");
-        self.look(&arn, goal).await
+        self.check_status(&arn, goal).await
     }
 
     async fn find(&self, source_arn: &str, target_arn: &str) -> Result<Option<Integration>, Failure> {
@@ -151,28 +158,28 @@ impl EventIntegrations {
             .map_err(|error| Failure::caused_by("the existing integrations could not be read", error))
     }
 
-    async fn look(&self, arn: &str, goal: Goal) -> Result<Outcome<Progress>, Failure> {
+    async fn check_status(&self, arn: &str, goal: Goal) -> Result<Outcome<Progress>, Failure> {
         let found = self.integrations.get(arn).await.map_err(|error| {
-            Failure::caused_by(format!("the integration {arn} could not be read"), error).leaving_something()
+            Failure::caused_by(format!("the integration {arn} could not be read"), error).with_leftovers()
         })?;
         match found {
-            Some(found) => self.judge(&found, goal).await,
-            None if goal == Goal::Gone => Ok(Outcome::done()),
+            Some(found) => self.evaluate(&found, goal).await,
+            None if goal == Goal::Deleted => Ok(Outcome::done()),
             None => {
                 Err(Failure::new(format!("the integration {arn} disappeared while it was being created")))
             }
         }
     }
 
-    async fn judge(&self, found: &Integration, goal: Goal) -> Result<Outcome<Progress>, Failure> {
-        tracing::info!(integration = found.arn, status = found.status, ?goal, "looked at the integration");
+    async fn evaluate(&self, found: &Integration, goal: Goal) -> Result<Outcome<Progress>, Failure> {
+        tracing::info!(integration = found.arn, status = found.status, ?goal, "integration checked");
         let wait = || Outcome::Waiting {
             progress: Progress { arn: found.arn.clone(), goal },
-            look_again_after: LOOK_AGAIN,
+            check_after: CHECK_AFTER,
         };
         match (found.status.as_str(), goal) {
-            (_, Goal::Gone) => {
-                // Asked again on every look: the first call may have met another operation.
+            (_, Goal::Deleted) => {
+                // Repeated with every check: the first call may have met another operation.
                 if found.status != "deleting" {
                     self.delete(&found.arn).await?;
                 }
@@ -182,15 +189,15 @@ impl EventIntegrations {
                 Attributes::none().with("IntegrationArn", &found.arn).with("Status", &found.status),
             )),
             ("failed" | "needs_attention", goal) => {
-                if goal == Goal::ActiveOrRemoved {
+                if goal == Goal::ActiveOrDeleted {
                     self.delete(&found.arn).await?;
                 }
                 let reason = match found.errors.as_slice() {
-                    [] => "Redshift gives no reason; look at the bucket's policy and the namespace's resource policy".to_owned(),
+                    [] => "Redshift gives no reason; check the bucket's policy and the namespace's resource policy".to_owned(),
                     errors => errors.join("; "),
                 };
                 Err(Failure::new(format!("the integration {} is {}: {reason}", found.arn, found.status))
-                    .leaving_something())
+                    .with_leftovers())
             }
             _ => Ok(wait()),
         }
@@ -198,15 +205,14 @@ impl EventIntegrations {
 
     async fn delete(&self, arn: &str) -> Result<bool, Failure> {
         self.integrations.delete(arn).await.map_err(|error| {
-            Failure::caused_by(format!("the integration {arn} could not be deleted"), error)
-                .leaving_something()
+            Failure::caused_by(format!("the integration {arn} could not be deleted"), error).with_leftovers()
         })
     }
 }
 
-fn refused(new: &Properties, error: CallError) -> Failure {
+fn create_failure(new: &Properties, error: CallError) -> Failure {
     let bucket = &new.bucket_name;
-    if error.is_refusal() {
+    if error.is_access_denied() {
         let named_target = error.to_string().contains("CreateInboundIntegration");
         if named_target {
             return Failure::caused_by(
@@ -221,18 +227,24 @@ fn refused(new: &Properties, error: CallError) -> Failure {
     }
     if error.has_code(&["IntegrationQuotaExceededFault"]) {
         return Failure::caused_by(
-            "the warehouse has as many S3 event integrations as it takes (50); delete one, or load several prefixes of one bucket by several jobs",
+            "the warehouse has the most S3 event integrations that it can have (50); delete one, or load several prefixes of one bucket with several jobs",
             error,
         );
     }
     Failure::caused_by(format!("bucket \"{bucket}\" could not be connected with {}", new.target_arn), error)
 }
 
+/// Returns the stack's ARN.
+fn stack(context: &Context) -> Result<Arn, Failure> {
+    let id = context.owner.stack_id();
+    id.parse().map_err(|error| Failure::caused_by("the stack's id is invalid", error))
+}
+
 impl Provider for EventIntegrations {
     type Properties = Properties;
     type Progress = Progress;
     const KIND: &'static str = "sluice-event-integration";
-    const LONGEST_WAIT: Duration = Duration::from_secs(45 * 60);
+    const MAX_WAIT: Duration = Duration::from_secs(45 * 60);
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         let key = Properties::optional(properties.kms_key_id.as_ref()).unwrap_or("aws-owned");
@@ -245,7 +257,7 @@ impl Provider for EventIntegrations {
         _: &PhysicalId,
         new: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
-        self.make(context, &new, Goal::Active).await
+        self.create_integration(context, &new, Goal::Active).await
     }
 
     async fn replace(
@@ -255,7 +267,7 @@ impl Provider for EventIntegrations {
         _: &PhysicalId,
         new: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
-        self.make(context, &new, Goal::ActiveOrRemoved).await
+        self.create_integration(context, &new, Goal::ActiveOrDeleted).await
     }
 
     async fn update(
@@ -266,11 +278,10 @@ impl Provider for EventIntegrations {
         new: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
         let bucket = new.check()?;
-        let partition = context.owner.place().map_or("aws", |place| place.partition);
-        let found = self.find(&bucket.arn(partition), &new.target_arn).await?;
+        let found = self.find(&bucket.arn(&stack(context)?.partition), &new.target_arn).await?;
         let Some(found) = found.filter(|found| found.owner.as_deref() == Some(context.owner.tag())) else {
-            // Deleted behind the stack's back, or adopted: make it, or take it as it is.
-            return self.make(context, &new, Goal::Active).await;
+            // It was deleted outside of the stack, or adopted.
+            return self.create_integration(context, &new, Goal::Active).await;
         };
         let description = new.description.as_deref().unwrap_or_default();
         if found.name != new.integration_name || found.description != description {
@@ -280,7 +291,7 @@ impl Provider for EventIntegrations {
                 },
             )?;
         }
-        self.look(&found.arn, Goal::Active).await
+        self.check_status(&found.arn, Goal::Active).await
     }
 
     async fn delete(
@@ -289,15 +300,14 @@ impl Provider for EventIntegrations {
         _: &PhysicalId,
         old: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
-        let partition = context.owner.place().map_or("aws", |place| place.partition);
-        let source_arn = format!("arn:{partition}:s3:::{}", old.bucket_name);
+        let source_arn = stack(context)?.sibling("s3", "", "", &old.bucket_name).to_string();
         let found = self.find(&source_arn, &old.target_arn).await?;
         match found.filter(|found| found.owner.as_deref() == Some(context.owner.tag())) {
-            // Adopted ones stay.
+            // An adopted integration stays.
             None => Ok(Outcome::done()),
             Some(found) => {
                 self.delete(&found.arn).await?;
-                self.look(&found.arn, Goal::Gone).await
+                self.check_status(&found.arn, Goal::Deleted).await
             }
         }
     }
@@ -308,7 +318,7 @@ impl Provider for EventIntegrations {
         _: &PhysicalId,
         progress: Progress,
     ) -> Result<Outcome<Progress>, Failure> {
-        self.look(&progress.arn, progress.goal).await
+        self.check_status(&progress.arn, progress.goal).await
     }
 }
 
@@ -316,22 +326,21 @@ impl Provider for EventIntegrations {
 mod tests {
     use super::*;
     use custom_resource::Request;
-    use custom_resource::properties::{Unknown, parse};
 
     fn sample(text: &str) -> Properties {
-        let request: Request = serde_json::from_str(text).unwrap();
-        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+        let request = Request::parse(&serde_json::from_str(text).unwrap()).unwrap();
+        request.properties(&[]).unwrap()
     }
 
     #[test]
-    fn the_sample_event_passes_the_checks_of_its_names() {
+    fn sample_event_has_valid_names() {
         let properties = sample(include_str!("../../../events/cloudformation/event-integration-create.json"));
         assert_eq!(properties.check().unwrap().as_str(), "sluice-111111111111-us-east-1");
         assert_eq!(properties.integration_name, "sluice-copy");
     }
 
     #[test]
-    fn names_that_no_integration_can_have_are_refused() {
+    fn invalid_integration_name_is_rejected() {
         for name in ["", "1a", "-a", "a-", "a--b", "a_b", &"a".repeat(64)] {
             let mut properties =
                 sample(include_str!("../../../events/cloudformation/event-integration-create.json"));

@@ -1,9 +1,10 @@
-//! `Custom::RedshiftResourcePolicy`: lets source accounts create S3 event integrations into a warehouse.
+//! `Custom::RedshiftResourcePolicy`: lets source accounts create S3 event integrations into a
+//! warehouse.
 
 mod provider;
 
-use custom_resource::{Failure, Started};
-use lambda_kit::env::Env;
+use custom_resource::Started;
+use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::cluster::ControlPlane;
 
@@ -14,9 +15,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
     custom_resource::run(async move {
-        let aws = Aws::from_env(env).map_err(|error| Failure::new(error.to_string()))?;
+        let aws = Aws::from_env(env)?;
         let control = ControlPlane { redshift: aws.redshift(), serverless: aws.redshift_serverless() };
-        Ok(Started::new(ResourcePolicies::new(control)))
+        Ok::<_, EnvError>(Started::new(ResourcePolicies::new(control)))
     })
     .await
 }

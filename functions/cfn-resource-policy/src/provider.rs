@@ -1,13 +1,14 @@
-//! Our statements in a namespace's policy, among those of other owners.
+//! A stack's statements in a namespace's resource policy with several owners.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 use serde::Deserialize;
 use serde_json::json;
 use warehouse::bucket::BucketName;
 use warehouse::cluster::{ControlPlane, DescribeError};
-use warehouse::policy::{Attempts, DocumentError, PolicyStore, Statement, StoreError, settle};
+use warehouse::policy::{Attempts, DocumentError, PolicyStore, Statement, StoreError, converge};
 use warehouse::target::Target;
 
 /// The properties of `Custom::RedshiftResourcePolicy`.
@@ -22,7 +23,7 @@ pub(crate) struct Properties {
     source_accounts: Vec<String>,
     /// Buckets that may be integrated.
     source_buckets: Vec<String>,
-    /// Whether the statements hold for these buckets and accounts only.
+    /// Restricts the statements to these buckets and accounts.
     #[serde(default = "yes")]
     conditions: bool,
 }
@@ -34,15 +35,19 @@ fn yes() -> bool {
 impl Properties {
     fn target(&self) -> Result<Target, Failure> {
         Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(Failure::from_error)
     }
 
-    /// The two statements of "Configure authorization for your data warehouse" of the Redshift management guide.
+    /// Returns the two statements of "Configure authorization for your data warehouse" of the
+    /// Redshift management guide.
     fn statements(&self, namespace_arn: &str) -> Result<Vec<Statement>, Failure> {
         if self.source_accounts.is_empty() {
             return Err(Failure::new("property `SourceAccounts`: expected at least one account, found none"));
         }
-        let partition = namespace_arn.split(':').nth(1).unwrap_or("aws");
+        let namespace: Arn = namespace_arn
+            .parse()
+            .map_err(|error| Failure::caused_by("the warehouse's namespace could not be read", error))?;
+        let partition = &namespace.partition;
         let mut buckets = Vec::new();
         for (index, name) in self.source_buckets.iter().enumerate() {
             let bucket = BucketName::new(&format!("SourceBuckets[{index}]"), name)
@@ -59,7 +64,7 @@ impl Properties {
                     "property `SourceAccounts[{index}]`: expected an account id of 12 digits, found \"{account}\""
                 )));
             }
-            roots.push(format!("arn:{partition}:iam::{account}:root"));
+            roots.push(namespace.sibling("iam", "", account, "root").to_string());
         }
         let mut authorize = json!({
             "Sid": "SluiceAuthorize", "Effect": "Allow", "Principal": {"Service": "redshift.amazonaws.com"},
@@ -80,7 +85,7 @@ impl Properties {
             .enumerate()
             .map(|(index, value)| Statement::new(index, value))
             .collect::<Result<_, DocumentError>>()
-            .map_err(|error| Failure::caused_by("a statement of the policy cannot be made", error))
+            .map_err(|error| Failure::caused_by("the policy's statements are invalid", error))
     }
 }
 
@@ -94,7 +99,7 @@ impl PolicyStore for NamespacePolicy<'_> {
     async fn get(&self) -> Result<Option<String>, StoreError> {
         match self.client.get_resource_policy().resource_arn(self.arn).send().await {
             Ok(answer) => Ok(answer.resource_policy.and_then(|policy| policy.policy)),
-            // A namespace that never had a policy is answered either way; see "Open questions" of the AWS facts.
+            // The API reference does not say which of the two a namespace without a policy returns.
             Err(error) if error.code() == Some("ResourceNotFoundFault") => Ok(None),
             Err(error) => Err(CallError::new("redshift:GetResourcePolicy", &error).into()),
         }
@@ -123,7 +128,7 @@ pub(crate) struct ResourcePolicies {
 }
 
 impl ResourcePolicies {
-    /// A provider with its clients.
+    /// Creates a provider with its clients.
     pub(crate) fn new(control: ControlPlane) -> Self {
         Self { control }
     }
@@ -135,14 +140,13 @@ impl ResourcePolicies {
         new: &Properties,
     ) -> Result<Outcome<()>, Failure> {
         let target = new.target()?;
-        let warehouse =
-            self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let warehouse = self.control.describe(&target).await.map_err(Failure::from_error)?;
         let ours = new.statements(&warehouse.namespace_arn)?;
-        self.settle(context, id, &warehouse.namespace_arn, &ours).await?;
+        self.converge(context, id, &warehouse.namespace_arn, &ours).await?;
         Ok(Outcome::Ready(Attributes::none().with("NamespaceArn", warehouse.namespace_arn)))
     }
 
-    async fn settle(
+    async fn converge(
         &self,
         context: &Context,
         id: &PhysicalId,
@@ -151,7 +155,7 @@ impl ResourcePolicies {
     ) -> Result<(), Failure> {
         let store = NamespacePolicy { client: &self.control.redshift, arn: namespace_arn };
         let writes =
-            settle(&store, id.tag(), ours, Attempts::until(context.deadline), &mut fastrand::Rng::new())
+            converge(&store, id.tag(), ours, Attempts::until(context.deadline), &mut fastrand::Rng::new())
                 .await
                 .map_err(|error| {
                     let written = error.may_have_written();
@@ -159,9 +163,14 @@ impl ResourcePolicies {
                         format!("the resource policy of {namespace_arn} could not be changed"),
                         error,
                     )
-                    .leaving_something_if(written)
+                    .with_leftovers_if(written)
                 })?;
-        tracing::info!(namespace_arn, writes, statements = ours.len(), "the policy holds our statements");
+        tracing::info!(
+            namespace_arn,
+            writes,
+            statements = ours.len(),
+            "the policy holds this stack's statements"
+        );
         Ok(())
     }
 }
@@ -191,11 +200,11 @@ impl Provider for ResourcePolicies {
         old: Properties,
     ) -> Result<Outcome<()>, Failure> {
         let warehouse = match self.control.describe(&old.target()?).await {
-            // With the namespace its policy is gone too.
+            // The policy was deleted with the namespace.
             Err(DescribeError::Absent(_)) => return Ok(Outcome::done()),
-            other => other.map_err(|error| Failure::new(error.to_string()))?,
+            other => other.map_err(Failure::from_error)?,
         };
-        self.settle(context, id, &warehouse.namespace_arn, &[]).await?;
+        self.converge(context, id, &warehouse.namespace_arn, &[]).await?;
         Ok(Outcome::done())
     }
 }
@@ -204,15 +213,16 @@ impl Provider for ResourcePolicies {
 mod tests {
     use super::*;
     use custom_resource::Request;
-    use custom_resource::properties::{Unknown, parse};
 
     fn sample(text: &str) -> Properties {
-        let request: Request = serde_json::from_str(text).unwrap();
-        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+        let request = Request::parse(&serde_json::from_str(text).unwrap()).unwrap();
+        request.properties(&[]).unwrap()
     }
 
+    const NAMESPACE: &str = "arn:aws:redshift:us-east-1:222222222222:namespace:1";
+
     #[test]
-    fn the_sample_event_makes_two_statements_for_its_accounts_and_buckets() {
+    fn sample_event_makes_two_statements() {
         let properties = sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
         assert_eq!(properties.target().unwrap(), Target::Cluster("main".into()));
         let arn = "arn:aws-cn:redshift:cn-north-1:222222222222:namespace:1";
@@ -231,24 +241,24 @@ mod tests {
     }
 
     #[test]
-    fn without_conditions_the_statements_have_none() {
+    fn statements_without_conditions_have_none() {
         let mut properties =
             sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
         properties.conditions = false;
         let document = warehouse::policy::Document::parse(None).unwrap();
         let text =
-            document.with_statements_of("0a1b2c3d", &properties.statements("arn:aws:x").unwrap()).to_string();
+            document.with_statements_of("0a1b2c3d", &properties.statements(NAMESPACE).unwrap()).to_string();
         assert!(!text.contains("Condition"), "{text}");
     }
 
     #[test]
-    fn sources_that_are_none_are_refused_with_the_property() {
+    fn invalid_sources_are_rejected_with_their_property() {
         let with = |accounts: &[&str], buckets: &[&str]| {
             let mut properties =
                 sample(include_str!("../../../events/cloudformation/resource-policy-create.json"));
             properties.source_accounts = accounts.iter().map(|&text| text.to_owned()).collect();
             properties.source_buckets = buckets.iter().map(|&text| text.to_owned()).collect();
-            properties.statements("arn:aws:x").unwrap_err().chain()
+            properties.statements(NAMESPACE).unwrap_err().chain()
         };
         assert!(with(&[], &["bucket"]).starts_with("property `SourceAccounts`: expected at least one"));
         assert!(

@@ -1,4 +1,4 @@
-//! The keys of one warehouse in one secret.
+//! The connection keys of one warehouse in one secret.
 
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
 use serde::Deserialize;
@@ -10,13 +10,13 @@ use warehouse::target::Target;
 use crate::backfill::{Backfill, BackfillError};
 use crate::secret::SecretsManager;
 
-/// Under this key stands whose keys they are.
+/// The key that holds the keys' owner.
 const OWNER_KEY: &str = "sluice";
 
 /// The properties of `Custom::SecretEndpoint`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Properties {
+pub struct Properties {
     secret_arn: String,
     #[serde(default)]
     cluster_identifier: Option<String>,
@@ -28,18 +28,19 @@ pub(crate) struct Properties {
 impl Properties {
     fn target(&self) -> Result<Target, Failure> {
         Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(Failure::from_error)
     }
 }
 
 /// The provider.
-pub(crate) struct SecretEndpoints {
+pub struct SecretEndpoints {
     control: ControlPlane,
     secrets: SecretsManager,
 }
 
 impl SecretEndpoints {
-    pub(crate) fn new(control: ControlPlane, secrets: SecretsManager) -> Self {
+    /// Creates a provider with its clients.
+    pub fn new(control: ControlPlane, secrets: SecretsManager) -> Self {
         Self { control, secrets }
     }
 
@@ -66,8 +67,7 @@ impl SecretEndpoints {
         new: Properties,
     ) -> Result<Outcome<()>, Failure> {
         let target = new.target()?;
-        let warehouse =
-            self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
+        let warehouse = self.control.describe(&target).await.map_err(Failure::from_error)?;
         let Some((host, port)) = warehouse.endpoint.clone() else {
             let remedy = warehouse.remedy(&target);
             return Err(Failure::new(format!(
@@ -80,7 +80,7 @@ impl SecretEndpoints {
         self.backfill(context, id, &new.secret_arn)
             .run(|value| with_keys(value, &keys))
             .await
-            .map_err(|error| failure(&new.secret_arn, error).leaving_something())?;
+            .map_err(|error| failure(&new.secret_arn, error).with_leftovers())?;
         tracing::info!(
             secret = new.secret_arn,
             host = connection.host,
@@ -95,7 +95,8 @@ impl SecretEndpoints {
     }
 }
 
-/// The value with our keys, or `None` if they are there. A cluster's key goes when a workgroup's comes.
+/// Returns the value with the keys, or `None` if it has them. A workgroup's key replaces a
+/// cluster's.
 fn with_keys(value: &Map<String, Value>, keys: &Map<String, Value>) -> Option<Map<String, Value>> {
     let mut wanted = value.clone();
     if value.contains_key(OWNER_KEY) {
@@ -105,7 +106,7 @@ fn with_keys(value: &Map<String, Value>, keys: &Map<String, Value>) -> Option<Ma
     (wanted != *value).then_some(wanted)
 }
 
-/// The value without our keys, or `None` if none of them are ours.
+/// Returns the value without this owner's keys, or `None` if it has none of them.
 fn without_keys(value: &Map<String, Value>, owner: &str) -> Option<Map<String, Value>> {
     if value.get(OWNER_KEY).and_then(Value::as_str) != Some(owner) {
         return None;
@@ -158,11 +159,10 @@ impl Provider for SecretEndpoints {
 mod tests {
     use super::*;
     use custom_resource::Request;
-    use custom_resource::properties::{Unknown, parse};
 
     fn sample(text: &str) -> Properties {
-        let request: Request = serde_json::from_str(text).unwrap();
-        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+        let request = Request::parse(&serde_json::from_str(text).unwrap()).unwrap();
+        request.properties(&[]).unwrap()
     }
 
     fn keys(target: Target) -> Map<String, Value> {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_the_sample_events_cluster_come_and_go_and_the_others_stay() {
+    fn keys_of_a_cluster_come_and_go_and_others_stay() {
         let properties = sample(include_str!("../../../events/cloudformation/secret-endpoint-create.json"));
         let keys = keys(properties.target().unwrap());
         let Value::Object(before) = serde_json::json!({"username": "u", "password": "p", "note": 1}) else {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clusters_key_goes_when_a_workgroups_comes() {
+    fn key_of_a_workgroup_replaces_that_of_a_cluster() {
         let cluster = with_keys(&Map::new(), &keys(Target::Cluster("c".into()))).unwrap();
         let workgroup = with_keys(&cluster, &keys(Target::Workgroup("w".into()))).unwrap();
         assert!(!workgroup.contains_key("dbClusterIdentifier"));

@@ -1,4 +1,4 @@
-//! One secret and its versions: the calls of the back-fill.
+//! The calls of the back-fill to Secrets Manager: one secret and its versions.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -11,12 +11,12 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use lambda_kit::call::CallError;
 use serde_json::{Map, Value};
 
-/// Version ids and the staging labels on each.
-pub(crate) type Labels = HashMap<String, Vec<String>>;
+/// Version ids, each with its staging labels.
+pub type Labels = HashMap<String, Vec<String>>;
 
-/// A secret's value, which no `Debug` shows.
+/// A secret's value. Its `Debug` shows nothing.
 #[derive(Clone, PartialEq)]
-pub(crate) struct SecretValue(pub(crate) Map<String, Value>);
+pub struct SecretValue(pub Map<String, Value>);
 
 impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,27 +24,30 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-/// A version as it was read.
+/// A version with its value.
 #[derive(Debug, Clone)]
-pub(crate) struct Version {
-    pub(crate) id: String,
-    pub(crate) value: SecretValue,
+pub struct Version {
+    /// The version's id.
+    pub id: String,
+    /// The version's value.
+    pub value: SecretValue,
 }
 
-/// Why a call did not do what was asked.
+/// The error of a call.
 #[derive(Debug)]
-pub(crate) enum SecretError {
-    /// There is no such secret, or it is scheduled for deletion.
+pub enum SecretError {
+    /// The secret does not exist, or it is scheduled for deletion.
     Absent,
-    /// The version that the label should move from does not carry it any more.
-    Moved,
-    /// The value is not a JSON object. The text never repeats the value.
+    /// The label is on another version than expected.
+    LabelMoved,
+    /// The value is not a JSON object. The error never repeats the value.
     NotAnObject,
     /// The call failed.
     Call {
+        /// The call's error.
         error: CallError,
-        /// Whether the same call may succeed in a while.
-        passing: bool,
+        /// The same call may succeed later.
+        is_transient: bool,
     },
 }
 
@@ -54,23 +57,24 @@ impl SecretError {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: fmt::Debug,
     {
-        let answered = matches!(error, SdkError::ServiceError(_));
+        let has_response = matches!(error, SdkError::ServiceError(_));
         let error = CallError::new(action, error);
-        let may_pass = ["InternalServiceError", "LimitExceededException", "ThrottlingException"];
-        let passing = !answered || error.is_refusal() || error.has_code(&may_pass);
-        Self::Call { error, passing }
+        let transient = ["InternalServiceError", "LimitExceededException", "ThrottlingException"];
+        let is_transient = !has_response || error.is_access_denied() || error.has_code(&transient);
+        Self::Call { error, is_transient }
     }
 }
 
-/// The calls, so that the back-fill can be proved against every interleaving with a rotation.
-pub(crate) trait Versions: Sync {
+/// The calls, as a port: tests interleave the back-fill with every step of a rotation.
+pub trait Versions: Sync {
+    /// Returns the staging labels of all versions.
     fn labels(&self, secret: &str) -> impl Future<Output = Result<Labels, SecretError>> + Send;
-    /// The version with AWSCURRENT.
+    /// Returns the version with AWSCURRENT.
     fn current(&self, secret: &str) -> impl Future<Output = Result<Version, SecretError>> + Send;
-    /// Ids of all versions that have a value, labelled or not.
+    /// Returns the ids of all versions with a value, labelled or not.
     fn all(&self, secret: &str) -> impl Future<Output = Result<BTreeSet<String>, SecretError>> + Send;
-    /// Writes a version under a label that nobody else uses, in one attempt: the caller looks again before another. A
-    /// version that exists with this id and value is success.
+    /// Writes a version under a label of its own, in one attempt: the caller checks the secret
+    /// before another. An existing version with this id and value is success.
     fn put(
         &self,
         secret: &str,
@@ -78,7 +82,8 @@ pub(crate) trait Versions: Sync {
         label: &str,
         value: &SecretValue,
     ) -> impl Future<Output = Result<(), SecretError>> + Send;
-    /// Moves a label; `from` must carry it, or for `None` nobody does. `to` may be `None` to take it off.
+    /// Moves a label. `from` is the version that has it, `None` if none has it. Without `to`, the
+    /// label is removed.
     fn move_label(
         &self,
         secret: &str,
@@ -88,18 +93,19 @@ pub(crate) trait Versions: Sync {
     ) -> impl Future<Output = Result<(), SecretError>> + Send;
 }
 
-/// The calls against AWS.
-pub(crate) struct SecretsManager {
+/// The calls to AWS.
+pub struct SecretsManager {
     client: Client,
 }
 
 impl SecretsManager {
-    pub(crate) fn new(client: Client) -> Self {
+    /// Creates the adapter with its client.
+    pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// How often the client tries a call.
-    pub(crate) fn attempts(&self) -> u32 {
+    /// Returns the client's number of attempts for a call.
+    pub fn attempts(&self) -> u32 {
         self.client.config().retry_config().map_or(1, RetryConfig::max_attempts)
     }
 }
@@ -175,11 +181,11 @@ impl Versions for SecretsManager {
             .await;
         match answer {
             Ok(_) => Ok(()),
-            // The label is on another version than `from` says.
+            // The label is on another version than `from`.
             Err(error)
                 if matches!(error.code(), Some("InvalidParameterException" | "InvalidRequestException")) =>
             {
-                Err(SecretError::Moved)
+                Err(SecretError::LabelMoved)
             }
             Err(error) => Err(SecretError::call("secretsmanager:UpdateSecretVersionStage", &error)),
         }

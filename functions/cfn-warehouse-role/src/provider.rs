@@ -10,8 +10,8 @@ use warehouse::roles::Claim;
 use warehouse::sql::RoleArn;
 use warehouse::target::Target;
 
-/// Attaching takes seconds to a few minutes.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The pause between checks: attaching takes seconds to a few minutes.
+const CHECK_AFTER: Duration = Duration::from_secs(5);
 
 /// The properties of `Custom::WarehouseRole`.
 #[derive(Debug, Deserialize)]
@@ -21,9 +21,9 @@ pub(crate) struct Properties {
     cluster_identifier: Option<String>,
     #[serde(default)]
     workgroup_name: Option<String>,
-    /// The role.
+    /// ARN of the role.
     role_arn: String,
-    /// Use a role that somebody else attached, and never detach it.
+    /// Uses a role that was attached elsewhere, and never detaches it.
     #[serde(default)]
     adopt_existing: bool,
 }
@@ -31,11 +31,11 @@ pub(crate) struct Properties {
 impl Properties {
     fn target(&self) -> Result<Target, Failure> {
         Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(Failure::from_error)
     }
 }
 
-/// What is being waited for. Stands in the state machine's history; holds names only.
+/// The progress of a wait. The state machine's history shows it, and it holds names only.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Progress {
@@ -56,7 +56,7 @@ impl Progress {
 
     fn target(&self) -> Result<Target, Failure> {
         Target::from_properties(self.cluster_identifier.as_deref(), self.workgroup_name.as_deref())
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(Failure::from_error)
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct WarehouseRoles {
 }
 
 impl WarehouseRoles {
-    /// A provider with its clients.
+    /// Creates a provider with its clients.
     pub(crate) fn new(control: ControlPlane) -> Self {
         Self { control }
     }
@@ -80,24 +80,23 @@ impl WarehouseRoles {
             .map_err(|error| Failure::new(format!("property {error}")))?;
         let role = role.as_str();
         let target = new.target()?;
-        let warehouse =
-            self.control.describe(&target).await.map_err(|error| Failure::new(error.to_string()))?;
-        let claims = self.control.claims(&target, &warehouse).await.map_err(no_claims)?;
+        let warehouse = self.control.describe(&target).await.map_err(Failure::from_error)?;
+        let claims = self.control.claims(&target, &warehouse).await.map_err(claims_failed)?;
         let claim = Claim { owner: id.tag().to_owned(), role: role.to_owned() };
         let claimed = claims.contains(&claim);
-        let somebody_claims = claims.iter().any(|other| other.role == role);
+        let claimed_by_any = claims.iter().any(|other| other.role == role);
         let attached = warehouse.roles.iter().find(|have| have.arn == role && have.status != "removing");
 
-        if attached.is_some() && !somebody_claims {
+        if attached.is_some() && !claimed_by_any {
             if !new.adopt_existing {
                 return Err(Failure::new(format!(
-                    "property `RoleArn`: {role} is attached to {target} already, and not by a stack of Sluice; \
-                     set `AdoptExisting: true` to use it as it is (it is then never detached by this stack)"
+                    "property `RoleArn`: {role} is already attached to {target}, and not by a stack of Sluice; \
+                     set `AdoptExisting: true` to use it unchanged (this stack then never detaches it)"
                 )));
             }
         } else if !claimed {
             self.control.claim(&target, &warehouse, &claim).await.map_err(|error| {
-                Failure::caused_by(format!("the claim on {role} could not be tagged on {target}"), error)
+                Failure::caused_by(format!("the tag of {role} could not be written on {target}"), error)
             })?;
         }
         match attached {
@@ -105,18 +104,22 @@ impl WarehouseRoles {
             Some(_) => Ok(wait(&target, role, true)),
             None => {
                 self.control.set_role(&target, &warehouse, role, true).await.map_err(|error| {
-                    refused("attached to", role, &target, &warehouse, error).leaving_something()
+                    role_failure("attached to", role, &target, &warehouse, error).with_leftovers()
                 })?;
                 tracing::info!(role, %target, "attaching the role");
-                self.look(&target, role, true).await
+                self.check_role(&target, role, true).await
             }
         }
     }
 
-    /// Whether the role is where it should be.
-    async fn look(&self, target: &Target, role: &str, attached: bool) -> Result<Outcome<Progress>, Failure> {
-        let warehouse =
-            self.control.describe(target).await.map_err(|error| Failure::new(error.to_string()))?;
+    /// Checks the role's state.
+    async fn check_role(
+        &self,
+        target: &Target,
+        role: &str,
+        attached: bool,
+    ) -> Result<Outcome<Progress>, Failure> {
+        let warehouse = self.control.describe(target).await.map_err(Failure::from_error)?;
         let have = warehouse.roles.iter().find(|have| have.arn == role);
         match (have, attached) {
             (Some(have), true) if have.is_in_sync() => Ok(ready(role)),
@@ -131,20 +134,20 @@ fn ready(role: &str) -> Outcome<Progress> {
 }
 
 fn wait(target: &Target, role: &str, attached: bool) -> Outcome<Progress> {
-    Outcome::Waiting { progress: Progress::new(target, role, attached), look_again_after: LOOK_AGAIN }
+    Outcome::Waiting { progress: Progress::new(target, role, attached), check_after: CHECK_AFTER }
 }
 
-fn no_claims(error: CallError) -> Failure {
+fn claims_failed(error: CallError) -> Failure {
     Failure::caused_by("the owners of the warehouse's roles could not be read", error)
 }
 
-fn refused(what: &str, role: &str, target: &Target, warehouse: &Warehouse, error: CallError) -> Failure {
+fn role_failure(what: &str, role: &str, target: &Target, warehouse: &Warehouse, error: CallError) -> Failure {
     if error.has_code(&["InvalidClusterState", "ConflictException"]) {
         let remedy = warehouse.remedy(target);
-        return Failure::new(format!(
-            "{role} cannot be {what} {target} while that is {}; {remedy}",
-            warehouse.status
-        ));
+        return Failure::caused_by(
+            format!("{role} cannot be {what} {target} while that is {}; {remedy}", warehouse.status),
+            error,
+        );
     }
     Failure::caused_by(format!("{role} could not be {what} {target}"), error)
 }
@@ -176,11 +179,11 @@ impl Provider for WarehouseRoles {
         let target = old.target()?;
         let warehouse = match self.control.describe(&target).await {
             Err(DescribeError::Absent(_)) => return Ok(Outcome::done()),
-            other => other.map_err(|error| Failure::new(error.to_string()))?,
+            other => other.map_err(Failure::from_error)?,
         };
         let role = old.role_arn;
         let claim = Claim { owner: id.tag().to_owned(), role: role.clone() };
-        let claims = self.control.claims(&target, &warehouse).await.map_err(no_claims)?;
+        let claims = self.control.claims(&target, &warehouse).await.map_err(claims_failed)?;
         if !claims.contains(&claim) {
             // Adopted, or never attached.
             return Ok(Outcome::done());
@@ -191,13 +194,13 @@ impl Provider for WarehouseRoles {
             self.control
                 .set_role(&target, &warehouse, &role, false)
                 .await
-                .map_err(|error| refused("detached from", &role, &target, &warehouse, error))?;
+                .map_err(|error| role_failure("detached from", &role, &target, &warehouse, error))?;
             tracing::info!(role, %target, "detaching the role");
         }
         self.control.release(&target, &warehouse, &claim).await.map_err(|error| {
-            Failure::caused_by(format!("the claim on {role} could not be taken off {target}"), error)
+            Failure::caused_by(format!("the tag of {role} could not be removed from {target}"), error)
         })?;
-        if attached && !others { self.look(&target, &role, false).await } else { Ok(Outcome::done()) }
+        if attached && !others { self.check_role(&target, &role, false).await } else { Ok(Outcome::done()) }
     }
 
     async fn check(
@@ -206,7 +209,7 @@ impl Provider for WarehouseRoles {
         _: &PhysicalId,
         progress: Progress,
     ) -> Result<Outcome<Progress>, Failure> {
-        self.look(&progress.target()?, &progress.role_arn, progress.attached).await
+        self.check_role(&progress.target()?, &progress.role_arn, progress.attached).await
     }
 }
 
@@ -214,15 +217,14 @@ impl Provider for WarehouseRoles {
 mod tests {
     use super::*;
     use custom_resource::Request;
-    use custom_resource::properties::{Unknown, parse};
 
     fn sample(text: &str) -> Properties {
-        let request: Request = serde_json::from_str(text).unwrap();
-        parse(&request.resource_properties, Unknown::Refuse, &[]).unwrap()
+        let request = Request::parse(&serde_json::from_str(text).unwrap()).unwrap();
+        request.properties(&[]).unwrap()
     }
 
     #[test]
-    fn the_sample_event_names_cluster_and_role() {
+    fn sample_event_names_cluster_and_role() {
         let properties = sample(include_str!("../../../events/cloudformation/warehouse-role-create.json"));
         assert_eq!(properties.target().unwrap(), Target::Cluster("main".into()));
         assert!(!properties.adopt_existing);

@@ -1,4 +1,4 @@
-//! A Lambda function that does nothing: what every function of the kit is measured against.
+//! A Lambda function that does nothing, the baseline of `make bench`.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -1,11 +1,10 @@
-//! Starting and stopping one instance.
+//! Start and stop of an instance.
 
 use std::{
     env,
     ffi::OsString,
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{ChildStdout, Command, Stdio},
@@ -14,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local_ports::free_port;
 use serde_json::json;
 
 use crate::{
@@ -25,16 +25,40 @@ use crate::{
     workspace,
 };
 
-/// How to start an instance.
+/// The clock of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// Scheduled rules and schedules start only on request (`POST /_sluice/tick`), and no
+    /// rotation starts by its schedule. For tests.
+    #[default]
+    Ticks,
+    /// Rules, schedules and rotations start when they are due, by this machine's clock.
+    Machine,
+}
+
+impl Clock {
+    /// The gateway's settings (`local/ministack/README.md`, "Clock and ticks").
+    fn environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Ticks => &[],
+            Self::Machine => &[("SLUICE_CLOCK_SECONDS", "1"), ("SLUICE_ALARM_EVALUATION_SECONDS", "10")],
+        }
+    }
+}
+
+/// The options of an instance.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Region of the AWS profiles.
     pub region: String,
-    /// Folder for the logs; it stays when the instance is stopped. `None`: a folder that is removed with the instance.
+    /// The clock of the instance.
+    pub clock: Clock,
+    /// Folder for the logs, which stays when the instance is stopped. With `None` the logs are
+    /// removed with the instance.
     pub logs: Option<PathBuf>,
     /// Further environment variables of the gateway and the stand-in.
     pub environment: Vec<(String, String)>,
-    /// How long either part may take to serve.
+    /// The time that each part may take to start.
     pub deadline: Duration,
 }
 
@@ -42,6 +66,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             region: profiles::REGION.to_owned(),
+            clock: Clock::default(),
             logs: None,
             environment: Vec::new(),
             deadline: Duration::from_secs(60),
@@ -83,15 +108,15 @@ impl Drop for Cloud {
     }
 }
 
-/// How often a start is tried: another process may take the port between its choice and its use.
+/// Attempts of a start, because another process may take the port before the gateway listens.
 const ATTEMPTS: u32 = 3;
 
 impl Cloud {
-    /// Sets up what is needed, starts the stand-in for Redshift and the gateway, and waits until both serve.
-    /// `progress` hears of what takes long.
+    /// Installs missing packages, starts the stand-in for Redshift and the gateway, and waits until
+    /// both serve. `progress` is called for steps that take long.
     ///
     /// # Errors
-    /// Something to be installed is missing, or a part does not come up.
+    /// A program is not installed, or a part does not start.
     pub fn start(options: &Options, progress: &dyn Fn(&str)) -> Result<Self, Error> {
         let postgres = setup::postgres()?;
         let gateway_venv = Environment::Gateway.ensure(progress)?;
@@ -116,7 +141,7 @@ impl Cloud {
         &self.endpoint
     }
 
-    /// The address of the stand-in for Redshift, for what only it can tell.
+    /// The address of the stand-in for Redshift, for its own paths.
     pub fn redshift_endpoint(&self) -> &str {
         &self.redshift_endpoint
     }
@@ -141,7 +166,7 @@ impl Cloud {
         self.stopper.clone()
     }
 
-    /// An error if a part has ended by itself.
+    /// Checks that no part has ended.
     ///
     /// # Errors
     /// The part, how it ended, and its log.
@@ -154,7 +179,7 @@ impl Cloud {
         aws::Account::root(&self.endpoint, &self.region, profile.account)
     }
 
-    /// Lets a scheduled rule of a stack fire (`local/ministack/README.md`, ticks).
+    /// Starts a scheduled rule of a stack (`local/ministack/README.md`, "Clock and ticks").
     ///
     /// # Errors
     /// There is no such rule.
@@ -166,18 +191,27 @@ impl Cloud {
         Ok(())
     }
 
-    /// The variables that lead the `aws` and `sam` commands here, `PATH` included.
+    /// The variables that direct the `aws` and `sam` commands to this instance, `PATH` included.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut variables = profiles::environment(&self.directory);
-        variables.push(("PATH", path_with(&self.sam.bin())));
+        variables.push(("PATH", path_with(&profiles::commands(&self.directory))));
         variables
+    }
+
+    /// Writes a script with the same variables for the user's shell, and returns its path.
+    ///
+    /// # Errors
+    /// The script could not be written.
+    pub fn write_script(&self) -> Result<PathBuf, Error> {
+        profiles::write_script(&self.directory)
     }
 
     /// A command with this instance's environment, in the root of the checkout.
     pub fn command(&self, program: &str) -> Command {
         // `Command` looks a name up in the PATH of this process, not in the one that it is given.
-        let own = self.sam.program(program);
-        let mut command = if own.is_file() { Command::new(own) } else { Command::new(program) };
+        let own = [profiles::commands(&self.directory).join(program), self.sam.program(program)];
+        let own = own.into_iter().find(|file| file.is_file());
+        let mut command = Command::new(own.unwrap_or_else(|| program.into()));
         for name in profiles::CLEARED {
             command.env_remove(name);
         }
@@ -190,7 +224,7 @@ impl Cloud {
     }
 }
 
-/// An instance on its way up.
+/// An instance that is starting.
 struct Starting {
     directory: PathBuf,
     logs: PathBuf,
@@ -227,6 +261,7 @@ impl Starting {
     ) -> Result<Cloud, Error> {
         let endpoint = format!("http://127.0.0.1:{}", self.port);
         profiles::write(&self.directory, &endpoint, &options.region)?;
+        profiles::write_commands(&self.directory, &endpoint, sam)?;
 
         let mut command = Command::new(redshift_binary);
         command
@@ -253,10 +288,12 @@ impl Starting {
             .env("IOT_MTLS_ENABLED", "0")
             .env("LAMBDA_EXECUTOR", "local")
             .env("AWS_ENDPOINT_URL", &endpoint)
-            // A wait of a state machine is there for AWS's pace: fifteen seconds become less than one.
+            // Waits of state machines are meant for AWS's latency; here fifteen seconds become less
+            // than one.
             .env("SFN_WAIT_SCALE", "0.05")
             .env("MINISTACK_REGION", &options.region)
             .env("SLUICE_REDSHIFT_URL", &redshift_endpoint)
+            .envs(options.clock.environment().iter().copied())
             .env("HOME", &self.directory);
         let (gateway, _) = self.spawn("gateway", command, options)?;
         wait_healthy(&gateway, &format!("{endpoint}/_ministack/health"), options.deadline)?;
@@ -317,11 +354,11 @@ impl Starting {
         taken
     }
 
-    /// Where the log goes away with the instance, says so in the error instead of naming a file that is not there.
+    /// Replaces the path of a log that is removed with the instance in the error.
     fn keep_log(&self, error: Error) -> Error {
         match error {
             Error::Start { part, what, log, last_line } if log.starts_with(&self.directory) => {
-                Error::Start { part, what, log: PathBuf::from("gone with the instance"), last_line }
+                Error::Start { part, what, log: PathBuf::from("removed with the instance"), last_line }
             }
             other => other,
         }
@@ -332,25 +369,11 @@ impl Starting {
 fn path_with(folder: &Path) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
-    // Only a colon in the folder's own name can fail this, and then its programs are simply not found.
+    // This fails only for a folder with a colon in its name; its programs are then not found.
     env::join_paths(folders).unwrap_or(path)
 }
 
-/// A port that nothing listens on, outside of the range from which systems take the local ports of connections.
-fn free_port() -> Result<u16, Error> {
-    let mut last = None;
-    for _ in 0..100 {
-        let port = fastrand::u16(20_000..32_000);
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = Some(error),
-        }
-    }
-    let source = last.unwrap_or_else(|| std::io::Error::other("none was tried"));
-    Err(Error::Io { action: "find a free port between 20000 and 32000".into(), source })
-}
-
-/// Reads the address that the stand-in prints once it listens; whatever it prints later goes to its log.
+/// Reads the address that the stand-in prints when it listens; its later output goes to its log.
 fn first_line(
     output: Option<ChildStdout>,
     log: &Path,
@@ -373,7 +396,7 @@ fn first_line(
     });
     let line = receiver
         .recv_timeout(deadline)
-        .map_err(|_| server.error(format!("did not say within {} s where it listens", deadline.as_secs())))?;
+        .map_err(|_| server.error(format!("did not print its address within {} s", deadline.as_secs())))?;
     let address = serde_json::from_str::<serde_json::Value>(&line)
         .ok()
         .and_then(|value| value.get("listening")?.as_str().map(str::to_owned));
@@ -384,7 +407,7 @@ fn first_line(
     }
 }
 
-/// Asks `url` until it answers 200.
+/// Requests `url` until the status is 200.
 fn wait_healthy(server: &Server, url: &str, deadline: Duration) -> Result<(), Error> {
     let agent = aws::agent(Duration::from_secs(2));
     let started = Instant::now();
@@ -393,7 +416,7 @@ fn wait_healthy(server: &Server, url: &str, deadline: Duration) -> Result<(), Er
         server.check()?;
         let seen = match agent.get(url).call() {
             Ok(answer) if answer.status() == 200 => {
-                // Something else may answer on a port that ours failed to take.
+                // Another process may answer if our server could not bind its port.
                 return server.check();
             }
             Ok(answer) => format!("status {}", answer.status()),

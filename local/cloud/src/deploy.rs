@@ -1,4 +1,4 @@
-//! The deployment that users run, with the real SAM CLI, against an instance.
+//! The deployment with the real SAM CLI, as users run it, against an instance.
 
 use std::{fs, io::Write, path::Path, process::Stdio};
 
@@ -7,7 +7,8 @@ use crate::{Cloud, Error, Profile, SOURCE, TARGET, functions, kit, process, stac
 /// Runs a command in the instance's environment with its output appended to `log`.
 ///
 /// # Errors
-/// The command could not be started, or did not end with success; the error has the last line that it wrote.
+/// The command could not be started, or did not end with success; the error has the last line that
+/// it wrote.
 pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(), Error> {
     let open = || fs::File::options().create(true).append(true).open(log);
     let mut file = open().map_err(Error::io(format!("open {}", log.display())))?;
@@ -16,7 +17,8 @@ pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(
         .map_err(Error::io(format!("write {}", log.display())))?;
     let errors = file.try_clone().map_err(Error::io(format!("open {}", log.display())))?;
     let mut command = cloud.command(program);
-    // Saves scripts/deploy the question to the AWS CLI, which takes half a second to start, before each call.
+    // So scripts/deploy need not read the Region with the AWS CLI, which takes half a second to
+    // start.
     command.env("AWS_REGION", cloud.region());
     command.args(words).stdout(Stdio::from(file)).stderr(Stdio::from(errors));
     let status = command.status().map_err(Error::io(format!("start {program}")))?;
@@ -39,7 +41,7 @@ pub const STACKS: [(&str, Profile); 6] = [
     ("job", TARGET),
 ];
 
-/// What no earlier stack puts out: the parameters for the files in `local/sample`.
+/// Parameters that are not outputs of earlier stacks, for the files in `local/sample`.
 pub fn sample_parameters(stack: &str) -> &'static [(&'static str, &'static str)] {
     match stack {
         "network" => &[("NatGateways", "none")],
@@ -48,8 +50,8 @@ pub fn sample_parameters(stack: &str) -> &'static [(&'static str, &'static str)]
     }
 }
 
-/// `sam build` and `scripts/deploy` for one stack, as `make deploy-*` runs them. The built templates are in one place
-/// of the checkout, so two deployments at once take turns.
+/// `sam build` and `scripts/deploy` for one stack, as `make deploy-*` runs them. The built
+/// templates are in one place of the checkout, so only one deployment runs at a time.
 ///
 /// # Errors
 /// A command failed; where the stack failed, with its reason.
@@ -71,11 +73,13 @@ pub fn with_sam(
     run(cloud, "sam", &["build", "--config-file", &config], log)?;
     let architecture = ("Architecture", architecture());
     // The other stacks have functions.
-    let own = (!["network", "spoke"].contains(&stack)).then_some(&architecture);
+    let own = (!["network", "spoke", "consumers"].contains(&stack)).then_some(&architecture);
     let words: Vec<_> = parameters.iter().chain(own).map(|(name, value)| format!("{name}={value}")).collect();
     let words: Vec<_> = std::iter::once(stack).chain(words.iter().map(String::as_str)).collect();
+    // The templates of rotations have one stack name in common.
+    let name = if stack.starts_with("rotation-") { "rotation" } else { stack };
     run(cloud, "scripts/deploy", &words, log)
-        .map_err(|error| explain(cloud, profile, &format!("sluice-{stack}"), error))
+        .map_err(|error| explain(cloud, profile, &format!("sluice-{name}"), error))
 }
 
 /// The text of the template that a stack's SAM configuration names.
@@ -101,7 +105,7 @@ pub fn architecture() -> &'static str {
     }
 }
 
-/// Puts the reason of a failed stack, which CloudFormation keeps in its events, into the error of the deployment.
+/// Adds the reason of a failed stack, from CloudFormation's events, to the error of the deployment.
 fn explain(cloud: &Cloud, profile: Profile, stack: &str, error: Error) -> Error {
     let Error::Command { command, status, last_line } = error else { return error };
     let events = cloud.account(profile).stack_events(stack).unwrap_or_default();

@@ -1,60 +1,63 @@
-//! What can go wrong while the local cloud is set up, started or used.
+//! Errors of the local cloud.
 
 use std::{io, path::PathBuf, time::Duration};
 
-/// A failure, in one sentence that says what to do about it where something can be done.
+/// An error, with the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program that must come from the distribution is not there.
     #[error("{what} was not found; {remedy}")]
     Missing {
-        /// What was looked for.
+        /// The program.
         what: String,
-        /// What to install or set.
+        /// The package to install, or the variable to set.
         remedy: String,
     },
-    /// The file system or the operating system refused.
+    /// An operation of the file system or the operating system failed.
     #[error("could not {action}")]
     Io {
-        /// What was tried, with the path.
+        /// The operation, with its path.
         action: String,
-        /// The operating system's answer.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
-    /// A command ended with something else than success.
+    /// No port was free for the gateway.
+    #[error("the gateway has no port")]
+    Port(#[from] local_ports::NoFreePort),
+    /// A command failed.
     #[error("`{command}` ended with {status}: {last_line}")]
     Command {
-        /// The command as one would type it, shortened.
+        /// The command line, shortened.
         command: String,
         /// Exit status or signal.
         status: String,
-        /// The last line that it wrote, which is where most programs say what was wrong.
+        /// The last line that it wrote, which is the error in most programs.
         last_line: String,
     },
-    /// A part of the local cloud did not come up, or ended.
+    /// A part of the local cloud did not start, or ended.
     #[error("{part} {what}; its log is {log}{last_line}")]
     Start {
         /// The gateway or the stand-in for Redshift.
         part: &'static str,
-        /// What was seen.
+        /// The observed failure.
         what: String,
-        /// Where its output is.
+        /// The file with its output.
         log: PathBuf,
-        /// The end of the log, with a separator in front, or nothing.
+        /// The end of the log with a separator in front, or empty.
         last_line: String,
     },
     /// A condition did not come true in time.
     #[error("waited {} s for {what}; last seen: {seen}", waited.as_secs())]
     Timeout {
-        /// What was waited for.
+        /// The condition.
         what: String,
-        /// What was there instead.
+        /// The state that was last observed.
         seen: String,
-        /// For how long.
+        /// The time waited.
         waited: Duration,
     },
-    /// An operation on a stack did not end well.
+    /// An operation on a stack failed.
     #[error("stack {stack} is {status}: {reason}")]
     Stack {
         /// Name or id of the stack.
@@ -64,13 +67,13 @@ pub enum Error {
         /// The first failed resource, its status and its reason.
         reason: String,
     },
-    /// The gateway answered a call with an error.
+    /// A call of the gateway failed.
     #[error(transparent)]
     Aws(#[from] crate::aws::AwsError),
 }
 
 impl Error {
-    /// For `map_err`: names what was tried.
+    /// Returns a closure for `map_err` that names the operation.
     pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();
         move |source| Self::Io { action, source }

@@ -1,4 +1,4 @@
-//! A queue that is subscribed to a topic, and everything that came to it.
+//! A queue that is subscribed to a topic, and the messages that it received.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{Error, aws::Account};
 
-/// A queue that remembers what it gave out.
+/// A queue that keeps the messages it received.
 pub struct Inbox {
     account: Account,
     url: String,
@@ -14,10 +14,10 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Makes the queue and subscribes it, with raw delivery: a message of alerts arrives as the JSON that they have for programs.
+    /// Creates the queue and subscribes it with raw delivery, so that an alert arrives as its JSON.
     ///
     /// # Errors
-    /// A call was refused.
+    /// A call failed.
     pub fn of(account: &Account, name: &str, topic: &str) -> Result<Self, Error> {
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*",
@@ -38,10 +38,11 @@ impl Inbox {
         Ok(Self { account: account.clone(), url, seen: Mutex::default() })
     }
 
-    /// Everything that came until now, in the order of its arrival; what is no JSON is a string.
+    /// Returns all messages until now, in the order of arrival. A message that is not JSON is a
+    /// string.
     ///
     /// # Errors
-    /// A call was refused.
+    /// A call failed.
     pub fn all(&self) -> Result<Vec<Value>, Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

@@ -1,10 +1,11 @@
-//! Ends what was started, whichever way its starter ends.
+//! Ends the processes of an instance, in whatever way the launcher ends.
 //!
-//! A small shell in a process group of its own waits for the end of its input, which the starter holds open. The
-//! kernel closes it when the starter ends, even by SIGKILL. The janitor then ends every process group that was named
-//! to it and every process that carries the instance's mark in its environment (function processes may leave the
-//! groups), and removes the instance's folder. A parent-death signal would not do: it fires when the *thread* that
-//! started the child ends, and it removes no files.
+//! A small shell in a process group of its own waits for the end of its input, which the launcher
+//! holds open. The kernel closes it when the launcher ends, even by SIGKILL. The janitor then ends
+//! every process group that was passed to it and every process that carries the instance's mark in
+//! its environment (function processes may leave the groups), and removes the instance's folder. A
+//! parent-death signal is not enough: it fires when the *thread* that started the child ends, and
+//! it removes no files.
 
 use std::{
     io::{self, Write},
@@ -18,8 +19,8 @@ use crate::Error;
 /// The variable that marks every process of an instance; its value is the instance's folder.
 pub(crate) const MARK: &str = "SLUICE_CLOUD";
 
-/// First `TERM` to the groups, so that servers stop their own children in order; what is left after ten seconds is
-/// killed.
+/// Sends `TERM` to the groups first, so that servers stop their own children in order. After ten
+/// seconds the rest is killed.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 groups=
@@ -72,19 +73,19 @@ impl Janitor {
         Ok(Self { shell, input })
     }
 
-    /// Names a process group to be ended.
+    /// Passes a process group to end to the janitor.
     pub(crate) fn adopt(&mut self, group: u32) -> Result<(), Error> {
         let written = match &mut self.input {
             Some(input) => writeln!(input, "{group}"),
             None => Err(io::Error::other("the local cloud is stopping")),
         };
-        written.map_err(Error::io("tell the janitor of a new process"))
+        written.map_err(Error::io("pass a new process to the janitor"))
     }
 
-    /// Ends everything and waits until that is done. A second call does nothing.
+    /// Ends all processes and waits for their end. A second call does nothing.
     pub(crate) fn finish(&mut self) {
         if self.input.take().is_some() {
-            // Nothing can be done about a failure here, and what matters happens in the shell.
+            // A failure here has no remedy; the shell does the work.
             let _ = self.shell.wait();
         }
     }

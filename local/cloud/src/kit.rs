@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use crate::{Cloud, Error, Profile, TARGET, deploy, sql::Database, stacks::Outputs};
+use crate::{Cloud, Error, Profile, TARGET, aws::Account, deploy, sql::Database, stacks::Outputs};
 
 /// The bucket that [`source`] creates in an account, as `scripts/deploy` names it.
 pub fn bucket(cloud: &Cloud, profile: Profile) -> String {
@@ -106,6 +106,27 @@ pub fn job(
         ("Architecture", deploy::architecture()),
     ];
     cloud.account(TARGET).deploy(stack, "copy-job", &merged(&handed, further))
+}
+
+/// The stack `stack` that rotates the secret in `further`, from the template of its engine, as
+/// `scripts/deploy` chooses it.
+///
+/// # Errors
+/// The stack failed, or there is no template for the engine.
+pub fn rotation(
+    account: &Account,
+    stack: &str,
+    engine: &str,
+    further: &[(&str, &str)],
+) -> Result<Outputs, Error> {
+    let own = format!("rotation-{engine}");
+    let (template, has_engine) = match engine {
+        "postgres" | "mysql" => ("rotation-sql", true),
+        "elasticache-user" | "elasticache-token" => ("rotation-elasticache", true),
+        _ => (own.as_str(), false),
+    };
+    let handed = [("Engine", if has_engine { engine } else { "" }), ("Architecture", deploy::architecture())];
+    account.deploy(stack, template, &merged(&handed, further))
 }
 
 /// The warehouse's database as its admin.

@@ -1,9 +1,10 @@
 //! The local cloud: everything that Sluice deploys, on one machine and without AWS.
 //!
-//! [`Cloud::start`] starts the gateway (MiniStack with our extension) and the stand-in for Amazon Redshift on free
-//! ports, waits until both serve, and gives back what a client needs: an endpoint, AWS profiles for three accounts, a
-//! way to run the `aws` and `sam` commands against it, and a small HTTP client for tests, [`aws::Account`].
-//! Everything that was started ends when the value is dropped, and also when the process is killed.
+//! [`Cloud::start`] starts the gateway (MiniStack with our extension) and the stand-in for Amazon
+//! Redshift on free ports and waits until both serve. A [`Cloud`] has the endpoint, AWS profiles
+//! for three accounts, commands to run `aws` and `sam` against it, and a small HTTP client for
+//! tests, [`aws::Account`]. Everything that was started ends when the value is dropped, and also
+//! when the process is killed.
 
 pub mod aws;
 mod cloud;
@@ -21,6 +22,6 @@ pub mod stacks;
 pub mod wait;
 pub mod workspace;
 
-pub use cloud::{Cloud, Options, Stopper};
+pub use cloud::{Clock, Cloud, Options, Stopper};
 pub use error::Error;
 pub use profiles::{CLEARED, Profile, REGION, SECOND, SOURCE, TARGET};

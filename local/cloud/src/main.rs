@@ -1,17 +1,16 @@
 //! The command line of the local cloud; `make help` lists the targets that call it.
 
-// A command line talks on its outputs.
+// A command-line program prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod demo;
+mod progress;
 mod table;
 
 use std::{
     env,
     ffi::OsString,
-    fs,
-    io::Write,
     os::unix::process::CommandExt,
     process::{Command, ExitCode},
     sync::atomic::{AtomicBool, Ordering},
@@ -20,7 +19,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use cloud::{Cloud, Error, Options, REGION, Stopper, setup};
+use cloud::{Clock, Cloud, Error, Options, REGION, Stopper, setup};
 use signal_hook::{consts, iterator::Signals};
 
 #[derive(Debug, Parser)]
@@ -39,14 +38,18 @@ enum Action {
         /// Region of the AWS profiles
         #[arg(long, default_value = REGION)]
         region: String,
+        /// Start schedules and rotations only on request (POST /_sluice/tick), not by the clock
+        #[arg(long)]
+        ticks: bool,
     },
-    /// Deploy both accounts to a local cloud, load files and show what arrived
+    /// Deploy both accounts to a local cloud, load files and show the results
     Demo,
-    /// Measure start, first call, memory and zip of each function beside an empty one and the Python originals
+    /// Measure start, first call, memory and zip of each function beside an empty one and the
+    /// Python originals
     Bench,
     /// Run a command with an environment's programs in front of PATH
     Exec {
-        /// Which environment
+        /// Environment
         environment: EnvironmentName,
         /// The command
         #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
@@ -68,7 +71,7 @@ enum EnvironmentName {
 fn main() -> ExitCode {
     let done = match Arguments::parse().action {
         Action::Setup => prepare(),
-        Action::Up { region } => up(region),
+        Action::Up { region, ticks } => up(region, ticks),
         Action::Demo => demo::run(),
         Action::Bench => bench::run(),
         Action::Exec { environment, command } => exec(environment, &command),
@@ -83,13 +86,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn say(line: &str) {
-    println!("{line}");
-}
-
 fn prepare() -> Result<(), Error> {
     setup::postgres()?;
-    setup::Environment::ensure_all(&setup::Environment::NEEDED, &say)
+    let done = setup::Environment::ensure_all(&setup::Environment::NEEDED, &progress::report);
+    progress::clear();
+    done
 }
 
 fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
@@ -113,18 +114,19 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
     Err(Error::Io { action: format!("start {}", program.display()), source })
 }
 
-/// Whether a signal is ending this process; then no failure is worth a word, for everything is being killed.
+/// Set while a signal ends this process. Failures are not reported then, because everything is
+/// being killed.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Comes back only if no signal is ending this process.
+/// Returns only if no signal is ending this process.
 pub(crate) fn unless_interrupted() {
     while INTERRUPTED.load(Ordering::SeqCst) {
         thread::park();
     }
 }
 
-/// Stops the instance and ends the process when the user or the system asks for it; `interrupted` is the exit status
-/// after Ctrl-C. `tidy` comes last.
+/// Stops the instance and ends the process on SIGINT, SIGTERM or SIGHUP. `interrupted` is the exit
+/// status after Ctrl-C. `tidy` runs last.
 pub(crate) fn stop_on_signals(
     stopper: Stopper,
     interrupted: i32,
@@ -138,21 +140,24 @@ pub(crate) fn stop_on_signals(
             eprintln!("\nstopping");
             stopper.stop();
             tidy();
-            // Only now may the process end: the shell's prompt comes back when everything is gone.
+            // The process ends last, so that the shell's prompt returns when everything is gone.
             std::process::exit(if signal == consts::SIGINT { interrupted } else { 128 + signal });
         }
     });
     Ok(())
 }
 
-fn up(region: String) -> Result<(), Error> {
-    let options = Options { region, ..Options::default() };
-    let cloud = Cloud::start(&options, &say)?;
-    // Ctrl-C is how this is meant to end.
+fn up(region: String, ticks: bool) -> Result<(), Error> {
+    let clock = if ticks { Clock::Ticks } else { Clock::Machine };
+    let options = Options { region, clock, ..Options::default() };
+    let started = Cloud::start(&options, &progress::report);
+    progress::clear();
+    let cloud = started?;
+    // Ctrl-C is the regular end, so its exit status is 0.
     stop_on_signals(cloud.stopper(), 0, || {})?;
-    let script = cloud.directory().join("env");
-    write_script(&cloud, &script)?;
-    print!(
+    let script = cloud.write_script()?;
+    // A reader that closed the pipe does not end the local cloud.
+    progress::write(&format!(
         "\
 The local cloud serves every AWS endpoint at {endpoint}
 
@@ -160,48 +165,31 @@ The local cloud serves every AWS endpoint at {endpoint}
 
     . {script}
 
-  and then, for example:
+  For example:
 
     aws --profile source s3 ls
-    aws --profile target redshift describe-clusters
+    aws --profile target sqs list-queues
     make build deploy-network deploy-warehouse
 
-  Accounts: source 111111111111, target 222222222222, second 333333333333; Region {region}.
-  Dashboards that were deployed: {endpoint}/_sluice/dashboards
-  Logs: {logs}
-  Ctrl-C stops everything and removes it.
+  Accounts     source 111111111111, target 222222222222, second 333333333333
+  Region       {region}
+  Schedules    {schedules}
+  Dashboards   {endpoint}/_sluice/dashboards
+  Logs         {logs}
+
+  Ctrl-C stops the local cloud and removes everything in it.
 ",
         endpoint = cloud.endpoint(),
         script = script.display(),
         region = cloud.region(),
+        schedules = match clock {
+            Clock::Machine => "rules, schedules, rotations and alarms go by the clock",
+            Clock::Ticks => "rules and schedules start on request only (POST /_sluice/tick)",
+        },
         logs = cloud.logs().display(),
-    );
+    ));
     loop {
         thread::sleep(Duration::from_millis(500));
         cloud.check()?;
     }
-}
-
-/// A script for the user's shell that leads its AWS commands here.
-fn write_script(cloud: &Cloud, path: &std::path::Path) -> Result<(), Error> {
-    let io = |source| Error::Io { action: format!("write {}", path.display()), source };
-    let mut file = fs::File::create(path).map_err(io)?;
-    writeln!(file, "unset {}", cloud::CLEARED.join(" ")).map_err(io)?;
-    for (name, value) in cloud.environment() {
-        let value = value.to_string_lossy();
-        match name {
-            // The shell's own PATH may differ from ours, so only the part in front is set.
-            "PATH" => {
-                let first = value.split(':').next().unwrap_or_default();
-                writeln!(file, "export PATH={}:\"$PATH\"", quoted(first)).map_err(io)?;
-            }
-            _ => writeln!(file, "export {name}={}", quoted(&value)).map_err(io)?,
-        }
-    }
-    Ok(())
-}
-
-/// A word for a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! Running commands: to their end with their output, or as servers with a log.
+//! Runs commands to their end, or as servers with a log.
 
 use std::{
     fs::File,
@@ -10,10 +10,10 @@ use std::{
 
 use crate::Error;
 
-/// Runs a command to its end and gives back what it printed.
+/// Runs a command to its end and returns its output.
 ///
 /// # Errors
-/// It could not be started, or ended with something else than success.
+/// The command could not be started, or failed.
 pub fn run(command: &mut Command) -> Result<Output, Error> {
     let output = command
         .stdin(Stdio::null())
@@ -43,7 +43,8 @@ pub(crate) fn failure(command: &Command, status: ExitStatus, last_line: Option<&
     }
 }
 
-/// The line of a command's output that says what was wrong: the last one with the word error, else the last one.
+/// The line of a command's output with its error: the last one with the word error, else the last
+/// one.
 pub(crate) fn last_line(text: &str) -> Option<&str> {
     let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let last = lines.clone().next();
@@ -59,7 +60,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Takes charge of a child: reaps it when it ends, so that it is never left as a zombie that looks alive.
+    /// Watches a child and reaps it when it ends, so that it does not stay as a zombie that looks
+    /// alive.
     pub(crate) fn watch(name: &'static str, mut child: Child, log: PathBuf) -> Self {
         let ended = Arc::new(Mutex::new(None));
         let seen = Arc::clone(&ended);
@@ -71,7 +73,7 @@ impl Server {
         Self { name, log, ended }
     }
 
-    /// An error if the server has ended.
+    /// Checks that the server has not ended.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match *self.ended.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(status) => Err(self.error(format!("ended with {status}"))),
@@ -79,7 +81,7 @@ impl Server {
         }
     }
 
-    /// An error about this server that points at its log.
+    /// Returns an error of this server that names its log.
     pub(crate) fn error(&self, what: String) -> Error {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&log);

@@ -1,13 +1,18 @@
-//! The accounts of the local cloud, and the AWS configuration files that lead to them.
+//! The accounts of the local cloud, its AWS configuration files, and its `aws` and `sam` commands.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
-use crate::Error;
+use crate::{Error, setup::Venv};
 
 /// The Region of the profiles unless [`crate::Options`] says otherwise.
 pub const REGION: &str = "us-east-1";
 
-/// An account of the local cloud. Its access key is its id, which the gateway takes for the account's root.
+/// An account of the local cloud. Its access key is its id, which stands for the account's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// Name of the profile in the AWS configuration.
@@ -25,7 +30,7 @@ pub const SECOND: Profile = Profile { name: "second", account: "333333333333" };
 
 pub(crate) const ALL: [Profile; 3] = [SOURCE, TARGET, SECOND];
 
-/// Variables of the user's shell that would lead a client elsewhere.
+/// Variables of the user's shell that would direct a client elsewhere.
 pub const CLEARED: [&str; 10] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -39,7 +44,7 @@ pub const CLEARED: [&str; 10] = [
     "AWS_CA_BUNDLE",
 ];
 
-/// Variables that lead every AWS client to the local cloud.
+/// Variables that direct every AWS client to the local cloud.
 pub(crate) fn environment(directory: &Path) -> Vec<(&'static str, OsString)> {
     vec![
         ("AWS_CONFIG_FILE", directory.join("config").into()),
@@ -78,4 +83,46 @@ pub(crate) fn write(directory: &Path, endpoint: &str, region: &str) -> Result<()
         fs::write(&path, text).map_err(Error::io(format!("write {}", path.display())))?;
     }
     Ok(())
+}
+
+/// The folder of an instance's commands, `aws` and `sam`.
+pub(crate) fn commands(directory: &Path) -> PathBuf {
+    directory.join("bin")
+}
+
+/// Writes the instance's commands. They are all that its `PATH` has of the environment `sam`, whose
+/// `python3` must not replace the user's.
+///
+/// `aws` sets the endpoint of the instance, because the CLI ignores the `endpoint_url` of a profile
+/// for SQS and would call AWS. A later `--endpoint-url` of the user wins.
+pub(crate) fn write_commands(directory: &Path, endpoint: &str, sam: &Venv) -> Result<(), Error> {
+    let folder = commands(directory);
+    fs::create_dir_all(&folder).map_err(Error::io(format!("create {}", folder.display())))?;
+    for (name, words) in [("aws", format!(" --endpoint-url {endpoint}")), ("sam", String::new())] {
+        let path = folder.join(name);
+        let program = quoted(&sam.program(name).to_string_lossy());
+        fs::write(&path, format!("#!/bin/sh\nexec {program}{words} \"$@\"\n"))
+            .map_err(Error::io(format!("write {}", path.display())))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(Error::io(format!("make {} executable", path.display())))?;
+    }
+    Ok(())
+}
+
+/// A word for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Writes the script `env`, which directs the AWS commands of the shell that reads it to the instance.
+pub(crate) fn write_script(directory: &Path) -> Result<PathBuf, Error> {
+    let mut script = format!("unset {}\n", CLEARED.join(" "));
+    for (name, value) in environment(directory) {
+        script.push_str(&format!("export {name}={}\n", quoted(&value.to_string_lossy())));
+    }
+    let folder = commands(directory);
+    script.push_str(&format!("export PATH={}:\"$PATH\"\n", quoted(&folder.to_string_lossy())));
+    let path = directory.join("env");
+    fs::write(&path, script).map_err(Error::io(format!("write {}", path.display())))?;
+    Ok(path)
 }

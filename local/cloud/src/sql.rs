@@ -12,15 +12,16 @@ use crate::{
     aws::{Account, AwsError},
 };
 
-/// A database of a cluster or workgroup, and the user that speaks to it.
+/// A database of a cluster or workgroup, and the user of its statements.
 #[derive(Debug, Clone)]
 pub struct Database {
     account: Account,
-    /// `ClusterIdentifier` or `WorkgroupName`, `Database`, `SecretArn` or `DbUser`, as the Data API names them.
+    /// `ClusterIdentifier` or `WorkgroupName`, `Database`, `SecretArn` or `DbUser`, as the Data API
+    /// names them.
     target: Value,
 }
 
-/// What a statement returned.
+/// The result of a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rows {
     /// Column names.
@@ -29,11 +30,12 @@ pub struct Rows {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// How long a statement may run.
+/// The time that a statement may run.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 impl Database {
-    /// `target` has the Data API's own members, such as `{"ClusterIdentifier", "Database", "SecretArn"}`.
+    /// `target` has the Data API's own members, such as `{"ClusterIdentifier", "Database",
+    /// "SecretArn"}`.
     pub fn new(account: Account, target: Value) -> Self {
         Self { account, target }
     }

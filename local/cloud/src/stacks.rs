@@ -1,8 +1,9 @@
-//! CloudFormation stacks without the SAM CLI: what `sam deploy` does to the same templates, in a fraction of its time.
+//! CloudFormation stacks without the SAM CLI: the same changes as `sam deploy`, in a fraction of
+//! its time.
 //!
-//! A template is sent as it is in `templates/`; only the local paths of code and state machines are replaced by
-//! addresses in Amazon S3, as `sam package` replaces them. The path that users take, with the real SAM CLI, is
-//! [`crate::deploy`].
+//! A template is sent as it is in `templates/`. Only the local paths of code and state machines are
+//! replaced by addresses in Amazon S3, as `sam package` replaces them. The path that users take,
+//! with the real SAM CLI, is [`crate::deploy`].
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +27,7 @@ use crate::{
 /// The outputs of a stack by name.
 pub type Outputs = BTreeMap<String, String>;
 
-/// How long an operation on a stack may take; the longest ones wait for an integration.
+/// The time that an operation on a stack may take; the longest ones wait for an integration.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// One entry of a stack's history.
@@ -34,18 +35,18 @@ const DEADLINE: Duration = Duration::from_secs(300);
 pub struct Event {
     /// Name of the resource in the template, or of the stack.
     pub resource: String,
-    /// Such as `CREATE_FAILED`.
+    /// Status, such as `CREATE_FAILED`.
     pub status: String,
-    /// Empty for most that went well.
+    /// Reason, empty for most successful operations.
     pub reason: String,
 }
 
 impl Account {
-    /// Creates or updates a stack from `templates/NAME.yaml` and waits for the end. Parameters that are not given keep
-    /// their values, or have the template's defaults.
+    /// Creates or updates a stack from `templates/NAME.yaml` and waits for the end. Parameters that
+    /// are not given keep their values, or have the template's defaults.
     ///
     /// # Errors
-    /// [`Error::Stack`] with the first failed resource's reason, or CloudFormation's own refusal.
+    /// [`Error::Stack`] with the first failed resource's reason, or CloudFormation's own error.
     pub fn deploy(&self, stack: &str, template: &str, parameters: &[(&str, &str)]) -> Result<Outputs, Error> {
         let path = workspace::root().join("templates").join(format!("{template}.yaml"));
         let text = fs::read_to_string(&path).map_err(Error::io(format!("read {}", path.display())))?;
@@ -54,7 +55,7 @@ impl Account {
         self.deploy_text(stack, &packaged, parameters)
     }
 
-    /// The same for a template that refers to no local file.
+    /// Creates or updates a stack from a template that refers to no local file.
     ///
     /// # Errors
     /// As for [`Account::deploy`].
@@ -67,7 +68,8 @@ impl Account {
         let before = self.describe_stack(stack)?;
         let kind = if before.is_some() { "UPDATE" } else { "CREATE" };
         let name = format!("change-{:016x}", fastrand::u64(..));
-        // As `sam deploy` does it: CloudFormation takes no more than 51,200 bytes in the request itself.
+        // As `sam deploy` does it: CloudFormation takes no more than 51,200 bytes in the request
+        // itself.
         let (bucket, key) = self.keep_artifact(template.as_bytes(), "template")?;
         let mut request = vec![
             ("StackName".to_owned(), stack.to_owned()),
@@ -117,8 +119,8 @@ impl Account {
         self.stack_outputs(stack)
     }
 
-    /// Deletes a stack and waits until it is gone. One that is not there is an error, so that no test passes by a
-    /// misspelt name.
+    /// Deletes a stack and waits for the end. A missing stack is an error, so that no test passes
+    /// by a misspelt name.
     ///
     /// # Errors
     /// [`Error::Stack`] with the first failed resource's reason.
@@ -134,7 +136,8 @@ impl Account {
         let id = found.text("StackId").unwrap_or_else(|| stack.to_owned());
         let before = self.stack_events(&id)?.len();
         self.query("cloudformation", "DeleteStack", &[("StackName", stack)])?;
-        // The call returns before the deletion begins: until then the status is that of the last operation.
+        // The call returns before the deletion begins: until then the status is that of the last
+        // operation.
         wait::until(&format!("the deletion of stack {stack} to begin"), DEADLINE, || {
             let begun = self.stack_events(&id)?.len() > before;
             Ok(if begun { Seen::Yes(()) } else { Seen::NotYet("no new event".into()) })
@@ -153,7 +156,7 @@ impl Account {
     /// A stack's outputs.
     ///
     /// # Errors
-    /// CloudFormation's error; a stack that is not there has none.
+    /// CloudFormation's error. A missing stack has no outputs.
     pub fn stack_outputs(&self, stack: &str) -> Result<Outputs, Error> {
         let found = self.describe_stack(stack)?;
         let Some(outputs) = found.as_ref().and_then(|stack| stack.find("Outputs")) else {
@@ -182,7 +185,7 @@ impl Account {
     /// The physical id of a resource of a stack.
     ///
     /// # Errors
-    /// The stack or the resource is not there.
+    /// The stack or the resource does not exist.
     pub fn physical_id(&self, stack: &str, resource: &str) -> Result<String, Error> {
         let words = [("StackName", stack), ("LogicalResourceId", resource)];
         let answer = self.query("cloudformation", "DescribeStackResource", &words)?;
@@ -204,7 +207,7 @@ impl Account {
     fn wait_for_stack(&self, stack: &str, wanted: &str) -> Result<(), Error> {
         let status = wait::until(&format!("stack {stack} to be {wanted}"), DEADLINE, || {
             let status = self.stack_status(stack)?.unwrap_or_else(|| "DELETE_COMPLETE".into());
-            // An update cleans up after its end, and its result stands by then.
+            // An update cleans up after its end, and then its result is final.
             let running = status.ends_with("_IN_PROGRESS") && !status.contains("COMPLETE_CLEANUP");
             Ok(if running {
                 Seen::NotYet(status)
@@ -219,7 +222,7 @@ impl Account {
         Err(Error::Stack { stack: stack.to_owned(), status, reason })
     }
 
-    /// Uploads what the template refers to in `folder`, and refers to the uploads instead.
+    /// Uploads the files of `folder` that the template refers to, and replaces the references.
     fn package(&self, template: &str, folder: &Path) -> Result<String, Error> {
         functions::place(template)?;
         let mut text = String::with_capacity(template.len());
@@ -244,7 +247,8 @@ impl Account {
         Ok(text)
     }
 
-    /// Puts something into the account's bucket for artifacts, under a name made of what it holds; gives bucket and key.
+    /// Uploads content to the account's bucket for artifacts, under a name made of its hash;
+    /// returns bucket and key.
     fn keep_artifact(&self, body: &[u8], extension: &str) -> Result<(String, String), Error> {
         let bucket = format!("sluice-artifacts-{}-{}", self.access_key(), self.region());
         let key = format!("{}.{extension}", hex::encode(Sha256::digest(body)));
@@ -256,12 +260,13 @@ impl Account {
     }
 }
 
-/// The capability that `samconfig/` grants: a role with a name of its own needs the wider capability, and no other template gets it.
+/// The capability that `samconfig/` grants. Only templates with a named role get the wider one.
 fn capability(template: &str) -> &'static str {
     if template.contains(" RoleName: ") { "CAPABILITY_NAMED_IAM" } else { "CAPABILITY_IAM" }
 }
 
-/// A function's zip. Not compressed: that would take longer than everything else in a build without optimisation.
+/// Makes a function's zip, without compression, which would be slow in a build without
+/// optimisation.
 fn zip_function(bootstrap: &[u8]) -> std::io::Result<Vec<u8>> {
     let options =
         SimpleFileOptions::default().compression_method(CompressionMethod::Stored).unix_permissions(0o755);
@@ -271,7 +276,7 @@ fn zip_function(bootstrap: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// Why the last operation failed: the first resource that failed of its own.
+/// Returns the reason of the last operation's failure: the first resource that failed by itself.
 pub(crate) fn first_failure(events: &[Event]) -> Option<String> {
     // The first event of all is the stack's own.
     let stack = events.first().map(|event| event.resource.as_str());
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_of_the_first_resource_that_failed_of_its_own_in_the_last_operation() {
+    fn reason_is_that_of_the_first_failed_resource() {
         let events = [
             event("s", "CREATE_IN_PROGRESS", "User Initiated"),
             event("Old", "CREATE_FAILED", "old"),

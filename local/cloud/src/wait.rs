@@ -1,4 +1,4 @@
-//! Waiting for a condition, never for a time.
+//! Waits for conditions.
 
 use std::{
     thread,
@@ -7,19 +7,19 @@ use std::{
 
 use crate::Error;
 
-/// What a look at a condition found.
+/// The outcome of a check of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen<T> {
-    /// It is true, with what there is to know.
+    /// The condition is true, with its value.
     Yes(T),
-    /// Not yet; the text says what is there instead.
+    /// The condition is not true yet; the text describes the current state.
     NotYet(String),
 }
 
-/// Looks again and again until the condition is true; the first looks come quickly after one another.
+/// Checks a condition until it is true, first at short intervals.
 ///
 /// # Errors
-/// The look's own error at once, or after `deadline` what it saw last.
+/// An error of the check at once, or after `deadline` the last state.
 pub fn until<T>(
     what: &str,
     deadline: Duration,

@@ -1,4 +1,4 @@
-//! Starting and stopping, as a user and as a test sees it.
+//! Start and end of a local cloud, for a user and for a test.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use cloud::{
     wait::{self, Seen},
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 fn start() -> Cloud {
     Cloud::start(&Options::default(), &|_| {}).unwrap()
@@ -41,7 +41,7 @@ fn processes_of(directory: &Path) -> Vec<String> {
 }
 
 fn wait_until_gone(directory: &Path, endpoint: &str) {
-    wait::until("everything to be gone", PATIENCE, || {
+    wait::until("everything to be gone", DEADLINE, || {
         let left = processes_of(directory);
         let gone = left.is_empty() && !directory.exists() && !serves(endpoint);
         let seen = format!("processes {left:?}, folder there: {}", directory.exists());
@@ -51,7 +51,7 @@ fn wait_until_gone(directory: &Path, endpoint: &str) {
 }
 
 #[test]
-fn two_clouds_run_at_once_and_each_stops_without_harm_to_the_other() {
+fn two_clouds_run_at_once_and_stop_independently() {
     let (first, second) = (start(), start());
     first.account(SOURCE).create_bucket("only-in-the-first").unwrap();
     assert!(second.account(SOURCE).list_keys("only-in-the-first", "").is_err());
@@ -66,7 +66,7 @@ fn two_clouds_run_at_once_and_each_stops_without_harm_to_the_other() {
 }
 
 #[test]
-fn each_profile_of_the_aws_cli_leads_to_its_own_account() {
+fn each_aws_profile_calls_its_own_account() {
     let cloud = start();
     for profile in [SOURCE, TARGET, SECOND] {
         let words =
@@ -78,7 +78,7 @@ fn each_profile_of_the_aws_cli_leads_to_its_own_account() {
 }
 
 #[test]
-fn an_access_key_that_nobody_has_is_refused() {
+fn unknown_access_key_is_rejected() {
     let cloud = start();
     let stranger = cloud.account(SOURCE).with_key("AKIAIOSFODNN7EXAMPLE", None);
     let error = stranger.create_bucket("not-for-strangers").unwrap_err();
@@ -86,7 +86,32 @@ fn an_access_key_that_nobody_has_is_refused() {
 }
 
 #[test]
-fn ctrl_c_stops_a_cloud_with_success_and_leaves_nothing_behind() {
+fn printed_environment_serves_every_aws_cli_service() {
+    let (mut launcher, directory, endpoint) = launch();
+    let run = |command: &str| {
+        let script = format!(". '{}/env' && {command}", directory.display());
+        // Without a proxy and with one attempt, so that a call that leaves this machine fails at
+        // once.
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &script])
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+        let output = shell.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run("aws --profile target sqs create-queue --queue-name from-the-shell");
+    let queues = run("aws --profile target sqs list-queues --query QueueUrls --output text");
+    assert_eq!(queues.trim(), format!("{endpoint}/222222222222/from-the-shell"));
+    assert!(run("aws --profile source s3api list-buckets --query Buckets").contains("[]"));
+    signal(&launcher, "INT");
+    launcher.wait().unwrap();
+}
+
+#[test]
+fn ctrl_c_exits_with_success_and_removes_everything() {
     let (mut launcher, directory, endpoint) = launch();
     signal(&launcher, "INT");
     assert!(launcher.wait().unwrap().success());
@@ -95,7 +120,7 @@ fn ctrl_c_stops_a_cloud_with_success_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_killed_launcher_leaves_nothing_behind() {
+fn everything_is_removed_after_the_launcher_is_killed() {
     let (mut launcher, directory, endpoint) = launch();
     signal(&launcher, "KILL");
     launcher.wait().unwrap();
@@ -103,16 +128,16 @@ fn a_killed_launcher_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_address_in_use_is_not_taken_for_ours() {
+fn gateway_on_a_port_in_use_is_an_error() {
     let cloud = start();
-    // Its own port stays taken: a gateway that is told to use it must not come up.
+    // The first gateway keeps its port, so a second one cannot use it.
     let port = cloud.endpoint().rsplit(':').next().unwrap().to_owned();
     let options = Options { environment: vec![("GATEWAY_PORT".into(), port)], ..Options::default() };
     let error = Cloud::start(&options, &|_| {}).unwrap_err().to_string();
     assert!(error.contains("gateway") && error.contains("already in use"), "{error}");
 }
 
-/// Starts `sluice-cloud up` as a user does, and reads where it is from what it prints.
+/// Starts `sluice-cloud up` as a user does; returns it with the folder and endpoint that it prints.
 fn launch() -> (Child, PathBuf, String) {
     let mut launcher = Command::new(env!("CARGO_BIN_EXE_sluice-cloud"))
         .arg("up")

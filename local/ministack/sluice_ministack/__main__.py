@@ -1,4 +1,6 @@
-"""``python -m sluice_ministack``: MiniStack with Sluice's extension, in the foreground on GATEWAY_PORT."""
+"""``python -m sluice_ministack``: MiniStack with Sluice's extension, in the foreground on
+GATEWAY_PORT.
+"""
 
 from __future__ import annotations
 

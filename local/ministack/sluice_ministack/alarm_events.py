@@ -1,12 +1,16 @@
-"""What an alarm's change of state sets off: CloudWatch Alarm State Change on the default bus, and its actions on topics.
+"""Effects of an alarm's change of state: CloudWatch Alarm State Change on the default bus, and
+actions on topics.
 
-MiniStack tells nobody, and publishes without asking the topic. Here [pages: Alarm events and EventBridge; Amazon SNS: Enable compatibility
-between event sources from AWS services and encrypted topics; Using Amazon CloudWatch alarms]:
+MiniStack sends no event, and publishes without a check of the topic's policy. Here [pages: Alarm
+events and EventBridge; Amazon SNS: Enable compatibility between event sources from AWS services and
+encrypted topics; Using Amazon CloudWatch alarms]:
 
 - the event has the configuration, the state and the one before, each with reason and time;
-- CloudWatch needs sns:Publish in the topic's policy (aws:SourceArn is the alarm, aws:SourceAccount and AWS:SourceOwner its account) and the
-  customer key behind the topic; an AWS managed key admits it not. What became of an action stands in the alarm's history;
-- the topic may be another account's, in the same Region [page: Example cases for Amazon SNS access control].
+- CloudWatch needs sns:Publish in the topic's policy (aws:SourceArn is the alarm, aws:SourceAccount
+  and AWS:SourceOwner its account) and the customer key of the topic; an AWS managed key does not
+  admit it. The alarm's history has the outcome of each action;
+- the topic may be another account's, in the same Region [page: Example cases for Amazon SNS access
+  control].
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import botocore.session
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, sns
 
-from . import deliveries, events, faults
+from . import clock, deliveries, events, faults
 from .deliveries import Sender, Undelivered
 from .patching import Target, wrap
 
@@ -39,7 +43,7 @@ TARGETS = (
 _log = logging.getLogger("sluice.alarms")
 _SERVICE = "cloudwatch.amazonaws.com"
 _ids = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
-# Alarm ARN -> its last state as told.
+# Alarm ARN -> its last published state.
 _states: dict[str, dict[str, Any]] = {}
 _acting: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("sluice_acting_alarm", default=None)
 
@@ -54,7 +58,7 @@ def region_name(region: str) -> str:
 
 
 def _stamp() -> str:
-    now = time.time()
+    now = clock.now()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}+0000"
 
 
@@ -108,12 +112,12 @@ def _history(alarm: dict[str, Any], topic_arn: str, problem: str) -> None:
         f"Successfully executed action {topic_arn}")
     cloudwatch._history_entries().append({
         "AlarmName": alarm["AlarmName"], "AlarmType": "CompositeAlarm" if "AlarmRule" in alarm else "MetricAlarm",
-        "Timestamp": cloudwatch._ts_iso(time.time()), "HistoryItemType": "Action", "HistorySummary": summary,
+        "Timestamp": cloudwatch._ts_iso(clock.now()), "HistoryItemType": "Action", "HistorySummary": summary,
         "HistoryData": json.dumps({"actionState": state, "notificationResource": topic_arn, "error": problem or None})})
 
 
 def _message(alarm: dict[str, Any], message: str) -> str:
-    """MiniStack's message with what it leaves out."""
+    """MiniStack's message with the members that it leaves out."""
     payload = json.loads(message)
     payload.update(AlarmArn=alarm["AlarmArn"], Region=region_name(get_region()), StateChangeTime=_stamp(),
                    AlarmActions=alarm.get("AlarmActions") or [], OKActions=alarm.get("OKActions") or [],
@@ -158,7 +162,7 @@ def _is_topic(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def install() -> None:
-    """Tell changes of state, and ask topics before publishing."""
+    """Publish changes of state, and check the policies of topics."""
     wrap(cloudwatch, "_dispatch_alarm_actions", _acting_on)
     wrap(cloudwatch, "_is_sns_action_arn", _is_topic)
     wrap(sns, "_fanout", _asking)

@@ -1,15 +1,19 @@
 """Alarms evaluated as CloudWatch does it, missing data included.
 
-MiniStack looks when data comes in, at all dimensions at once, and never at silence. Here [pages: Using Amazon CloudWatch alarms: Evaluating an
-alarm, Configuring how CloudWatch alarms treat missing data; Using metric math]:
+MiniStack evaluates an alarm when data arrives, over all dimensions at once, and never without data.
+Here [pages: Using Amazon CloudWatch alarms: Evaluating an alarm, Configuring how CloudWatch alarms
+treat missing data; Using metric math]:
 
-- one metric by its dimensions, in periods; the newest EvaluationPeriods datapoints of the evaluation range, DatapointsToAlarm of them
-  breaching; what is missing is treated by TreatMissingData, as in the page's tables (the range is two periods longer, as there);
+- one metric by its dimensions, in periods; the newest EvaluationPeriods datapoints of the
+  evaluation range, DatapointsToAlarm of them breaching; what is missing is treated by
+  TreatMissingData, as in the page's tables (the range is two periods longer, as there);
 - metrics may be expressions, as far as ``metric_math`` knows them;
-- evaluated when data comes in (then missing data changes nothing), by ``POST /_sluice/tick``, and every
-  ``SLUICE_ALARM_EVALUATION_SECONDS`` (60; 0 never). The unfinished period counts for comparisons with "greater" only.
+- evaluated when data arrives (then missing data changes nothing), by ``POST /_sluice/tick``, and
+  every ``SLUICE_ALARM_EVALUATION_SECONDS`` (60; 0 never). The unfinished period counts for
+  comparisons with "greater" only.
 
-``SLUICE_METRIC_PERIOD_SCALE`` (1) shortens every alarm's period and makes messages in queues older in the same measure.
+``SLUICE_METRIC_PERIOD_SCALE`` (1) shortens every alarm's period and makes messages in queues older
+in the same measure.
 """
 
 from __future__ import annotations
@@ -17,8 +21,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +29,7 @@ from ministack.core.responses import request_scope
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
-from . import metrics
+from . import clock, metrics
 from .metric_math import Expression, Values, points, series
 from .patching import Target, wrap
 
@@ -38,6 +40,7 @@ TARGETS = (
     Target("ministack.services.cloudwatch", "_dispatch_alarm_actions", ("alarm", "old_state", "new_state", "reason")),
     Target("ministack.services.cloudwatch", "_evaluate_parent_alarms", ("child",)),
     Target("ministack.services.cloudwatch", "_alarms"),
+    Target("ministack.services.cloudwatch", "time"),
     Target("ministack.services.cloudformation.provisioners", "_cw_metric_alarm_record", ("name", "props")),
 )
 
@@ -52,15 +55,16 @@ _WORDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What an evaluation comes to; ``state`` is empty when the state is kept."""
+class Evaluation:
+    """The outcome of an evaluation; ``state`` is empty if the state is kept."""
 
     state: str
     reason: str = ""
 
 
-def judge(points: list[bool | None], periods: int, needed: int, missing: str) -> str:
-    """The new state for the datapoints of the evaluation range, oldest first: breaching, not, or missing.
+def state_for(points: list[bool | None], periods: int, needed: int, missing: str) -> str:
+    """The new state for the datapoints of the evaluation range, oldest first: breaching, not, or
+    missing.
 
     ``""`` keeps the state. Follows the tables of the page on missing data.
     """
@@ -101,8 +105,8 @@ def _values(alarm: dict[str, Any], edges: list[float]) -> Values:
     return shown
 
 
-def evaluate(alarm: dict[str, Any], now: float, silence_counts: bool) -> Verdict:
-    """Judge one alarm at a time."""
+def evaluate(alarm: dict[str, Any], now: float, silence_counts: bool) -> Evaluation:
+    """Evaluate one alarm as of a time."""
     words, compare = _WORDS[alarm["ComparisonOperator"]]
     periods = int(alarm.get("EvaluationPeriods") or 1)
     needed = int(alarm.get("DatapointsToAlarm") or periods)
@@ -112,46 +116,47 @@ def evaluate(alarm: dict[str, Any], now: float, silence_counts: bool) -> Verdict
     values = _values(alarm, edges)
     limit = float(alarm["Threshold"])
     if alarm["ComparisonOperator"].startswith("Greater"):
-        # What the unfinished period has not reached it may still reach: it puts no finished one out of sight.
+        # The unfinished period may still reach the threshold, so it replaces no finished one
+        # before.
         current = _values(alarm, [end, end + period])[0]
         if current is not None and (compare(current, limit) or all(value is None for value in values)):
             values = [*values[1:], current]
     missing = alarm.get("TreatMissingData") or "missing"
     there = [value for value in values if value is not None][-periods:]
     if not there and not silence_counts:
-        return Verdict("")
-    state = judge([None if value is None else compare(value, limit) for value in values], periods, needed, missing)
+        return Evaluation("")
+    state = state_for([None if value is None else compare(value, limit) for value in values], periods, needed, missing)
     if not there:
         treated = {"breaching": "Breaching", "notBreaching": "NonBreaching"}.get(missing)
         reason = f"Insufficient Data: {periods} datapoint{'s were' if periods > 1 else ' was'} unknown." if treated is None else (
             f"Threshold Crossed: no datapoints were received for {periods} period{'s' if periods > 1 else ''} and {periods} missing "
             f"datapoint{'s were' if periods > 1 else ' was'} treated as [{treated}].")
-        return Verdict(state, reason)
+        return Evaluation(state, reason)
     hits = sum(compare(value, limit) for value in there)
     crossed = state == "ALARM"
-    told = [value for value in there if compare(value, limit)] if crossed else there
-    return Verdict(state, f"Threshold Crossed: {hits if crossed else len(there) - hits} out of the last {len(there)} datapoints "
-                          f"{told} {'was' if len(told) == 1 else 'were'}{'' if crossed else ' not'} {words} the threshold ({limit}) "
+    cited = [value for value in there if compare(value, limit)] if crossed else there
+    return Evaluation(state, f"Threshold Crossed: {hits if crossed else len(there) - hits} out of the last {len(there)} datapoints "
+                          f"{cited} {'was' if len(cited) == 1 else 'were'}{'' if crossed else ' not'} {words} the threshold ({limit}) "
                           f"(minimum {needed if crossed else periods - needed + 1} datapoint for {alarm['StateValue']} -> {state} transition).")
 
 
 def _apply(alarm: dict[str, Any], now: float, silence_counts: bool) -> None:
     if alarm.get("ComparisonOperator") not in _WORDS:
         return
-    verdict = evaluate(alarm, now, silence_counts)
+    evaluation = evaluate(alarm, now, silence_counts)
     old = alarm["StateValue"]
-    if verdict.state in ("", old):
+    if evaluation.state in ("", old):
         return
-    alarm.update(StateValue=verdict.state, StateReason=verdict.reason, StateUpdatedTimestamp=int(time.time()),
+    alarm.update(StateValue=evaluation.state, StateReason=evaluation.reason, StateUpdatedTimestamp=int(clock.now()),
                  StateReasonData=json.dumps({"version": "1.0", "statistic": alarm.get("Statistic"), "period": alarm.get("Period"),
                                              "threshold": alarm.get("Threshold")}))
-    cloudwatch._record_history(alarm["AlarmName"], old, verdict.state, verdict.reason)
-    cloudwatch._dispatch_alarm_actions(alarm, old, verdict.state, verdict.reason)
+    cloudwatch._record_history(alarm["AlarmName"], old, evaluation.state, evaluation.reason)
+    cloudwatch._dispatch_alarm_actions(alarm, old, evaluation.state, evaluation.reason)
     cloudwatch._evaluate_parent_alarms(alarm)
 
 
 def _on_data(alarm: dict[str, Any]) -> None:
-    _apply(alarm, time.time(), False)
+    _apply(alarm, clock.now(), False)
 
 
 def tick(now: float) -> None:
@@ -197,17 +202,10 @@ def _record_with_math(original: Callable[..., Any]) -> Callable[..., Any]:
     return record
 
 
-def _forever(seconds: float) -> None:
-    while True:
-        time.sleep(seconds)
-        tick(time.time())
-
-
 def install() -> None:
-    """Evaluate alarms in place of MiniStack, and from time to time."""
+    """Evaluate alarms in place of MiniStack, and by the clock."""
+    cloudwatch.time = clock.TimeModule()
     cloudwatch._evaluate_alarm = _on_data
     wrap(cloudwatch, "_put_metric_alarm", _keeping_math)
     wrap(provisioners, "_cw_metric_alarm_record", _record_with_math)
-    seconds = float(os.environ.get("SLUICE_ALARM_EVALUATION_SECONDS", "60"))
-    if seconds > 0:
-        threading.Thread(target=_forever, args=(seconds,), name="sluice-alarms", daemon=True).start()
+    clock.every(float(os.environ.get("SLUICE_ALARM_EVALUATION_SECONDS", "60")), tick, "evaluation of alarms")

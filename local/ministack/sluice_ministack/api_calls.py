@@ -1,15 +1,19 @@
-"""AWS API Call via CloudTrail: the management events of Secrets Manager and Redshift on the default bus, and in the trail's log group.
+"""AWS API Call via CloudTrail: the management events of Secrets Manager and Redshift on the default
+bus, and in the trail's log group.
 
-MiniStack records calls for LookupEvents only. Here [pages: AWS service events delivered via AWS CloudTrail;
-CloudTrail record contents; CloudTrail userIdentity element; Log Secrets Manager events with AWS CloudTrail]:
+MiniStack records calls for LookupEvents only. Here [pages: AWS service events delivered via AWS
+CloudTrail; CloudTrail record contents; CloudTrail userIdentity element; Log Secrets Manager events
+with AWS CloudTrail]:
 
-- a call is told once it is answered, refused ones with errorCode and errorMessage, if a trail of the account logs management events of its
-  kind (reads, writes) in this Region;
-- read-only calls reach only rules with the state ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS, also on another bus they are sent on to;
+- a call is published after its response, a rejected one with errorCode and errorMessage, if a trail
+  of the account logs management events of its kind (reads, writes) in this Region;
+- read-only calls reach only rules with the state ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS,
+  also on a bus to which they are forwarded;
 - secret values are left out, and so are responseElements;
 - a trail with CloudWatchLogsLogGroupArn also writes the record there.
 
-A refused call's errorCode is AccessDenied; AWS's texts also tell AccessDeniedException, ``SLUICE_CLOUDTRAIL_DENIED`` sets it.
+A rejected call's errorCode is AccessDenied. AWS's pages also name AccessDeniedException;
+``SLUICE_CLOUDTRAIL_DENIED`` sets it.
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ _log = logging.getLogger("sluice.api-calls")
 _SERVICES = ("secretsmanager", "redshift")
 _ALL = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
 _READS = re.compile(r"(Get|List|Describe|BatchGet|Validate)")
-# Never in a record.
+# Left out of records.
 _SECRET = re.compile(r"(secretString|secretBinary|password|masterUserPassword)", re.IGNORECASE)
 _LOG_GROUP = "CloudWatchLogsLogGroupArn"
 
@@ -171,7 +175,7 @@ def _telling(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
             try:
                 _tell(service, headers, body, router.extract_access_key_id(headers, query_params), request_id, answer)
             except Exception:  # a record never fails the call
-                _log.exception("the call was not told")
+                _log.exception("the event of the call was not published")
         return answer
 
     return dispatch
@@ -206,7 +210,9 @@ def _with_log_group(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict
 
 
 def install() -> None:
-    """Tell the calls. Around ``holds`` and ``faults``, so that what they do is told too."""
+    """Publish the calls. Installed around ``holds`` and ``faults``, so that their effects are
+    published too.
+    """
     wrap(app, "_dispatch_service_request", _telling)
     wrap(eventbridge, "_dispatch_event", _to_wider_rules)
     wrap(cloudtrail, "_create_trail", _with_log_group)

@@ -1,11 +1,14 @@
 """Asynchronous invocations: retries under one request id, destinations and dead-letter queues.
 
-MiniStack sends the same shortened record everywhere, knows no event bus as a destination, asks for no permission and loses throttled events.
-Here [pages: Error handling for asynchronous invocation; Capturing records of Lambda asynchronous invocations]:
+MiniStack sends the same shortened record everywhere, has no event bus as a destination, checks no
+permission and loses throttled events. Here [pages: Error handling for asynchronous invocation;
+Capturing records of Lambda asynchronous invocations]:
 
-- two more tries after an error (MaximumRetryAttempts), with the same request id; a throttled event is tried until it is too old;
-- the record of a destination (OnFailure, OnSuccess): a queue's message, a topic's message, a function's event, or the detail of an event of
-  source ``lambda`` on a bus; the execution role needs the permission for it, and the key behind a queue or topic must admit the role;
+- two more tries after an error (MaximumRetryAttempts), with the same request id; a throttled event
+  is tried until it is too old;
+- the record of a destination (OnFailure, OnSuccess): a queue's message, a topic's message, a
+  function's event, or the detail of an event of source ``lambda`` on a bus; the execution role
+  needs the permission for it, and the key behind a queue or topic must admit the role;
 - DeadLetterConfig: the event itself, with the attributes RequestID, ErrorCode and ErrorMessage.
 
 A configuration for a version or ``$LATEST`` counts, not one for an alias.
@@ -49,7 +52,7 @@ _request_id: contextvars.ContextVar[str] = contextvars.ContextVar("sluice_async_
 
 @dataclass
 class Invocation:
-    """One event on its way through a function."""
+    """The invocation of a function with one event."""
 
     func: dict[str, Any]
     event: Any
@@ -81,7 +84,7 @@ class Invocation:
         return next((configs[name] for name in names if configs.get(name)), {})
 
     def run(self) -> None:
-        """Try until it succeeds, is given up or is too old."""
+        """Retry until it succeeds, runs out of attempts or is too old."""
         settings = self.settings()
         retries, age = settings.get("MaximumRetryAttempts"), int(settings.get("MaximumEventAgeInSeconds") or 21600)
         errors, waits = 0, 0
@@ -171,7 +174,7 @@ class Invocation:
 
 
 def payload_of(result: dict[str, Any]) -> Any:
-    """What a function answered, as JSON if it is."""
+    """A function's response, parsed if it is JSON."""
     body = result.get("body")
     if isinstance(body, (bytes, str)):
         try:

@@ -1,7 +1,9 @@
-"""Decisions sluice-redshift asks for: what AWS checks besides the request's own action (seam 2 of local/README.md).
+"""Decisions for sluice-redshift: the checks of AWS besides the request's own action (seam 2 of
+local/README.md).
 
-Rule for a principal [page: Policy evaluation logic, and Cross-account policy evaluation logic]: an explicit deny decides; in the
-resource's own account an allow in the identity policies or in the resource policy is enough; across accounts both must allow.
+Rule for a principal [page: Policy evaluation logic, and Cross-account policy evaluation logic]: an
+explicit deny decides; in the resource's own account an allow in the identity policies or in the
+resource policy is enough; across accounts both must allow.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Decision:
-    """Allowed, or not with AWS's sentence."""
+    """A decision, with AWS's message if it is a denial."""
 
     allowed: bool
     message: str = ""
@@ -48,7 +50,7 @@ class Decision:
 
 
 def account_of_key(access_key: str) -> str:
-    """The account an access key belongs to, ``""`` when nobody issued it."""
+    """The account of an access key; ``""`` for an unknown key."""
     if access_key.isdigit() and len(access_key) == 12:
         return access_key
     found = _account_from_sts_session(access_key) or iam_evaluator.find_iam_access_key_account(access_key)
@@ -62,7 +64,7 @@ def _account_of_arn(arn: str) -> str:
 
 def for_principal(access_key: str, action: str, resource: str, region: str, context: dict[str, Any],
                   resource_policy: str | None, resource_account: str | None) -> Decision:
-    """Judge a caller's identity policies together with the resource policy."""
+    """Evaluate a caller's identity policies together with the resource policy."""
     account = account_of_key(access_key)
     owner = resource_account or _account_of_arn(resource) or account
     with request_scope(account, region):
@@ -89,7 +91,7 @@ def for_principal(access_key: str, action: str, resource: str, region: str, cont
 
 def for_role(role_arn: str, session: str, action: str, resource: str, resource_policy: tuple[Any, ...] | None = None,
              context: dict[str, Any] | None = None, via: str = "service") -> Decision:
-    """Judge a role that a service assumed, ``session`` being the service's session name.
+    """Evaluate a role that a service assumed; ``session`` is the service's session name.
 
     ``resource_policy`` is the resource's policy and its owner's account, if the resource has one.
     """
@@ -111,7 +113,7 @@ def for_role(role_arn: str, session: str, action: str, resource: str, resource_p
 
 
 def for_caller(action: str, resource: str, resource_policy: tuple[Any, ...] | None, context: dict[str, Any]) -> Decision:
-    """Judge who makes the request that is being served, for a further action that the request needs."""
+    """Evaluate the caller of the current request for a further action that the request needs."""
     principal = iam_evaluator.caller_arn()
     account = principal.split(":")[4]
     if ":assumed-role/" in principal:
@@ -132,12 +134,12 @@ def for_caller(action: str, resource: str, resource_policy: tuple[Any, ...] | No
 
 
 def may_assume(service: str, role_arn: str, context: dict[str, Any]) -> bool:
-    """Whether a role exists and trusts a service principal."""
+    """Return true if a role exists and trusts a service principal."""
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     role = iam_service._roles.get_scoped(account, None, name)
     if role is None:
         return False
-    # A trust policy names no resource; the evaluator wants one.
+    # A trust policy names no resource, but the evaluator requires one.
     document = role.get("AssumeRolePolicyDocument") or "{}"
     trust = json.loads(document) if isinstance(document, str) else document
     statements = trust.get("Statement", [])
@@ -147,7 +149,7 @@ def may_assume(service: str, role_arn: str, context: dict[str, Any]) -> bool:
 
 
 def for_service(service: str, action: str, resource: str, context: dict[str, Any], resource_policy: str | None) -> Decision:
-    """Judge a resource policy for a service principal such as ``redshift.amazonaws.com``."""
+    """Evaluate a resource policy for a service principal such as ``redshift.amazonaws.com``."""
     ctx = iam_evaluator.EvalContext(
         principal_arn="", principal_type="Service", principal_account="", action=action, resource_arn=resource,
         region=resource.split(":")[3] if resource.count(":") >= 5 else "",

@@ -1,20 +1,21 @@
-"""AWS::Events::* in CloudFormation: EventBusPolicy, the properties of EventBus that MiniStack drops, the checks of Rule that it leaves out.
+"""AWS::Events::* in CloudFormation: EventBusPolicy, the properties of EventBus that MiniStack
+drops, and the checks of Rule that it lacks.
 
-Schemas of AWS::Events::EventBusPolicy (Ref is ``BUS|STATEMENT``) and AWS::Events::EventBus (Policy, DeadLetterConfig, KmsKeyIdentifier,
-LogConfig). PutRule and PutTargets refuse a pattern that is not valid, a bus that is not there, more than five targets, and another account's
-bus without a role [pages: PutRule, PutTargets of the API reference; Amazon EventBridge quotas].
+Schemas of AWS::Events::EventBusPolicy (Ref is ``BUS|STATEMENT``) and AWS::Events::EventBus (Policy,
+DeadLetterConfig, KmsKeyIdentifier, LogConfig). PutRule and PutTargets reject a pattern that is not
+valid, a missing bus, more than five targets, and another account's bus without a role [pages:
+PutRule, PutTargets of the API reference; Amazon EventBridge quotas].
 """
 
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
-from . import cfn_types
+from . import cfn_types, clock
 from .cfn_types import Made, Properties, ResourceType
 from .patching import Target
 
@@ -122,7 +123,7 @@ def _checked_rule(handlers: dict[str, Any]) -> dict[str, Any]:
         check(props)
         made: Made = create(logical_id, props, stack_name)
         # The countdown of a rate begins with the rule.
-        eventbridge._rules[eventbridge._rule_key(made[0], _bus(props))].setdefault("CreationTime", time.time())
+        eventbridge._rules[eventbridge._rule_key(made[0], _bus(props))].setdefault("CreationTime", clock.now())
         return made
 
     def update_rule(physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str | None = None) -> Made:
@@ -140,7 +141,7 @@ TYPES = (
 
 
 def install() -> None:
-    """Register the type and mend EventBus."""
+    """Register the type and complete EventBus."""
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::Events::EventBus"] = _whole_bus(handlers["AWS::Events::EventBus"])
     handlers["AWS::Events::Rule"] = _checked_rule(handlers["AWS::Events::Rule"])

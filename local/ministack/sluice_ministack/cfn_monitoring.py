@@ -1,8 +1,10 @@
-"""AWS::CloudWatch::CompositeAlarm and AWS::CloudTrail::Trail in CloudFormation, and the table properties that MiniStack drops.
+"""AWS::CloudWatch::CompositeAlarm and AWS::CloudTrail::Trail in CloudFormation, and the table
+properties that MiniStack drops.
 
-Schemas of the types; AWS::DynamoDB::Table: TimeToLiveSpecification, SSESpecification and PointInTimeRecoverySpecification. CompositeAlarm:
-the alarms of its rule must exist, as PutCompositeAlarm asks. Trail: the bucket must exist and its policy must admit CloudTrail [page: Amazon
-S3 bucket policy for CloudTrail].
+Schemas of the types; AWS::DynamoDB::Table: TimeToLiveSpecification, SSESpecification and
+PointInTimeRecoverySpecification. CompositeAlarm: the alarms of its rule must exist, as
+PutCompositeAlarm asks. Trail: the bucket must exist and its policy must admit CloudTrail [page:
+Amazon S3 bucket policy for CloudTrail].
 """
 
 from __future__ import annotations
@@ -161,7 +163,7 @@ TYPES = (
 
 
 def install() -> None:
-    """Register the types and mend the table."""
+    """Register the types and add the table's missing properties."""
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::DynamoDB::Table"] = _whole_table(handlers["AWS::DynamoDB::Table"])
     cfn_types.register(TYPES)

@@ -1,7 +1,8 @@
 """The EC2 resource types MiniStack's stack engine lacks, on MiniStack's own EC2.
 
-AWS::EC2::EIP, NatGateway, SecurityGroupIngress, SecurityGroupEgress and FlowLog; nothing is routed here, only described. Attributes and
-create-only properties: CloudFormation resource schemas. AWS::Redshift's subnets need nothing more.
+AWS::EC2::EIP, NatGateway, SecurityGroupIngress, SecurityGroupEgress and FlowLog; nothing is routed
+here, only described. Attributes and create-only properties: CloudFormation resource schemas.
+AWS::Redshift's subnets need nothing more.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ TARGETS = (
 
 
 def _call(function: Any, parameters: dict[str, str]) -> Element:
-    """One EC2 API function; its answer without namespaces. Raises ValueError with the API's message."""
+    """One EC2 API function; its answer without namespaces. Raises ValueError with the API's
+    message.
+    """
     ec2._ensure_defaults_initialized()
     status, _, body = function({name: [value] for name, value in parameters.items()})
     root: Element = fromstring(body)

@@ -1,7 +1,8 @@
-"""AWS::Redshift::* and AWS::RedshiftServerless::*: made by sluice-redshift, as the root of the stack's account.
+"""AWS::Redshift::* and AWS::RedshiftServerless::*: made by sluice-redshift, as the root of the
+stack's account.
 
-Property names, create-only properties and attributes: CloudFormation resource schemas of the types. Creation waits until the warehouse
-is available, as CloudFormation's handlers do.
+Property names, create-only properties and attributes: CloudFormation resource schemas of the types.
+Creation waits until the warehouse is available, as CloudFormation's handlers do.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def _wait(what: str, done: Callable[[], bool]) -> None:
 
 
 def _missing(call: Callable[[], Any], *codes: str) -> bool:
-    """Whether a call says that its object is not there; any other answer, or error, is not that."""
+    """Return true if a call fails because its object does not exist; false for any other outcome.
+    """
     try:
         call()
     except StandInError as error:
@@ -80,7 +82,8 @@ def _missing(call: Callable[[], Any], *codes: str) -> bool:
     return False
 
 
-# --- AWS::Redshift::Cluster ---------------------------------------------------------------------------------------------------------
+# --- AWS::Redshift::Cluster
+# ---------------------------------------------------------------------------------------------------------
 
 def _cluster_arn(identifier: str) -> str:
     return f"arn:{partition(get_region())}:redshift:{get_region()}:{get_account_id()}:cluster:{identifier}"
@@ -103,7 +106,9 @@ def _cluster_status(identifier: str) -> str:
 
 
 def _if_imitated(what: str, call: Callable[[], Any]) -> bool:
-    """Make a call whose effect no test depends on; where sluice-redshift does not imitate it, say so in the log and go on."""
+    """Make a call without which a stack works; log it if sluice-redshift does not imitate the
+    action.
+    """
     if _missing(call, "UnsupportedOperation"):
         _log.warning("%s is not imitated by the local cloud; the stack goes on without it", what)
         return False
@@ -189,12 +194,14 @@ def _cluster_delete(identifier: str, props: Properties) -> None:
 
 
 def _cluster_snapshot(identifier: str, props: Properties) -> None:
-    # The engine deletes the cluster afterwards; the final snapshot is asked for with the deletion, as Redshift does it.
+    # The engine deletes the cluster afterwards; the final snapshot is asked for with the deletion,
+    # as Redshift does it.
     final = {"FinalClusterSnapshotIdentifier": f"{identifier}-final-snapshot"}
     _if_imitated(f"the final snapshot of cluster {identifier}", lambda: _end_cluster(identifier, final))
 
 
-# --- groups -------------------------------------------------------------------------------------------------------------------------
+# --- groups
+# -------------------------------------------------------------------------------------------------------------------------
 
 def _subnet_group_create(logical_id: str, props: Properties, stack_name: str) -> Made:
     name = str(props.get("ClusterSubnetGroupName") or physical_name(stack_name, logical_id, 255)).lower()
@@ -245,7 +252,8 @@ def _parameter_group_delete(name: str, props: Properties) -> None:
              "ClusterParameterGroupNotFound", "ClusterParameterGroupNotFoundFault")
 
 
-# --- Redshift Serverless ------------------------------------------------------------------------------------------------------------
+# --- Redshift Serverless
+# ------------------------------------------------------------------------------------------------------------
 
 _INTEGERS = frozenset({"BaseCapacity", "MaxCapacity", "Port", "Level"})
 _BOOLEANS = frozenset({"EnhancedVpcRouting", "PubliclyAccessible", "ManageAdminPassword"})

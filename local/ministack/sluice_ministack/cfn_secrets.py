@@ -1,8 +1,11 @@
 """AWS::SecretsManager::* in CloudFormation.
 
-- ``Ref`` of a Secret is its ARN [page: AWS::SecretsManager::Secret, return values]; MiniStack gives its name.
-- GenerateSecretString follows the rules of GetRandomPassword (excluded characters and kinds, each kind required).
-- ResourcePolicy, and RotationSchedule, which rotates at once unless RotateImmediatelyOnUpdate is false [schema].
+- ``Ref`` of a Secret is its ARN [page: AWS::SecretsManager::Secret, return values]; MiniStack gives
+  its name.
+- GenerateSecretString follows the rules of GetRandomPassword (excluded characters and kinds, each
+  kind required).
+- ResourcePolicy, and RotationSchedule, which rotates at once unless RotateImmediatelyOnUpdate is
+  false [schema].
 - SecretTargetAttachment knows AWS::Redshift::Cluster and AWS::RedshiftServerless::Namespace.
 """
 
@@ -184,7 +187,7 @@ TYPES = (
 
 
 def install() -> None:
-    """Register the types and mend those MiniStack has."""
+    """Register the types and correct those that MiniStack has."""
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::SecretsManager::Secret"] = _secret_by_arn(handlers["AWS::SecretsManager::Secret"])
     provisioners._sm_secret_string = _secret_string

@@ -24,7 +24,8 @@ Made = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class ResourceType:
-    """One type. Attribute names are flat (``Endpoint.Address``); a changed property of ``replacing`` makes a new resource.
+    """One type. Attribute names are flat (``Endpoint.Address``); a changed property of
+    ``replacing`` makes a new resource.
 
     ``blocking`` types call out over HTTP and run on a worker thread.
     """
@@ -84,7 +85,8 @@ def physical_name(stack_name: str, logical_id: str, max_len: int) -> str:
 def tags_of(properties: Properties) -> dict[str, str]:
     """The tags of a property list.
 
-    Without CloudFormation's own (``aws:cloudformation:…``), which the services take from CloudFormation alone.
+    Without CloudFormation's own (``aws:cloudformation:…``), which the services take from
+    CloudFormation alone.
     """
     return {str(tag["Key"]): str(tag.get("Value", "")) for tag in properties.get("Tags") or []
             if not str(tag["Key"]).startswith("aws:")}

@@ -1,7 +1,8 @@
-"""Change sets see what conditions make and take away.
+"""Change sets with the resources that conditions add and remove.
 
-MiniStack compares templates without their conditions, so that a parameter which only turns resources on or off is "no changes". On AWS such a
-change set adds and removes them [page: Update behaviors of stack resources; Conditions: "at stack creation or stack update, CloudFormation
+MiniStack compares templates without their conditions, so that a parameter which only turns
+resources on or off is "no changes". On AWS such a change set adds and removes them [page: Update
+behaviors of stack resources; Conditions: "at stack creation or stack update, CloudFormation
 evaluates all the conditions in your template before creating any resources"].
 """
 
@@ -33,5 +34,5 @@ def _with_conditions(original: Callable[..., dict[str, Any]]) -> Callable[..., d
 
 
 def install() -> None:
-    """Leave out what is not made."""
+    """Leave out resources whose condition is false."""
     wrap(changesets, "_resolve_props_for_diff", _with_conditions)

@@ -39,6 +39,7 @@ from . import (
     recorder,
     request_context,
     rotation,
+    rotation_schedules,
     rule_targets,
     s3_events,
     s3_policies,
@@ -58,7 +59,7 @@ _PATCHING: tuple[ModuleType, ...] = (
     elasticache, msk, rule_targets, event_buses, async_invocations, function_logs, queue_mappings, queue_redrive, topics, queue_subscriptions, alarm_events, metrics, alarms,
     schedules, holds, faults, api_calls, control,
 )
-_USING: tuple[ModuleType, ...] = (authorization, deliveries, events, metric_math, dashboards)
+_USING: tuple[ModuleType, ...] = (authorization, deliveries, events, metric_math, dashboards, rotation_schedules)
 
 
 def targets() -> Iterator[Target]:

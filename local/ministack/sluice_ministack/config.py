@@ -10,14 +10,15 @@ from functools import lru_cache
 
 
 class ConfigError(Exception):
-    """A setting is missing or not usable; the text is the sentence to print."""
+    """A setting is missing or not valid; the text is the message to print."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What the launcher decides.
+    """The settings of the launcher.
 
-    ``custom_resource_timeout`` (seconds) stands for CloudFormation's 3600 where a template sets no ServiceTimeout.
+    ``custom_resource_timeout`` (seconds) stands for CloudFormation's 3600 where a template sets no
+    ServiceTimeout.
     """
 
     gateway_port: int
@@ -59,7 +60,9 @@ def current() -> Config:
 
 
 def set_ministack_defaults(environ: MutableMapping[str, str]) -> None:
-    """Give MiniStack the settings the local cloud relies on, before it is imported (it reads them at import)."""
+    """Give MiniStack the settings the local cloud relies on, before it is imported (it reads them
+    at import).
+    """
     port = _port(environ)
     environ["AUTH"] = "true"
     environ["BIND_HOST"] = "127.0.0.1"

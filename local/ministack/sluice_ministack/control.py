@@ -1,10 +1,11 @@
-"""The gateway's own paths, ``/_sluice/*``: seam 2 of local/README.md, and what tests use (README.md beside this package)."""
+"""The gateway's own paths, ``/_sluice/*``: seam 2 of local/README.md, and the paths for tests
+(README.md beside this package).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 import ministack.app as app
 from ministack.core.responses import request_scope
 
-from . import authorization, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
+from . import authorization, clock, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
 from .dashboards import pages
 from .dashboards.data import Range
 from .patching import Target, wrap
@@ -28,7 +29,7 @@ Query = dict[str, list[str]]
 
 
 class BadRequest(Exception):
-    """The request to a ``/_sluice/`` path is not usable; the text says why."""
+    """A request to a ``/_sluice/`` path is not valid; the text has the reason."""
 
 
 def _answer(value: Any, status: int = 200) -> Answer:
@@ -95,11 +96,11 @@ def _database_event(request: dict[str, Any]) -> Answer:
     service = _field(request, "service")
     if service not in ("rds", "redshift"):
         raise BadRequest(f"service must be rds or redshift, found {service!r}")
-    told = subscriptions.publish(subscriptions.Event(
+    published = subscriptions.publish(subscriptions.Event(
         service, _field(request, "account"), request.get("region") or "us-east-1", _field(request, "source_type"),
         _field(request, "source"), _field(request, "event_id"), _field(request, "message"),
         tuple(request.get("categories") or ()), request.get("severity", "INFO")))
-    return _answer({"published": told})
+    return _answer({"published": published})
 
 
 def _secret(request: dict[str, Any]) -> Answer:
@@ -108,8 +109,14 @@ def _secret(request: dict[str, Any]) -> Answer:
     return _answer({}) if found else _answer({"message": f"no secret {arn}"}, 404)
 
 
+def _clock(request: dict[str, Any]) -> Answer:
+    if "ahead" in request:
+        clock.set_ahead(float(request["ahead"]))
+    return _answer({"ahead": clock.ahead(), "now": clock.now()})
+
+
 def _tick(request: dict[str, Any]) -> Answer:
-    at = float(request.get("at") or time.time())
+    at = float(request.get("at") or clock.now())
     for name, fire in (("rule", schedules.fire_rule), ("schedule", schedules.fire_schedule)):
         if name in request:
             arn = _field(request, name)
@@ -131,6 +138,7 @@ _POSTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "authorize-service": _authorize_service,
     "bucket": _bucket,
     "bucket-notification": _bucket_notification,
+    "clock": _clock,
     "database-event": _database_event,
     "event": _event,
     "fault": _fault,
@@ -184,13 +192,13 @@ async def _dashboard(name: str, query: Query) -> Answer:
         return _answer({"message": f"no dashboard {name}; all are at {PREFIX}dashboards"}, 404)
     if len(found) > 1:
         raise BadRequest(f"several dashboards have this name; say which: {', '.join(pages.link(*one[:3]) for one in found)}")
-    now = time.time()
+    now = clock.now()
     draw = pages.dashboard(name, *found[0][:2], found[0][3], Range(now - int(minutes) * 60, now))
     return _html(await asyncio.to_thread(draw))
 
 
 async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
-    """Answer one request below ``/_sluice/``."""
+    """Handle one request below ``/_sluice/``."""
     name = path[len(PREFIX):]
     try:
         if name == "health" and method == "GET":

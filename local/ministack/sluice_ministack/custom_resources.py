@@ -1,15 +1,18 @@
 """Custom resources delivered as CloudFormation delivers them.
 
-MiniStack invokes the function once and takes any answer. Here [pages: Custom resource request and response reference; Lambda, Error
-handling for asynchronous invocation; AWS::CloudFormation::CustomResource]:
+MiniStack invokes the function once and accepts any response. Here [pages: Custom resource request
+and response reference; Lambda, Error handling for asynchronous invocation;
+AWS::CloudFormation::CustomResource]:
 
-- the function is invoked asynchronously: two more tries after a function error (the wait between them is shortened by
-  ``LAMBDA_ASYNC_RETRY_BASE_SECONDS``), and the stack waits for the answer, at most ``ServiceTimeout`` seconds;
-- the answer goes by PUT to a URL that behaves as an S3 presigned URL: wrong or altered signature, a Content-Type or an expired URL is
-  refused with 403; the first answer counts;
-- the answer is checked: at most 4096 bytes, a JSON object, RequestId, StackId and LogicalResourceId as sent, Status, PhysicalResourceId
-  (1 to 1024 bytes, the same on Delete), Reason when FAILED;
-- after a failed Create the rollback sends a Delete with the failed answer's PhysicalResourceId, or one made by CloudFormation;
+- the function is invoked asynchronously: two more tries after a function error (the wait between
+  them is shortened by ``LAMBDA_ASYNC_RETRY_BASE_SECONDS``), and the stack waits for the answer, at
+  most ``ServiceTimeout`` seconds;
+- the answer goes by PUT to a URL that behaves as an S3 presigned URL: wrong or altered signature, a
+  Content-Type or an expired URL is refused with 403; the first answer counts;
+- the answer is checked: at most 4096 bytes, a JSON object, RequestId, StackId and LogicalResourceId
+  as sent, Status, PhysicalResourceId (1 to 1024 bytes, the same on Delete), Reason when FAILED;
+- after a failed Create the rollback sends a Delete with the failed answer's PhysicalResourceId, or
+  one made by CloudFormation;
 - a failed Update that gave a new PhysicalResourceId gets a Delete for it once the rollback is over;
 - ``NoEcho`` masks the attributes where the stack shows them.
 """
@@ -69,7 +72,7 @@ _lock = threading.Lock()
 
 
 class Failed(Exception):
-    """The operation failed; ``physical_id`` is the answer's, when it gave one."""
+    """The operation failed; ``physical_id`` is the response's, if it has one."""
 
     def __init__(self, reason: str, physical_id: str | None = None) -> None:
         super().__init__(reason)
@@ -78,7 +81,7 @@ class Failed(Exception):
 
 @dataclass
 class Delivery:
-    """One request and what was answered."""
+    """A request with its responses."""
 
     event: dict[str, Any]
     path: str
@@ -95,7 +98,7 @@ _no_echo: set[tuple[str, str]] = set()
 
 
 def requests() -> list[dict[str, Any]]:
-    """What was sent and answered lately, oldest first; response URLs are left out."""
+    """The recent requests and responses, oldest first, without response URLs."""
     with _lock:
         return [{**{name: value for name, value in one.event.items() if name != "ResponseURL"},
                  "Responses": [body.decode("utf-8", "replace") for body in one.bodies]} for one in _recent]
@@ -134,7 +137,7 @@ _MISMATCH = (403, "SignatureDoesNotMatch", "The request signature we calculated 
 
 def receive(method: str, path: str, headers: dict[str, str], body: bytes,
             query: dict[str, list[str]]) -> tuple[int, dict[str, str], bytes]:
-    """The PUT to a response URL, answered as S3 answers."""
+    """Handle the PUT to a response URL as S3 does."""
     date = query.get("X-Amz-Date", [""])[0]
     given = query.get("X-Amz-Signature", [""])[0]
     delivery = _by_path.get(path)
@@ -153,7 +156,8 @@ def receive(method: str, path: str, headers: dict[str, str], body: bytes,
 
 
 def check_answer(event: dict[str, Any], body: bytes) -> tuple[str, dict[str, Any], bool]:
-    """Physical id, attributes and NoEcho of a good answer; raises Failed for a FAILED or a bad one."""
+    """Physical id, attributes and NoEcho of a good answer; raises Failed for a FAILED or a bad one.
+    """
     if len(body) > MAX_BODY:
         raise Failed(f"Response object is too long: {len(body)} bytes, at most {MAX_BODY}.")
     try:
@@ -218,7 +222,8 @@ def _deliver(event: dict[str, Any], props: dict[str, Any]) -> tuple[str, dict[st
 
 def invoke(request_type: str, logical_id: str, props: dict[str, Any], stack_name: str, stack_id: str, resource_type: str,
            physical_id: str | None = None, old_props: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-    """Send one request and wait for its answer; blocks, so only on a worker thread. Raises Failed."""
+    """Send one request and wait for its answer; blocks, so only on a worker thread. Raises Failed.
+    """
     normalise = custom_resource._normalise_resource_properties
     event: dict[str, Any] = {
         "RequestType": request_type, "ServiceToken": props.get("ServiceToken", ""), "ResponseURL": "", "StackId": stack_id,
@@ -243,7 +248,9 @@ def invoke(request_type: str, logical_id: str, props: dict[str, Any], stack_name
 
 def _keep_failed_create(failure: Failed, logical_id: str, props: dict[str, Any], stack_name: str, stack_id: str,
                         resource_type: str) -> None:
-    """Leave the failed resource in the stack, so that the rollback, or a later DeleteStack, deletes it."""
+    """Leave the failed resource in the stack, so that the rollback, or a later DeleteStack, deletes
+    it.
+    """
     stack = cloudformation_service._stacks.get(stack_name)
     if stack is None:
         return

@@ -1,8 +1,9 @@
-"""A failed deletion keeps what the failed resource depends on.
+"""A failed deletion keeps the resources on which the failed one depends.
 
-MiniStack goes on deleting everything else, among it the function behind a custom resource whose Delete failed, so that a second
-DeleteStack could never succeed. CloudFormation stops at the failed resource's dependencies: they stay in the stack, without an
-event, and the next DeleteStack finds them [page: Delete a stack; a dependency cannot be deleted before what depends on it].
+MiniStack goes on deleting everything else, among it the function behind a custom resource whose
+Delete failed, so that a second DeleteStack could never succeed. CloudFormation stops at the failed
+resource's dependencies: they stay in the stack, without an event, and the next DeleteStack finds
+them [page: Delete a stack; a dependency cannot be deleted before what depends on it].
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Kept(Exception):
 
 
 class _Deletion:
-    """What failed so far in one deletion, and what stays because of it."""
+    """The failures of one deletion, and the resources that stay because of them."""
 
     def __init__(self, stack: dict[str, Any]) -> None:
         self._stack = stack

@@ -1,12 +1,14 @@
-"""What a service hands to a queue, topic, function or state machine in an account's name, with the permissions AWS asks for.
+"""Deliveries of a service to a queue, topic, function or state machine, with the permissions that
+AWS requires.
 
-MiniStack delivers between services without asking anybody. Here the sender's role, if it has one, or else the resource's policy must allow
-the delivery [page: Using resource-based policies for Amazon EventBridge], and a customer key behind a queue or topic must admit the sender
-[pages: Amazon SQS key management, Amazon SNS key management]. A topic or queue under the AWS managed key admits no other service, because
-that key's policy cannot be changed.
+MiniStack delivers between services without a check of permissions. Here the sender's role, if it
+has one, or else the resource's policy must allow the delivery [page: Using resource-based policies
+for Amazon EventBridge], and a customer key behind a queue or topic must admit the sender [pages:
+Amazon SQS key management, Amazon SNS key management]. A topic or queue under the AWS managed key
+admits no other service, because that key's policy cannot be changed.
 
-Whether EventBridge gives a topic's or a key's policy condition keys such as aws:SourceArn is told both ways, so it gives none here: a policy
-that needs them fails.
+AWS's pages disagree about condition keys such as aws:SourceArn that EventBridge sets for a topic's
+or a key's policy. Here it sets none: a policy that needs them fails.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ EVENTS = "events.amazonaws.com"
 
 
 class Undelivered(Exception):
-    """Not delivered; ``code`` is EventBridge's, ``retry`` says whether another try may help."""
+    """A failed delivery; ``code`` is EventBridge's, ``retry`` is true if another attempt may
+    succeed.
+    """
 
     def __init__(self, code: str, message: str, retry: bool = False) -> None:
         super().__init__(message)
@@ -61,7 +65,8 @@ class Undelivered(Exception):
 
 @dataclass(frozen=True)
 class Sender:
-    """The service, the resource it delivers for (``arn``, such as a rule), and the role it assumes for that, if any.
+    """The service, the resource it delivers for (``arn``, such as a rule), and the role it assumes
+    for that, if any.
 
     ``assumed``: the service assumed it before, as Lambda does a function's.
     """
@@ -95,9 +100,11 @@ def owning(arn: str) -> Iterator[None]:
 
 
 def admit(sender: Sender, action: str, arn: str, policy: tuple[Any, ...] | None, context: dict[str, Any] | None = None) -> None:
-    """Raise Undelivered unless the sender's role, or the resource's policy for the service, allows the action.
+    """Raise Undelivered unless the sender's role, or the resource's policy for the service, allows
+    the action.
 
-    ``policy`` is the policy and its owner's account. Without a role, ``context`` holds the condition keys the service gives.
+    ``policy`` is the policy and its owner's account. Without a role, ``context`` holds the
+    condition keys the service gives.
     """
     faults.strike(action, arn)
     if sender.role_arn:
@@ -161,7 +168,9 @@ def to_queue(sender: Sender, arn: str, body: str, attributes: Mapping[str, str |
 
 def to_topic(sender: Sender, arn: str, body: str, subject: str = "", attributes: dict[str, Any] | None = None,
              context: dict[str, Any] | None = None) -> None:
-    """Publish to a topic. ``context`` holds the condition keys the service gives; EventBridge gives none."""
+    """Publish to a topic. ``context`` holds the condition keys the service gives; EventBridge gives
+    none.
+    """
     with owning(arn):
         topic = sns._topic_by_arn_any_scope(arn)
         if topic is None:
@@ -175,7 +184,7 @@ def to_topic(sender: Sender, arn: str, body: str, subject: str = "", attributes:
 
 
 def to_function(sender: Sender, arn: str, payload: str) -> None:
-    """Invoke a function asynchronously: accepted, and from now on Lambda's to retry."""
+    """Invoke a function asynchronously; Lambda retries it from then on."""
     with owning(arn):
         record, function_config, _ = lambda_svc._get_func_record_for_ref(arn)
         if record is None or function_config is None:

@@ -1,9 +1,10 @@
 """ElastiCache's users and AUTH tokens in front of a real Redis or Valkey.
 
-MiniStack keeps users and replication groups, but no passwords of users, and every change of it is done at once. Here a change is
-under way for some looks at it, further changes are refused meanwhile, and then it is on the server that a test has bound to the user or
-group with ``POST /_sluice/redis-server`` [pages: Role-Based Access Control (RBAC), Authenticating with the Valkey and Redis OSS AUTH
-command; model: ElastiCache].
+MiniStack keeps users and replication groups, but no passwords of users, and every change of it is
+done at once. Here a change takes some describe calls, further changes are rejected in the
+meantime, and then it is on the server that a test has bound to the user or group with ``POST
+/_sluice/redis-server`` [pages: Role-Based Access Control (RBAC), Authenticating with the Valkey and
+Redis OSS AUTH command; model: ElastiCache].
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TARGETS = (
     Target("ministack.services.elasticache", "_replication_groups"),
 )
 
-# Looks at a user or group during which a change of it is under way.
+# Number of describe calls that a change of a user or group takes.
 LOOKS = 2
 _FORBIDDEN_IN_TOKENS = '/"@%'
 
@@ -63,12 +64,14 @@ class Server:
             raise RuntimeError(f"the server at {self.socket} did not run {words[0]} {words[1]}: {answer!r}")
 
 
-# ARN of a user or group -> where it is.
+# ARN of a user or group -> its server.
 _servers: dict[str, Server] = {}
 
 
 def bind(arn: str, server: Server) -> bool:
-    """Put a server behind a user or group; it gets what the service has. ``False`` if there is no such user or group."""
+    """Put a server behind a user or group; it gets what the service has. ``False`` if there is no
+    such user or group.
+    """
     for found in (*elasticache._users.values(), *elasticache._replication_groups.values()):
         if found["ARN"] == arn:
             _servers[arn] = server
@@ -97,7 +100,7 @@ def _begin(record: Parameters, token_status: str | None = None) -> None:
 
 
 def _look(record: Parameters, done: str) -> None:
-    """Bring a change nearer to its end."""
+    """Count one describe call of a change."""
     left = record.get("_looks")
     if left is None:
         return
@@ -233,7 +236,7 @@ def _with_users(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def install() -> None:
-    """Let changes take their time, and bring them to the servers."""
+    """Let changes take time, and apply them to the servers."""
     wrap(elasticache, "_create_user", _creating_user)
     wrap(elasticache, "_describe_users", _describing_users)
     wrap(elasticache, "_modify_user", _modifying_user)

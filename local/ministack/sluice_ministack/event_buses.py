@@ -1,21 +1,24 @@
 """Event buses of other accounts and Regions, and bus policies.
 
-MiniStack refuses them. Here [page: Sending and receiving events between AWS accounts in Amazon EventBridge]:
+MiniStack rejects them. Here [page: Sending and receiving events between AWS accounts in Amazon
+EventBridge]:
 
-- PutEvents to, and a rule's target with, the ARN of another account's bus: the caller, or the target's role, needs events:PutEvents on the
-  bus, and the bus's policy must allow it too. The event keeps its id, source, account, time and Region;
+- PutEvents to, and a rule's target with, the ARN of another account's bus: the caller, or the
+  target's role, needs events:PutEvents on the bus, and the bus's policy must allow it too. The
+  event keeps its id, source, account, time and Region;
 - an event that came from another account is not sent on to a third one: THIRD_ACCOUNT_HOP_DETECTED;
-- PutPermission takes a whole policy, or an account, which is written as its root's ARN, and an organisation as a condition;
+- PutPermission takes a whole policy, or an account, which is written as its root's ARN, and an
+  organisation as a condition;
 - an event has the Time its entry gives [page: PutEventsRequestEntry].
 
-Which error code a bus that refuses or is missing gives is not documented: CROSS_ACCOUNT_INGESTION_FAILED here.
+Which error code a bus that refuses or is missing gives is not documented:
+CROSS_ACCOUNT_INGESTION_FAILED here.
 """
 
 from __future__ import annotations
 
 import contextvars
 import json
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -24,7 +27,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
 from ministack.services import eventbridge
 
-from . import deliveries, recorder, rule_targets
+from . import clock, deliveries, recorder, rule_targets
 from .deliveries import Sender, Undelivered
 from .patching import Target, wrap
 
@@ -48,7 +51,7 @@ _time: contextvars.ContextVar[float | None] = contextvars.ContextVar("sluice_eve
 
 
 def is_bus(arn: str) -> bool:
-    """Whether this is the ARN of a bus."""
+    """Return true for the ARN of a bus."""
     parts = arn.split(":", 5)
     return len(parts) == 6 and parts[2] == "events" and parts[5].startswith("event-bus/")
 
@@ -80,23 +83,23 @@ def _hand_over(arn: str, event: dict[str, Any]) -> None:
 
 
 def put(sender: Sender, arn: str, source: str, detail_type: str, resources: list[str], detail: str) -> None:
-    """Put one event on any bus in a sender's name."""
+    """Put one event on any bus as a sender."""
     policy = policy_of(arn)
     if policy is None:
         raise Undelivered("NO_RESOURCE", f"the event bus {arn} does not exist")
     deliveries.admit(sender, _PUT, arn, policy)
-    _hand_over(arn, {"EventId": new_uuid(), "Source": source, "DetailType": detail_type, "Detail": detail, "Time": int(time.time()),
+    _hand_over(arn, {"EventId": new_uuid(), "Source": source, "DetailType": detail_type, "Detail": detail, "Time": int(clock.now()),
                      "Resources": resources, "Account": sender.account, "Region": sender.arn.split(":")[3]})
 
 
 def _across(sender: Sender, arn: str, event: dict[str, Any], account: str) -> None:
-    """From a rule to another account's or Region's bus."""
+    """Send an event from a rule to another account's or Region's bus."""
     if event.get(_FROM) and arn.split(":")[4] != account:
         raise Undelivered("THIRD_ACCOUNT_HOP_DETECTED", f"the event came from account {event[_FROM]} and is not sent on to {arn}")
     if not sender.role_arn:
         raise Undelivered("NO_PERMISSIONS", f"the target {arn} has no role")
     policy = policy_of(arn)
-    # The role alone first, so that the code tells whose fault it is.
+    # The role alone first, so that the error code names the policy that lacks the permission.
     deliveries.admit(sender, _PUT, arn, None)
     if policy is None:
         raise Undelivered("CROSS_ACCOUNT_INGESTION_FAILED", f"the event bus {arn} does not exist")
@@ -135,14 +138,16 @@ def _seconds(value: Any) -> float | None:
 
 
 def _denied(arn: str) -> str:
-    """Why the caller may not put events on another account's bus; its own policies have been asked already."""
+    """The reason why the caller may not put events on another account's bus; its own policies are
+    checked before.
+    """
     caller, account = iam_evaluator.caller_arn(), get_account_id()
     if arn.split(":")[4] == account:
         return ""
     ctx = iam_evaluator.EvalContext(principal_arn=caller, principal_type="AssumedRole", principal_account=account, action=_PUT,
                                     resource_arn=arn, region=get_region())
     policy = policy_of(arn)
-    # PutEvents does not tell whether a bus exists.
+    # PutEvents does not reveal if a bus exists.
     allowed = policy is None or iam_evaluator.evaluate_resource_policy(policy[0], ctx).decision == "Allow"
     recorder.record(caller, _PUT, arn, "allowed" if allowed else "denied", "bus-policy")
     return "" if allowed else (f"User: {caller} is not authorized to perform: {_PUT} on resource: {arn} because no resource-based policy "
@@ -187,7 +192,7 @@ def _putting(original: Callable[..., Any]) -> Callable[..., Any]:
 def _as_given(original: Callable[[], float]) -> Callable[[], float]:
     def now_ts() -> float:
         given = _time.get()
-        return original() if given is None else given
+        return clock.now() if given is None else given
 
     return now_ts
 

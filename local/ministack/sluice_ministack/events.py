@@ -18,7 +18,8 @@ TARGETS = (
 )
 
 
-# Marks a read-only management event, which only rules with ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS get.
+# Marks a read-only management event, which only rules with
+# ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS get.
 READ_ONLY = "_SluiceReadOnly"
 
 

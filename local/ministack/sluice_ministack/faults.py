@@ -1,6 +1,8 @@
-"""Ordered failures for tests: the next deliveries or requests that match fail as if the service itself were ill.
+"""Injected failures for tests: the next matching deliveries or requests fail as if the service had
+failed.
 
-Deliveries are what EventBridge, Lambda, CloudWatch and others hand on by themselves; requests are what clients and functions send.
+Deliveries are sent by EventBridge, Lambda, CloudWatch and others; requests are sent by clients and
+functions.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ TARGETS = (
 
 
 class Struck(Exception):
-    """An ordered failure; ``code`` and ``status`` are what the service answers."""
+    """An injected failure; ``code`` and ``status`` are those of the response."""
 
     def __init__(self, code: str, message: str, status: int) -> None:
         super().__init__(message)
@@ -63,7 +65,7 @@ def clear() -> None:
 
 
 def strike(action: str, resource: str) -> None:
-    """Raise Struck if a fault is ordered for this."""
+    """Raise Struck if a fault matches."""
     with _lock:
         for fault in _faults:
             if fnmatchcase(action, fault.action) and fnmatchcase(resource, fault.resource):
@@ -99,5 +101,5 @@ def _striking(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
 
 
 def install() -> None:
-    """Fail what was ordered."""
+    """Inject the faults."""
     wrap(app, "_dispatch_service_request", _striking)

@@ -1,8 +1,9 @@
 """Filter patterns of CloudWatch Logs [page: Filter pattern syntax for metric filters].
 
-Imitated: terms (``ERROR``, ``"a phrase"``, ``?either ?or``, ``-not``), which are case-sensitive, and JSON patterns with ``=``, ``!=``, ``<``,
-``>``, ``<=``, ``>=``, ``IS NULL``, ``IS TRUE``, ``IS FALSE``, ``NOT EXISTS``, ``&&``, ``||``, parentheses, wildcards and ``%regular
-expressions%``. Space-delimited patterns (``[a, b]``) and regular expressions among terms are refused.
+Imitated: terms (``ERROR``, ``"a phrase"``, ``?either ?or``, ``-not``), which are case-sensitive,
+and JSON patterns with ``=``, ``!=``, ``<``, ``>``, ``<=``, ``>=``, ``IS NULL``, ``IS TRUE``, ``IS
+FALSE``, ``NOT EXISTS``, ``&&``, ``||``, parentheses, wildcards and ``%regular expressions%``.
+Space-delimited patterns (``[a, b]``) and regular expressions among terms are rejected.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MISSING = object()
 
 
 class NotUsable(ValueError):
-    """The pattern is not valid, or not imitated; the text says which."""
+    """The pattern is not valid or not supported; the text has the reason."""
 
 
 _TOKEN = re.compile(r"""\s*(?:(?P<selector>\$(?:\.[A-Za-z0-9_\-*]+|\[\d+\]|\.?\['[^']*'\])+)|(?P<operator>&&|\|\||!=|<=|>=|=|<|>|\(|\))

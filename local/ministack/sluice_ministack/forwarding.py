@@ -1,7 +1,9 @@
-"""The services MiniStack lacks: redshift, redshift-data and redshift-serverless, checked here and answered by sluice-redshift.
+"""The services MiniStack lacks: redshift, redshift-data and redshift-serverless, checked here and
+answered by sluice-redshift.
 
-MiniStack is not told their IAM namespace, so it only authenticates their requests; the policy check is made here, off the event
-loop, because a workgroup's or namespace's ARN holds an id that sluice-redshift has to be asked for.
+MiniStack does not know their IAM namespace, so it only authenticates their requests; the policy
+check is made here, off the event loop, because a workgroup's or namespace's ARN holds an id that
+only sluice-redshift knows.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ _NAMESPACE = "http://redshift.amazonaws.com/doc/2012-12-01/"
 
 Answer = tuple[int, dict[str, str], bytes]
 
-# (kind, account, region, name) -> ARN. A name may be reused after a delete, so an entry is dropped with the call that ends it.
+# (kind, account, region, name) -> ARN. A name may be reused after a delete, so an entry is dropped
+# with the call that ends it.
 _arns: dict[tuple[str, str, str, str], str] = {}
 _ENDS = {"DeleteWorkgroup": "workgroup", "DeleteNamespace": "namespace"}
 
@@ -57,7 +60,9 @@ def form_of(body: bytes) -> dict[str, str]:
 
 
 def checks_of(service: str, caller: stand_in.Caller, headers: dict[str, str], body: bytes) -> list[Check]:
-    """What a request is checked on. May ask sluice-redshift: not for the event loop."""
+    """The resources on which a request is checked. May call sluice-redshift, so not for the event
+    loop.
+    """
     if service == "redshift":
         return redshift_checks(form_of(body), caller.region, caller.account)
     try:
@@ -124,7 +129,8 @@ def _module(service: str) -> ModuleType:
         return await asyncio.to_thread(_serve, service, caller, headers, body)
 
     module = ModuleType(f"ministack.services.sluice_{service.replace('-', '_')}")
-    # What MiniStack expects of a service: sluice-redshift keeps the state, so there is none to save, restore or reset here.
+    # What MiniStack expects of a service: sluice-redshift keeps the state, so there is none to
+    # save, restore or reset here.
     vars(module).update(handle_request=handle_request, get_state=lambda: None, reset=lambda: None,
                         _restore_state=lambda data: None, load_persisted_state=lambda data: None)
     return module
@@ -139,7 +145,8 @@ def install() -> None:
         app.SERVICE_REGISTRY[service] = {"module": short}
         app._loaded_modules[short] = module
         app.SERVICE_HANDLERS[service] = app._lazy_handler(short)
-        # An entry, even an empty one, keeps the router from reading every botocore model to look for the name.
+        # An entry, even an empty one, keeps the router from reading every botocore model to look
+        # for the name.
         router.SERVICE_PATTERNS[service] = {}
     iam_actions._SERVICE_PROTOCOL["redshift"] = "query-xml"
     iam_actions._QUERY_XML_NS["redshift"] = _NAMESPACE

@@ -1,7 +1,8 @@
-"""What an invocation wrote is logged with it.
+"""The log lines of an invocation are stored with it.
 
-MiniStack takes a function's lines from a thread until none came for 5 ms. On a busy machine that thread may need longer between two lines:
-the rest would be logged with the function's next invocation, and that of the last one never.
+MiniStack takes a function's lines from a thread until none came for 5 ms. On a busy machine that
+thread may need longer between two lines: the rest would be logged with the function's next
+invocation, and that of the last one never.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Forced interleavings for tests: a request is held before or after it is served until the test lets it go on.
+"""Forced interleavings for tests: a request is held before or after it is served, until the test
+releases it.
 
-Held after it is served, a reader has its answer ready but does not get it: what another writer puts in meanwhile lies exactly between
-the reader's read and its next write.
+A reader that is held after it is served has no response yet, so a write in the meantime is exactly
+between the reader's read and its next write.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ DEFAULT_SECONDS = 60.0
 
 @dataclass
 class Hold:
-    """One ordered hold. Patterns are shell-style; ``skip`` matching requests pass first; it ends by itself after ``seconds``."""
+    """A hold. Patterns are shell-style; ``skip`` matching requests pass first; it ends by
+    itself after ``seconds``.
+    """
 
     action: str
     resource: str = "*"
@@ -54,7 +57,7 @@ class Hold:
         return {"state": name, "caught": self.caught}
 
     def takes(self, action: str, resource: str, principal: str) -> bool:
-        """Whether this hold catches the request; counts ``skip`` down."""
+        """Return true if this hold catches the request; count ``skip`` down."""
         if self.caught or self.released.is_set():
             return False
         if not (fnmatchcase(action, self.action) and fnmatchcase(resource, self.resource)
@@ -73,7 +76,7 @@ _numbers = itertools.count(1)
 
 
 def order(hold: Hold) -> int:
-    """Put a hold in force; gives its number."""
+    """Add a hold; return its number."""
     number = next(_numbers)
     _holds[number] = hold
     return number
@@ -85,7 +88,7 @@ def get(number: int) -> Hold | None:
 
 
 def release(number: int) -> bool:
-    """Let the held request go on, or withdraw the hold; False for an unknown number."""
+    """Release the held request, or remove the hold; False for an unknown number."""
     hold = _holds.pop(number, None)
     if hold is None:
         return False
@@ -94,7 +97,7 @@ def release(number: int) -> bool:
 
 
 def release_all() -> None:
-    """Withdraw every hold."""
+    """Release every hold."""
     for number in list(_holds):
         release(number)
 
@@ -144,5 +147,5 @@ def _holding(original: Dispatch) -> Dispatch:
 
 
 def install() -> None:
-    """Hold what was ordered."""
+    """Hold the matching requests."""
     wrap(app, "_dispatch_service_request", _holding)

@@ -1,13 +1,18 @@
-"""Who calls, and mends of MiniStack's IAM evaluation.
+"""The caller of a request, and corrections of MiniStack's IAM evaluation.
 
-- ``aws:PrincipalArn`` of a role session is the ARN of the role, not of the session [page: AWS global condition context keys].
-  MiniStack gives the session's ARN, so a condition on the role's ARN never matches.
-- ``aws:ResourceAccount`` of an S3 resource is the account that owns the bucket; an S3 ARN names none, and MiniStack gives the caller's.
-- ``aws:PrincipalOrgID`` is ``o-localcloud`` for every account that made no organisation of its own: MiniStack knows no member accounts.
-- ``aws:SecureTransport`` is true: loopback stands in for TLS here, and the templates deny plain HTTP.
-- sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md). MiniStack verifies the signature of every
-  key that is not a 12-digit root key, so such a request would be refused. It is told apart by its signed headers: ``host`` alone, which
-  no AWS SDK sends, because they all sign the date too.
+- ``aws:PrincipalArn`` of a role session is the ARN of the role, not of the session [page: AWS
+  global condition context keys]. MiniStack gives the session's ARN, so a condition on the role's
+  ARN never matches.
+- ``aws:ResourceAccount`` of an S3 resource is the account that owns the bucket; an S3 ARN names
+  none, and MiniStack gives the caller's.
+- ``aws:PrincipalOrgID`` is ``o-localcloud`` for every account that made no organisation of its own:
+  MiniStack knows no member accounts.
+- ``aws:SecureTransport`` is true: loopback stands in for TLS here, and the templates deny plain
+  HTTP.
+- sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md).
+  MiniStack verifies the signature of every key that is not a 12-digit root key, so such a request
+  would be rejected. It is recognised by its signed headers: ``host`` alone, which no AWS SDK sends,
+  because they all sign the date too.
 """
 
 from __future__ import annotations
@@ -64,7 +69,7 @@ def principal_of(access_key: str) -> str:
 
 
 def acts_for_caller(headers: dict[str, str]) -> bool:
-    """Whether a request names a principal without a signature, as sluice-redshift does."""
+    """Return true if a request names a principal without a signature, as sluice-redshift does."""
     return bool(_UNSIGNED.search(headers.get("authorization", "")))
 
 
@@ -102,6 +107,6 @@ def _without_signature(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install() -> None:
-    """Mend the evaluation."""
+    """Correct the evaluation."""
     wrap(iam_evaluator, "_resolve_condition_key", _as_on_aws)
     wrap(iam_evaluator, "authenticate", _without_signature)

@@ -1,7 +1,8 @@
-"""Metrics as series of one value a period, and expressions over such series [page: Using metric math].
+"""Metrics as series of one value a period, and expressions over such series [page: Using metric
+math].
 
-Alarms and dashboards read what is kept through this module. An expression is made of ids, numbers, ``+ - * / ( )``, FILL, SUM, MAX, MIN and
-AVG of a list; anything else is refused with a sentence.
+Alarms and dashboards read what is kept through this module. An expression is made of ids, numbers,
+``+ - * / ( )``, FILL, SUM, MAX, MIN and AVG of a list; anything else is rejected with a message.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _REDUCTIONS: dict[str, Callable[[list[float]], float]] = {
 
 
 def points(namespace: str | None, name: str | None, dimensions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What is kept of one metric in this account and Region."""
+    """The stored data of one metric in this account and Region."""
     return list(cloudwatch._metrics.get((namespace, name, cloudwatch._dims_key(dict(dimensions))), []))
 
 
@@ -90,7 +91,7 @@ class Expression:
     def _arithmetic(node: ast.BinOp, left: float | None, right: float | None) -> float | None:
         operations: dict[type, Callable[[float, float], float | None]] = {
             ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b, ast.Div: lambda a, b: a / b if b else None}
-        # Also where a value is missing: else an expression would be refused only once there is data.
+        # Also without values, so that an invalid expression is rejected before there is data.
         if type(node.op) not in operations:
             raise ValueError(f"the local cloud does not imitate {ast.unparse(node)!r} in a metric expression")
         return None if left is None or right is None else operations[type(node.op)](left, right)

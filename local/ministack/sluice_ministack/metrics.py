@@ -1,12 +1,15 @@
 """Metrics out of logs, and the metrics of queues.
 
-MiniStack keeps metric filters without applying them, and knows no embedded metric format. Here:
+MiniStack stores metric filters without applying them, and does not parse the embedded metric
+format. Here:
 
-- a log line that is a JSON object with ``_aws.CloudWatchMetrics`` becomes metrics [page: Specification: Embedded metric format]; at most 100
-  metrics and 30 dimensions a directive, names and values as the page says, else the directive is left out;
-- metric filters apply to every log event, with metricValue, dimensions, unit, and defaultValue for a batch without a match [page: Creating
-  metric filters];
-- AWS/SQS ApproximateNumberOfMessagesVisible, NotVisible and ApproximateAgeOfOldestMessage are measured when alarms are evaluated.
+- a log line that is a JSON object with ``_aws.CloudWatchMetrics`` becomes metrics [page:
+  Specification: Embedded metric format]; at most 100 metrics and 30 dimensions a directive, names
+  and values as the page says, else the directive is left out;
+- metric filters apply to every log event, with metricValue, dimensions, unit, and defaultValue for
+  a batch without a match [page: Creating metric filters];
+- AWS/SQS ApproximateNumberOfMessagesVisible, NotVisible and ApproximateAgeOfOldestMessage are
+  measured when alarms are evaluated.
 """
 
 from __future__ import annotations
@@ -14,14 +17,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json
 from ministack.services import cloudwatch, cloudwatch_logs, sqs
 
-from . import filter_patterns
+from . import clock, filter_patterns
 from .patching import Target, wrap
 
 TARGETS = (
@@ -39,7 +41,7 @@ _MOST_METRICS, _MOST_DIMENSIONS = 100, 30
 
 
 def period_scale() -> float:
-    """How long a second of an alarm's period takes, and so a second of a waiting message."""
+    """The real seconds for a second of an alarm's period, and of a message's age."""
     return float(os.environ.get("SLUICE_METRIC_PERIOD_SCALE", "1"))
 
 
@@ -67,7 +69,7 @@ def _directive(directive: dict[str, Any], line: dict[str, Any], at: float) -> in
 
 
 def embedded(message: str) -> int:
-    """Store the metrics of one log line; gives how many there were."""
+    """Store the metrics of one log line; return their number."""
     if '"_aws"' not in message:
         return 0
     try:
@@ -78,7 +80,9 @@ def embedded(message: str) -> int:
     at = _number(meta.get("Timestamp")) if isinstance(meta, dict) else None
     if meta is None or at is None:
         return 0
-    return sum(_directive(one, line, at / 1000) for one in meta.get("CloudWatchMetrics") or [] if isinstance(one, dict))
+    # A function takes its time from the machine.
+    at = at / 1000 + clock.ahead()
+    return sum(_directive(one, line, at) for one in meta.get("CloudWatchMetrics") or [] if isinstance(one, dict))
 
 
 def _filtered(metric_filter: dict[str, Any], messages: list[str]) -> None:
@@ -102,7 +106,7 @@ def _filtered(metric_filter: dict[str, Any], messages: list[str]) -> None:
 
 
 def _store(transformation: dict[str, Any], dimensions: dict[str, str], value: float) -> None:
-    cloudwatch._store_datum(transformation["metricNamespace"], transformation["metricName"], dimensions, time.time(),
+    cloudwatch._store_datum(transformation["metricNamespace"], transformation["metricName"], dimensions, clock.now(),
                             transformation.get("unit", "None"), value, None, None, None)
 
 
@@ -142,8 +146,10 @@ def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
 
 
 def measure_queues(now: float) -> None:
-    """Store the depth and age of the queues of this account and Region as of a time, which is not past."""
-    now = max(now, time.time())
+    """Store the depth and age of the queues of this account and Region as of a time, which is not
+    past.
+    """
+    now = max(now, clock.now())
     for queue in list(sqs._queues.values()):
         waiting = [one for one in queue["messages"] if one.get("visible_at", 0) <= now]
         dimensions = {"QueueName": str(queue["attributes"]["QueueArn"]).rsplit(":", 1)[-1]}

@@ -1,8 +1,10 @@
-"""Which secrets an MSK cluster takes, and what its requests are authorised on.
+"""The secrets that an MSK cluster accepts, and the resources on which its requests are authorised.
 
-- A secret's name begins with ``AmazonMSK_`` and its key is a customer managed one; others come back as unprocessed [page: Sign-in
-  credentials authentication with AWS Secrets Manager]. AWS documents no codes for that; these are ours.
-- A request about a cluster is authorised on the cluster's ARN, which stands in its path [SAR of Amazon MSK].
+- A secret's name begins with ``AmazonMSK_`` and its key is a customer managed one; others come back
+  as unprocessed [page: Sign-in credentials authentication with AWS Secrets Manager]. AWS documents
+  no codes for that; these are ours.
+- A request about a cluster is authorised on the cluster's ARN, which stands in its path [SAR of
+  Amazon MSK].
 """
 
 from __future__ import annotations
@@ -72,6 +74,6 @@ def _with_clusters(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def install() -> None:
-    """Refuse what MSK does not take."""
+    """Reject secrets that MSK does not accept."""
     wrap(msk, "_batch_associate_scram", _associating)
     wrap(iam_actions, "extract_resource_arn", _with_clusters)

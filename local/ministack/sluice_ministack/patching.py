@@ -1,7 +1,8 @@
-"""Patching MiniStack without guessing: each replaced or used name is declared, and checked before anything is changed.
+"""Patches of MiniStack: each replaced or used name is declared, and checked before any change.
 
-MiniStack has no extension interface, so the extension replaces functions of its modules. That is safe only for the exact version
-it was written for: a name that moved or a signature that changed must stop the start with one sentence, not fail in a request.
+MiniStack has no extension interface, so the extension replaces functions of its modules. That is
+safe only for the exact version it was written for: a name that moved or a signature that changed
+must stop the start with a message, not fail in a request.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Mismatch(Exception):
 class Target:
     """A name of MiniStack that the extension replaces or calls; ``Class.method`` is one, too.
 
-    ``parameters`` are the positional parameters a function must have, in order; ``None`` for what is not a function.
+    ``parameters`` are the positional parameters a function must have, in order; ``None`` for what
+    is not a function.
     """
 
     module: str

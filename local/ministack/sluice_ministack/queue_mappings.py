@@ -1,12 +1,14 @@
-"""Event source mappings of queues: the role's rights, and partial batch responses as Lambda reads them.
+"""Event source mappings of queues: the role's rights, and partial batch responses as Lambda reads
+them.
 
-MiniStack asks for no rights, and takes every answer. Here [pages: Using Lambda with Amazon SQS; Implementing partial batch responses;
-CreateEventSourceMapping]:
+MiniStack checks no permissions, and accepts every response. Here [pages: Using Lambda with Amazon
+SQS; Implementing partial batch responses; CreateEventSourceMapping]:
 
-- CreateEventSourceMapping is refused unless the execution role may receive and delete messages and read the queue's attributes, which is
-  also asked of the key behind the queue (kms:Decrypt);
-- with ReportBatchItemFailures an empty list, null or no list is a success; a list with a null, empty, wrongly named or unknown
-  itemIdentifier, and an answer that is no JSON object, fail the whole batch.
+- CreateEventSourceMapping is rejected unless the execution role may receive and delete messages and
+  read the queue's attributes, and decrypt with the queue's key (kms:Decrypt);
+- with ReportBatchItemFailures an empty list, null or no list is a success; a list with a null,
+  empty, wrongly named or unknown itemIdentifier, and an answer that is no JSON object, fail the
+  whole batch.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ _batch: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("sluice
 
 
 def _allowed(function_ref: str, queue_arn: str) -> str:
-    """Why the function's role may not read the queue, ``""`` when it may or there is no such function or queue."""
+    """The reason why the function's role may not read the queue; ``""`` if it may, or if either
+    does not exist.
+    """
     _, function_config, _ = lambda_svc._get_func_record_for_ref(function_ref)
     queue = sqs._queue_by_arn(queue_arn)
     if not function_config or queue is None:
@@ -68,7 +72,7 @@ def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
 
 
 def failures_of(answer: Any, identifiers: tuple[str, ...]) -> list[str]:
-    """Which messages of a batch failed by the function's answer."""
+    """The messages of a batch that failed by the function's response."""
     if answer is None:
         return []
     listed = answer.get("batchItemFailures") if isinstance(answer, dict) else False

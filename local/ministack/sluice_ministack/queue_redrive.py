@@ -1,9 +1,11 @@
-"""StartMessageMoveTask and ListMessageMoveTasks of Amazon SQS, which MiniStack lacks: redrive of a dead-letter queue by one call.
+"""StartMessageMoveTask and ListMessageMoveTasks of Amazon SQS, which MiniStack lacks: redrive of a
+dead-letter queue by one call.
 
-[pages: StartMessageMoveTask, ListMessageMoveTasks of the API reference; Configuring dead-letter queue redrive permissions]: the source must
-be the dead-letter queue of another queue; queues of failures of Lambda, SNS or EventBridge are refused. Without DestinationArn each message
-goes back to the queue it came from. The caller needs ReceiveMessage, DeleteMessage and GetQueueAttributes on the source and SendMessage on
-the destination. The messages move at once.
+[pages: StartMessageMoveTask, ListMessageMoveTasks of the API reference; Configuring dead-letter
+queue redrive permissions]: the source must be the dead-letter queue of another queue; queues of
+failures of Lambda, SNS or EventBridge are rejected. Without DestinationArn each message goes back
+to the queue it came from. The caller needs ReceiveMessage, DeleteMessage and GetQueueAttributes on
+the source and SendMessage on the destination. The messages move at once.
 """
 
 from __future__ import annotations

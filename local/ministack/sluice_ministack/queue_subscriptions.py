@@ -1,11 +1,12 @@
 """Subscribing a queue to a topic of another account.
 
-MiniStack confirms every queue and gives the topic's policy nothing to judge by. Here [page: Sending Amazon SNS messages to an Amazon SQS queue in
-a different account; SAR of Amazon SNS]:
+MiniStack confirms every queue, and sets no condition keys for the topic's policy. Here [page:
+Sending Amazon SNS messages to an Amazon SQS queue in a different account; SAR of Amazon SNS]:
 
-- ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe are there for the policies of caller and topic;
-- a queue that its owner subscribes is confirmed at once; one that anybody else subscribes, by the API or by a template, gets a
-  SubscriptionConfirmation and nothing more until that is confirmed.
+- ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe are there for the policies of caller and
+  topic;
+- a queue that its owner subscribes is confirmed at once; one that anybody else subscribes, by the
+  API or by a template, gets a SubscriptionConfirmation and nothing more until that is confirmed.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def condition_keys(protocol: str, endpoint: str) -> dict[str, str]:
     return {name: value for name, value in (("sns:Protocol", protocol), ("sns:Endpoint", endpoint)) if value}
 
 
-def _judged(original: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
+def _with_conditions(original: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
     def enforce(topic: dict[str, Any], iam_action: str) -> Any:
         keys = _keys.get()
-        # In its own account the caller's policies were asked before.
+        # In its own account the caller's policies were checked before.
         if keys is None or iam_action != "sns:Subscribe" or topic["arn"].split(":")[4] == get_account_id():
             return original(topic, iam_action)
         decision = authorization.for_caller(iam_action, topic["arn"], sns.topic_policy_for_arn(topic["arn"]), keys)
@@ -66,7 +67,7 @@ def _of_another(one: dict[str, Any]) -> bool:
 
 
 def _ask(topic: dict[str, Any], one: dict[str, Any]) -> None:
-    """Leave a subscription pending and tell the queue its token."""
+    """Leave a subscription pending and send its token to the queue."""
     one.update(confirmed=False, token=str(uuid.uuid4()))
     one["attributes"].update(PendingConfirmation="true", ConfirmationWasAuthenticated="false")
     sns._refresh_subscription_counts(topic)
@@ -116,8 +117,10 @@ def _asking(create: Callable[..., Made]) -> Callable[..., Made]:
 
 
 def install() -> None:
-    """Judge and confirm subscriptions of queues. After ``topics``, which replaces the type's handlers."""
-    wrap(sns, "_enforce_topic_policy", _judged)
+    """Check and confirm subscriptions of queues. After ``topics``, which replaces the type's
+    handlers.
+    """
+    wrap(sns, "_enforce_topic_policy", _with_conditions)
     wrap(sns, "_subscribe", _subscribing)
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::SNS::Subscription"] = {

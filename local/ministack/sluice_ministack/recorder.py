@@ -1,6 +1,8 @@
-"""A record of every authorisation decision, so that tests can compare the calls made with the grants given.
+"""A record of every authorisation decision, so that tests can compare the calls made with the
+grants given.
 
-MiniStack decides in ``iam_evaluator.enforce``; decisions made for sluice-redshift come through ``/_sluice/authorize``.
+MiniStack decides in ``iam_evaluator.enforce``; decisions made for sluice-redshift come through
+``/_sluice/authorize``.
 """
 
 from __future__ import annotations
@@ -30,14 +32,16 @@ _calls: deque[dict[str, Any]] = deque(maxlen=_LIMIT)
 
 
 def record(principal: str, action: str, resource: str, decision: str, via: str) -> None:
-    """Keep one decision: ``allowed``, ``denied`` or ``unauthenticated``; ``via`` says who asked."""
+    """Keep one decision: ``allowed``, ``denied`` or ``unauthenticated``; ``via`` is the source."""
     with _lock:
         _calls.append({"number": next(_numbers), "time": time.time(), "principal": principal, "action": action,
                        "resource": resource, "decision": decision, "via": via})
 
 
 def calls(since: int = 0, principal: str = "", action: str = "") -> list[dict[str, Any]]:
-    """The decisions with a number above ``since`` whose principal and action contain the given texts."""
+    """The decisions with a number above ``since`` whose principal and action contain the given
+    texts.
+    """
     with _lock:
         found = list(_calls)
     return [call for call in found
@@ -45,7 +49,7 @@ def calls(since: int = 0, principal: str = "", action: str = "") -> list[dict[st
 
 
 def clear() -> None:
-    """Forget all decisions; numbers go on."""
+    """Remove all decisions; the numbers continue."""
     with _lock:
         _calls.clear()
 
@@ -65,5 +69,5 @@ def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install() -> None:
-    """Record what MiniStack decides."""
+    """Record MiniStack's decisions."""
     wrap(iam_evaluator, "enforce", _recording)

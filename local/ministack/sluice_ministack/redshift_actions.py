@@ -1,8 +1,9 @@
 """Which IAM actions and resources a request to the Redshift services is checked on.
 
-Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Redshift", "… Amazon Redshift Data API"
-and "… Amazon Redshift Serverless". An action without a resource type there is checked on ``*``. The resource-level rules of
-GetClusterCredentials are from its API reference; CreateTags on creation with tags from the handler permissions in the
+Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon
+Redshift", "… Amazon Redshift Data API" and "… Amazon Redshift Serverless". An action without a
+resource type there is checked on ``*``. The resource-level rules of GetClusterCredentials are from
+its API reference; CreateTags on creation with tags from the handler permissions in the
 CloudFormation schema of AWS::Redshift::Integration.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# (kind, name) -> ARN or None: "workgroup" and "namespace" of Redshift Serverless, whose ARNs hold an id, not the name.
+# (kind, name) -> ARN or None: "workgroup" and "namespace" of Redshift Serverless, whose ARNs hold
+# an id, not the name.
 Lookup = Callable[[str, str], str | None]
 
 
@@ -62,7 +64,9 @@ def query_action(form: Mapping[str, str]) -> str:
 
 
 def redshift_checks(form: Mapping[str, str], region: str, account: str) -> list[Check]:
-    """The checks of one request to the provisioned service; ``form`` holds the request's parameters."""
+    """The checks of one request to the provisioned service; ``form`` holds the request's
+    parameters.
+    """
     action = query_action(form)
     base = f"arn:{partition(region)}:redshift:{region}:{account}"
     cluster = form.get("ClusterIdentifier", "").lower()
@@ -135,7 +139,9 @@ def _query_tags(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def data_checks(action: str, request: Mapping[str, Any], region: str, account: str, lookup: Lookup) -> list[Check]:
-    """The check of one Data API request. Statement ids have no ARN: their actions are checked on ``*``."""
+    """The check of one Data API request. Statement ids have no ARN: their actions are checked on
+    ``*``.
+    """
     resource = "*"
     if action in _DATA_ON_WAREHOUSE:
         cluster, workgroup = request.get("ClusterIdentifier"), request.get("WorkgroupName")

@@ -1,10 +1,12 @@
 """Condition keys and resources of KMS and Secrets Manager requests that MiniStack leaves out.
 
 - ``kms:EncryptionContext:KEY`` and ``kms:EncryptionContextKeys`` [page: AWS KMS condition keys];
-- a KMS request by alias is authorised on the key's ARN [page: Actions, resources, and condition keys for AWS KMS];
-- ``secretsmanager:SecretId``, ``secretsmanager:VersionId`` and ``secretsmanager:VersionStage`` [page: Actions, resources, and condition
-  keys for AWS Secrets Manager];
-- ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe [page: Actions, resources, and condition keys for Amazon SNS].
+- a KMS request by alias is authorised on the key's ARN [page: Actions, resources, and condition
+  keys for AWS KMS];
+- ``secretsmanager:SecretId``, ``secretsmanager:VersionId`` and ``secretsmanager:VersionStage``
+  [page: Actions, resources, and condition keys for AWS Secrets Manager];
+- ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe [page: Actions, resources, and condition keys
+  for Amazon SNS].
 """
 
 from __future__ import annotations

@@ -1,18 +1,22 @@
 """RotateSecret as Secrets Manager does it; MiniStack's copies the value and promotes it at once.
 
-Imitated [pages: RotateSecret, CancelRotateSecret, DescribeSecret and ListSecretVersionIds of the API reference; Rotation by Lambda function;
-Log Secrets Manager events with AWS CloudTrail]:
+Imitated [pages: RotateSecret, CancelRotateSecret, DescribeSecret and ListSecretVersionIds of the
+API reference; Rotation by Lambda function; Log Secrets Manager events with AWS CloudTrail]:
 
-- a version with the request's token and AWSPENDING, but no value, then the steps createSecret, setSecret, testSecret, finishSecret, each an
-  invocation of the function; a failed step repeats the whole rotation, and the events RotationStarted, RotationSucceeded, RotationFailed;
-- refused while AWSPENDING is on a version that is not current, whose rotation is then reattempted from its first step unless it runs, as the
-  refusal's own words say; refused without a function, or when the function's policy does not admit
-  ``secretsmanager.amazonaws.com``; the caller needs lambda:InvokeFunction on the function too;
-- a new version written by anyone else during a rotation abandons it (RotationAbandoned) and takes AWSPENDING away;
+- a version with the request's token and AWSPENDING, but no value, then the steps createSecret,
+  setSecret, testSecret, finishSecret, each an invocation of the function; a failed step repeats the
+  whole rotation, and the events RotationStarted, RotationSucceeded, RotationFailed;
+- rejected while AWSPENDING is on a version that is not current, whose rotation is then reattempted
+  from its first step unless it runs, as the error message says; rejected without a function, or if
+  the function's policy does not admit ``secretsmanager.amazonaws.com``; the caller needs
+  lambda:InvokeFunction on the function too;
+- a new version written by anyone else during a rotation abandons it (RotationAbandoned) and removes
+  AWSPENDING;
 - RotateImmediately=false only runs testSecret on a version that is removed again;
-- promoting a version takes AWSPENDING off it. AWS's texts tell it both ways: ``SLUICE_AWSPENDING_STAYS=1`` leaves it.
+- promoting a version removes its AWSPENDING. AWS's pages disagree; ``SLUICE_AWSPENDING_STAYS=1``
+  keeps it.
 
-Schedules are recorded, but nothing rotates by the clock.
+``rotation_schedules`` starts rotations by their schedules.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from ministack.core import iam_evaluator, router
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import eventbridge, lambda_svc, secretsmanager
 
-from . import authorization, events
+from . import authorization, clock, events
 from .patching import Target, wrap
 
 TARGETS = (
@@ -80,7 +84,7 @@ def _event(secret: dict[str, Any], name: str, message: str = "") -> None:
 
 
 def _function(arn: str) -> tuple[dict[str, Any] | None, str]:
-    """The function to invoke, or why Secrets Manager cannot."""
+    """The function to invoke, or the reason why Secrets Manager cannot."""
     record, function_config, _ = lambda_svc._get_func_record_for_ref(arn)
     if record is None or function_config is None:
         return None, f"Secrets Manager can't find the Lambda function {arn}."
@@ -123,7 +127,7 @@ def _run(execution: dict[str, Any], secret: dict[str, Any], token: str, function
     if failed:
         _event(secret, "RotationFailed", f"Error when executing lambda {function_arn} during {failed} step")
         return
-    secret["LastRotatedDate"] = int(time.time())
+    secret["LastRotatedDate"] = int(clock.now())
     _event(secret, "RotationSucceeded")
 
 
@@ -131,7 +135,7 @@ def _try_out(execution: dict[str, Any], secret: dict[str, Any], token: str) -> N
     _event(secret, "TestRotationStarted")
     good = _step(execution, secret, token, "testSecret", str(uuid.uuid4()))
     with _lock:
-        # A rotation may have begun meanwhile.
+        # A rotation may have started in the meantime.
         if _running.get(secret["ARN"]) == token:
             del _running[secret["ARN"]]
     secret["Versions"].pop(token, None)
@@ -149,12 +153,12 @@ def _reattempt(secret: dict[str, Any], token: str, arn: str) -> None:
 
 
 def _begin(work: Callable[..., None], *words: Any) -> None:
-    """In the background, for this account and Region."""
+    """Run work in the background, for this account and Region."""
     threading.Thread(target=contextvars.copy_context().run, args=(work, *words), name="sluice-rotation", daemon=True).start()
 
 
 def rotate(data: dict[str, Any]) -> Any:
-    """RotateSecret: a good answer only means that the rotation has begun."""
+    """RotateSecret; success means only that the rotation has started."""
     _, secret = secretsmanager._resolve(data.get("SecretId"))
     if secret is None:
         return error_response_json("ResourceNotFoundException", "Secrets Manager can't find the specified secret.", 400)
@@ -183,7 +187,7 @@ def rotate(data: dict[str, Any]) -> Any:
     secret["RotationLambdaARN"] = arn
     secret["RotationRules"] = data.get("RotationRules") or secret.get("RotationRules")
     secret["RotationEnabled"] = True
-    secret["Versions"][token] = {"SecretString": None, "SecretBinary": None, "CreatedDate": int(time.time()), "Stages": ["AWSPENDING"]}
+    secret["Versions"][token] = {"SecretString": None, "SecretBinary": None, "CreatedDate": int(clock.now()), "Stages": ["AWSPENDING"]}
     if data.get("RotateImmediately", True):
         _event(secret, "RotationStarted")
         _begin(_run, execution, secret, token, arn)
@@ -203,7 +207,7 @@ def _cancel(data: dict[str, Any]) -> Any:
 
 
 def _abandon(data: dict[str, Any], version_id: str | None) -> None:
-    """A version that is not the rotation's own was written: the rotation ends."""
+    """End the rotation after a write of a version that is not its own."""
     _, secret = secretsmanager._resolve(data.get("SecretId"))
     token = _running.get(secret["ARN"]) if secret else None
     if secret is None or token is None or version_id in (None, token):
@@ -235,25 +239,30 @@ def _promoting(original: Handler) -> Handler:
     return update_secret_version_stage
 
 
-def dates_of(secret: dict[str, Any]) -> dict[str, Any]:
-    """LastRotatedDate and NextRotationDate, as far as there are any; a schedule with cron gives its next day in UTC."""
-    found = {"LastRotatedDate": secret["LastRotatedDate"]} if secret.get("LastRotatedDate") else {}
+def last_rotation(secret: dict[str, Any]) -> int:
+    """Time of the last rotation, else of the secret's creation."""
+    return int(secret.get("LastRotatedDate") or secret["CreatedDate"])
+
+
+def next_rotation(secret: dict[str, Any], last: float) -> int | None:
+    """Time of the rotation after ``last`` by the secret's schedule; cron expressions are in UTC."""
     rules = secret.get("RotationRules") or {}
-    if not secret.get("RotationEnabled"):
-        return found
-    last = int(secret.get("LastRotatedDate") or secret["CreatedDate"])
+    if rules.get("AutomaticallyAfterDays"):
+        return int(last) + int(rules["AutomaticallyAfterDays"]) * 86400
     expression = str(rules.get("ScheduleExpression") or "")
     seconds = eventbridge._parse_rate_seconds(expression)
+    if seconds:
+        return int(last) + int(seconds)
     fields = eventbridge._parse_cron_fields(expression)
-    if rules.get("AutomaticallyAfterDays"):
-        found["NextRotationDate"] = last + int(rules["AutomaticallyAfterDays"]) * 86400
-    elif seconds:
-        found["NextRotationDate"] = last + int(seconds)
-    elif fields is not None:
-        after = eventbridge._cron_next_fire(fields, datetime.fromtimestamp(last, tz=UTC))
-        if after is not None:
-            found["NextRotationDate"] = int(after.timestamp())
-    return found
+    found = None if fields is None else eventbridge._cron_next_fire(fields, datetime.fromtimestamp(last, tz=UTC))
+    return None if found is None else int(found.timestamp())
+
+
+def dates_of(secret: dict[str, Any]) -> dict[str, Any]:
+    """LastRotatedDate and NextRotationDate, as far as there are any."""
+    found = {"LastRotatedDate": secret["LastRotatedDate"]} if secret.get("LastRotatedDate") else {}
+    due = next_rotation(secret, last_rotation(secret)) if secret.get("RotationEnabled") else None
+    return found if due is None else {**found, "NextRotationDate": due}
 
 
 def _describing(original: Handler) -> Handler:
@@ -312,7 +321,9 @@ def _with_cancel(original: Request) -> Request:
 
 
 def install() -> None:
-    """Replace the stub. After the version rules of ``secrets``, whose functions are wrapped once more here."""
+    """Replace the stub. After the version rules of ``secrets``, whose functions are wrapped once
+    more here.
+    """
     secretsmanager._rotate_secret = rotate
     wrap(secretsmanager, "handle_request", _with_cancel)
     wrap(secretsmanager, "_put_secret_value", _abandoning)

@@ -1,17 +1,19 @@
 """Targets of EventBridge rules: permissions, retries and dead-letter queues.
 
-MiniStack asks for no permission, tries once and drops what fails. Here [page: How EventBridge retries delivering events; Using dead-letter
-queues to process undelivered events in EventBridge]:
+MiniStack checks no permission, tries once and drops failed events. Here [page: How EventBridge
+retries delivering events; Using dead-letter queues to process undelivered events in EventBridge]:
 
 - a target's role, or the target's own policy, must admit EventBridge;
-- a missing permission and a missing target end the delivery at once; other errors are tried again with growing waits, at most
-  MaximumRetryAttempts times (185) and MaximumEventAgeInSeconds long (86400);
-- what is given up goes to the target's dead-letter queue, if its policy admits EventBridge, with the documented message attributes;
+- a missing permission and a missing target end the delivery at once; other errors are tried again
+  with growing waits, at most MaximumRetryAttempts times (185) and MaximumEventAgeInSeconds long
+  (86400);
+- what is given up goes to the target's dead-letter queue, if its policy admits EventBridge, with
+  the documented message attributes;
 - Lambda targets are invoked asynchronously, with Lambda's own retries and destinations.
 
-The wait before try n stands for 2^(n-1) seconds, at most 600; ``SLUICE_TARGET_RETRY_SCALE`` (0.05) says how long such a second takes here.
-Not documented and chosen here: the message is the event, not the target's input; EXHAUSTED_RETRY_CONDITION and RETRY_ATTEMPTS are there only
-after retries.
+The wait before try n stands for 2^(n-1) seconds, at most 600; ``SLUICE_TARGET_RETRY_SCALE`` (0.05)
+says how long such a second takes here. Not documented and chosen here: the message is the event,
+not the target's input; EXHAUSTED_RETRY_CONDITION and RETRY_ATTEMPTS are there only after retries.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ class Delivery:
 
     @property
     def scheduled(self) -> bool:
-        """Whether this is a schedule of EventBridge Scheduler, not a rule."""
+        """True for a schedule of EventBridge Scheduler, false for a rule."""
         return str(self.rule.get("Arn", "")).split(":")[2:3] == ["scheduler"]
 
     @property
@@ -80,7 +82,7 @@ class Delivery:
             "RuleName": self.rule.get("Name", ""), **({} if bus == "default" else {"EventBusName": bus})})
 
     def run(self, send: Callable[[Sender], None]) -> None:
-        """Try now; what may succeed later is tried again in the background."""
+        """Try now; retry in the background after an error that may pass."""
         problem = self._attempt(send)
         if problem is None:
             return
@@ -152,7 +154,7 @@ _current: contextvars.ContextVar[Delivery | None] = contextvars.ContextVar("slui
 
 
 def deliver(send: Callable[[Sender], None]) -> None:
-    """Send as the delivery that ``_invoke_target`` is about."""
+    """Send as the current delivery of ``_invoke_target``."""
     delivery = _current.get()
     if delivery is None:
         raise RuntimeError("a target is dispatched outside of _invoke_target")
@@ -160,7 +162,7 @@ def deliver(send: Callable[[Sender], None]) -> None:
 
 
 def current() -> Delivery | None:
-    """The delivery that ``_invoke_target`` is about."""
+    """The current delivery of ``_invoke_target``."""
     return _current.get()
 
 

@@ -1,8 +1,11 @@
-"""S3 events for Redshift's auto-copy, and Redshift's own entry in a bucket's notification configuration.
+"""S3 events for Redshift's auto-copy, and Redshift's own entry in a bucket's notification
+configuration.
 
-On AWS an S3 event integration puts an entry of its own into the bucket's notification configuration, and a later writer of that
-configuration can wipe it [page: Create an S3 event integration …]. So the entry is real here: events name the integrations whose entry
-still matches. How AWS spells the entry is not documented; here it is a QueueConfiguration whose Id is the integration's ARN.
+On AWS an S3 event integration puts an entry of its own into the bucket's notification
+configuration, and a later writer of that configuration can wipe it [page: Create an S3 event
+integration …]. So the entry is real here: events name the integrations whose entry still matches.
+How AWS spells the entry is not documented; here it is a QueueConfiguration whose Id is the
+integration's ARN.
 """
 
 from __future__ import annotations
@@ -78,7 +81,9 @@ def _forwarding(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _deliver_for_ever() -> None:
-    """One event after the other; an event that cannot be delivered is retried, then logged and dropped."""
+    """One event after the other; an event that cannot be delivered is retried, then logged and
+    dropped.
+    """
     while True:
         event = _queue.get()
         deadline = time.monotonic() + _RETRY_SECONDS
@@ -105,7 +110,8 @@ def _not_to_our_queue(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _with_our_queue_valid(original: Callable[..., Any]) -> Callable[..., Any]:
     def validate(configs: list[dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
-        # A writer who keeps or narrows Redshift's entry must not fail because the service's queue is not here.
+        # A writer who keeps or narrows Redshift's entry must not fail because the service's queue
+        # is not here.
         return original([config for config in configs if not _is_ours(config)], *args, **kwargs)
 
     return validate
@@ -142,7 +148,9 @@ def _as_json(bucket: str) -> dict[str, Any]:
 
 
 def change_entry(bucket: str, integration_arn: str, operation: str) -> bool:
-    """Write or remove an integration's entry; False when the bucket does not exist. Raises ValueError on another operation."""
+    """Write or remove an integration's entry; False when the bucket does not exist. Raises
+    ValueError on another operation.
+    """
     if operation not in ("add", "remove"):
         raise ValueError(f"operation must be add or remove, found {operation!r}")
     owner = s3._bucket_owner_account(bucket)

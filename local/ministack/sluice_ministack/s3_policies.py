@@ -1,10 +1,11 @@
-"""A bucket policy judged as the caller, not as the root of the caller's account.
+"""Bucket policies evaluated for the caller, not for the root of the caller's account.
 
-MiniStack judges a request to another account's bucket as that account's root: a policy that names a role, or has a condition on
-aws:PrincipalArn, then never matches, and a deny for a role is never seen. Rule: [page: Cross-account policy evaluation logic].
+MiniStack evaluates a request to another account's bucket as that account's root: a policy that
+names a role, or has a condition on aws:PrincipalArn, then never matches, and a deny for a role is
+never seen. Rule: [page: Cross-account policy evaluation logic].
 
-The caller travels in a context variable into the one evaluation that ``_foreign_bucket_allows`` makes, so requests served at the same
-time do not see each other's.
+The caller travels in a context variable into the one evaluation that ``_foreign_bucket_allows``
+makes, so requests served at the same time do not see each other's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TARGETS = (
 
 @dataclasses.dataclass
 class _Foreign:
-    """The caller of a foreign bucket, and what was asked of its policy."""
+    """The caller of another account's bucket, and the request to its policy."""
 
     principal: str
     ctx: Any = None
@@ -72,6 +73,6 @@ def _for_foreign_caller(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install() -> None:
-    """Judge as the caller."""
+    """Evaluate as the caller."""
     wrap(s3, "_foreign_bucket_allows", _as_caller)
     wrap(iam_evaluator, "evaluate_resource_policy", _for_foreign_caller)

@@ -1,69 +1,60 @@
-"""Time on request: scheduled rules and schedules fire, and alarms are evaluated, as of a time a test names.
+"""Scheduled rules and EventBridge Scheduler schedules, started by the clock or by a tick.
 
-``POST /_sluice/tick`` with ``{"at": SECONDS}`` does what would be due at that time; with ``{"rule": ARN}`` or ``{"schedule": ARN}`` it fires
-that one now. MiniStack's own clock goes on beside it.
+The clock starts what is due every ``SLUICE_CLOCK_SECONDS`` (see ``clock``). ``POST /_sluice/tick``
+with ``{"at": SECONDS}`` starts what is due at that time; with ``{"rule": ARN}`` or ``{"schedule":
+ARN}`` it starts that one now.
 
-Schedules [pages: Setting up EventBridge Scheduler; Configuring a dead-letter queue for EventBridge Scheduler]: the target's role must trust
-``scheduler.amazonaws.com`` and hold the permission, for the dead-letter queue too; its message attributes are Scheduler's. MiniStack's
-AWS::Scheduler::Schedule drops StartDate, EndDate, ScheduleExpressionTimezone and KmsKeyArn, which are kept here; times are taken as UTC.
+Schedules [pages: Setting up EventBridge Scheduler; Configuring a dead-letter queue for EventBridge
+Scheduler]: the target's role must trust ``scheduler.amazonaws.com`` and hold the permission, for
+the dead-letter queue too; its message attributes are Scheduler's. MiniStack's
+AWS::Scheduler::Schedule drops StartDate, EndDate, ScheduleExpressionTimezone and KmsKeyArn, which
+are kept here; times are taken as UTC.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import new_uuid, request_scope
-from ministack.services import eventbridge, scheduler
+from ministack.services import eventbridge, scheduler, secretsmanager
 from ministack.services.cloudformation import provisioners
 
-from . import alarms, event_buses
+from . import alarms, clock, rotation_schedules
 from .cfn_types import Made, Properties
-from .patching import Target, wrap
+from .patching import Target
 
 TARGETS = (
     Target("ministack.services.eventbridge", "_tick_scheduled_rules", ()),
     Target("ministack.services.eventbridge", "_invoke_target", ("target", "event", "rule", "view")),
+    Target("ministack.services.eventbridge", "start_scheduler", ()),
     Target("ministack.services.eventbridge", "_rules"),
     Target("ministack.services.eventbridge", "_targets"),
     Target("ministack.services.scheduler", "_tick_schedules", ()),
+    Target("ministack.services.scheduler", "start_scheduler", ()),
     Target("ministack.services.scheduler", "_schedules"),
     Target("ministack.services.scheduler", "time"),
+    Target("ministack.services.secretsmanager", "time"),
     Target("ministack.services.cloudformation.provisioners", "_RESOURCE_HANDLERS"),
 )
 
 _TYPE = "AWS::Scheduler::Schedule"
 _KEPT = ("StartDate", "EndDate", "ScheduleExpressionTimezone", "KmsKeyArn")
-_clock = threading.local()
 _lock = threading.Lock()
 
 
-class _Time:
-    """The time module with a ``time()`` that a tick may set for its thread."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
-
-    @staticmethod
-    def time() -> float:
-        at: float | None = getattr(_clock, "at", None)
-        return time.time() if at is None else at
+def start_due(at: float) -> None:
+    """Start the rules and schedules that are due at a time, in every account."""
+    with _lock, clock.as_of(at):
+        eventbridge._tick_scheduled_rules()
+        scheduler._tick_schedules()
 
 
 def tick(at: float) -> None:
-    """Evaluate alarms and fire what is due at a time."""
+    """Evaluate alarms and start the rules and schedules that are due at a time."""
     alarms.tick(at)
-    with _lock:
-        token = event_buses._time.set(at)
-        _clock.at = at
-        try:
-            eventbridge._tick_scheduled_rules()
-            scheduler._tick_schedules()
-        finally:
-            _clock.at = None
-            event_buses._time.reset(token)
+    start_due(at)
 
 
 def _event(source: str, arn: str, account: str, region: str, at: float) -> dict[str, Any]:
@@ -72,7 +63,7 @@ def _event(source: str, arn: str, account: str, region: str, at: float) -> dict[
 
 
 def fire_rule(arn: str, at: float) -> bool:
-    """Fire one scheduled rule; False when there is none of that ARN."""
+    """Start one scheduled rule; False when there is none of that ARN."""
     for (account, region, key), rule in eventbridge._rules.all_items():
         if rule.get("Arn") == arn and rule.get("ScheduleExpression"):
             with request_scope(account, region):
@@ -83,7 +74,7 @@ def fire_rule(arn: str, at: float) -> bool:
 
 
 def fire_schedule(arn: str, at: float) -> bool:
-    """Fire one schedule; False when there is none of that ARN."""
+    """Start one schedule; False when there is none of that ARN."""
     for (account, region, _), schedule in scheduler._schedules.all_items():
         if schedule.get("Arn") == arn:
             with request_scope(account, region):
@@ -110,21 +101,21 @@ def _whole(handlers: dict[str, Any]) -> dict[str, Any]:
     return {**handlers, "create": create_schedule, "update": update_schedule}
 
 
-def _alone(original: Callable[[], None]) -> Callable[[], None]:
-    def tick_once() -> None:
-        # MiniStack's own sweep must not run into one of ours.
-        if getattr(_clock, "at", None) is not None:
-            original()
-            return
-        with _lock:
-            original()
+def _by_the_clock(at: float) -> None:
+    start_due(at)
+    rotation_schedules.start_due(at)
 
-    return tick_once
+
+def _without_own_sweep() -> None:
+    """Stands in for the start of MiniStack's sweeps."""
 
 
 def install() -> None:
-    """Let a tick set the time of the two sweeps."""
-    scheduler.time = _Time()
-    wrap(eventbridge, "_tick_scheduled_rules", _alone)
-    wrap(scheduler, "_tick_schedules", _alone)
+    """Start rules, schedules and rotations by the gateway's clock, in place of MiniStack's sweeps.
+    """
+    scheduler.time = clock.TimeModule()
+    secretsmanager.time = clock.TimeModule()
+    eventbridge.start_scheduler = _without_own_sweep
+    scheduler.start_scheduler = _without_own_sweep
     provisioners._RESOURCE_HANDLERS[_TYPE] = _whole(provisioners._RESOURCE_HANDLERS[_TYPE])
+    clock.every(float(os.environ.get("SLUICE_CLOCK_SECONDS", "0")), _by_the_clock, "start of schedules")

@@ -1,7 +1,8 @@
-"""ListSecrets with everything it tells about rotation, and secrets made older for tests.
+"""ListSecrets with its fields about rotation, and dates of secrets that tests set.
 
-MiniStack's ListSecrets leaves out RotationLambdaARN, RotationRules, LastRotatedDate, NextRotationDate and KmsKeyId [page: SecretListEntry]. A
-test that needs an overdue or unused secret, or a replica out of sync, says so by ``POST /_sluice/secret``.
+MiniStack's ListSecrets leaves out RotationLambdaARN, RotationRules, LastRotatedDate,
+NextRotationDate and KmsKeyId [page: SecretListEntry]. A test that needs an overdue or unused
+secret, or a replica out of sync, sets them with ``POST /_sluice/secret``.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ TARGETS = (
 )
 
 SETTABLE = ("CreatedDate", "LastChangedDate", "LastAccessedDate", "LastRotatedDate", "ReplicationStatus")
-_TOLD = ("RotationLambdaARN", "RotationRules", "KmsKeyId")
+_LISTED = ("RotationLambdaARN", "RotationRules", "KmsKeyId")
 
 
 def change(arn: str, fields: dict[str, Any]) -> bool:
-    """Set dates (seconds since 1970) or the replication status of a secret; False when there is none. Raises ValueError."""
+    """Set dates (seconds since 1970) or the replication status of a secret; False when there is
+    none. Raises ValueError.
+    """
     wrong = sorted(set(fields) - set(SETTABLE))
     if wrong:
         raise ValueError(f"of a secret only {', '.join(SETTABLE)} can be set, found {', '.join(wrong)}")
@@ -48,7 +51,7 @@ def _listing(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
         for entry in found["SecretList"]:
             secret = secretsmanager._secrets.get(entry["Name"])
             if secret is not None:
-                entry.update({name: secret[name] for name in _TOLD if secret.get(name)}, **rotation.dates_of(secret))
+                entry.update({name: secret[name] for name in _LISTED if secret.get(name)}, **rotation.dates_of(secret))
         return json_response({**found, "SecretList": [{name: value for name, value in entry.items() if value is not None}
                                                       for entry in found["SecretList"]]})
 
@@ -56,5 +59,5 @@ def _listing(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
 
 
 def install() -> None:
-    """Tell everything."""
+    """List the missing fields."""
     wrap(secretsmanager, "_list_secrets", _listing)

@@ -1,11 +1,14 @@
 """Secrets Manager's version rules, which back-fills and rotations rely on.
 
-Mended [pages: GetSecretValue, PutSecretValue, UpdateSecretVersionStage of the Secrets Manager API reference]:
+Corrected [pages: GetSecretValue, PutSecretValue, UpdateSecretVersionStage of the Secrets Manager
+API reference]:
 
-- GetSecretValue of a version without a value (a rotation that has just begun) is ResourceNotFoundException, not an empty answer; with
-  VersionId and VersionStage both given, the version must carry the stage;
-- PutSecretValue with a ClientRequestToken that is a version's id: the same value is answered as before, another value is
-  ResourceExistsException, and a version that has no value yet takes it; labels move from the version that had them;
+- GetSecretValue of a version without a value (a rotation that has just begun) is
+  ResourceNotFoundException, not an empty answer; with VersionId and VersionStage both given, the
+  version must carry the stage;
+- PutSecretValue with a ClientRequestToken that is a version's id: the same value is answered as
+  before, another value is ResourceExistsException, and a version that has no value yet takes it;
+  labels move from the version that had them;
 - DescribeSecret and ListSecretVersionIds are MiniStack's own.
 """
 
@@ -81,7 +84,8 @@ def _putting(original: Handler) -> Handler:
         for stage in wanted:
             if stage != "AWSCURRENT":
                 secretsmanager._remove_stage_everywhere(secret, stage, except_version_id=made["VersionId"])
-        # Promotion takes AWSPENDING away with it; every other label the version had, or was given, stays.
+        # Promotion takes AWSPENDING away with it; every other label the version had, or was given,
+        # stays.
         for stage in (*kept, *wanted):
             if stage != "AWSPENDING" or "AWSCURRENT" not in wanted:
                 secretsmanager._add_stage(secret, made["VersionId"], stage)
@@ -93,13 +97,13 @@ def _putting(original: Handler) -> Handler:
 
 
 def _prune(secret: dict[str, Any]) -> None:
-    """Forget values that no label names any more, once there are more than Secrets Manager keeps (100)."""
+    """Remove values without labels beyond the number that Secrets Manager keeps (100)."""
     loose = [version_id for version_id, version in secret["Versions"].items() if not version["Stages"]]
     for version_id in loose[:max(0, len(secret["Versions"]) - 100)]:
         del secret["Versions"][version_id]
 
 
 def install() -> None:
-    """Mend the version rules."""
+    """Correct the version rules."""
     wrap(secretsmanager, "_get_secret_value", _getting)
     wrap(secretsmanager, "_put_secret_value", _putting)

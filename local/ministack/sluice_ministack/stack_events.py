@@ -1,7 +1,7 @@
 """CloudFormation's events on the default bus: Stack Status Change and Resource Status Change.
 
-MiniStack only keeps them for DescribeStackEvents. Fields [page: CloudFormation event details reference, in Managing events with
-CloudFormation and Amazon EventBridge].
+MiniStack only keeps them for DescribeStackEvents. Fields [page: CloudFormation event details
+reference, in Managing events with CloudFormation and Amazon EventBridge].
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TARGETS = (
 _log = logging.getLogger("sluice.stack-events")
 
 
-def _told(original: Callable[..., None]) -> Callable[..., None]:
+def _publishing(original: Callable[..., None]) -> Callable[..., None]:
     def add_event(stack_id: str, stack_name: str, logical_id: str, resource_type: str, status: str, reason: str = "",
                   physical_id: str = "", *more: Any, **named: Any) -> None:
         original(stack_id, stack_name, logical_id, resource_type, status, reason, physical_id, *more, **named)
@@ -47,7 +47,7 @@ def _told(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def install() -> None:
-    """Tell every stack event. Before ``deletion``, which calls what is installed here."""
-    told = _told(stacks._add_event)
+    """Publish every stack event. Installed before ``deletion``, which calls this function."""
+    publishing = _publishing(stacks._add_event)
     for module in (stacks, changesets, handlers):
-        module._add_event = told
+        module._add_event = publishing

@@ -22,7 +22,8 @@ _pool = urllib3.PoolManager(num_pools=4, maxsize=32, retries=False)
 
 
 class StandInError(Exception):
-    """sluice-redshift answered with an error: ``code`` is the AWS error code, ``message`` its text."""
+    """sluice-redshift answered with an error: ``code`` is the AWS error code, ``message`` its text.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{message} (Service: Redshift, Error Code: {code})")
@@ -32,7 +33,7 @@ class StandInError(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request, in the words of seam 1."""
+    """The caller of a request, as seam 1 passes it."""
 
     account: str
     region: str
@@ -46,7 +47,8 @@ class Caller:
 
 
 def forward(service: str, caller: Caller, content_type: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send one AWS request on; gives back status, headers and body as answered. Blocks: not for the event loop."""
+    """Forward one AWS request; return status, headers and body. Blocks, so not for the event loop.
+    """
     headers = {
         "Content-Type": content_type,
         "x-sluice-account": caller.account,
@@ -62,7 +64,7 @@ def forward(service: str, caller: Caller, content_type: str, target: str, body: 
 
 
 def call_json(service: str, caller: Caller, action: str, request: dict[str, Any]) -> dict[str, Any]:
-    """One call of a JSON service; raises StandInError."""
+    """Call a JSON service; raises StandInError."""
     status, _, body = forward(service, caller, "application/x-amz-json-1.1", f"{_TARGETS[service]}.{action}",
                               json.dumps(request).encode())
     answer: dict[str, Any] = json.loads(body or b"{}")
@@ -73,7 +75,9 @@ def call_json(service: str, caller: Caller, action: str, request: dict[str, Any]
 
 
 def call_query(caller: Caller, action: str, parameters: dict[str, str]) -> Element:
-    """One call of the redshift query service; gives the result element without namespaces, raises StandInError."""
+    """Call the redshift query service; return the result element without namespaces, or raise
+    StandInError.
+    """
     form = urlencode({"Action": action, "Version": _API_VERSION, **parameters}).encode()
     status, _, body = forward("redshift", caller, "application/x-www-form-urlencoded; charset=utf-8", "", form)
     root: Element = fromstring(body)

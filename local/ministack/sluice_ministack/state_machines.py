@@ -1,11 +1,14 @@
 """Step Functions as the waits of custom resources and the repair of rotations need it.
 
-Mended [pages: StartExecution of the Step Functions API reference; State machine structure; IAM policies for integrated services]:
+Corrected [pages: StartExecution of the Step Functions API reference; State machine structure; IAM
+policies for integrated services]:
 
-- StartExecution with the name and input of a running execution gives that execution again; MiniStack refuses it;
-- a state machine's own TimeoutSeconds ends the execution as TIMED_OUT; MiniStack knows timeouts of tasks only;
-- a task invokes a function, or calls Secrets Manager, with the rights of the state machine's role, and the call is recorded; MiniStack
-  asks for no rights.
+- StartExecution with the name and input of a running execution gives that execution again;
+  MiniStack rejects it;
+- a state machine's own TimeoutSeconds ends the execution as TIMED_OUT; MiniStack knows timeouts of
+  tasks only;
+- a task invokes a function, or calls Secrets Manager, with the rights of the state machine's role,
+  and the call is recorded; MiniStack checks no permissions.
 """
 
 from __future__ import annotations
@@ -87,7 +90,8 @@ def _within_its_time(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _only_while_running(original: Callable[..., Any]) -> Callable[..., Any]:
     def fail_execution(execution: dict[str, Any], error: str, cause: str) -> None:
-        # The state in flight when the machine timed out, or was stopped, must not change how it ended.
+        # The state in flight when the machine timed out, or was stopped, must not change how it
+        # ended.
         if execution["status"] == "RUNNING":
             original(execution, error, cause)
 
@@ -95,7 +99,7 @@ def _only_while_running(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _denial(action: str, arn: str, policy: tuple[Any, ...] | None = None) -> str:
-    """Why the role of the state machine may not do this; ``""`` when it may."""
+    """The reason why the role of the state machine may not do this; ``""`` if it may."""
     role_arn = _role.get()
     if not role_arn:
         return ""
@@ -149,7 +153,7 @@ def _secrets_as_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install() -> None:
-    """Mend Step Functions."""
+    """Correct Step Functions."""
     wrap(stepfunctions, "_start_execution", _idempotent)
     wrap(stepfunctions, "_run_execution", _within_its_time)
     wrap(stepfunctions, "_fail_execution", _only_while_running)

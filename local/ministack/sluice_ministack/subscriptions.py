@@ -1,11 +1,15 @@
-"""Event subscriptions of Amazon RDS and Amazon Redshift: the notifications these services publish to a topic.
+"""Event subscriptions of Amazon RDS and Amazon Redshift: the notifications these services publish
+to a topic.
 
-Nothing here fails over or resizes by itself, so a test says what happened (``POST /_sluice/database-event``); every enabled subscription
-that matches by source type, source and category publishes it. Schemas of AWS::RDS::EventSubscription and AWS::Redshift::EventSubscription;
-messages [pages: Overview of Amazon RDS event notification; Amazon Redshift cluster event notifications]. They publish as
-``events.rds.amazonaws.com`` and ``redshift.amazonaws.com`` [page: Amazon SNS Key management], which the topic's policy and key must admit.
-RDS gives aws:SourceArn and aws:SourceAccount (page Granting permissions to publish notifications to an Amazon SNS topic) and, since a topic's
-first policy admits it, AWS:SourceOwner. Redshift documents none; here it gives the same.
+Nothing fails over or resizes by itself, so a test reports an event with ``POST
+/_sluice/database-event``; every enabled subscription that matches by source type, source and
+category publishes it. Schemas of AWS::RDS::EventSubscription and AWS::Redshift::EventSubscription;
+messages [pages: Overview of Amazon RDS event notification; Amazon Redshift cluster event
+notifications]. They publish as ``events.rds.amazonaws.com`` and ``redshift.amazonaws.com`` [page:
+Amazon SNS Key management], which the topic's policy and key must admit. RDS gives aws:SourceArn and
+aws:SourceAccount (page Granting permissions to publish notifications to an Amazon SNS topic) and,
+since a topic's first policy admits it, AWS:SourceOwner. Redshift documents none; here it gives the
+same.
 """
 
 from __future__ import annotations
@@ -58,7 +62,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a database."""
+    """An event of a database."""
 
     service: str
     account: str
@@ -98,17 +102,17 @@ def _matches(one: Subscription, event: Event) -> bool:
 
 
 def publish(event: Event) -> int:
-    """Publish to the topic of every matching subscription; gives how many took it."""
-    told = 0
+    """Publish to the topic of every matching subscription; return the number of deliveries."""
+    published = 0
     for one in [one for one in _subscriptions.values() if _matches(one, event)]:
         sender = Sender(_PRINCIPALS[one.service], one.arn)
         try:
             deliveries.to_topic(sender, one.topic, json.dumps(_body(event)), _SUBJECTS[one.service],
                                 context={**sender.context(), "aws:SourceOwner": sender.account})
-            told += 1
+            published += 1
         except (Undelivered, faults.Struck) as problem:
             _log.warning("%s: %s", one.arn, problem)
-    return told
+    return published
 
 
 def _type(service: str, type_name: str, sources: str) -> ResourceType:

@@ -1,18 +1,24 @@
-"""What Amazon SNS checks and how it delivers.
+"""Checks and deliveries of Amazon SNS.
 
-MiniStack takes any subject, asks no key, tries an HTTP endpoint once, and drops what a subscriber does not take. Here:
+MiniStack accepts any subject, checks no key, calls an HTTP endpoint once, and drops undelivered
+messages. Here:
 
-- Publish: Subject is ASCII of 1 to 100 characters without control characters or line breaks, starting with a letter, number or
-  punctuation mark; MessageStructure json needs a JSON object with a text ``default`` [page: Publish of the API reference];
-- a topic under a customer key: the publisher needs kms:GenerateDataKey and kms:Decrypt, else KMSAccessDenied [page: Amazon SNS Key
-  management];
-- a queue's key must admit ``sns.amazonaws.com``, a function's policy too; functions are invoked asynchronously;
-- HTTP and HTTPS: the headers of the page HTTP/HTTPS headers; answers from 500 on, 429 and none at all are tried again three times, every
-  other answer that is not 2xx ends the delivery [page: Amazon SNS message delivery retries]; ``SLUICE_SNS_RETRY_SECONDS`` (0.2) stands for 20 s;
-- an HTTP endpoint subscribed by a template is asked to confirm, as one subscribed by the API; a template's topic must exist;
+- Publish: Subject is ASCII of 1 to 100 characters without control characters or line breaks,
+  starting with a letter, number or punctuation mark; MessageStructure json needs a JSON object with
+  a text ``default`` [page: Publish of the API reference];
+- a topic under a customer key: the publisher needs kms:GenerateDataKey and kms:Decrypt, else
+  KMSAccessDenied [page: Amazon SNS Key management];
+- a queue's key must admit ``sns.amazonaws.com``, a function's policy too; functions are invoked
+  asynchronously;
+- HTTP and HTTPS: the headers of the page HTTP/HTTPS headers; answers from 500 on, 429 and none at
+  all are tried again three times, every other answer that is not 2xx ends the delivery [page:
+  Amazon SNS message delivery retries]; ``SLUICE_SNS_RETRY_SECONDS`` (0.2) stands for 20 s;
+- an HTTP endpoint subscribed by a template is asked to confirm, as one subscribed by the API; a
+  template's topic must exist;
 - a template's topic keeps its key, and its first policy has the condition AWS:SourceOwner;
-- what is not delivered goes to the subscription's RedrivePolicy queue, whose policy must admit ``sns.amazonaws.com`` for the topic [page:
-  Amazon SNS dead-letter queues]; metrics NumberOfMessagesPublished, NumberOfNotificationsDelivered, -Failed, -RedrivenToDlq and
+- what is not delivered goes to the subscription's RedrivePolicy queue, whose policy must admit
+  ``sns.amazonaws.com`` for the topic [page: Amazon SNS dead-letter queues]; metrics
+  NumberOfMessagesPublished, NumberOfNotificationsDelivered, -Failed, -RedrivenToDlq and
   -FailedToRedriveToDlq.
 """
 
@@ -65,7 +71,7 @@ _pool = urllib3.PoolManager(num_pools=8, retries=False)
 
 @dataclass(frozen=True)
 class Message:
-    """What is being fanned out, for the deliveries of its subscriptions."""
+    """The message that is being delivered, for the deliveries of its subscriptions."""
 
     topic_arn: str
     message_id: str
@@ -76,7 +82,7 @@ class Message:
         return Sender(_SERVICE, self.topic_arn)
 
     def count(self, name: str) -> None:
-        """One more of a metric of the topic."""
+        """Count a metric of the topic."""
         with deliveries.owning(self.topic_arn):
             cloudwatch.record_metric("AWS/SNS", name, 1, "Count", {"TopicName": self.topic_arn.rsplit(":", 1)[-1]})
 
@@ -117,7 +123,7 @@ def _retry_seconds() -> float:
 
 
 def subject_problem(subject: str) -> bool:
-    """Whether SNS refuses a subject."""
+    """Return true if SNS rejects a subject."""
     return bool(subject) and _SUBJECT.fullmatch(subject) is None
 
 
@@ -132,7 +138,7 @@ def _structure_problem(message: str) -> str:
 
 
 def _key_problem(topic: dict[str, Any]) -> str:
-    """Why the caller may not use the topic's customer key."""
+    """The reason why the caller may not use the topic's customer key."""
     key_id = topic.get("attributes", {}).get("KmsMasterKeyId", "")
     if not key_id or key_id.rsplit("/", 2)[-2:-1] == ["aws"]:
         return ""
@@ -216,7 +222,7 @@ def _to_lambda(endpoint: str, envelope: str, topic_arn: str, sub_arn: str, msg_i
 
 
 def _post(endpoint: str, payload: str, headers: dict[str, str]) -> tuple[int, str]:
-    """One attempt: the status (0 when there is no answer) and what went wrong."""
+    """One attempt: the status (0 without a response) and the error."""
     parsed = urllib3.util.parse_url(endpoint)
     if parsed.auth:
         headers = {**headers, **urllib3.make_headers(basic_auth=parsed.auth)}
@@ -260,7 +266,7 @@ def _to_http(endpoint: str, payload: str) -> Coroutine[Any, Any, None]:
 
 
 def _confirming(topic_arn: str) -> None:
-    """Ask the endpoints of a topic that were not asked yet."""
+    """Request confirmation from the endpoints of a topic that have had no request yet."""
     topic = sns._topic_by_arn_any_scope(topic_arn) or {}
     for one in topic.get("subscriptions", []):
         if one["protocol"] in ("http", "https") and not one.get("confirmed") and not one.get("token"):
@@ -269,7 +275,9 @@ def _confirming(topic_arn: str) -> None:
 
 
 def _whole_topic(topic_arn: str, props: Properties) -> None:
-    """The attributes of a template's topic that MiniStack drops, and the condition of its first policy."""
+    """The attributes of a template's topic that MiniStack drops, and the condition of its first
+    policy.
+    """
     topic = sns._topic_by_arn_any_scope(topic_arn)
     if topic is None:
         return
@@ -309,7 +317,9 @@ def _confirmed_type(handlers: dict[str, Any], topic_of: Callable[[str, Propertie
 
 
 def install() -> None:
-    """Check publishing and deliver with retries. Before the alarms, which take ``_fanout`` for their actions."""
+    """Check publishing and deliver with retries. Before the alarms, which take ``_fanout`` for
+    their actions.
+    """
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::SNS::Topic"] = _confirmed_type(handlers["AWS::SNS::Topic"], lambda made, props: made)
     handlers["AWS::SNS::Subscription"] = _confirmed_type(

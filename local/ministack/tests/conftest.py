@@ -1,4 +1,6 @@
-"""One gateway and one stub of sluice-redshift for the whole session; each test uses names of its own."""
+"""One gateway and one stub of sluice-redshift for the whole session; each test uses names of its
+own.
+"""
 
 from __future__ import annotations
 

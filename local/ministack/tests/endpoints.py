@@ -11,7 +11,9 @@ from conftest import TARGET, until
 
 
 class Endpoint:
-    """Serves on a free port, confirms subscriptions by itself, answers with ``statuses`` in turn and then 200."""
+    """Serves on a free port, confirms subscriptions by itself, answers with ``statuses`` in turn
+    and then 200.
+    """
 
     def __init__(self, gateway: Any) -> None:
         self.received: list[tuple[dict[str, str], str]] = []
@@ -46,6 +48,8 @@ class Endpoint:
 
 
 def confirmed(gateway: Any, arn: str, account: str = TARGET) -> None:
-    """Wait until every subscription of a topic is confirmed. MiniStack lists one under its ARN before it is."""
+    """Wait until every subscription of a topic is confirmed. MiniStack lists one under its ARN
+    before it is.
+    """
     client = gateway.client("sns", account)
     until(lambda: client.get_topic_attributes(TopicArn=arn)["Attributes"]["SubscriptionsPending"] == "0", "the subscriptions are confirmed")

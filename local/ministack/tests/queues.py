@@ -18,7 +18,7 @@ class Queue:
     arn: str
 
     def take(self) -> list[dict[str, Any]]:
-        """What lies there now, deleted from the queue."""
+        """The messages in the queue, which are deleted."""
         found = self.client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
         for message in found:
             self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
@@ -42,7 +42,8 @@ class Queue:
 
 def make_queue(gateway: Gateway, name: str, account: str = TARGET, service: str = "events.amazonaws.com", source: str = "",
                **attributes: str) -> Queue:
-    """A queue whose policy admits a service (none for ``""``), for one ``aws:SourceArn`` if given."""
+    """A queue whose policy admits a service (none for ``""``), for one ``aws:SourceArn`` if given.
+    """
     client = gateway.client("sqs", account)
     arn = f"arn:aws:sqs:{REGION}:{account}:{name}"
     if service:

@@ -1,4 +1,6 @@
-"""A stub of sluice-redshift: it keeps clusters, groups, namespaces and workgroups in memory and remembers what it was asked."""
+"""A stub of sluice-redshift: it keeps clusters, groups, namespaces and workgroups in memory and
+remembers what it was asked.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def emf(namespace: str, dimensions: list[list[str]], metrics: list[str], **value
 # --- Embedded metric format ---
 
 
-def test_a_line_of_a_function_in_embedded_metric_format_becomes_metrics(gateway: Gateway) -> None:
+def test_embedded_metric_format_line_becomes_metrics(gateway: Gateway) -> None:
     line = emf("gw/emf", [["Job"], ["Job", "Kind"], []], ["Files", "Rows"], Job="orders", Kind="copy", Files=3, Rows=[10, 20], Other=1)
     function(gateway, "gw-emf", f"def handler(event, context):\n    print({line!r})\n    print('plain')\n")
     for _ in range(2):
@@ -105,7 +105,7 @@ def test_a_metric_filter_counts_what_its_pattern_matches(gateway: Gateway, name:
     assert total(gateway, "gw/filters", name) == matches
 
 
-def test_a_metric_filter_takes_value_and_dimensions_from_the_line_or_the_default(gateway: Gateway) -> None:
+def test_metric_filter_reads_value_and_dimensions(gateway: Gateway) -> None:
     log(gateway, "/gw/f-values", "before")
     client = gateway.client("logs")
     client.put_metric_filter(logGroupName="/gw/f-values", filterName="sized", filterPattern="{ $.size > 0 }", metricTransformations=[
@@ -157,8 +157,8 @@ class Alarm:
         return found
 
 
-# The two tables of the page on missing data: the newest five datapoints (0 good, X breaching, - missing), then the state for
-# missing, ignore, breaching and notBreaching. K keeps it.
+# The two tables of the page on missing data: the newest five datapoints (0 good, X breaching, -
+# missing), then the state for missing, ignore, breaching and notBreaching. K keeps it.
 ALL_OF_THREE = [
     ("0-X-X", "OK", "OK", "OK", "OK"),
     ("0----", "OK", "OK", "OK", "OK"),
@@ -192,7 +192,7 @@ def test_missing_data_is_treated_as_in_the_pages_tables(gateway: Gateway, needed
     alarm.client.delete_alarms(AlarmNames=[name])
 
 
-def test_silence_is_an_alarm_where_missing_data_is_breaching_and_it_is_published_once(gateway: Gateway) -> None:
+def test_breaching_silence_publishes_one_alarm(gateway: Gateway) -> None:
     topic = gateway.client("sns").create_topic(Name="gw-silence")["TopicArn"]
     queue = make_queue(gateway, "gw-silence", service="sns.amazonaws.com")
     gateway.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
@@ -207,8 +207,8 @@ def test_silence_is_an_alarm_where_missing_data_is_breaching_and_it_is_published
     alarm.put(9, 1)
     alarm.put(10, 1)
     assert alarm.state(11) == "OK"
-    told = until(lambda: queue.take(), "the notifications")
-    assert [json.loads(json.loads(one["Body"])["Message"])["NewStateValue"] for one in told] == ["OK", "ALARM", "OK"]
+    published = until(lambda: queue.take(), "the notifications")
+    assert [json.loads(json.loads(one["Body"])["Message"])["NewStateValue"] for one in published] == ["OK", "ALARM", "OK"]
     alarm.client.delete_alarms(AlarmNames=["gw-silence"])
 
 
@@ -225,7 +225,7 @@ def test_an_alarm_looks_at_its_own_dimensions_only_and_at_once(gateway: Gateway)
     alarm.client.delete_alarms(AlarmNames=["gw-dimensions"])
 
 
-def test_what_an_unfinished_period_has_not_reached_puts_no_finished_one_out_of_sight(gateway: Gateway) -> None:
+def test_unfinished_period_does_not_hide_finished_ones(gateway: Gateway) -> None:
     alarm = Alarm(gateway, "gw-unfinished", EvaluationPeriods=1, TreatMissingData="notBreaching")
     alarm.put(0, 1)
     alarm.put(1, 0)
@@ -264,7 +264,7 @@ def test_an_alarm_on_an_expression_is_evaluated(gateway: Gateway) -> None:
         assert client.describe_alarms(AlarmNames=["gw-math"])["MetricAlarms"][0]["Metrics"][0]["Expression"] == expression["Expression"]
 
 
-def test_a_queue_that_fills_is_an_alarm_and_a_composite_alarm_follows(gateway: Gateway) -> None:
+def test_full_queue_raises_alarm_and_composite_alarm(gateway: Gateway) -> None:
     events = make_queue(gateway, "gw-depth-events")
     rule(gateway, "gw-depth", {"source": ["aws.cloudwatch"], "detail": {"alarmName": ["gw-depth-all"]}}, [{"Arn": events.arn}])
     queue = make_queue(gateway, "gw-depth")
@@ -278,11 +278,11 @@ def test_a_queue_that_fills_is_an_alarm_and_a_composite_alarm_follows(gateway: G
 
     states: list[str] = []
 
-    def told() -> bool:
+    def published() -> bool:
         states.extend(json.loads(one["Body"])["detail"]["state"]["value"] for one in events.take())
         return "ALARM" in states
 
-    until(told, "the composite alarm's event")
+    until(published, "the composite alarm's event")
     alarm.client.delete_alarms(AlarmNames=["gw-depth-all"])
     alarm.client.delete_alarms(AlarmNames=["gw-depth"])
 
@@ -312,7 +312,7 @@ def test_with_shortened_periods_silence_is_an_alarm_by_the_clock(redshift: StubR
         client.put_metric_alarm(AlarmName="quick", Namespace="n", MetricName="beat", Statistic="Sum", Period=60, EvaluationPeriods=1,
                                 Threshold=1, ComparisonOperator="LessThanThreshold", TreatMissingData="breaching")
         until(beat, "the alarm is quiet while it beats")
-        until(lambda: state() == "ALARM", "the alarm tells silence")
+        until(lambda: state() == "ALARM", "silence raises the alarm")
 
 
 def test_a_message_gets_older_as_the_clock_of_a_tick_goes_on(gateway: Gateway) -> None:

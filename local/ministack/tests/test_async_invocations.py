@@ -33,7 +33,7 @@ def check_record(record: dict[str, Any], arn: str, count: int) -> None:
     assert record["responsePayload"]["errorMessage"] == "broken by 1"
 
 
-def test_a_failed_event_is_recorded_in_a_queue_after_three_tries_under_one_request_id(gateway: Gateway) -> None:
+def test_failed_event_goes_to_the_queue_after_three_attempts(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-failed", service="")
     arn = function(gateway, "gw-failed", FAILING, allow("sqs:SendMessage", queue.arn))
     gateway.client("lambda").put_function_event_invoke_config(
@@ -86,7 +86,7 @@ def test_a_failed_event_is_recorded_on_a_topic_and_at_a_function(gateway: Gatewa
     check_record(json.loads(until(got, "the record at the function")[0]), arn, 1)
 
 
-def test_a_role_without_the_permission_loses_the_record_and_a_metric_tells(gateway: Gateway) -> None:
+def test_lost_record_is_counted_in_a_metric(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-failed-role", service="")
     function(gateway, "gw-failed-role", FAILING)
     gateway.client("lambda").put_function_event_invoke_config(
@@ -145,7 +145,7 @@ class Mapped:
             EventSourceArn=self.queue.arn, FunctionName=name, BatchSize=10, FunctionResponseTypes=["ReportBatchItemFailures"])["UUID"]
 
     def left(self) -> int:
-        """How many messages are in the queue after the function had some."""
+        """The number of messages in the queue after the function had some."""
         until(lambda: self._lambda.get_event_source_mapping(UUID=self._mapping)["LastProcessingResult"] != "No records processed", "a batch")
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.queue.client.get_queue_attributes(QueueUrl=self.queue.url, AttributeNames=names)["Attributes"]
@@ -176,7 +176,7 @@ def test_an_answer_that_lambda_cannot_read_fails_the_whole_batch(gateway: Gatewa
     assert mapped.left() == int(fails)
 
 
-def test_failed_messages_go_back_to_where_they_came_from_by_one_call(gateway: Gateway) -> None:
+def test_redrive_returns_messages_to_their_source_queue(gateway: Gateway) -> None:
     lost = make_queue(gateway, "gw-redrive-lost", service="")
     queue = make_queue(gateway, "gw-redrive", service="", VisibilityTimeout="0", RedrivePolicy=json.dumps(
         {"deadLetterTargetArn": lost.arn, "maxReceiveCount": 1}))

@@ -94,7 +94,7 @@ def kinds(gateway: Gateway, stack: str) -> list[tuple[str, str | None]]:
     return [(one["RequestType"], one.get("PhysicalResourceId")) for one in requests(gateway, stack)]
 
 
-def test_create_update_and_delete_carry_stringly_properties_and_give_attributes(gateway: Gateway, provider: str) -> None:
+def test_create_update_and_delete_pass_properties_as_text(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-life") as stack:
         assert stack.create(template(provider, Id="one", Flag=True, Number=3))["StackStatus"] == "CREATE_COMPLETE"
         assert stack.outputs() == {"Id": "one", "Name": "value"}
@@ -106,7 +106,7 @@ def test_create_update_and_delete_carry_stringly_properties_and_give_attributes(
     assert (delete["RequestType"], delete["PhysicalResourceId"]) == ("Delete", "one")
 
 
-def test_a_new_physical_id_on_update_is_a_replacement_whose_old_id_is_deleted(gateway: Gateway, provider: str) -> None:
+def test_update_with_a_new_id_deletes_the_old_one(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-replace") as stack:
         stack.create(template(provider, Id="old"))
         assert stack.update(template(provider, NewId="new"))["StackStatus"] == "UPDATE_COMPLETE"
@@ -122,14 +122,14 @@ def test_a_failed_create_is_deleted_with_the_failed_answers_id(gateway: Gateway,
         assert kinds(gateway, "gw-cr-fail") == [("Create", None), ("Delete", "half")]
 
 
-def test_a_failed_create_kept_without_rollback_is_deleted_with_its_stack(gateway: Gateway, provider: str) -> None:
+def test_failed_create_is_deleted_with_its_stack(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-keep") as stack:
         assert stack.create(template(provider, Id="half", Create="fail"), DisableRollback=True)["StackStatus"] == "CREATE_FAILED"
         assert kinds(gateway, "gw-cr-keep") == [("Create", None)]
     assert kinds(gateway, "gw-cr-keep") == [("Create", None), ("Delete", "half")]
 
 
-def test_a_resource_an_update_adds_and_that_fails_is_deleted_and_the_others_stay(gateway: Gateway, provider: str) -> None:
+def test_failed_new_resource_of_an_update_is_deleted(gateway: Gateway, provider: str) -> None:
     before = template(provider, Id="one")
     after = template(provider, Id="one")
     after["Resources"]["Added"] = {"Type": "Custom::Thing", "DependsOn": "Thing", "Properties": {
@@ -143,7 +143,7 @@ def test_a_resource_an_update_adds_and_that_fails_is_deleted_and_the_others_stay
     assert kinds(gateway, "gw-cr-added")[3:] == [("Delete", "one")]
 
 
-def test_a_delete_that_fails_leaves_the_stack_in_delete_failed_and_is_sent_again(gateway: Gateway, provider: str) -> None:
+def test_failed_delete_is_sent_again(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-stuck") as stack:
         stack.create(template(provider, Id="one", Delete="fail"))
         assert stack.delete() == "DELETE_FAILED"
@@ -153,7 +153,7 @@ def test_a_delete_that_fails_leaves_the_stack_in_delete_failed_and_is_sent_again
         assert stack.settled()["StackStatus"] == "DELETE_COMPLETE"
 
 
-def test_a_failed_delete_keeps_what_the_resource_depends_on_and_nothing_else(gateway: Gateway, provider: str) -> None:
+def test_failed_delete_keeps_the_dependencies_only(gateway: Gateway, provider: str) -> None:
     found = template(provider, Id="one", Delete="fail")
     found["Resources"] |= {"Needed": {"Type": "AWS::SNS::Topic"}, "Needing": {"Type": "AWS::SNS::Topic", "DependsOn": "Thing"}}
     found["Resources"]["Thing"]["DependsOn"] = "Needed"
@@ -175,7 +175,7 @@ def test_a_function_that_crashes_is_tried_again(gateway: Gateway, provider: str)
         assert stack.create(template(provider, Create="crash-once"))["StackStatus"] == "CREATE_COMPLETE"
 
 
-def test_no_answer_within_the_service_timeout_fails_and_the_delete_carries_a_made_id(gateway: Gateway, provider: str) -> None:
+def test_missing_response_fails_after_the_service_timeout(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-silent") as stack:
         assert stack.create(template(provider, ServiceTimeout=1, Create="silent"))["StackStatus"] == "ROLLBACK_COMPLETE"
         assert any("did not receive a response" in reason for reason in stack.reasons("CREATE_FAILED"))
@@ -192,7 +192,7 @@ def test_an_answer_that_breaks_the_protocol_fails_the_resource(gateway: Gateway,
         assert any(reason in one for one in stack.reasons("CREATE_FAILED")), stack.reasons("CREATE_FAILED")
 
 
-def test_a_failed_update_is_rolled_back_by_an_update_with_old_and_new_swapped(gateway: Gateway, provider: str) -> None:
+def test_failed_update_is_rolled_back_with_swapped_properties(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-back") as stack:
         stack.create(template(provider, Id="one", Value="a"))
         assert stack.update(template(provider, Id="one", Value="b", Update="fail"))["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
@@ -202,7 +202,7 @@ def test_a_failed_update_is_rolled_back_by_an_update_with_old_and_new_swapped(ga
         assert back["OldResourceProperties"] == forth["ResourceProperties"]
 
 
-def test_a_failed_update_with_a_new_id_is_cleaned_up_under_that_id(gateway: Gateway, provider: str) -> None:
+def test_failed_update_with_a_new_id_deletes_that_id(gateway: Gateway, provider: str) -> None:
     with Stack(gateway, "gw-cr-stray") as stack:
         stack.create(template(provider, Id="one"))
         stack.update(template(provider, Id="one", NewId="two", Update="fail"))
@@ -217,7 +217,7 @@ def test_no_echo_masks_the_attributes_in_the_outputs(gateway: Gateway, provider:
 
 
 @pytest.mark.parametrize("mode", ["content-type", "tampered"])
-def test_the_response_url_refuses_a_content_type_and_an_altered_signature(gateway: Gateway, provider: str, mode: str) -> None:
+def test_response_url_checks_content_type_and_signature(gateway: Gateway, provider: str, mode: str) -> None:
     with Stack(gateway, f"gw-cr-url-{mode}") as stack:
         assert stack.create(template(provider, Create=mode))["StackStatus"] == "CREATE_COMPLETE"
     assert "REFUSED 403" in logs(gateway, f"gw-cr-url-{mode}")
@@ -237,7 +237,7 @@ def test_an_unknown_response_url_is_refused_as_s3_refuses_it(gateway: Gateway) -
 
 
 def logs(gateway: Gateway, stack: str) -> str:
-    """What the provider logged for a stack, through CloudWatch Logs."""
+    """The provider's log lines for a stack, from CloudWatch Logs."""
     client = gateway.client("logs")
 
     def found() -> str:

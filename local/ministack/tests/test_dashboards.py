@@ -1,4 +1,6 @@
-"""Dashboards: what is deployed is drawn from what is kept, and what is not drawn is refused with a sentence."""
+"""Dashboards: what is deployed is drawn from what is kept, and what is not drawn is refused with a
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +118,7 @@ def test_labels_are_chosen_by_what_differs_and_may_hold_values(gateway: Gateway)
     assert status == 422 and wrong(text)[0].startswith("a label has ${FIRST}, which is not imitated")
 
 
-def test_statistics_periods_and_regions_are_those_of_the_row_else_of_the_widget(gateway: Gateway) -> None:
+def test_row_settings_override_those_of_the_widget(gateway: Gateway) -> None:
     for value in (2.0, 4.0, 9.0):
         put(gateway, "gw/stats", "M", value)
     put(gateway, "gw/stats", "M", 70, region="eu-west-1")
@@ -169,7 +171,7 @@ def test_a_search_draws_each_metric_that_it_finds_or_their_sum(gateway: Gateway)
     ("SEARCH('{gw/maths} MetricName=(A OR B)', 'Sum')", "the local cloud does not imitate 'MetricName=(A OR B)' in SEARCH; it knows terms "
      "like MetricName=\"Name\"."),
 ])
-def test_an_expression_that_is_not_imitated_is_refused_with_a_sentence(gateway: Gateway, expression: str, sentence: str) -> None:
+def test_unsupported_expression_is_rejected_with_a_message(gateway: Gateway, expression: str, sentence: str) -> None:
     status, text = look(gateway, "gw-bad-maths", metric(["gw/maths", "M", {"id": "m1"}], ["gw/maths", "M", {"id": "m2", "period": 60}],
                                                         [{"expression": expression, "id": "self"}]))
     assert (status, wrong(text)) == (422, [sentence])
@@ -247,31 +249,31 @@ def alarm(gateway: Gateway, name: str, state: str, account: str = TARGET) -> str
     return str(client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["AlarmArn"])
 
 
-def test_alarms_of_any_account_are_shown_with_their_states_the_worst_first(gateway: Gateway) -> None:
+def test_alarms_are_sorted_by_the_worst_state(gateway: Gateway) -> None:
     good, bad, foreign = alarm(gateway, "gw-d-a", "OK"), alarm(gateway, "gw-d-b", "ALARM"), alarm(gateway, "gw-d-c", "INSUFFICIENT_DATA", SOURCE)
     client = gateway.client("cloudwatch")
     client.put_composite_alarm(AlarmName="gw-d-all", AlarmRule='ALARM("gw-d-b")')
     whole = client.describe_alarms(AlarmNames=["gw-d-all"], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]
     arns = [good, bad, foreign, whole["AlarmArn"]]
 
-    def told(**properties: Any) -> list[tuple[str, str]]:
+    def states_of(**properties: Any) -> list[tuple[str, str]]:
         status, text = look(gateway, "gw-alarms", {"type": "alarm", "properties": {"alarms": arns, **properties}})
         assert status == 200
         return re.findall(r"<b>([^<]*)</b><small style=[^>]*>([^<]*)<", text)
 
-    shown = told()
+    shown = states_of()
     assert sorted(shown) == sorted([("gw-d-a", "OK"), ("gw-d-b", "ALARM"), ("gw-d-c", "insufficient data"), ("gw-d-all", whole["StateValue"])])
     assert shown[-1] == ("gw-d-a", "OK") and ("gw-d-b", "ALARM") in shown[:2]
-    assert ("gw-d-a", "OK") not in told(states=["ALARM"])
+    assert ("gw-d-a", "OK") not in states_of(states=["ALARM"])
 
 
-def test_an_alarm_as_an_annotation_brings_its_metric_and_its_threshold(gateway: Gateway) -> None:
+def test_alarm_annotation_adds_metric_and_threshold(gateway: Gateway) -> None:
     put(gateway, "gw/dash", "M", 3)
     _, text = look(gateway, "gw-alarm-line", {"type": "metric", "properties": {"annotations": {"alarms": [alarm(gateway, "gw-d-line", "OK")]}}})
     assert legend(text) == {"M": "3"} and ">gw-d-line 7</text>" in text
 
 
-def test_an_alarm_that_is_not_there_is_told(gateway: Gateway) -> None:
+def test_missing_alarm_is_reported(gateway: Gateway) -> None:
     arn = f"arn:aws:cloudwatch:{REGION}:{TARGET}:alarm:gw-nowhere"
     for widget in ({"type": "alarm", "properties": {"alarms": [arn]}}, {"type": "metric", "properties": {"annotations": {"alarms": [arn]}}}):
         status, text = look(gateway, "gw-no-alarm", widget)
@@ -309,7 +311,7 @@ def test_one_widget_that_is_refused_leaves_the_others(gateway: Gateway) -> None:
     assert status == 422 and len(wrong(text)) == 1 and numbers(text) == {"here": "3"}
 
 
-def test_the_grid_has_24_columns_and_the_next_place_is_the_first_free_one(gateway: Gateway) -> None:
+def test_widgets_take_the_first_free_place_of_24_columns(gateway: Gateway) -> None:
     def text(**more: Any) -> dict[str, Any]:
         return {"type": "text", "properties": {"markdown": "x"}, **more}
 
@@ -346,14 +348,14 @@ def test_a_page_needs_nothing_else_and_may_not_fetch_anything(gateway: Gateway) 
     assert "<svg" in text and not re.search(r'(src|(?<!xlink:)href)="(?!#|/_sluice/)', text) and "@import" not in text and "url(http" not in text
 
 
-def test_a_body_that_is_no_dashboard_is_told(gateway: Gateway) -> None:
+def test_invalid_dashboard_body_is_reported(gateway: Gateway) -> None:
     for given, sentence in (("{", "the body is not JSON"), ("[]", "the body must be an object"), ("{}", "widgets must be a list, found None")):
         gateway.client("cloudwatch").put_dashboard(DashboardName="gw-body", DashboardBody=given)
         status, text = page(gateway, "gw-body")
         assert status == 422 and wrong(text)[0].startswith(sentence)
 
 
-def test_dashboards_of_all_accounts_are_listed_and_one_name_in_two_accounts_is_asked_about(gateway: Gateway) -> None:
+def test_dashboards_of_all_accounts_are_listed(gateway: Gateway) -> None:
     for account in (SOURCE, TARGET):
         gateway.client("cloudwatch", account).put_dashboard(DashboardName="gw-twice", DashboardBody=json.dumps({"widgets": []}))
     listed = gateway.raw("GET", f"{gateway.url}/_sluice/dashboards").data.decode()

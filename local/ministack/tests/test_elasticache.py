@@ -70,7 +70,7 @@ def _refused(call: Any, **words: Any) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
-def test_a_users_passwords_reach_the_server_when_it_is_active_again(gateway: Gateway, redis: Redis) -> None:
+def test_user_passwords_reach_the_server_when_it_is_active(gateway: Gateway, redis: Redis) -> None:
     client = gateway.client("elasticache")
     arn = client.create_user(UserId="ec-app", UserName="app", Engine="redis", AccessString="on ~* +@all", Passwords=[FIRST])["ARN"]
     _bind(gateway, arn, redis)

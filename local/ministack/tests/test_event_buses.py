@@ -31,7 +31,8 @@ def sender_role(gateway: Gateway) -> str:
 
 
 class Way:
-    """A bus of the hub with a queue behind it, and a rule of the source account that sends there."""
+    """A bus of the hub with a queue behind it, and a rule of the source account that sends there.
+    """
 
     def __init__(self, gateway: Gateway, name: str, role: str) -> None:
         self.gateway, self.name = gateway, name
@@ -49,7 +50,7 @@ class Way:
         return self.lost.attributes(self.lost.one())
 
 
-def test_an_event_on_another_accounts_bus_keeps_id_source_account_region_and_time(gateway: Gateway, sender_role: str) -> None:
+def test_event_on_another_bus_keeps_its_origin(gateway: Gateway, sender_role: str) -> None:
     way = Way(gateway, "gw-hub", sender_role)
     allow(gateway, "gw-hub", {"AWS": SOURCE})
     sent = way.send(Time=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), Resources=["arn:aws:s3:::x"])
@@ -59,7 +60,7 @@ def test_an_event_on_another_accounts_bus_keeps_id_source_account_region_and_tim
     assert not way.lost.take()
 
 
-def test_a_bus_whose_policy_does_not_name_the_account_refuses_without_a_retry(gateway: Gateway, sender_role: str) -> None:
+def test_bus_that_rejects_the_account_is_not_retried(gateway: Gateway, sender_role: str) -> None:
     way = Way(gateway, "gw-hub-closed", sender_role)
     allow(gateway, "gw-hub-closed", {"AWS": TARGET})
     sent = way.send()
@@ -73,7 +74,7 @@ def test_a_bus_whose_policy_does_not_name_the_account_refuses_without_a_retry(ga
     assert not way.received.take()
 
 
-def test_a_missing_bus_is_told_in_the_dead_letter_queue(gateway: Gateway, sender_role: str) -> None:
+def test_event_for_a_missing_bus_goes_to_the_dead_letter_queue(gateway: Gateway, sender_role: str) -> None:
     way = Way(gateway, "gw-hub-gone", sender_role)
     gateway.client("events", HUB).delete_event_bus(Name="gw-hub-gone")
     way.send()
@@ -134,7 +135,7 @@ def test_an_event_is_not_sent_on_to_a_third_account(gateway: Gateway, relay: tup
     assert not lost.take()
 
 
-def test_put_events_to_another_accounts_bus_needs_its_policy_and_the_callers(gateway: Gateway) -> None:
+def test_put_events_across_accounts_needs_both_policies(gateway: Gateway) -> None:
     gateway.client("events", HUB).create_event_bus(Name="gw-hub-direct")
     received = make_queue(gateway, "gw-hub-direct", HUB)
     rule(gateway, "gw-hub-direct", {"account": [SOURCE]}, [{"Arn": received.arn}], HUB, "gw-hub-direct")

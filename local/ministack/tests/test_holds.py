@@ -20,7 +20,7 @@ def hold(gateway: Gateway, **what: Any) -> int:
     return int(answer["hold"])
 
 
-def test_a_reader_held_after_its_read_writes_over_what_was_put_in_between(gateway: Gateway) -> None:
+def test_held_reader_overwrites_a_concurrent_write(gateway: Gateway) -> None:
     s3 = gateway.client("s3")
     s3.create_bucket(Bucket="gw-held")
     s3.put_bucket_policy(Bucket="gw-held", Policy=document("first"))

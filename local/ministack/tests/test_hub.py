@@ -1,4 +1,6 @@
-"""A hub and a spoke made by templates: what goes wrong in one account is told in another, once, to a queue and an endpoint."""
+"""A hub and a spoke made by templates: a failure in one account is delivered once to a queue and an
+endpoint of another.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,14 @@ HUB = "333333333333"
 TELL = """
 import boto3, json, os
 def handler(event, context):
-    told = []
+    failures = []
     for record in event["Records"]:
         one = json.loads(record["body"])
-        told.append({"itemIdentifier": record["messageId"]} if one["detail"].get("poison") else None)
-        if told[-1] is None:
+        failures.append({"itemIdentifier": record["messageId"]} if one["detail"].get("poison") else None)
+        if failures[-1] is None:
             boto3.client("sns").publish(TopicArn=os.environ["TOPIC"], Subject=one["detail-type"][:100], MessageStructure="json",
                                         Message=json.dumps({"default": "x", "http": json.dumps(one), "sqs": json.dumps(one)}))
-    return {"batchItemFailures": [one for one in told if one]}
+    return {"batchItemFailures": [one for one in failures if one]}
 """
 
 
@@ -128,7 +130,7 @@ class Night:
             client.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
         return [json.loads(one["Body"]) for one in found]
 
-    def told(self, count: int = 1) -> list[dict[str, Any]]:
+    def delivered(self, count: int = 1) -> list[dict[str, Any]]:
         """That many events, from the queue, and the same at the endpoint."""
         events: list[dict[str, Any]] = []
 
@@ -162,55 +164,55 @@ def night(gateway: Gateway) -> Iterator[Night]:
         yield Night(gateway, hub, spoke, endpoint)
 
 
-def test_a_rotation_that_fails_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_failed_rotation_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     secrets = gateway.client("secretsmanager", SOURCE)
     arn = secrets.create_secret(Name="gw-hub-rotation", SecretString="s")["ARN"]
     rotator = function(gateway, "gw-hub-rotator", "def handler(event, context):\n    raise ValueError('no')\n", account=SOURCE)
     gateway.client("lambda", SOURCE).add_permission(FunctionName="gw-hub-rotator", StatementId="s", Action="lambda:InvokeFunction",
                                                     Principal="secretsmanager.amazonaws.com", SourceAccount=SOURCE)
     secrets.rotate_secret(SecretId=arn, RotationLambdaARN=rotator, RotationRules={"AutomaticallyAfterDays": 30})
-    event = night.told()[0]
+    event = night.delivered()[0]
     assert (event["detail"]["eventName"], event["detail"]["additionalEventData"]["SecretId"]) == ("RotationFailed", arn)
 
 
-def test_a_stack_that_is_rolled_back_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_rolled_back_stack_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     with Stack(gateway, "gw-hub-bad", SOURCE) as stack:
         stack.create({"Resources": {"Bad": {"Type": "AWS::SQS::Queue", "Properties": {"RedrivePolicy": "nothing"}}}})
-        event = night.told()[0]
+        event = night.delivered()[0]
     assert event["detail"]["stack-id"].split("/")[1] == "gw-hub-bad"
 
 
-def test_an_execution_that_times_out_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_timed_out_execution_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     client = gateway.client("stepfunctions", SOURCE)
     machine = client.create_state_machine(
         name="gw-hub", roleArn=service_role(gateway, "gw-hub-machine", "states.amazonaws.com", [], SOURCE), definition=json.dumps(
             {"StartAt": "Wait", "TimeoutSeconds": 1, "States": {"Wait": {"Type": "Wait", "Seconds": 20, "End": True}}}))["stateMachineArn"]
     execution = client.start_execution(stateMachineArn=machine, name="gw-hub")["executionArn"]
-    assert night.told()[0]["detail"]["executionArn"] == execution
+    assert night.delivered()[0]["detail"]["executionArn"] == execution
 
 
-def test_an_alarm_and_its_recovery_in_a_spoke_are_told_once_each(gateway: Gateway, night: Night) -> None:
+def test_alarm_and_recovery_in_a_spoke_are_delivered_once_each(gateway: Gateway, night: Night) -> None:
     client = gateway.client("cloudwatch", SOURCE)
     client.put_metric_alarm(AlarmName="gw-hub", Namespace="gw", MetricName="gw-hub", Statistic="Sum", Period=60, EvaluationPeriods=1,
                             Threshold=1, ComparisonOperator="GreaterThanOrEqualToThreshold")
     for state in ("ALARM", "OK"):
         client.set_alarm_state(AlarmName="gw-hub", StateValue=state, StateReason="r")
-    assert {one["detail"]["state"]["value"] for one in night.told(2)} == {"ALARM", "OK"}
+    assert {one["detail"]["state"]["value"] for one in night.delivered(2)} == {"ALARM", "OK"}
 
 
-def test_a_denied_read_of_a_secret_in_a_spoke_is_told_once(gateway: Gateway, night: Night) -> None:
+def test_denied_secret_read_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
     gateway.client("secretsmanager", SOURCE).create_secret(Name="gw-hub-denied", SecretString="s")
     nobody = gateway.as_role("secretsmanager", gateway.role("gw-hub-nobody", [], SOURCE))
     with pytest.raises(ClientError, match="AccessDenied"):
         nobody.get_secret_value(SecretId="gw-hub-denied")
-    detail = night.told()[0]["detail"]
+    detail = night.delivered()[0]["detail"]
     assert detail["requestParameters"]["secretId"] == "gw-hub-denied"
 
 
-def test_an_event_that_the_function_cannot_take_is_kept_at_the_hub(gateway: Gateway, night: Night) -> None:
+def test_rejected_event_stays_in_the_hub(gateway: Gateway, night: Night) -> None:
     gateway.client("events", SOURCE).put_events(Entries=[
         {"Source": "gw-poison", "DetailType": "T", "Detail": json.dumps({"poison": poison})} for poison in (True, False)])
-    assert night.told()[0]["detail"] == {"poison": False}
+    assert night.delivered()[0]["detail"] == {"poison": False}
     client = gateway.client("sqs", HUB)
     kept = until(lambda: client.receive_message(QueueUrl=night.hub.outputs()["Lost"]).get("Messages"), "the event in the failure queue")
     assert json.loads(kept[0]["Body"])["detail"] == {"poison": True}

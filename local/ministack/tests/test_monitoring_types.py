@@ -143,7 +143,7 @@ def test_a_table_has_its_time_to_live_encryption_and_recovery(gateway: Gateway) 
         assert "SSEDescription" not in client.describe_table(TableName="gw-cfn-table")["Table"]
 
 
-def test_database_events_reach_the_topics_of_matching_subscriptions(gateway: Gateway) -> None:
+def test_database_events_reach_matching_subscriptions(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-databases", service="sns.amazonaws.com")
     template = {"Resources": {
         "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "gw-databases", "Subscription": [

@@ -36,7 +36,7 @@ def test_only_a_secret_of_the_right_name_and_key_is_associated(gateway: Gateway)
     assert client.list_scram_secrets(ClusterArn=cluster)["SecretArnList"] == []
 
 
-def test_a_role_may_list_the_secrets_of_the_one_cluster_that_its_policy_names(gateway: Gateway) -> None:
+def test_role_lists_the_secrets_of_the_cluster_in_its_policy(gateway: Gateway) -> None:
     mine, other = _cluster(gateway, "msk-mine"), _cluster(gateway, "msk-other")
     role = gateway.role("msk-role", [{"Effect": "Allow", "Action": "kafka:ListScramSecrets", "Resource": mine}])
     client = gateway.as_role("kafka", role)

@@ -1,4 +1,6 @@
-"""IAM as AWS judges it where the kit depends on it: bucket policies across accounts, KMS, Step Functions."""
+"""IAM as AWS evaluates it, where the kit depends on it: bucket policies across accounts, KMS, Step
+Functions.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +36,14 @@ def reads(gateway: Gateway, role: dict[str, str], name: str) -> bool:
     return True
 
 
-def test_a_bucket_policy_that_names_a_role_opens_the_bucket_to_that_role_only(gateway: Gateway) -> None:
+def test_bucket_policy_for_a_role_admits_that_role_only(gateway: Gateway) -> None:
     one, other = gateway.role("gw-s3-one", READ), gateway.role("gw-s3-other", READ)
     bucket(gateway, "gw-by-role", grant("gw-by-role", one["Arn"]))
     assert reads(gateway, one, "gw-by-role")
     assert not reads(gateway, other, "gw-by-role")
 
 
-def test_the_account_root_with_a_condition_on_the_role_opens_the_bucket_to_that_role_only(gateway: Gateway) -> None:
+def test_bucket_policy_with_a_role_condition_admits_that_role(gateway: Gateway) -> None:
     one, other = gateway.role("gw-s3-cond", READ), gateway.role("gw-s3-cond-other", READ)
     bucket(gateway, "gw-by-condition", grant("gw-by-condition", f"arn:aws:iam::{TARGET}:root",
                                              Condition={"ArnEquals": {"aws:PrincipalArn": one["Arn"]}}))
@@ -61,7 +63,7 @@ def test_a_deny_for_a_role_is_seen(gateway: Gateway) -> None:
     assert not reads(gateway, role, "gw-deny")
 
 
-def test_requests_served_at_the_same_time_are_each_judged_as_their_own_caller(gateway: Gateway) -> None:
+def test_concurrent_requests_are_evaluated_for_their_callers(gateway: Gateway) -> None:
     one, other = gateway.role("gw-s3-par", READ), gateway.role("gw-s3-par-other", READ)
     bucket(gateway, "gw-parallel", grant("gw-parallel", one["Arn"]))
     with ThreadPoolExecutor(8) as pool:
@@ -86,7 +88,7 @@ def test_plain_http_on_loopback_counts_as_tls(gateway: Gateway) -> None:
     assert reads(gateway, role, "gw-tls")
 
 
-def test_a_listing_is_judged_with_its_prefix(gateway: Gateway) -> None:
+def test_listing_is_evaluated_with_its_prefix(gateway: Gateway) -> None:
     role = gateway.role("gw-s3-list", READ)
     bucket(gateway, "gw-list", grant("gw-list", role["Arn"], "s3:ListBucket", "", Condition={"StringLike": {"s3:prefix": "in/*"}}))
     client = gateway.as_role("s3", role)
@@ -127,14 +129,14 @@ def test_kms_conditions_see_the_encryption_context(gateway: Gateway) -> None:
         client.encrypt(KeyId=key, Plaintext=b"s")
 
 
-def test_an_alias_is_judged_as_its_key(gateway: Gateway) -> None:
+def test_alias_is_evaluated_as_its_key(gateway: Gateway) -> None:
     key, arn = _key(gateway)
     gateway.client("kms").create_alias(AliasName="alias/gw", TargetKeyId=key)
     role = gateway.role("gw-kms-alias", [{"Effect": "Allow", "Action": "kms:Encrypt", "Resource": arn}])
     assert gateway.as_role("kms", role).encrypt(KeyId="alias/gw", Plaintext=b"s")["KeyId"] == arn
 
 
-def test_starting_an_execution_needs_its_grant_on_the_state_machine(gateway: Gateway) -> None:
+def test_start_execution_needs_a_grant_on_the_state_machine(gateway: Gateway) -> None:
     root = gateway.client("stepfunctions")
     machine_role = gateway.role("gw-sfn-machine", [])["Arn"]
     definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})

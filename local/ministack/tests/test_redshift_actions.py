@@ -32,12 +32,12 @@ def pairs(checks: list[Check]) -> list[tuple[str, str]]:
       ("redshift:JoinGroup", f"{BASE}:dbgroup:c/g")]),
     ({"Action": "DescribeEvents"}, [("redshift:DescribeEvents", "*")]),
 ])
-def test_a_provisioned_request_is_checked_on_the_resource_its_action_takes(
+def test_cluster_request_is_checked_on_its_resource(
         form: dict[str, str], expected: list[tuple[str, str]]) -> None:
     assert pairs(redshift_checks(form, "us-east-1", "1")) == expected
 
 
-def test_creating_an_integration_supplies_its_source_target_and_tags_to_conditions() -> None:
+def test_create_integration_sets_condition_keys() -> None:
     form = {"Action": "CreateIntegration", "SourceArn": "s", "TargetArn": "t", "TagList.Tag.1.Key": "k", "TagList.Tag.1.Value": "v"}
     assert redshift_checks(form, "us-east-1", "1")[0].context == {
         "redshift:IntegrationSourceArn": "s", "redshift:IntegrationTargetArn": "t", "aws:RequestTag/k": "v", "aws:TagKeys": ["k"]}
@@ -57,7 +57,7 @@ def lookup(kind: str, name: str) -> str | None:
     ("DescribeStatement", {"Id": "i"}, ("redshift-data:DescribeStatement", "*")),
     ("GetStatementResultV2", {"Id": "i"}, ("redshift-data:GetStatementResult", "*")),
 ])
-def test_a_data_api_request_is_checked_on_its_warehouse_or_on_everything(
+def test_data_api_request_is_checked_on_its_warehouse(
         action: str, request_: dict[str, Any], expected: tuple[str, str]) -> None:
     assert pairs(data_checks(action, request_, "us-east-1", "1", lookup)) == [expected]
 

@@ -1,4 +1,4 @@
-"""CloudFormation types the extension adds or mends."""
+"""CloudFormation types that the extension adds or corrects."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WAREHOUSE = {
 }
 
 
-def test_a_warehouse_stack_makes_its_cluster_groups_and_secret_and_leaves_nothing_behind(
+def test_warehouse_stack_is_created_and_deleted_completely(
         gateway: Gateway, redshift: StubRedshift) -> None:
     with Stack(gateway, "gw-warehouse") as stack:
         assert stack.create(WAREHOUSE)["StackStatus"] == "CREATE_COMPLETE", stack.reasons("CREATE_FAILED")
@@ -66,7 +66,7 @@ def test_a_warehouse_stack_makes_its_cluster_groups_and_secret_and_leaves_nothin
     assert not groups & set(redshift.groups)
 
 
-def test_a_cluster_name_that_changes_makes_a_new_cluster_and_then_deletes_the_old_one(
+def test_changed_cluster_name_replaces_the_cluster(
         gateway: Gateway, redshift: StubRedshift) -> None:
     def template(name: str) -> dict[str, object]:
         return {"Resources": {"Cluster": {"Type": "AWS::Redshift::Cluster", "Properties": {
@@ -79,7 +79,7 @@ def test_a_cluster_name_that_changes_makes_a_new_cluster_and_then_deletes_the_ol
         assert "gw-after" in redshift.clusters and "gw-before" not in redshift.clusters
 
 
-def test_logging_and_a_final_snapshot_that_are_not_imitated_do_not_stop_the_stack(gateway: Gateway, redshift: StubRedshift) -> None:
+def test_stack_works_without_logging_and_final_snapshot(gateway: Gateway, redshift: StubRedshift) -> None:
     template = {"Resources": {"Cluster": {"Type": "AWS::Redshift::Cluster", "DeletionPolicy": "Snapshot", "Properties": {
         "ClusterIdentifier": "gw-snapshot", "ClusterType": "single-node", "NodeType": "ra3.large", "DBName": "dev",
         "MasterUsername": "admin", "MasterUserPassword": "Password1",
@@ -116,7 +116,7 @@ def test_a_serverless_stack_has_the_documented_attributes(gateway: Gateway, reds
     assert not {("workgroup", "gw-swg"), ("namespace", "gw-sns")} & set(redshift.things)
 
 
-def test_a_network_stack_makes_nat_gateway_address_rules_and_flow_log(gateway: Gateway) -> None:
+def test_network_stack_creates_nat_gateway_rules_and_flow_log(gateway: Gateway) -> None:
     template = {
         "Resources": {
             "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.9.0.0/16"}},

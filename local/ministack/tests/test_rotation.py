@@ -14,7 +14,8 @@ from conftest import TARGET, Gateway, until
 from queues import make_queue, rule
 from stacks import Stack
 
-# The four steps; the secret's own value says how to misbehave, and "log" in it lists the steps that ran.
+# The four steps; the secret's own value says how to misbehave, and "log" in it lists the steps that
+# ran.
 CODE = '''
 import json, boto3, os, time
 client = boto3.client("secretsmanager", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
@@ -27,7 +28,7 @@ def handler(event, context):
     current = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
     print("STEP", step, sorted(event))
     if step == current.get("fail"):
-        raise ValueError("told to fail")
+        raise ValueError("set to fail")
     if step == "createSecret":
         try:
             client.get_secret_value(SecretId=arn, VersionId=token, VersionStage="AWSPENDING")
@@ -93,7 +94,7 @@ def _value(client: Any, arn: str) -> dict[str, Any]:
     return found
 
 
-def test_a_rotation_runs_the_four_steps_and_promotes_the_new_version(gateway: Gateway, rotator: str, events: str) -> None:
+def test_rotation_runs_four_steps_and_promotes_the_version(gateway: Gateway, rotator: str, events: str) -> None:
     client, arn = _secret(gateway, "gw-rotate")
     token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator, RotationRules={"AutomaticallyAfterDays": 30})["VersionId"]
     assert _names(gateway, events, arn, "RotationSucceeded") == ["RotationStarted", "RotationSucceeded"]
@@ -105,7 +106,7 @@ def test_a_rotation_runs_the_four_steps_and_promotes_the_new_version(gateway: Ga
     assert (described["NextRotationDate"] - described["LastRotatedDate"]).days == 30
 
 
-def test_while_a_rotation_runs_another_is_refused_and_the_pending_version_may_have_no_value(gateway: Gateway, rotator: str) -> None:
+def test_second_rotation_is_rejected_while_one_runs(gateway: Gateway, rotator: str) -> None:
     client, arn = _secret(gateway, "gw-rotate-long", sleep=3)
     token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)["VersionId"]
     assert client.describe_secret(SecretId=arn)["VersionIdsToStages"][token] == ["AWSPENDING"]
@@ -114,7 +115,7 @@ def test_while_a_rotation_runs_another_is_refused_and_the_pending_version_may_ha
     until(lambda: _value(client, arn)["password"] == "new", "the rotation ends")
 
 
-def test_a_failing_step_is_tried_again_and_leaves_the_current_value(gateway: Gateway, rotator: str, events: str) -> None:
+def test_failing_step_is_retried_and_keeps_the_current_value(gateway: Gateway, rotator: str, events: str) -> None:
     client, arn = _secret(gateway, "gw-rotate-fail", fail="setSecret")
     client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)
     assert _names(gateway, events, arn, "RotationFailed") == ["RotationStarted", "RotationFailed"]
@@ -136,7 +137,8 @@ def test_an_unfinished_rotation_is_refused_and_taken_up_again(gateway: Gateway, 
 def test_a_foreign_write_abandons_the_rotation(gateway: Gateway, rotator: str, events: str) -> None:
     client, arn = _secret(gateway, "gw-rotate-foreign", sleep=4)
     token = client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator)["VersionId"]
-    # createSecret has given it a value: a write of that step that is still under way would bring AWSPENDING back.
+    # createSecret has given it a value: a write of that step that is still under way would bring
+    # AWSPENDING back.
     until(lambda: token in [found["VersionId"] for found in client.list_secret_version_ids(SecretId=arn)["Versions"]], "a pending value")
     client.put_secret_value(SecretId=arn, SecretString='{"password":"foreign"}')
     assert "RotationAbandoned" in _names(gateway, events, arn, "RotationAbandoned")
@@ -151,7 +153,7 @@ def test_a_rotation_that_is_only_tried_out_leaves_no_version(gateway: Gateway, r
     assert token not in client.describe_secret(SecretId=arn)["VersionIdsToStages"]
 
 
-def test_a_function_that_does_not_admit_secrets_manager_is_refused(gateway: Gateway, rotator: str) -> None:
+def test_function_must_admit_secrets_manager(gateway: Gateway, rotator: str) -> None:
     client, arn = _secret(gateway, "gw-rotate-policy")
     functions = gateway.client("lambda")
     code = gateway.raw("GET", functions.get_function(FunctionName=rotator)["Code"]["Location"]).data
@@ -189,7 +191,7 @@ def test_a_rotation_schedule_in_a_stack_rotates_at_once(gateway: Gateway, rotato
         until(lambda: _value(client, stack.outputs()["Secret"])["password"] == "new", "the rotation ends")
 
 
-def test_a_listing_tells_rotation_and_dates_also_of_an_aged_secret(gateway: Gateway, rotator: str) -> None:
+def test_list_secrets_has_rotation_and_dates(gateway: Gateway, rotator: str) -> None:
     client, arn = _secret(gateway, "gw-listed")
     client.rotate_secret(SecretId=arn, RotationLambdaARN=rotator, RotationRules={"ScheduleExpression": "rate(10 days)"})
 

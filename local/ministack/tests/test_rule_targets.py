@@ -45,7 +45,7 @@ def topic(gateway: Gateway, name: str, statement: dict[str, Any] | None, **attri
     return arn
 
 
-def test_a_target_that_does_not_admit_eventbridge_goes_to_the_dead_letter_queue_at_once(gateway: Gateway) -> None:
+def test_unadmitted_event_goes_to_the_dead_letter_queue(gateway: Gateway) -> None:
     targets = {
         "queue": make_queue(gateway, "gw-denied-queue", service="").arn,
         "other-rule": make_queue(gateway, "gw-denied-other-rule", source=f"arn:aws:events:{REGION}:{TARGET}:rule/another").arn,
@@ -60,7 +60,7 @@ def test_a_target_that_does_not_admit_eventbridge_goes_to_the_dead_letter_queue_
         assert "RETRY_ATTEMPTS" not in attributes
 
 
-def test_a_target_that_admits_eventbridge_gets_the_event_with_its_role_or_its_own_policy(gateway: Gateway) -> None:
+def test_target_gets_the_event_by_role_or_policy(gateway: Gateway) -> None:
     arn = f"arn:aws:events:{REGION}:{TARGET}:rule/gw-admitted"
     by_policy = make_queue(gateway, "gw-admitted-policy", source=arn)
     by_role = make_queue(gateway, "gw-admitted-role", service="")
@@ -109,7 +109,7 @@ def test_an_event_that_is_too_old_is_not_retried_any_more(gateway: Gateway) -> N
     assert (attributes["RETRY_ATTEMPTS"], attributes["EXHAUSTED_RETRY_CONDITION"]) == ("5", "MaximumEventAgeInSeconds")
 
 
-def test_a_dead_letter_queue_that_does_not_admit_the_rule_loses_the_event_and_a_metric_tells(gateway: Gateway) -> None:
+def test_lost_event_is_counted_in_a_metric(gateway: Gateway) -> None:
     lost = make_queue(gateway, "gw-lost-dlq", service="")
     rule(gateway, "gw-lost", {"source": ["gw-lost"]}, [{"Arn": MISSING["queue"], "DeadLetterConfig": {"Arn": lost.arn}}])
     put_event(gateway, "gw-lost")
@@ -118,7 +118,7 @@ def test_a_dead_letter_queue_that_does_not_admit_the_rule_loses_the_event_and_a_
     assert not lost.take()
 
 
-def test_a_function_is_invoked_asynchronously_and_lambda_retries_the_run(gateway: Gateway) -> None:
+def test_function_target_is_retried_by_lambda(gateway: Gateway) -> None:
     failures = make_queue(gateway, "gw-async-failures", service="")
     arn = function(gateway, "gw-async", "def handler(event, context):\n    raise ValueError(event['detail']['n'])\n")
     client = gateway.client("lambda")

@@ -80,7 +80,7 @@ def schedule(gateway: Gateway, name: str, target: dict[str, Any], expression: st
     return arn
 
 
-def test_a_schedule_delivers_in_its_role_which_scheduler_must_be_able_to_assume(gateway: Gateway, behind: Queue) -> None:
+def test_schedule_delivers_with_its_role(gateway: Gateway, behind: Queue) -> None:
     send = [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": behind.arn}]
     able = service_role(gateway, "gw-schedule", "scheduler.amazonaws.com", send)
     untrusted = service_role(gateway, "gw-schedule-untrusted", "events.amazonaws.com", send)
@@ -91,7 +91,7 @@ def test_a_schedule_delivers_in_its_role_which_scheduler_must_be_able_to_assume(
     assert not behind.take()
 
 
-def test_a_schedule_gives_up_into_its_dead_letter_queue_in_its_role(gateway: Gateway) -> None:
+def test_undelivered_schedule_goes_to_its_dead_letter_queue(gateway: Gateway) -> None:
     lost = make_queue(gateway, "gw-schedule-lost", service="")
     role = service_role(gateway, "gw-schedule-lost", "scheduler.amazonaws.com", [
         {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": lost.arn}])
@@ -103,7 +103,7 @@ def test_a_schedule_gives_up_into_its_dead_letter_queue_in_its_role(gateway: Gat
         arn, missing, "NO_RESOURCE", "0")
 
 
-def test_a_schedule_of_a_stack_keeps_its_end_and_fires_before_it_only(gateway: Gateway) -> None:
+def test_schedule_of_a_stack_ends_at_its_end_date(gateway: Gateway) -> None:
     behind = make_queue(gateway, "gw-cfn-schedule", service="")
     role = service_role(gateway, "gw-cfn-schedule", "scheduler.amazonaws.com", [
         {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": behind.arn}])

@@ -30,7 +30,7 @@ def authorize(gateway: Gateway, access_key: str, resource_policy: str | None, **
     return found
 
 
-def test_across_accounts_both_the_identity_and_the_resource_policy_must_allow(gateway: Gateway) -> None:
+def test_across_accounts_both_policies_must_allow(gateway: Gateway) -> None:
     granted = gateway.role("gw-cross-yes", [{"Effect": "Allow", "Action": ACTION, "Resource": NAMESPACE}], SOURCE)["AccessKeyId"]
     bare = gateway.role("gw-cross-no", [], SOURCE)["AccessKeyId"]
     opened = policy(allow(SOURCE))
@@ -59,7 +59,7 @@ def test_an_explicit_deny_wins_over_every_allow(gateway: Gateway) -> None:
     assert "with an explicit deny in a resource-based policy" in refused["message"]
 
 
-def test_a_condition_on_the_principal_arn_sees_the_role_not_the_session(gateway: Gateway) -> None:
+def test_principal_arn_condition_has_the_role_arn(gateway: Gateway) -> None:
     role = gateway.role("gw-arn", [{"Effect": "Allow", "Action": ACTION, "Resource": NAMESPACE}], SOURCE)
     this = policy(allow(SOURCE, Condition={"ArnEquals": {"aws:PrincipalArn": role["Arn"]}}))
     other = policy(allow(SOURCE, Condition={"ArnEquals": {"aws:PrincipalArn": f"arn:aws:iam::{SOURCE}:role/other"}}))
@@ -73,7 +73,7 @@ def test_conditions_see_the_context_of_the_request(gateway: Gateway) -> None:
     assert not authorize(gateway, SOURCE, guarded, **{"aws:SourceArn": "arn:aws:s3:::bucket-b"})["allowed"]
 
 
-def test_a_service_principal_is_judged_by_the_resource_policy_alone(gateway: Gateway) -> None:
+def test_service_principal_needs_the_resource_policy_only(gateway: Gateway) -> None:
     def ask(document: str | None, account: str) -> dict[str, Any]:
         found: dict[str, Any] = gateway.call("POST", "authorize-service", {
             "service": "redshift.amazonaws.com", "action": "s3:GetBucketNotification", "resource": "arn:aws:s3:::b",
@@ -97,7 +97,7 @@ def test_a_request_without_its_fields_is_answered_by_a_sentence(gateway: Gateway
     assert status == 400 and "must be a text" in answer["message"]
 
 
-def test_a_call_with_a_callers_key_and_no_signature_runs_as_that_caller(gateway: Gateway) -> None:
+def test_unsigned_call_of_the_stand_in_runs_as_its_caller(gateway: Gateway) -> None:
     arn = gateway.client("secretsmanager").create_secret(Name="gw-acting", SecretString="{}")["ARN"]
     reader = gateway.role("gw-acting", [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": arn}])
     stranger = gateway.role("gw-acting-not", [])
@@ -120,7 +120,7 @@ def test_a_client_with_a_wrong_secret_is_still_refused(gateway: Gateway) -> None
         client.list_queues()
 
 
-def test_a_bucket_is_described_whoever_owns_it_with_redshifts_entry(gateway: Gateway) -> None:
+def test_bucket_of_any_account_is_described(gateway: Gateway) -> None:
     s3 = gateway.client("s3", SOURCE)
     s3.create_bucket(Bucket="gw-described")
     assert gateway.call("POST", "bucket", {"bucket": "gw-described"})[1] == {
@@ -137,7 +137,7 @@ def test_a_bucket_is_described_whoever_owns_it_with_redshifts_entry(gateway: Gat
     assert gateway.call("POST", "bucket-notification", {**change, "operation": "both"})[0] == 400
 
 
-def test_s3_events_arrive_in_order_with_the_integrations_whose_entry_matches(gateway: Gateway, redshift: StubRedshift) -> None:
+def test_s3_events_arrive_in_order_with_matching_integrations(gateway: Gateway, redshift: StubRedshift) -> None:
     s3 = gateway.client("s3", SOURCE, region="eu-west-1")
     s3.create_bucket(Bucket="gw-events", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     arn = f"arn:aws:redshift:eu-west-1:{SOURCE}:integration:bbbbbbbb-0000-0000-0000-000000000000"
@@ -164,7 +164,7 @@ def test_s3_events_arrive_in_order_with_the_integrations_whose_entry_matches(gat
     assert (first["account"], first["region"], first["size"], first["event_name"]) == (SOURCE, "eu-west-1", 3, "ObjectCreated:Put")
 
 
-def test_a_service_event_reaches_a_rule_of_the_accounts_default_bus(gateway: Gateway) -> None:
+def test_service_event_reaches_the_default_bus(gateway: Gateway) -> None:
     sqs, rules = gateway.client("sqs"), gateway.client("events")
     url = sqs.create_queue(QueueName="gw-bus")["QueueUrl"]
     arn = f"arn:aws:sqs:us-east-1:{TARGET}:gw-bus"

@@ -28,7 +28,7 @@ def test_a_version_id_and_a_stage_it_does_not_carry_find_nothing(gateway: Gatewa
         client.get_secret_value(SecretId=arn, VersionId=version, VersionStage="AWSPENDING")
 
 
-def test_the_same_token_with_the_same_value_is_answered_again_and_with_another_is_refused(gateway: Gateway) -> None:
+def test_token_is_idempotent_for_the_same_value_only(gateway: Gateway) -> None:
     client, arn, _ = _secret(gateway, "gw-sm-token")
     token = str(uuid.uuid4())
     put = {"SecretId": arn, "ClientRequestToken": token, "VersionStages": ["own"]}
@@ -39,7 +39,7 @@ def test_the_same_token_with_the_same_value_is_answered_again_and_with_another_i
     assert client.get_secret_value(SecretId=arn, VersionId=token)["SecretString"] == "a"
 
 
-def test_putting_the_current_versions_own_value_again_leaves_it_current(gateway: Gateway) -> None:
+def test_putting_the_current_value_again_keeps_it_current(gateway: Gateway) -> None:
     client, arn, version = _secret(gateway, "gw-sm-own")
     client.put_secret_value(SecretId=arn, ClientRequestToken=version, SecretString='{"v":1}', VersionStages=["AWSPENDING"])
     assert stages(client, arn) == {version: ["AWSCURRENT"]}
@@ -53,14 +53,14 @@ def test_a_label_moves_from_the_version_that_had_it(gateway: Gateway) -> None:
     assert found[version] == ["AWSCURRENT"] and first not in found and sorted(found[second]) == ["AWSPENDING", "own"]
 
 
-def test_a_new_current_version_keeps_the_other_labels_it_was_given(gateway: Gateway) -> None:
+def test_new_current_version_keeps_its_other_labels(gateway: Gateway) -> None:
     client, arn, version = _secret(gateway, "gw-sm-both")
     made = client.put_secret_value(SecretId=arn, SecretString="a", VersionStages=["AWSCURRENT", "own"])["VersionId"]
     found = stages(client, arn)
     assert sorted(found[made]) == ["AWSCURRENT", "own"] and found[version] == ["AWSPREVIOUS"]
 
 
-def test_moving_a_label_from_a_version_that_does_not_have_it_is_refused(gateway: Gateway) -> None:
+def test_moving_a_label_from_the_wrong_version_is_rejected(gateway: Gateway) -> None:
     client, arn, version = _secret(gateway, "gw-sm-mismatch")
     made = client.put_secret_value(SecretId=arn, SecretString="a", VersionStages=["own"])["VersionId"]
     client.put_secret_value(SecretId=arn, SecretString="b")
@@ -70,7 +70,7 @@ def test_moving_a_label_from_a_version_that_does_not_have_it_is_refused(gateway:
         client.update_secret_version_stage(SecretId=arn, VersionStage="AWSCURRENT", MoveToVersionId=made)
 
 
-def test_moving_the_current_label_makes_the_former_version_previous(gateway: Gateway) -> None:
+def test_moving_awscurrent_makes_the_old_version_previous(gateway: Gateway) -> None:
     client, arn, version = _secret(gateway, "gw-sm-current")
     made = client.put_secret_value(SecretId=arn, SecretString="a", VersionStages=["own"])["VersionId"]
     client.update_secret_version_stage(SecretId=arn, VersionStage="AWSCURRENT", MoveToVersionId=made, RemoveFromVersionId=version)

@@ -28,14 +28,14 @@ def gather(queue: Queue, found: list[dict[str, Any]], enough: Any) -> list[dict[
 # --- CloudFormation ---
 
 
-def test_a_rolled_back_stack_is_told_with_its_first_cause(gateway: Gateway) -> None:
+def test_rolled_back_stack_publishes_its_first_cause(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-stacks")
-    rule(gateway, "gw-stacks", {"source": ["aws.cloudformation"], "detail": {"stack-id": [{"wildcard": "*:stack/gw-told/*"}]}},
+    rule(gateway, "gw-stacks", {"source": ["aws.cloudformation"], "detail": {"stack-id": [{"wildcard": "*:stack/gw-published/*"}]}},
          [{"Arn": queue.arn}])
     template = {"Resources": {
         "Good": {"Type": "AWS::SQS::Queue"},
         "Bad": {"Type": "AWS::SQS::Queue", "DependsOn": "Good", "Properties": {"RedrivePolicy": "nothing"}}}}
-    with Stack(gateway, "gw-told") as stack:
+    with Stack(gateway, "gw-published") as stack:
         made = stack.create(template)
         assert made["StackStatus"] == "ROLLBACK_COMPLETE"
 
@@ -58,15 +58,15 @@ def test_a_rolled_back_stack_is_told_with_its_first_cause(gateway: Gateway) -> N
 # --- Step Functions ---
 
 
-def test_executions_that_time_out_fail_or_are_aborted_are_told(gateway: Gateway) -> None:
+def test_failed_timed_out_and_aborted_executions_are_published(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-executions")
     rule(gateway, "gw-executions", {"source": ["aws.states"], "detail": {
-        "stateMachineArn": [{"suffix": ":gw-told"}], "status": ["FAILED", "TIMED_OUT", "ABORTED"]}}, [{"Arn": queue.arn}])
+        "stateMachineArn": [{"suffix": ":gw-published"}], "status": ["FAILED", "TIMED_OUT", "ABORTED"]}}, [{"Arn": queue.arn}])
     client = gateway.client("stepfunctions")
     states = {"Choose": {"Type": "Choice", "Choices": [{"Variable": "$.fail", "BooleanEquals": True, "Next": "Fail"}], "Default": "Wait"},
               "Fail": {"Type": "Fail", "Error": "E", "Cause": "C"}, "Wait": {"Type": "Wait", "Seconds": 30, "End": True}}
     machine = client.create_state_machine(
-        name="gw-told", roleArn=service_role(gateway, "gw-told", "states.amazonaws.com", []),
+        name="gw-published", roleArn=service_role(gateway, "gw-published", "states.amazonaws.com", []),
         definition=json.dumps({"StartAt": "Choose", "TimeoutSeconds": 1, "States": states}))["stateMachineArn"]
     arns = {name: client.start_execution(stateMachineArn=machine, name=name, input=json.dumps({"fail": name == "failed"}))["executionArn"]
             for name in ("failed", "aborted", "late")}
@@ -89,16 +89,16 @@ def alarm(gateway: Gateway, name: str, **options: Any) -> str:
     return f"arn:aws:cloudwatch:{REGION}:{TARGET}:alarm:{name}"
 
 
-def test_an_alarm_and_the_composite_alarm_over_it_are_told_with_both_states(gateway: Gateway) -> None:
+def test_alarms_publish_the_new_and_the_former_state(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-alarms")
-    rule(gateway, "gw-alarms", {"source": ["aws.cloudwatch"], "detail": {"alarmName": [{"prefix": "gw-told-"}]}}, [{"Arn": queue.arn}])
+    rule(gateway, "gw-alarms", {"source": ["aws.cloudwatch"], "detail": {"alarmName": [{"prefix": "gw-published-"}]}}, [{"Arn": queue.arn}])
     client = gateway.client("cloudwatch")
-    arn = alarm(gateway, "gw-told-alarm", AlarmDescription="what to do")
-    client.put_composite_alarm(AlarmName="gw-told-composite", AlarmRule="ALARM(gw-told-alarm)")
+    arn = alarm(gateway, "gw-published-alarm", AlarmDescription="what to do")
+    client.put_composite_alarm(AlarmName="gw-published-composite", AlarmRule="ALARM(gw-published-alarm)")
     for value in ("ALARM", "OK"):
-        client.set_alarm_state(AlarmName="gw-told-alarm", StateValue=value, StateReason=f"because {value}")
+        client.set_alarm_state(AlarmName="gw-published-alarm", StateValue=value, StateReason=f"because {value}")
     events = gather(queue, [], lambda found: len([one for one in found if "composite" in one["detail"]["alarmName"]]) >= 3)
-    own = [one for one in events if one["detail"]["alarmName"] == "gw-told-alarm"]
+    own = [one for one in events if one["detail"]["alarmName"] == "gw-published-alarm"]
     assert [(one["detail"]["previousState"]["value"], one["detail"]["state"]["value"], one["detail"]["state"]["reason"]) for one in own] == [
         ("INSUFFICIENT_DATA", "ALARM", "because ALARM"), ("ALARM", "OK", "because OK")]
     assert own[1]["detail"]["previousState"]["reason"] == "because ALARM"
@@ -107,10 +107,10 @@ def test_an_alarm_and_the_composite_alarm_over_it_are_told_with_both_states(gate
     configuration = own[0]["detail"]["configuration"]
     assert configuration["description"] == "what to do"
     assert configuration["metrics"][0]["metricStat"] == {
-        "metric": {"namespace": "gw", "name": "gw-told-alarm", "dimensions": {"Job": "a"}}, "period": 60, "stat": "Sum"}
-    composite = [one["detail"] for one in events if one["detail"]["alarmName"] == "gw-told-composite"]
+        "metric": {"namespace": "gw", "name": "gw-published-alarm", "dimensions": {"Job": "a"}}, "period": 60, "stat": "Sum"}
+    composite = [one["detail"] for one in events if one["detail"]["alarmName"] == "gw-published-composite"]
     assert [one["state"]["value"] for one in composite][-2:] == ["ALARM", "OK"]
-    assert composite[-2]["configuration"]["alarmRule"] == "ALARM(gw-told-alarm)"
+    assert composite[-2]["configuration"]["alarmRule"] == "ALARM(gw-published-alarm)"
     assert json.loads(composite[-2]["state"]["reasonData"])["triggeringAlarms"][0]["arn"] == arn
 
 
@@ -130,7 +130,7 @@ def key(gateway: Gateway, principals: list[str]) -> str:
     ("gw-act-no-key", True, ["events.amazonaws.com"], False, False),
     ("gw-act-managed", True, None, True, False),
 ])
-def test_an_alarm_publishes_where_the_topic_and_its_key_admit_cloudwatch(
+def test_topic_and_key_must_admit_cloudwatch(
         gateway: Gateway, name: str, admitted: bool, principals: list[str] | None, managed: bool, arrives: bool) -> None:
     sns, client = gateway.client("sns"), gateway.client("cloudwatch")
     key_id = key(gateway, principals) if principals is not None else "alias/aws/sns" if managed else ""
@@ -154,7 +154,7 @@ def test_an_alarm_publishes_where_the_topic_and_its_key_admit_cloudwatch(
         assert not queue.take()
 
 
-def test_an_alarm_publishes_to_the_topic_of_another_account_that_admits_it(gateway: Gateway) -> None:
+def test_alarm_publishes_to_a_topic_of_another_account(gateway: Gateway) -> None:
     name, sns = "gw-act-other", gateway.client("sns")
     topic = sns.create_topic(Name=name)["TopicArn"]
     queue = make_queue(gateway, name, service="sns.amazonaws.com")
@@ -195,7 +195,7 @@ def calls(gateway: Gateway, name: str, state: str, account: str = SOURCE) -> Que
     return queue
 
 
-def test_changes_of_a_secret_are_told_without_its_value(gateway: Gateway, trail: str) -> None:
+def test_secret_changes_are_published_without_the_value(gateway: Gateway, trail: str) -> None:
     queue = calls(gateway, "gw-calls", "ENABLED")
     secrets = gateway.client("secretsmanager", SOURCE)
     secrets.create_secret(Name="gw-calls", SecretString="first-hidden")
@@ -222,7 +222,7 @@ def test_changes_of_a_secret_are_told_without_its_value(gateway: Gateway, trail:
     assert details[3]["requestParameters"]["recoveryWindowInDays"] == 7
 
 
-def test_a_denied_read_reaches_only_rules_for_all_management_events_also_on_the_hubs_bus(gateway: Gateway, trail: str) -> None:
+def test_denied_read_reaches_rules_for_all_management_events(gateway: Gateway, trail: str) -> None:
     wide = calls(gateway, "gw-denied-reads", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")
     narrow = make_queue(gateway, "gw-denied-narrow", SOURCE)
     rule(gateway, "gw-denied-narrow", {"source": ["aws.secretsmanager"], "detail": {"eventName": ["GetSecretValue"]}},
@@ -258,17 +258,17 @@ def test_the_trails_log_group_has_the_record(gateway: Gateway, trail: str) -> No
     assert [one["eventName"] for one in records if (one["requestParameters"] or {}).get("name") == "gw-logged"] == ["CreateSecret"]
 
 
-def test_calls_are_not_told_without_a_trail_or_by_one_that_logs_other_calls(gateway: Gateway) -> None:
-    queue = calls(gateway, "gw-untold", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS", HUB)
+def test_calls_need_a_trail_that_logs_them(gateway: Gateway) -> None:
+    queue = calls(gateway, "gw-unpublished", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS", HUB)
     secrets, client = gateway.client("secretsmanager", HUB), gateway.client("cloudtrail", HUB)
-    secrets.create_secret(Name="gw-untold", SecretString="s")
-    secrets.put_secret_value(SecretId="gw-untold", SecretString="t")
+    secrets.create_secret(Name="gw-unpublished", SecretString="s")
+    secrets.put_secret_value(SecretId="gw-unpublished", SecretString="t")
     client.create_trail(Name="gw-reads", S3BucketName="b")
     client.put_event_selectors(TrailName="gw-reads", EventSelectors=[{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}])
-    secrets.get_secret_value(SecretId="gw-untold")
+    secrets.get_secret_value(SecretId="gw-unpublished")
     client.start_logging(Name="gw-reads")
-    secrets.put_secret_value(SecretId="gw-untold", SecretString="u")
-    secrets.describe_secret(SecretId="gw-untold")
+    secrets.put_secret_value(SecretId="gw-unpublished", SecretString="u")
+    secrets.describe_secret(SecretId="gw-unpublished")
     assert queue.event()["detail"]["eventName"] == "DescribeSecret"
     assert not queue.take()
     client.delete_trail(Name="gw-reads")

@@ -36,7 +36,7 @@ def test_a_missing_setting_ends_the_start_with_one_sentence(environment: dict[st
     (Target("ministack.app", "AUTH", ("x",)), "expects ministack.app.AUTH to be a function"),
     (Target("ministack.app", "_lazy_handler", ("name",)), "expects ministack.app._lazy_handler(name), found (module_name)"),
 ])
-def test_a_name_that_moved_is_told_in_one_sentence(target: Target, sentence: str) -> None:
+def test_changed_name_of_ministack_is_reported(target: Target, sentence: str) -> None:
     with pytest.raises(Mismatch) as mismatch:
         target.check()
     assert sentence in str(mismatch.value) and "install ministack==" in str(mismatch.value)

@@ -61,7 +61,7 @@ def history(gateway: Gateway, execution: str) -> list[str]:
     return [event["type"] for event in gateway.client("stepfunctions").get_execution_history(executionArn=execution)["events"]]
 
 
-def test_the_same_name_and_input_give_the_running_execution_again(gateway: Gateway) -> None:
+def test_same_name_and_input_return_the_running_execution(gateway: Gateway) -> None:
     client = gateway.client("stepfunctions")
     arn = machine(gateway, "gw-same", {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 4, "End": True}}}, [])
     first = client.start_execution(stateMachineArn=arn, name="one", input='{"a":1}')

@@ -132,7 +132,7 @@ def test_a_publisher_needs_the_topics_key(gateway: Gateway) -> None:
     assert queue.event()["Message"] == "from able"
 
 
-def test_an_event_reaches_a_topic_whose_key_admits_eventbridge_only(gateway: Gateway) -> None:
+def test_topic_key_must_admit_eventbridge(gateway: Gateway) -> None:
     from queues import put_event, rule
     events = {"Principal": {"Service": "events.amazonaws.com"}}
     for name, key_arn, arrives in (("gw-key-events", key(gateway, events), True), ("gw-key-others", key(gateway), False)):
@@ -145,7 +145,7 @@ def test_an_event_reaches_a_topic_whose_key_admits_eventbridge_only(gateway: Gat
         assert (len(queue.take()), len(lost.take())) == ((1, 0) if arrives else (0, 1))
 
 
-def test_a_topic_of_a_template_keeps_its_key_and_admits_no_service_by_itself(gateway: Gateway) -> None:
+def test_topic_of_a_template_keeps_its_key_and_default_policy(gateway: Gateway) -> None:
     def template(*keys: str) -> dict[str, Any]:
         return {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {
             "TopicName": "gw-cfn-key", **({"KmsMasterKeyId": keys[0]} if keys else {})}}}}
@@ -162,7 +162,7 @@ def test_a_topic_of_a_template_keeps_its_key_and_admits_no_service_by_itself(gat
         assert "KmsMasterKeyId" not in client.get_topic_attributes(TopicArn=arn)["Attributes"]
 
 
-def test_an_endpoint_that_is_ill_for_a_while_gets_the_message_once_it_is_well(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_failing_endpoint_gets_the_message_after_retries(gateway: Gateway, endpoint: Endpoint) -> None:
     arn = topic(gateway, "gw-ill-endpoint")
     client = gateway.client("sns")
     client.subscribe(TopicArn=arn, Protocol="http", Endpoint=endpoint.url)
@@ -174,7 +174,7 @@ def test_an_endpoint_that_is_ill_for_a_while_gets_the_message_once_it_is_well(ga
 
 
 @pytest.mark.parametrize(("name", "statuses", "tries"), [("gw-gone", [404], 1), ("gw-down", [500] * 4, 4)])
-def test_what_an_endpoint_does_not_take_goes_to_the_subscriptions_dead_letter_queue(gateway: Gateway, endpoint: Endpoint, name: str,
+def test_rejected_message_goes_to_the_dead_letter_queue(gateway: Gateway, endpoint: Endpoint, name: str,
                                                                                      statuses: list[int], tries: int) -> None:
     arn = topic(gateway, name)
     client = gateway.client("sns")
@@ -190,7 +190,7 @@ def test_what_an_endpoint_does_not_take_goes_to_the_subscriptions_dead_letter_qu
     until(lambda: metric(gateway, name, "NumberOfNotificationsRedrivenToDlq"), "the metric")
 
 
-def test_a_queue_or_function_that_does_not_admit_the_topic_gets_nothing_and_the_dead_letter_queue_does(gateway: Gateway) -> None:
+def test_unadmitted_delivery_goes_to_the_dead_letter_queue(gateway: Gateway) -> None:
     arn = topic(gateway, "gw-unadmitted")
     client = gateway.client("sns")
     lost = make_queue(gateway, "gw-unadmitted-lost", service="sns.amazonaws.com")
@@ -207,7 +207,7 @@ def test_a_queue_or_function_that_does_not_admit_the_topic_gets_nothing_and_the_
     assert not closed.take()
 
 
-def test_an_endpoint_subscribed_by_a_template_is_asked_to_confirm(gateway: Gateway, endpoint: Endpoint) -> None:
+def test_endpoint_of_a_template_gets_a_confirmation_request(gateway: Gateway, endpoint: Endpoint) -> None:
     with Endpoint(gateway) as inline, Stack(gateway, "gw-cfn-endpoint") as stack:
         made = stack.create({"Resources": {
             "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"Subscription": [{"Protocol": "http", "Endpoint": inline.url}]}},
@@ -239,7 +239,7 @@ def closed_topic(gateway: Gateway, name: str, **condition: Any) -> str:
     return arn
 
 
-def test_another_account_subscribes_what_the_topics_policy_says_and_its_own_queue_at_once(gateway: Gateway) -> None:
+def test_cross_account_subscribe_follows_the_topic_policy(gateway: Gateway) -> None:
     arn = closed_topic(gateway, "gw-across", StringEquals={"sns:Protocol": "sqs"}, StringLike={
         "sns:Endpoint": f"arn:aws:sqs:{REGION}:{SOURCE}:gw-across*"})
     mine = make_queue(gateway, "gw-across-mine", SOURCE, "sns.amazonaws.com", arn)
@@ -253,7 +253,7 @@ def test_another_account_subscribes_what_the_topics_policy_says_and_its_own_queu
     assert mine.event()["Message"] == "m"
 
 
-def test_a_queue_that_is_not_its_owners_to_subscribe_gets_nothing_until_that_is_confirmed(gateway: Gateway) -> None:
+def test_queue_of_another_account_must_confirm_first(gateway: Gateway) -> None:
     arn = topic(gateway, "gw-foreign")
     queue = make_queue(gateway, "gw-foreign", SOURCE, "sns.amazonaws.com", arn)
     client = gateway.client("sns")
@@ -266,7 +266,7 @@ def test_a_queue_that_is_not_its_owners_to_subscribe_gets_nothing_until_that_is_
     assert queue.event()["Message"] == "m"
 
 
-def test_a_template_cannot_confirm_for_the_owner_of_a_queue_either(gateway: Gateway) -> None:
+def test_template_cannot_confirm_for_another_account(gateway: Gateway) -> None:
     arn = topic(gateway, "gw-foreign-cfn")
     queue = make_queue(gateway, "gw-foreign-cfn", SOURCE, "sns.amazonaws.com", arn)
     with Stack(gateway, "gw-foreign-cfn") as stack:

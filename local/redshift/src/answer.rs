@@ -1,13 +1,14 @@
-//! What an API call is answered with: a body, or an error with the wire code of the service's model.
+//! The responses of API calls: a body, or an error with the wire code of the service's model.
 
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-/// An error of an AWS API: the code that goes over the wire, the HTTP status, the sentence.
+/// An error of an AWS API: wire code, HTTP status and message.
 ///
-/// Codes are those of the botocore 1.44.5 models (`redshift`, `redshift-data`, `redshift-serverless`).
+/// Codes are those of the botocore 1.44.5 models (`redshift`, `redshift-data`,
+/// `redshift-serverless`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
@@ -31,7 +32,7 @@ impl ApiError {
         Self { status, ..self }
     }
 
-    /// What this stand-in does not imitate is refused by name; it never guesses.
+    /// The error for something that this stand-in does not imitate.
     pub fn not_imitated(what: impl std::fmt::Display) -> Self {
         Self::new(
             "UnsupportedOperation",
@@ -74,13 +75,13 @@ impl ApiError {
     }
 }
 
-/// A JSON 1.1 answer.
+/// A JSON 1.1 response.
 #[must_use]
 pub fn json_answer(body: &Value) -> Response {
     respond(200, "application/x-amz-json-1.1", body.to_string())
 }
 
-/// An answer with this status, type and body.
+/// A response with this status, content type and body.
 #[must_use]
 pub fn respond(status: u16, content_type: &'static str, body: String) -> Response {
     let mut response = Response::new(Body::from(body));

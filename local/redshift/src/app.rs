@@ -11,20 +11,20 @@ use crate::world::World;
 use local_servers::ServerError;
 use local_servers::postgres::{Flavour, PostgresKit, Server};
 
-/// How to run.
+/// The settings of the process.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The gateway's address, for example `http://127.0.0.1:4566`.
     pub gateway: String,
-    /// Where data goes; nothing in it is read again by a later run.
+    /// The folder for data, which a later run does not read.
     pub data_dir: PathBuf,
-    /// A folder in which PostgreSQL's template is kept from one run to the next, to start quicker.
+    /// The folder that keeps PostgreSQL's template between runs, so that the next start is faster.
     pub template_cache: Option<PathBuf>,
-    /// How long an integration stays `creating` (and `deleting`).
+    /// The time that an integration stays `creating` and `deleting`.
     pub integration_delay: Duration,
-    /// How long a role stays `adding` or `removing`.
+    /// The time that a role stays `adding` or `removing`.
     pub role_delay: Duration,
-    /// How long a new administrator's password stays pending.
+    /// The time that a new administrator's password stays pending.
     pub password_delay: Duration,
 }
 
@@ -40,7 +40,8 @@ pub struct App {
     world: Mutex<World>,
 }
 
-/// PostgreSQL as far as it can be set to behave like Redshift, with the system views that the kit reads.
+/// PostgreSQL as far as it can be set to behave like Redshift, with the system views that the kit
+/// reads.
 const FLAVOUR: Flavour = Flavour {
     name: "redshift",
     catalog: include_str!("catalog.sql"),
@@ -48,7 +49,7 @@ const FLAVOUR: Flavour = Flavour {
     settings: &[
         // Redshift stores md5 unless the sha256 form is given [D: CREATE USER].
         "password_encryption=md5",
-        // Backslashes escape in literals, as sql::lexer says.
+        // Backslashes are escapes in literals, as in sql::lexer.
         "standard_conforming_strings=off",
         "escape_string_warning=off",
         "backslash_quote=on",
@@ -82,10 +83,10 @@ impl App {
         });
     }
 
-    /// Asks the gateway whether the caller may, with AWS's own sentence as the error.
+    /// Checks a permission of the caller at the gateway; the error has AWS's message.
     ///
     /// # Errors
-    /// `AccessDenied`, or the gateway cannot answer.
+    /// `AccessDenied`, or the call to the gateway failed.
     pub async fn demand(&self, question: &Question<'_>) -> Result<(), ApiError> {
         let decision = self.gateway.authorize(question).await.map_err(gateway_failed)?;
         if decision.allowed { Ok(()) } else { Err(ApiError::access_denied(decision.message)) }
@@ -94,7 +95,7 @@ impl App {
     /// `iam:PassRole` on a role that the caller hands to Redshift.
     ///
     /// # Errors
-    /// `AccessDenied`, or the gateway cannot answer.
+    /// `AccessDenied`, or the call to the gateway failed.
     pub async fn demand_pass_role(&self, caller: &Caller, role: &str) -> Result<(), ApiError> {
         let context = serde_json::json!({"iam:PassedToService": "redshift.amazonaws.com"});
         let account = crate::arn::parse(role).map_or(caller.account.as_str(), |arn| arn.account);
@@ -111,7 +112,8 @@ impl App {
     }
 }
 
-/// A failed call to the gateway as an answer to the client: a fault of the local cloud, never of the caller.
+/// The response for a failed call to the gateway: an internal error, because the caller did nothing
+/// wrong.
 #[must_use]
 pub fn gateway_failed(error: GatewayError) -> ApiError {
     ApiError::new("InternalFailure", format!("sluice-redshift: {error}")).with_status(500)

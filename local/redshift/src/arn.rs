@@ -1,4 +1,4 @@
-//! ARNs this stand-in makes and compares.
+//! ARNs that this stand-in creates and compares.
 
 /// The partition of a Region, by its prefix.
 #[must_use]

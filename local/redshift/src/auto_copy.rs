@@ -1,7 +1,8 @@
 //! Auto-copy: S3 events become pending files, pending files become rows.
 //!
-//! One worker per warehouse. It has exactly the holes that Redshift documents: only files created after the job, each name
-//! once, a failed file never again, nothing while paused, nothing without an active integration.
+//! Each warehouse has one worker. It has the limits that Redshift documents: only files created
+//! after the job, each name once, no second attempt for a failed file, nothing while paused,
+//! nothing without an active integration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +17,15 @@ use crate::world::{IntegrationStatus, S3Event};
 use local_servers::ServerError;
 use local_servers::postgres::{Login, Server};
 
-/// Takes an event of S3: it reaches every warehouse that has an active integration with the bucket.
+/// Records an S3 event for every warehouse that has an active integration with the bucket.
 pub fn deliver(app: &App, event: &S3Event) {
     let name = event.event_name.trim_start_matches("s3:");
     if !name.starts_with("ObjectCreated") {
         return;
     }
     let mut world = app.world();
-    // Redshift's entry may have been narrowed or wiped by a later writer of the bucket's configuration: the gateway says so.
+    // A later writer of the bucket's configuration may have narrowed or removed Redshift's entry;
+    // the event lists the entries that match.
     let namespaces: Vec<String> = world
         .integrations
         .iter()
@@ -52,7 +54,7 @@ pub fn start(app: &Arc<App>, namespace_id: &str, wake: Arc<Notify>) {
             let (server, name) = match app.world().warehouses.get(&namespace_id) {
                 None => return,
                 Some(warehouse) => match warehouse.server.clone().filter(|_| warehouse.available) {
-                    // Paused: whoever resumes it wakes this worker.
+                    // Paused: ResumeCluster wakes this worker.
                     None => continue,
                     Some(server) => (server, warehouse.name.clone()),
                 },
@@ -105,7 +107,7 @@ async fn work(
                     && known.status == IntegrationStatus::Active
             });
             if world_allows {
-                // What went wrong with the file stands in the system views.
+                // The system views hold the error of the file.
                 let _recorded = jobs::run_file(&place, client, &pending).await;
             }
         }
@@ -113,7 +115,8 @@ async fn work(
     Ok(())
 }
 
-/// Writes the state of the warehouse's integrations where `SVV_COPY_JOB_INTEGRATIONS` reads it.
+/// Writes the state of the warehouse's integrations to the table behind
+/// `SVV_COPY_JOB_INTEGRATIONS`.
 ///
 /// # Errors
 /// As PostgreSQL reports it.

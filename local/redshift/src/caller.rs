@@ -1,4 +1,4 @@
-//! Who calls, as the gateway says it in its headers.
+//! The caller of a request, from the gateway's headers.
 
 use http::HeaderMap;
 
@@ -13,7 +13,7 @@ pub struct Caller {
     pub region: String,
     /// ARN of the caller.
     pub principal: String,
-    /// Access key id, with which this process acts as the caller.
+    /// Access key id that this process uses to act as the caller.
     pub access_key: String,
 }
 
@@ -40,7 +40,8 @@ impl Caller {
         })
     }
 
-    /// The identity that owns a statement: the role (without the session name), the user or the root.
+    /// The identity that owns a statement: the role (without the session name), the user or the
+    /// root.
     ///
     /// [D: Using the Data API] statements are owned by the IAM role; another role cannot read them.
     #[must_use]
@@ -53,7 +54,8 @@ impl Caller {
         }
     }
 
-    /// The database user that Redshift maps the caller to: `IAM:name` for a user, `IAMR:name` for a role.
+    /// The database user that Redshift maps the caller to: `IAM:name` for a user, `IAMR:name` for a
+    /// role.
     #[must_use]
     pub fn database_user(&self) -> String {
         match self.principal.split_once(":assumed-role/") {

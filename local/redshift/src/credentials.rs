@@ -1,7 +1,9 @@
-//! Temporary credentials of the wire port: GetClusterCredentials, GetClusterCredentialsWithIAM and, Serverless, GetCredentials.
+//! Temporary credentials of the wire port: GetClusterCredentials, GetClusterCredentialsWithIAM and,
+//! Serverless, GetCredentials.
 //!
-//! The user that logs in is one of its own, `IAM:name`, whose session starts as the database user: what Redshift calls a
-//! temporary user is a role of PostgreSQL with a password that ends and membership in the real one.
+//! Each login has a user of its own, `IAM:name`, whose session starts as the database user: what
+//! Redshift calls a temporary user is a PostgreSQL role with a password that expires and membership
+//! in the real one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +15,18 @@ use crate::app::App;
 use crate::sql;
 use local_servers::postgres::{Login, describe_error};
 
-/// A password and its end.
+/// A password and its expiry.
 pub(crate) struct Temporary {
     pub(crate) user: String,
     pub(crate) password: String,
     pub(crate) expiration: Timestamp,
 }
 
-/// Who a temporary user becomes.
+/// The database user that a temporary user becomes.
 pub(crate) enum Becomes<'a> {
-    /// A database user that exists, or nobody: then the login fails, as on Redshift.
+    /// An existing database user. If there is none, the login fails, as on Redshift.
     Known(&'a str),
-    /// A database user that is made if it is missing.
+    /// A database user that is created if it is missing.
     Created(&'a str),
     /// Itself: the identity's own database user.
     Itself,
@@ -42,7 +44,7 @@ pub(crate) fn duration(seconds: Option<i64>) -> Result<Duration, ApiError> {
     }
 }
 
-/// Makes the temporary user, or gives it a new password.
+/// Creates the temporary user, or sets a new password.
 pub(crate) async fn make(
     app: &App,
     namespace_id: &str,

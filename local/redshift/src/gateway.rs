@@ -1,4 +1,5 @@
-//! Calls to the gateway: AWS APIs as some principal, and the gateway's own paths (local/README.md, seam 2).
+//! Calls to the gateway: AWS APIs as some principal, and the gateway's own paths (local/README.md,
+//! seam 2).
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -15,18 +16,18 @@ use serde_json::{Value, json};
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const IN_PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 
-/// Why a call failed.
+/// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// No answer.
+    /// No response.
     #[error("the gateway {url} does not answer: {source}")]
     Unreachable {
         /// Its address.
         url: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// An error answer of the AWS API or of the gateway.
+    /// An error response of the AWS API or of the gateway.
     #[error("{message}")]
     Refused {
         /// HTTP status.
@@ -36,18 +37,18 @@ pub enum GatewayError {
         /// Its text.
         message: String,
     },
-    /// An answer that is not what the API promises.
+    /// A response that does not match the API.
     #[error("the gateway answered something else than expected to {call}: {found}")]
     Unexpected {
-        /// What was called.
+        /// The call.
         call: String,
-        /// What came back, cut.
+        /// The response, truncated.
         found: String,
     },
 }
 
 impl GatewayError {
-    /// The code of an error answer.
+    /// The code of an error response.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -72,17 +73,17 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// A judgement of IAM.
+/// An IAM decision.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Decision {
-    /// Whether the action is allowed.
+    /// True if the action is allowed.
     pub allowed: bool,
-    /// AWS's sentence, when it is not.
+    /// AWS's message if it is not.
     #[serde(default)]
     pub message: String,
 }
 
-/// What the gateway knows about a bucket.
+/// A bucket's owner and configuration.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Bucket {
     /// Owner, 12 digits.
@@ -158,10 +159,10 @@ impl Gateway {
         serde_json::from_value(answer.clone()).map_err(|_| unexpected(path, answer.to_string().as_bytes()))
     }
 
-    /// Judges an action of a principal, its identity policies together with a resource policy.
+    /// Evaluates an action of a principal: its identity policies together with a resource policy.
     ///
     /// # Errors
-    /// The gateway does not answer as agreed.
+    /// The call failed, or the response is not valid.
     pub async fn authorize(&self, question: &Question<'_>) -> Result<Decision, GatewayError> {
         let body = json!({
             "access_key": question.access_key, "action": question.action, "resource": question.resource,
@@ -171,10 +172,10 @@ impl Gateway {
         self.decision("authorize", &body).await
     }
 
-    /// Judges an action of the service `redshift.amazonaws.com` by a resource policy alone.
+    /// Evaluates an action of the service `redshift.amazonaws.com` by a resource policy alone.
     ///
     /// # Errors
-    /// The gateway does not answer as agreed.
+    /// The call failed, or the response is not valid.
     pub async fn authorize_service(
         &self,
         action: &str,
@@ -189,10 +190,10 @@ impl Gateway {
         self.decision("authorize-service", &body).await
     }
 
-    /// What the gateway knows about a bucket; nothing if there is no such bucket.
+    /// Returns a bucket's owner and configuration, or `None` if there is no such bucket.
     ///
     /// # Errors
-    /// The gateway does not answer as agreed.
+    /// The call failed, or the response is not valid.
     pub async fn bucket(&self, bucket: &str) -> Result<Option<Bucket>, GatewayError> {
         let Some(answer) = self.own("bucket", &json!({"bucket": bucket})).await? else { return Ok(None) };
         serde_json::from_value(answer.clone())
@@ -200,10 +201,11 @@ impl Gateway {
             .map_err(|_| unexpected("bucket", answer.to_string().as_bytes()))
     }
 
-    /// Writes (`add`) or removes (`remove`) Redshift's own entry in a bucket's notification configuration.
+    /// Writes (`add`) or removes (`remove`) Redshift's own entry in a bucket's notification
+    /// configuration.
     ///
     /// # Errors
-    /// The gateway does not answer as agreed.
+    /// The call failed, or the response is not valid.
     pub async fn bucket_notification(
         &self,
         bucket: &str,
@@ -217,7 +219,7 @@ impl Gateway {
     /// Puts an event of a service on an account's default bus.
     ///
     /// # Errors
-    /// The gateway does not answer as agreed.
+    /// The call failed, or the response is not valid.
     pub async fn event(&self, event: &Value) -> Result<(), GatewayError> {
         self.own("event", event).await.map(|_| ())
     }
@@ -245,7 +247,7 @@ impl Gateway {
         serde_json::from_slice(&answer).map_err(|_| unexpected(target, &answer))
     }
 
-    /// A call of a query-protocol service; the answer is XML.
+    /// A call of a query-protocol service; the response is XML.
     ///
     /// # Errors
     /// The service's error, with its code.
@@ -293,10 +295,10 @@ impl Gateway {
     }
 }
 
-/// A question to `/_sluice/authorize`.
+/// A request to `/_sluice/authorize`.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// Who asks.
+    /// The principal.
     pub access_key: &'a str,
     /// For example `redshift:CreateInboundIntegration`.
     pub action: &'a str,
@@ -365,7 +367,7 @@ pub fn xml_text(xml: &str, name: &str) -> Option<String> {
     xml_texts(xml, name).into_iter().next()
 }
 
-/// The texts of all elements of this name, in order, wherever they stand.
+/// The texts of all elements of this name, in document order.
 #[must_use]
 pub fn xml_texts(xml: &str, name: &str) -> Vec<String> {
     use quick_xml::Reader;

@@ -11,7 +11,7 @@ use crate::load::{self, Object};
 use crate::sql::{self, JobCommand, JobCreate, JobGrant, Role, SqlError, Statement};
 use local_servers::postgres::{Login, Server};
 
-/// At most so many on one cluster or workgroup.
+/// Maximum number on one cluster or workgroup.
 const MAX_JOBS: i64 = 200;
 
 const DONE: Outcome = Outcome { result: None, rows: -1, query_id: 0 };
@@ -27,7 +27,7 @@ async fn system(session: &Session) -> Result<Client, SqlError> {
     session.server.connect(&session.database, &Login::system()).await.map_err(|error| sql_error(&error))
 }
 
-/// Superuser, or the scoped privilege on copy jobs of this database.
+/// Checks that the user is a superuser or has the scoped privilege on copy jobs of this database.
 async fn demand_privilege(session: &Session, system: &Client, privilege: &str) -> Result<(), SqlError> {
     let allowed: bool = system
         .query_one(
@@ -94,7 +94,7 @@ pub(crate) async fn create(session: &Session, job: &JobCreate) -> Result<Outcome
     Ok(DONE)
 }
 
-/// A job as its runs need it.
+/// The fields of a job that its runs need.
 struct Job {
     id: i64,
     name: String,
@@ -160,7 +160,7 @@ pub(crate) async fn command(session: &Session, command: &JobCommand) -> Result<O
                 server: &session.server,
                 database: &session.database,
             };
-            // The first failure is the statement's; the files after it are still tried.
+            // The first failure is the statement's error; the files after it are still loaded.
             let mut failure = None;
             for object in pending(&system, Some(job.id)).await.map_err(|error| sql_error(&error))? {
                 if let Err(error) = run_file(&place, &system, &object).await {
@@ -239,7 +239,7 @@ pub(crate) async fn databases(server: &Server) -> Result<Vec<String>, tokio_post
     Ok(client.query(names, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
-/// Where a run happens.
+/// The warehouse and database of a run.
 pub(crate) struct Place<'a> {
     pub(crate) app: &'a Arc<App>,
     pub(crate) namespace_id: &'a str,
@@ -248,14 +248,14 @@ pub(crate) struct Place<'a> {
     pub(crate) database: &'a str,
 }
 
-/// A file that waits for its job.
+/// A pending file.
 pub(crate) struct Pending {
     job: Job,
     /// The file.
     pub(crate) object: Object,
 }
 
-/// The files that wait, oldest first: of one job, or of every job with AUTO ON.
+/// The pending files, oldest first: of one job, or of every job with AUTO ON.
 pub(crate) async fn pending(
     system: &Client,
     job: Option<i64>,
@@ -281,9 +281,10 @@ pub(crate) async fn pending(
     Ok(rows.iter().map(one).collect())
 }
 
-/// Loads one file as the job's owner. Whatever the outcome, the file is not tried again.
+/// Loads one file as the job's owner. The file is not loaded again, whatever the outcome.
 pub(crate) async fn run_file(place: &Place<'_>, system: &Client, pending: &Pending) -> Result<(), SqlError> {
-    // The worker and COPY JOB RUN may both have seen the file: one at a time, and only while it waits.
+    // The worker and COPY JOB RUN may both load the file, so one at a time, and only while it is
+    // pending.
     let turn =
         place.app.world().warehouses.get(place.namespace_id).map(|warehouse| Arc::clone(&warehouse.loading));
     let Some(turn) = turn else { return Ok(()) };
@@ -340,7 +341,7 @@ async fn load_file(place: &Place<'_>, pending: &Pending) -> Result<(), SqlError>
     load::one_object(&session, &copy, &pending.object, pending.job.id).await.map(|_| ())
 }
 
-/// Notes a new object for every job that it matches; a name that was seen before is ignored.
+/// Records a new object as pending for every job that it matches; a known name is ignored.
 pub(crate) async fn note(
     system: &Client,
     event: &crate::world::S3Event,

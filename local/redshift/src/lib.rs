@@ -1,10 +1,10 @@
 //! The stand-in for Amazon Redshift on real PostgreSQL.
 //!
-//! What it imitates, from which source and proved by which test stands in the README of this folder. What Redshift does and
-//! its documentation does not say is refused by name, never guessed.
+//! The README of this folder lists what it imitates, with source and test. Behaviour of Redshift
+//! that is not documented is rejected by name, not guessed.
 //!
-//! [`http::router`] serves the APIs `redshift`, `redshift-data` and `redshift-serverless` as the gateway forwards them;
-//! [`app::App`] holds the state.
+//! [`http::router`] serves the APIs `redshift`, `redshift-data` and `redshift-serverless` as the
+//! gateway forwards them; [`app::App`] holds the state.
 
 pub mod answer;
 pub mod app;
@@ -23,7 +23,7 @@ pub mod serverless;
 pub mod sql;
 pub mod world;
 
-/// Says on standard error what no client will see.
+/// Writes an error that no client receives to standard error.
 #[expect(clippy::print_stderr, reason = "the process's log is its standard error")]
 pub(crate) fn report(message: &str) {
     eprintln!("sluice-redshift: {message}");

@@ -1,4 +1,4 @@
-//! Starts the stand-in for Amazon Redshift and stops it with everything it started.
+//! Starts the stand-in for Amazon Redshift and stops it with all its servers.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -26,10 +26,10 @@ struct Arguments {
     /// Address of the gateway, for example http://127.0.0.1:4566.
     #[arg(long)]
     gateway: String,
-    /// Folder for data; nothing in it is read again by a later run.
+    /// Folder for data, which a later run does not read.
     #[arg(long)]
     data_dir: PathBuf,
-    /// Folder in which PostgreSQL's template is kept from one run to the next, to start quicker.
+    /// Folder that keeps PostgreSQL's template between runs, so that the next start is faster.
     #[arg(long)]
     template_cache: Option<PathBuf>,
     /// Milliseconds that an integration stays creating or deleting.

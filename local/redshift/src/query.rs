@@ -18,13 +18,13 @@ impl Params {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// The value of a parameter, if it is there and not empty.
+    /// The value of a parameter, if it is set and not empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The value of a parameter that must be there.
+    /// The value of a required parameter.
     ///
     /// # Errors
     /// `MissingParameter` names it.
@@ -121,7 +121,7 @@ impl Xml {
 
     /// An element with text.
     pub fn text(&mut self, name: &str, value: &str) {
-        // Characters that XML 1.0 cannot carry would make the client fail on the whole answer.
+        // With characters that XML 1.0 does not allow, the client could not parse the response.
         let value: String =
             value.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t' | '\r')).collect();
         self.0.push_str(&format!("<{name}>{}</{name}>", escape(&value)));
@@ -160,7 +160,7 @@ impl Xml {
     }
 }
 
-/// The answer of `operation`: its result element filled by `result`.
+/// The response of `operation`, with the result element that `result` writes.
 pub fn answer(operation: &str, result: impl FnOnce(&mut Xml)) -> Response {
     let mut xml = Xml::new();
     xml.raw(&format!("<{operation}Response xmlns=\"http://redshift.amazonaws.com/doc/2012-12-01/\">"));

@@ -1,4 +1,4 @@
-//! The state of the stand-in: what each account has. It lives as long as the process.
+//! The state of the stand-in: the resources of each account. It lives as long as the process.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::data_api::Statements;
 use local_servers::postgres::Server;
 
-/// Account and Region: where a name is unique.
+/// Account and Region, in which a name is unique.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// 12 digits.
@@ -19,7 +19,7 @@ pub struct Place {
     pub region: String,
 }
 
-/// Everything.
+/// The resources of all accounts.
 #[derive(Debug, Default)]
 pub struct World {
     /// Provisioned clusters by place and identifier.
@@ -28,7 +28,7 @@ pub struct World {
     pub namespaces: BTreeMap<(Place, String), Namespace>,
     /// Serverless workgroups by place and name.
     pub workgroups: BTreeMap<(Place, String), Workgroup>,
-    /// What a cluster or a Serverless namespace holds, by namespace id.
+    /// The databases of clusters and Serverless namespaces, by namespace id.
     pub warehouses: BTreeMap<String, Warehouse>,
     /// S3 event integrations, oldest first.
     pub integrations: Vec<Integration>,
@@ -40,26 +40,27 @@ pub struct World {
     pub parameter_groups: BTreeMap<(Place, String), ParameterGroup>,
     /// Statements of the Data API.
     pub statements: Statements,
-    /// What a test has switched on.
+    /// Switches that tests have set.
     pub switches: Switches,
 }
 
-/// What a test can switch on over `POST /internal/switches`.
+/// Switches that tests set with `POST /internal/switches`.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Switches {
-    /// So many of the next PutResourcePolicy calls fail with `ConflictPolicyUpdateFault`.
+    /// Number of the next PutResourcePolicy calls that fail with `ConflictPolicyUpdateFault`.
     pub policy_conflicts: u32,
 }
 
-/// A database engine with its data: behind a cluster, or behind a Serverless namespace and its workgroup.
+/// A database engine with its data: behind a cluster, or behind a Serverless namespace and its
+/// workgroup.
 #[derive(Debug)]
 pub struct Warehouse {
     /// UUID in the namespace ARN.
     pub namespace_id: String,
     /// Namespace ARN.
     pub arn: String,
-    /// Where it is.
+    /// Account and Region.
     pub place: Place,
     /// Cluster identifier or namespace name.
     pub name: String,
@@ -73,11 +74,11 @@ pub struct Warehouse {
     pub roles: Vec<AttachedRole>,
     /// Resource policy of the namespace, as stored.
     pub policy: Option<String>,
-    /// The server, once it was made.
+    /// The server, once it was created.
     pub server: Option<Arc<Server>>,
-    /// Whether statements can run: the server takes connections, nothing is paused.
+    /// True if statements can run: the server accepts connections and nothing is paused.
     pub available: bool,
-    /// S3 events that no job has seen yet, in order.
+    /// S3 events that no job has processed yet, in order.
     pub events: VecDeque<S3Event>,
     /// Wakes the worker that loads files.
     pub wake: Arc<tokio::sync::Notify>,
@@ -85,19 +86,19 @@ pub struct Warehouse {
     pub loading: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// An IAM role on its way to, on, or off a warehouse.
+/// An IAM role that is being added to, is on, or is being removed from a warehouse.
 #[derive(Debug, Clone)]
 pub struct AttachedRole {
     /// ARN of the role.
     pub arn: String,
-    /// When it was added or removed.
+    /// Time of the addition or removal.
     pub since: Instant,
     /// Being removed.
     pub removing: bool,
 }
 
 impl AttachedRole {
-    /// The apply status that DescribeClusters shows, or nothing once the role is gone.
+    /// The apply status that DescribeClusters shows, or `None` once the role is removed.
     ///
     /// `in-sync`, `adding`, `removing` [M: redshift, ClusterIamRole.ApplyStatus].
     #[must_use]
@@ -114,19 +115,19 @@ impl AttachedRole {
 /// State of a provisioned cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterStatus {
-    /// The server is being made.
+    /// The server is being created.
     Creating,
     /// In service.
     Available,
-    /// On its way to paused.
+    /// Changing to paused.
     Pausing,
     /// The server is stopped.
     Paused,
-    /// On its way to available.
+    /// Changing to available.
     Resuming,
     /// Being removed.
     Deleting,
-    /// The server could not be made.
+    /// The server could not be created.
     Failed,
 }
 
@@ -157,13 +158,14 @@ pub struct Cluster {
     pub node_type: String,
     /// Number of nodes.
     pub nodes: u32,
-    /// Where it stands.
+    /// Its status.
     pub status: ClusterStatus,
-    /// When it was created.
+    /// Time of its creation.
     pub created: Timestamp,
-    /// A new administrator's password is on its way.
+    /// True while a new administrator's password is pending.
     pub pending_password: bool,
-    /// Settings that are only kept and shown again, by the name of the request's parameter.
+    /// Settings without effect that are stored and returned, by the name of the request's
+    /// parameter.
     pub settings: BTreeMap<String, String>,
     /// Security groups of the VPC.
     pub security_groups: Vec<String>,
@@ -171,7 +173,7 @@ pub struct Cluster {
     pub logging: Option<Logging>,
 }
 
-/// Where audit logs would go.
+/// The destination of audit logs.
 #[derive(Debug, Clone)]
 pub struct Logging {
     /// `s3` or `cloudwatch`.
@@ -191,7 +193,7 @@ pub struct Namespace {
     pub name: String,
     /// Id.
     pub namespace_id: String,
-    /// When it was created.
+    /// Time of its creation.
     pub created: Timestamp,
     /// Default role.
     pub default_role: Option<String>,
@@ -212,16 +214,16 @@ pub struct Workgroup {
     pub namespace: String,
     /// CREATING, AVAILABLE, DELETING.
     pub status: &'static str,
-    /// When it was created.
+    /// Time of its creation.
     pub created: Timestamp,
-    /// The request, of which the settings are shown again.
+    /// The request, whose settings are returned.
     pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A cluster subnet group.
 #[derive(Debug, Clone)]
 pub struct SubnetGroup {
-    /// Text.
+    /// Description.
     pub description: String,
     /// Ids.
     pub subnets: Vec<String>,
@@ -232,7 +234,7 @@ pub struct SubnetGroup {
 pub struct ParameterGroup {
     /// For example `redshift-1.0`.
     pub family: String,
-    /// Text.
+    /// Description.
     pub description: String,
     /// Values set by ModifyClusterParameterGroup.
     pub values: BTreeMap<String, String>,
@@ -245,11 +247,11 @@ pub enum IntegrationStatus {
     Creating,
     /// Events flow.
     Active,
-    /// Creation was refused; the errors say why.
+    /// Creation was rejected; the errors have the reason.
     Failed,
     /// Being removed.
     Deleting,
-    /// An authorisation has gone.
+    /// An authorisation was removed.
     NeedsAttention,
 }
 
@@ -292,21 +294,21 @@ pub struct Integration {
     pub bucket: String,
     /// Namespace ARN as given.
     pub target_arn: String,
-    /// Namespace id out of it.
+    /// Namespace id of that ARN.
     pub namespace_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: IntegrationStatus,
-    /// Code and text of what went wrong.
+    /// Code and text of each error.
     pub errors: Vec<(String, String)>,
-    /// When it was created.
+    /// Time of its creation.
     pub created: Timestamp,
-    /// Text.
+    /// Description.
     pub description: Option<String>,
     /// KMS key.
     pub kms_key: Option<String>,
     /// Encryption context.
     pub encryption_context: Vec<(String, String)>,
-    /// The creator's key, with which the target's policy is judged.
+    /// The creator's key, for the evaluation of the target's policy.
     pub creator_key: String,
 }
 
@@ -329,9 +331,10 @@ pub struct S3Event {
     pub etag: String,
     /// For example `ObjectCreated:Put`.
     pub event_name: String,
-    /// When it happened, RFC 3339.
+    /// Time of the event, RFC 3339.
     pub event_time: String,
-    /// ARNs of the integrations whose entry in the bucket's notification configuration matches this event.
+    /// ARNs of the integrations whose entry in the bucket's notification configuration matches this
+    /// event.
     #[serde(default)]
     pub integrations: Vec<String>,
 }
@@ -342,13 +345,13 @@ impl World {
     pub fn warehouse_by_arn(&self, arn: &str) -> Option<&Warehouse> {
         let id = crate::arn::namespace_id(arn)?;
         let found = self.warehouses.get(id)?;
-        // Both separators are understood, but service, Region and account have to be right.
+        // Both separators are accepted; service, Region and account must match.
         let (asked, known) = (crate::arn::parse(arn)?, crate::arn::parse(&found.arn)?);
         ((asked.service, asked.region, asked.account) == (known.service, known.region, known.account))
             .then_some(found)
     }
 
-    /// The same, to change it.
+    /// The warehouse of a namespace ARN, to change it.
     pub fn warehouse_by_arn_mut(&mut self, arn: &str) -> Option<&mut Warehouse> {
         let id = self.warehouse_by_arn(arn)?.namespace_id.clone();
         self.warehouses.get_mut(&id)

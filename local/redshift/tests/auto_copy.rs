@@ -1,4 +1,4 @@
-//! Auto-copy, with exactly the holes that Redshift documents.
+//! Auto-copy, with the limits that Redshift documents.
 
 #![allow(clippy::expect_used, reason = "tests")]
 
@@ -9,7 +9,7 @@ use support::{Local, PASSWORD, ROLE, SOURCE, TARGET};
 
 const GOOD: &str = "id,name,value,timestamp\n1,a,1.5,2026-01-02 03:04:05\n2,b,2.5,2026-01-02 03:04:06\n";
 
-/// A cluster with the COPY role and the table `sales`; gives the namespace.
+/// Creates a cluster with the COPY role and the table `sales`; returns the namespace.
 async fn ready(local: &Local) -> String {
     let namespace = local.cluster().await;
     local.role().await;
@@ -25,7 +25,7 @@ fn job(name: &str, tail: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_arrives_after_the_job_becomes_rows_and_shows_in_the_views() {
+async fn new_file_becomes_rows_and_appears_in_the_views() {
     let local = Local::start().await;
     let namespace = ready(&local).await;
     local.integration(&namespace, "files-a").await;
@@ -59,7 +59,7 @@ async fn a_file_that_arrives_after_the_job_becomes_rows_and_shows_in_the_views()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_columns_of_the_system_views_are_padded_as_char_columns_are() {
+async fn text_columns_of_the_system_views_are_padded() {
     let local = Local::start().await;
     ready(&local).await;
     local.sql(&job("j", "")).await;
@@ -71,7 +71,7 @@ async fn text_columns_of_the_system_views_are_padded_as_char_columns_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_with_a_bad_row_is_in_error_with_line_column_and_cause_and_is_never_tried_again() {
+async fn file_with_a_bad_row_fails_and_is_not_retried() {
     let local = Local::start().await;
     let namespace = ready(&local).await;
     local.integration(&namespace, "files-a").await;
@@ -104,7 +104,7 @@ async fn a_file_with_a_bad_row_is_in_error_with_line_column_and_cause_and_is_nev
     assert_eq!(local.rows(joined).await, [["aborted", "true"]]);
     let info = local.rows("SELECT message FROM sys_copy_job_info").await;
     assert!(info[0][0].contains("in/bad.csv") && info[0][0].contains("sys_load_error_detail"), "{info:?}");
-    // The file is mended under the same name, and the next one loads: the first stays in error.
+    // A corrected file under the same name is not loaded, and the next file is.
     local.put("files-a", "in/bad.csv", GOOD).await;
     local.put("files-a", "in/good.csv", GOOD).await;
     local.file_status("in/good.csv", "I").await;
@@ -113,7 +113,7 @@ async fn a_file_with_a_bad_row_is_in_error_with_line_column_and_cause_and_is_nev
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_older_than_the_job_and_a_name_that_was_loaded_are_ignored() {
+async fn older_files_and_loaded_names_are_ignored() {
     let local = Local::start().await;
     let namespace = ready(&local).await;
     local.integration(&namespace, "files-a").await;
@@ -175,7 +175,7 @@ async fn a_job_without_an_integration_stays_pending_and_sees_no_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_integration_leaves_the_job_behind_with_its_name_taken() {
+async fn job_remains_after_its_integration_is_deleted() {
     let local = Local::start().await;
     let namespace = ready(&local).await;
     let arn = local.integration(&namespace, "files-a").await;
@@ -212,7 +212,7 @@ async fn a_job_with_auto_off_loads_when_it_is_run_or_set_to_auto() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_role_shows_when_the_job_runs_and_not_when_it_is_created() {
+async fn unusable_role_fails_the_run_and_not_the_creation() {
     let local = Local::start().await;
     let namespace = ready(&local).await;
     local.integration(&namespace, "files-a").await;
@@ -227,7 +227,7 @@ async fn a_bad_role_shows_when_the_job_runs_and_not_when_it_is_created() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_is_neither_created_nor_dropped_inside_a_transaction_block() {
+async fn job_ddl_is_rejected_in_a_transaction_block() {
     let local = Local::start().await;
     ready(&local).await;
     let batch = |sql: String, mode: &str| json!({"Sqls": [sql, "SELECT 1"], "ExecutionMode": mode, "ClusterIdentifier": "c1", "Database": "dev", "DbUser": "admin"});
@@ -241,7 +241,7 @@ async fn a_job_is_neither_created_nor_dropped_inside_a_transaction_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_job_does_not_support_and_a_missing_table_are_refused_at_creation() {
+async fn unsupported_job_is_rejected_at_creation() {
     let local = Local::start().await;
     ready(&local).await;
     let base = "COPY sales FROM 's3://files-a/in/'";
@@ -265,7 +265,7 @@ async fn what_a_job_does_not_support_and_a_missing_table_are_refused_at_creation
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ordinary_user_needs_grants_to_create_a_job_and_sees_only_its_own_rows() {
+async fn ordinary_user_needs_grants_and_sees_own_rows() {
     let local = Local::start().await;
     ready(&local).await;
     local.user("loader").await;
@@ -314,7 +314,7 @@ async fn the_two_hundred_and_first_job_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_stops_when_the_source_loses_its_authorisation_or_the_notification_is_wiped() {
+async fn data_stops_without_authorisation_or_notification() {
     let local = Local::start().await;
     let namespace = ready(&local).await;
     let arn = local.integration(&namespace, "files-a").await;
@@ -343,7 +343,7 @@ async fn data_stops_when_the_source_loses_its_authorisation_or_the_notification_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_and_prefixes_with_quotes_backslashes_comments_and_emoji_are_loaded_into() {
+async fn names_and_prefixes_in_any_spelling_are_loaded() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     local.role().await;
@@ -351,7 +351,7 @@ async fn names_and_prefixes_with_quotes_backslashes_comments_and_emoji_are_loade
     for (number, odd) in
         ["it''s", "a\\\\b", "x; DROP TABLE y", "-- c", "/* c */", "🦀 é", "$$"].into_iter().enumerate()
     {
-        // As it stands in a literal and, with what a literal doubles undone, as it is.
+        // The text of the literal, and the text without the literal's escapes.
         let plain = odd.replace("''", "'").replace("\\\\", "\\");
         let table = format!("\"t {plain}\"\"{number}\"");
         let column = format!("\"c {plain}\"");

@@ -13,7 +13,7 @@ const NEW: [(&str, &str); 4] = [
     ("MasterUserPassword", PASSWORD),
 ];
 
-/// Logs in over the wire port; gives the database user of the session.
+/// Logs in over the wire port; returns the database user of the session.
 async fn log_in_as(port: &str, user: &str, password: &str) -> Result<String, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(port.parse().expect("a port")).user(user).password(password).dbname("dev");
@@ -27,7 +27,7 @@ async fn log_in(port: &str, password: &str) -> Result<String, tokio_postgres::Er
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_is_creating_then_available_at_an_endpoint_that_is_really_there() {
+async fn cluster_becomes_available_at_a_real_endpoint() {
     let local = Local::start().await;
     let created = local.redshift(TARGET, "CreateCluster", &NEW).await.ok();
     assert_eq!(created.text("ClusterStatus").as_deref(), Some("creating"));
@@ -46,7 +46,7 @@ async fn a_cluster_is_creating_then_available_at_an_endpoint_that_is_really_ther
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_with_a_bad_name_password_or_unknown_group_is_refused() {
+async fn invalid_cluster_parameters_are_rejected() {
     let local = Local::start().await;
     for (name, value, code) in [
         ("ClusterIdentifier", "a--b", "InvalidParameterValue"),
@@ -88,7 +88,7 @@ async fn a_new_administrators_password_is_pending_before_it_logs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pause_stops_the_server_and_resume_brings_it_back_at_the_same_port() {
+async fn resumed_cluster_has_the_same_port() {
     let local = Local::start().await;
     local.cluster().await;
     local.sql("CREATE TABLE kept AS SELECT 1 AS id").await;
@@ -108,7 +108,7 @@ async fn pause_stops_the_server_and_resume_brings_it_back_at_the_same_port() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_cluster_is_not_found_and_its_final_snapshot_is_not_imitated() {
+async fn deleted_cluster_is_not_found() {
     let local = Local::start().await;
     local.cluster().await;
     let name = ("ClusterIdentifier", "c1");
@@ -128,7 +128,7 @@ async fn a_deleted_cluster_is_not_found_and_its_final_snapshot_is_not_imitated()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_is_adding_then_in_sync_then_removing_then_gone_and_needs_pass_role() {
+async fn cluster_role_goes_through_its_states_and_needs_pass_role() {
     let local = Local::start().await;
     local.cluster().await;
     let add = [("ClusterIdentifier", "c1"), ("AddIamRoles.IamRoleArn.1", ROLE)];
@@ -162,7 +162,7 @@ async fn a_role_is_adding_then_in_sync_then_removing_then_gone_and_needs_pass_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tags_of_a_cluster_and_of_a_namespace_are_set_listed_and_removed() {
+async fn tags_are_set_listed_and_removed() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     let cluster = "arn:aws:redshift:us-east-1:222222222222:cluster:c1";
@@ -194,7 +194,7 @@ async fn tags_of_a_cluster_and_of_a_namespace_are_set_listed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn temporary_credentials_log_in_as_the_database_user_or_as_the_caller() {
+async fn temporary_credentials_log_in_as_user_or_caller() {
     let local = Local::start().await;
     local.cluster().await;
     let port = local.cluster_status("available").await.text("Port").expect("a port");
@@ -220,7 +220,7 @@ async fn temporary_credentials_log_in_as_the_database_user_or_as_the_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn audit_logging_needs_a_bucket_whose_policy_lets_redshift_write() {
+async fn audit_logging_needs_a_writable_bucket() {
     let local = Local::start().await;
     local.cluster().await;
     let name = ("ClusterIdentifier", "c1");
@@ -249,7 +249,7 @@ async fn audit_logging_needs_a_bucket_whose_policy_lets_redshift_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subnet_groups_and_parameter_groups_are_kept_and_not_deleted_while_in_use() {
+async fn groups_in_use_cannot_be_deleted() {
     let local = Local::start().await;
     let subnets = [
         ("ClusterSubnetGroupName", "subnets"),
@@ -298,7 +298,7 @@ async fn subnet_groups_and_parameter_groups_are_kept_and_not_deleted_while_in_us
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_policy_is_replaced_as_a_whole_and_comes_back_in_another_spelling() {
+async fn resource_policy_is_replaced_and_reformatted() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     let named = [("ResourceArn", namespace.as_str())];
@@ -326,7 +326,7 @@ async fn a_resource_policy_is_replaced_as_a_whole_and_comes_back_in_another_spel
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_serverless_namespace_lives_with_its_workgroup_and_takes_a_policy_over_the_redshift_api() {
+async fn serverless_namespace_runs_with_its_workgroup() {
     let local = Local::start().await;
     let call =
         async |operation: &str, input: Value| local.json("redshift-serverless", operation, input).await;

@@ -19,7 +19,7 @@ fn copy(prefix: &str, options: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_object_below_the_prefix_is_loaded_in_each_format_and_compression() {
+async fn every_object_is_loaded_in_each_format_and_compression() {
     let local = Local::start().await;
     ready(&local).await;
     local.gateway.object("files-a", "csv/1", b"1,\"a, b\",1.5\n".to_vec());
@@ -59,7 +59,7 @@ async fn every_object_below_the_prefix_is_loaded_in_each_format_and_compression(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefix_without_objects_a_refusing_bucket_and_an_unusable_role_are_errors_of_the_statement() {
+async fn inaccessible_sources_are_errors_of_the_statement() {
     let local = Local::start().await;
     ready(&local).await;
     local.gateway.object("files-a", "csv/1", b"1,a,1\n".to_vec());
@@ -96,7 +96,8 @@ async fn a_prefix_without_objects_a_refusing_bucket_and_an_unusable_role_are_err
 async fn one_bad_row_refuses_the_load_unless_maxerror_allows_it() {
     let local = Local::start().await;
     ready(&local).await;
-    // A wrong digit, a missing field, a text too long, a NULL that PostgreSQL refuses, and a number beyond the column.
+    // A wrong digit, a missing field, a text too long, a NULL that PostgreSQL rejects, and a number
+    // beyond the column.
     let file = "1,a,1\nx,b,2\n3,c\n4,much too long,4\n,e,5\n6,f,123456789.5\n7,g,7\n";
     local.gateway.object("files-a", "bad/1", file.as_bytes().to_vec());
     let error = local.sql_error(&copy("bad/", "CSV")).await;
@@ -171,7 +172,7 @@ async fn noload_checks_the_files_and_loads_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_in_a_failed_batch_is_rolled_back_and_its_errors_are_kept() {
+async fn rolled_back_load_keeps_its_errors() {
     let local = Local::start().await;
     ready(&local).await;
     local.gateway.object("files-a", "good/1", b"1,a,1\n".to_vec());
@@ -199,7 +200,7 @@ async fn a_user_without_insert_on_the_table_cannot_load_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn formats_and_options_that_are_not_imitated_are_refused_by_name() {
+async fn unsupported_formats_and_options_are_rejected_by_name() {
     let local = Local::start().await;
     ready(&local).await;
     local.gateway.object("files-a", "in/1", b"1,a,1\n".to_vec());

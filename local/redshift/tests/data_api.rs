@@ -18,7 +18,7 @@ fn as_admin(sql: &str) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_logs_in_as_its_user_and_a_wrong_password_fails_as_on_redshift() {
+async fn secret_logs_in_as_its_user() {
     let local = Local::start().await;
     local.cluster().await;
     local
@@ -33,7 +33,7 @@ async fn a_secret_logs_in_as_its_user_and_a_wrong_password_fails_as_on_redshift(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_of_another_cluster_or_one_the_caller_may_not_read_is_refused_at_once() {
+async fn unusable_secret_is_rejected_at_once() {
     let local = Local::start().await;
     local.cluster().await;
     local
@@ -49,7 +49,7 @@ async fn a_secret_of_another_cluster_or_one_the_caller_may_not_read_is_refused_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_user_needs_get_cluster_credentials_and_a_caller_alone_becomes_its_own_user() {
+async fn database_user_needs_get_cluster_credentials() {
     let local = Local::start().await;
     local.cluster().await;
     let request = json!({"Sql": "SELECT current_user", "ClusterIdentifier": "c1", "Database": "dev"});
@@ -98,7 +98,7 @@ async fn a_result_has_fields_by_type_and_comes_in_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_fails_says_why_in_describe_and_has_no_result() {
+async fn failed_statement_has_its_error_in_describe() {
     let local = Local::start().await;
     local.cluster().await;
     let described = local.describe_sql("SELECT * FROM nowhere").await;
@@ -241,7 +241,7 @@ async fn waiting_answers_at_the_end_of_the_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_tells_the_end_without_the_error_text() {
+async fn event_of_a_failed_statement_has_no_error_text() {
     let local = Local::start().await;
     local.cluster().await;
     let mut request = as_admin("SELECT * FROM nowhere");
@@ -275,7 +275,7 @@ async fn an_unknown_or_paused_warehouse_takes_no_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_imitated_is_refused_by_name() {
+async fn unsupported_actions_are_rejected_by_name() {
     let local = Local::start().await;
     local.cluster().await;
     for (name, value) in [("SessionKeepAliveSeconds", json!(60)), ("ResultFormat", json!("CSV"))] {
@@ -297,7 +297,7 @@ async fn what_is_not_imitated_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn identifiers_are_folded_to_lower_case_and_backslashes_escape_in_literals() {
+async fn identifiers_fold_to_lower_case_and_backslashes_escape() {
     let local = Local::start().await;
     local.cluster().await;
     local

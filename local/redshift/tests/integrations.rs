@@ -1,4 +1,4 @@
-//! S3 event integrations: what is refused at once, and what Redshift reports later.
+//! S3 event integrations: errors at once, and errors that Redshift reports later.
 #![allow(clippy::expect_used, reason = "tests")]
 
 mod support;
@@ -14,7 +14,7 @@ async fn create(local: &Local, account: &str, name: &str, bucket: &str, target: 
     local.redshift(account, "CreateIntegration", &parameters).await
 }
 
-/// Creates an integration that must fail later; gives code and text of its error.
+/// Creates an integration that must fail later; returns code and text of its error.
 async fn fails(local: &Local, bucket: &str, target: &str) -> (String, String) {
     let created = create(local, SOURCE, "files", bucket, target).await.ok();
     assert_eq!(created.text("Status").as_deref(), Some("creating"));
@@ -31,7 +31,7 @@ async fn fails(local: &Local, bucket: &str, target: &str) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_integration_becomes_active_writes_its_notification_and_is_seen_from_both_accounts() {
+async fn integration_becomes_active_and_writes_its_notification() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     let arn = local.integration(&namespace, "files-a").await;
@@ -114,7 +114,7 @@ async fn what_can_be_judged_at_once_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_policy_that_does_not_authorise_the_source_fails_the_integration_later() {
+async fn integration_fails_without_a_namespace_policy() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     local.gateway.bucket("files-a", SOURCE);
@@ -128,7 +128,7 @@ async fn a_namespace_policy_that_does_not_authorise_the_source_fails_the_integra
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_policy_that_is_missing_or_has_wrong_conditions_fails_the_integration_later() {
+async fn integration_fails_without_a_bucket_policy() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     local.gateway.bucket("files-a", SOURCE);
@@ -163,7 +163,7 @@ async fn a_bucket_policy_that_is_missing_or_has_wrong_conditions_fails_the_integ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_existing_object_created_notification_fails_the_integration_later() {
+async fn integration_fails_with_another_notification() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     local.gateway.bucket("files-a", SOURCE);
@@ -176,7 +176,7 @@ async fn an_existing_object_created_notification_fails_the_integration_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_integration_per_bucket_and_target_one_per_name_and_fifty_per_target() {
+async fn integrations_are_unique_and_limited_to_fifty() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     local.gateway.bucket("files-a", SOURCE);
@@ -205,7 +205,7 @@ async fn one_integration_per_bucket_and_target_one_per_name_and_fifty_per_target
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_integration_is_renamed_and_described_and_cannot_be_changed_while_it_is_made_or_removed() {
+async fn integration_cannot_change_while_creating_or_deleting() {
     // Longer than a request takes on a busy machine.
     let local = Local::with_integration_delay(Duration::from_secs(3)).await;
     let namespace = local.cluster().await;

@@ -1,4 +1,4 @@
-//! The process: it starts, answers, and leaves nothing running behind.
+//! The process: it starts, serves, and leaves no process behind.
 #![allow(clippy::expect_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Ended already, in most tests.
+        // Already ended, in most tests.
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
     }
@@ -59,7 +59,7 @@ fn until(what: &str, mut check: impl FnMut() -> bool) {
     }
 }
 
-/// Starts a cluster and gives the port of its server.
+/// Starts a cluster and returns the port of its server.
 fn with_cluster(running: &Running) -> u16 {
     let create = "Action=CreateCluster&ClusterIdentifier=c1&NodeType=ra3.large&MasterUsername=admin&MasterUserPassword=Secret-123";
     assert!(ask(running, "POST", "/aws/redshift", create).starts_with("HTTP/1.1 200"));
@@ -77,7 +77,7 @@ fn is_free(port: u16) -> bool {
 }
 
 #[test]
-fn it_prints_its_address_answers_health_and_ends_with_its_servers_on_sigterm_and_sigint() {
+fn signals_stop_the_process_and_its_servers() {
     for signal in ["TERM", "INT"] {
         let mut running = start();
         assert!(ask(&running, "GET", "/health", "").starts_with("HTTP/1.1 200"));
@@ -100,7 +100,7 @@ fn its_servers_end_even_when_it_is_killed() {
 }
 
 #[test]
-fn the_certificate_of_the_wire_port_is_signed_by_the_ca_in_the_data_folder() {
+fn wire_port_has_a_certificate_of_the_ca() {
     let running = start();
     let ca = running.data.path().join("redshift-ca.pem");
     assert!(std::fs::read_to_string(&ca).expect("the CA").starts_with("-----BEGIN CERTIFICATE-----"));
@@ -126,7 +126,8 @@ fn the_certificate_of_the_wire_port_is_signed_by_the_ca_in_the_data_folder() {
 #[test]
 fn without_postgresql_one_line_says_what_to_install() {
     if Path::new("/usr/lib/postgresql").exists() {
-        // The binaries are found there whatever PATH says; the sentence itself is what can be proved here.
+        // The binaries are found there whatever PATH says; the sentence itself is what can be
+        // proved here.
         let error = local_servers::postgres::NOT_INSTALLED.to_string();
         assert!(error.contains("apt-get install postgresql") && !error.contains('\n'), "{error}");
         return;

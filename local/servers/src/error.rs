@@ -1,20 +1,20 @@
-//! What can go wrong with a server.
+//! Errors of servers.
 
 use std::path::Path;
 
-/// Why a server could not be set up, started or reached.
+/// An error of the setup, start or use of a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// No programs.
+    /// The programs are not installed.
     #[error(
         "{name} was not found {places} (looked for {programs}): install it, for example with `{install}`"
     )]
     NotInstalled {
         /// The server's name.
         name: &'static str,
-        /// Where was looked: "on PATH".
+        /// The searched places, such as "on PATH".
         places: &'static str,
-        /// What was looked for.
+        /// The programs.
         programs: &'static str,
         /// A command that installs it.
         install: &'static str,
@@ -22,22 +22,25 @@ pub enum ServerError {
     /// Running as root, and none of the users that the server could run as exists.
     #[error("running as root, but none of the users {0} exists; the server refuses to run as root")]
     NoUser(String),
+    /// No port was free.
+    #[error("the server has no port")]
+    Port(#[from] local_ports::NoFreePort),
     /// A file operation failed.
     #[error("{what}: {path}: {source}")]
     File {
-        /// What was being done.
+        /// The operation.
         what: &'static str,
-        /// With which path.
+        /// Its path.
         path: String,
-        /// Why it failed.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A program could not be run or answered with an error.
+    /// A program could not be started, or failed.
     #[error("{program} failed: {output}")]
     Program {
         /// Its name.
         program: String,
-        /// The tail of its output, or why it did not start.
+        /// The end of its output, or the reason why it did not start.
         output: String,
     },
     /// The server did not become ready.
@@ -45,7 +48,7 @@ pub enum ServerError {
     NotReady {
         /// The server's name.
         name: &'static str,
-        /// How long was waited.
+        /// The time waited.
         seconds: u64,
         /// Its last lines.
         log: String,

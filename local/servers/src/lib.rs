@@ -1,4 +1,5 @@
-//! Real servers for the local cloud and for tests: found on this machine, started without root, with TLS, stopped with their owner.
+//! Real servers for the local cloud and for tests. They are installed on this machine, run without
+//! root and with TLS, and stop with their owner.
 
 mod error;
 pub mod kafka;

@@ -1,16 +1,18 @@
-//! The process of a server: started with its output in a file, stopped by a signal, gone with its owner.
+//! The process of a server. Its output goes to a file; it is stopped by a signal, and with its
+//! owner.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub use local_ports::free_port;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::ServerError;
 use crate::spawn::spawn;
 
-/// How long a server may take to end before it is killed.
+/// The time that a server may take to end before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// A running server.
@@ -37,7 +39,7 @@ impl Process {
         Ok(Self { child, stop, log: log.to_path_buf() })
     }
 
-    /// Whether it has ended by itself.
+    /// Returns true if the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().ok().flatten().is_some()
     }
@@ -54,7 +56,7 @@ impl Drop for Process {
     /// Stops it and waits for its end.
     fn drop(&mut self) {
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // It may have ended by itself.
+            // It may already have ended.
             let _gone = kill(Pid::from_raw(pid), self.stop);
         }
         let deadline = Instant::now() + STOP_WITHIN;
@@ -69,31 +71,14 @@ impl Drop for Process {
     }
 }
 
-/// A port that nothing listens on, outside of the range from which systems take the local ports of connections: a paused
-/// server must find it free again.
-///
-/// # Errors
-/// None was found.
-pub fn free_port() -> Result<u16, ServerError> {
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
-    for _ in 0..100 {
-        let port = fastrand::u16(20_000..32_000);
-        match std::net::TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = error,
-        }
-    }
-    Err(ServerError::file("no free port between 20000 and 32000 on", Path::new("127.0.0.1"), last))
-}
-
-/// Programs on `PATH`.
+/// Finds a program on `PATH`.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// The command of a program that the kernel ends with `signal` when the thread that started it ends, where `setpriv` is there
-/// to ask for that.
+/// Returns the command of a program that the kernel ends with `signal` when the thread that started
+/// it ends, if `setpriv` is installed.
 pub fn with_parent(program: &Path, signal: Signal) -> Command {
     match on_path("setpriv") {
         Some(setpriv) => {

@@ -1,4 +1,5 @@
-//! Redis or Valkey: TLS only, users of the access control list, an own administrator on a socket that nobody else can enter.
+//! Redis or Valkey with TLS only, users of the access control list, and an administrator on a
+//! socket to which no other user has access.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,9 +13,9 @@ use crate::{ServerError, tls};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Valkey first: it is what ElastiCache offers first.
+/// Valkey first, as in ElastiCache.
 const PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
-/// The administrator of a server. Its password is of this run.
+/// The administrator of a server, with a new password in every run.
 const ADMIN: &str = "sluice-admin";
 
 /// A running server.
@@ -30,10 +31,11 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts a server whose files are in `folder`, with further lines of its configuration, and waits until it takes commands.
+    /// Starts a server whose files are in `folder`, with further lines of its configuration, and
+    /// waits until it accepts commands.
     ///
     /// # Errors
-    /// No server is installed, or it does not become ready; the end of its log is in the error.
+    /// No server is installed, or it does not become ready; the error has the end of its log.
     pub fn start(folder: &Path, further: &[&str]) -> Result<Self, ServerError> {
         let program = PROGRAMS.iter().find_map(|name| on_path(name)).ok_or(ServerError::NotInstalled {
             name: "Redis or Valkey",
@@ -96,7 +98,7 @@ impl Redis {
         Ok(())
     }
 
-    /// The port on 127.0.0.1, which takes TLS and nothing else.
+    /// The port on 127.0.0.1, which accepts TLS only.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -108,19 +110,19 @@ impl Redis {
         &self.ca_file
     }
 
-    /// All that it has logged.
+    /// The server's log.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("redis.log")).unwrap_or_default()
     }
 
-    /// The administrator's way in, for programs: path of the socket, user, password.
+    /// The administrator's login: path of the socket, user, password.
     #[must_use]
     pub fn administrator(&self) -> (PathBuf, &'static str, &str) {
         (self.sockets.path().join("s"), ADMIN, &self.password)
     }
 
-    /// The administrator's way in.
+    /// The administrator's socket.
     #[must_use]
     pub fn socket(&self) -> AdminSocket {
         AdminSocket { path: self.sockets.path().join("s"), password: self.password.clone() }
@@ -129,13 +131,13 @@ impl Redis {
     /// Runs a command as the administrator: [`AdminSocket::command`].
     ///
     /// # Errors
-    /// The socket fails, or the answer is an error.
+    /// The socket fails, or the reply is an error.
     pub fn command(&self, words: &[&str]) -> Result<String, ServerError> {
         self.socket().command(words)
     }
 }
 
-/// The administrator's way in, also from another thread.
+/// The administrator's socket, for use in any thread.
 #[derive(Clone)]
 pub struct AdminSocket {
     path: PathBuf,
@@ -143,17 +145,17 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Runs a command, and gives the server's answer as it stands on the wire.
+    /// Runs a command and returns the server's reply as sent on the wire.
     ///
     /// # Errors
-    /// The socket fails, or the answer is an error.
+    /// The socket fails, or the reply is an error.
     pub fn command(&self, words: &[&str]) -> Result<String, ServerError> {
         let failed = |output: String| ServerError::Program { program: "Redis".to_owned(), output };
         let mut answer = Vec::new();
         let mut talk = || -> std::io::Result<()> {
             let mut socket = UnixStream::connect(&self.path)?;
             socket.set_read_timeout(Some(ANSWER_WITHIN))?;
-            // After QUIT the server closes the connection: what came until then is the answer.
+            // After QUIT the server closes the connection, so the reply is all data until then.
             for words in [&["AUTH", ADMIN, &self.password], words, &["QUIT"]] {
                 write!(socket, "*{}\r\n", words.len())?;
                 for word in words {

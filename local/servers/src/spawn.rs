@@ -1,7 +1,7 @@
-//! One thread that starts every server and lives as long as the process.
+//! A thread that starts every server and lives as long as the process.
 //!
-//! The kernel sends the parent-death signal when the *thread* that forked ends, and the threads of the async runtime
-//! come and go.
+//! The kernel sends the parent-death signal when the *thread* that forked ends, and threads of the
+//! async runtime may end at any time.
 
 use std::process::{Child, Command};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
@@ -22,7 +22,7 @@ fn start() -> mpsc::Sender<Request> {
     let (sender, receiver) = mpsc::channel::<Request>();
     std::thread::spawn(move || {
         for (mut command, answer) in receiver {
-            // The other side waits for the answer; if it has gone, the child ends with this process.
+            // If the caller no longer waits, the child ends with this process.
             let _gone = answer.send(command.spawn());
         }
     });

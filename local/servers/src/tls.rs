@@ -1,4 +1,4 @@
-//! The certificates of servers: a CA of this run, one server certificate below it.
+//! The certificates of servers: a CA for this run, and a server certificate that it signed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ impl std::fmt::Debug for ServerCertificate {
     }
 }
 
-/// Makes a CA and a server certificate for 127.0.0.1 and localhost; writes the CA's certificate to `ca_file`.
+/// Creates a CA and a server certificate for 127.0.0.1 and localhost; writes the CA's certificate
+/// to `ca_file`.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -49,10 +50,10 @@ pub fn make(name: &str, ca_file: &Path) -> Result<ServerCertificate, ServerError
     Ok(ServerCertificate { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-/// What takes connections with TLS, with this certificate.
+/// Returns an acceptor of TLS connections with this certificate.
 ///
 /// # Errors
-/// It cannot be used.
+/// The certificate cannot be used.
 pub fn acceptor(certificate: &ServerCertificate) -> Result<TlsAcceptor, ServerError> {
     let failed = |problem: String| ServerError::Program { program: "TLS".to_owned(), output: problem };
     let chain = CertificateDer::pem_slice_iter(certificate.certificate.as_bytes());

@@ -1,4 +1,5 @@
-//! As whom a server runs: whoever started it, or another user if that is root, as which most servers refuse to run.
+//! The user that runs a server: the user of this process, or another one if that is root, because
+//! most servers do not run as root.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -14,7 +15,7 @@ use crate::ServerError;
 pub struct RunAs(Option<(Uid, Gid)>);
 
 impl RunAs {
-    /// This process's user; if that is root, the first of `names` that exists.
+    /// Returns this process's user; if that is root, the first of `names` that exists.
     ///
     /// # Errors
     /// Running as root, and none exists.
@@ -39,7 +40,7 @@ impl RunAs {
         self.0.map_or_else(Uid::effective, |(uid, _)| uid).as_raw()
     }
 
-    /// Whether it can pass through every folder above and including this one.
+    /// Returns true if the user has access to a folder and every folder above it.
     pub fn can_pass(self, folder: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;
         let Some((uid, gid)) = self.0 else { return true };
@@ -57,10 +58,10 @@ impl RunAs {
         })
     }
 
-    /// Gives it a path.
+    /// Makes the user the owner of a path.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The operating system's error.
     pub fn hand_over(self, path: &Path) -> Result<(), ServerError> {
         match self.0 {
             Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid.as_raw()), Some(gid.as_raw()))
@@ -69,10 +70,10 @@ impl RunAs {
         }
     }
 
-    /// Makes a folder that only it may enter.
+    /// Creates a folder to which only the user has access.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The operating system's error.
     pub fn folder(self, path: &Path) -> Result<(), ServerError> {
         std::fs::create_dir_all(path)
             .map_err(|source| ServerError::file("cannot create the folder", path, source))?;
@@ -80,10 +81,10 @@ impl RunAs {
         self.hand_over(path)
     }
 
-    /// Writes a file that only it may read.
+    /// Writes a file that only the user may read.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The operating system's error.
     pub fn write(self, path: &Path, text: &str) -> Result<(), ServerError> {
         std::fs::write(path, text).map_err(|source| ServerError::file("cannot write", path, source))?;
         set_mode(path, 0o600)?;

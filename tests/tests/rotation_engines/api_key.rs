@@ -1,4 +1,4 @@
-//! API keys at a provider behind TLS that answers as Confluent Cloud does.
+//! API keys of a provider with TLS that responds as Confluent Cloud does.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, Slot};
 
 #[test]
-fn an_api_key_rotates_and_the_key_before_it_stays_good_until_the_next_rotation() {
+fn api_key_rotates_and_previous_key_stays_valid() {
     let (server, slot) = Server::with_provider(Slot::default());
     let provider = Arc::new(KeyProvider::new(Rules::default()));
     provider.add("sa-1", "FIRST", "first+half==", "made by hand");
@@ -44,7 +44,7 @@ fn an_api_key_rotates_and_the_key_before_it_stays_good_until_the_next_rotation()
         let text = |key: &str| values[turn + 1][key].as_str().unwrap().to_owned();
         assert_eq!(text("basic.auth.user.info"), format!("{}:{}", text("key"), text("secret")));
     }
-    // The first key was made by hand and is left to whoever made it; of ours the current one and the one before.
+    // The first key, created by hand, stays; of the function's keys the current and the previous.
     let id = |value: &Value| value["key"].as_str().unwrap().to_owned();
     let mut expected = vec!["FIRST".to_owned(), id(&values[2]), id(&values[3])];
     expected.sort();

@@ -1,4 +1,4 @@
-//! A user and an AUTH token of ElastiCache, on a real Redis that the local cloud's control plane drives.
+//! A user and an AUTH token of ElastiCache, on a real Redis behind the local cloud's control plane.
 
 use cloud::{Cloud, Options, TARGET};
 use end_to_end::{STACK, Secret};
@@ -28,7 +28,7 @@ impl Stage {
         Self { cloud, redis, tls: Tls::new(Some(&ca), None).unwrap(), ca, runtime, _folder: folder }
     }
 
-    /// Makes a user or group in the control plane and puts the server behind it.
+    /// Creates a user or group in the control plane and connects the server to it.
     fn control(&self, action: &str, words: &[(&str, &str)], resource: &str) {
         let account = self.cloud.account(TARGET);
         account.query("elasticache", action, words).unwrap();
@@ -46,7 +46,7 @@ impl Stage {
             == Login::Accepted
     }
 
-    /// Three rotations, the end of the overlap by the rule's own event, every grant by itself.
+    /// Rotates three times, ends the overlap with the rule's event, and removes each permission.
     fn rotate(
         &self,
         engine: &str,
@@ -73,12 +73,12 @@ impl Stage {
             values.push(secret.rotated(&values[turn]));
         }
         let good = || values.iter().map(|value| self.logs_in(user, value)).collect::<Vec<_>>();
-        assert_eq!(good(), [false, false, true, true], "two are good at a time");
+        assert_eq!(good(), [false, false, true, true], "two passwords are valid at a time");
         assert_eq!(crate::others(&values[3], &["password"]), crate::others(&values[0], &["password"]));
 
-        // What the schedule sends, and to whom.
+        // The target of the schedule and its event.
         let account = &secret.account;
-        let rule = account.physical_id(STACK, "RetireRule").unwrap();
+        let rule = account.physical_id(STACK, "RotationFunctionRetirePrevious").unwrap();
         let found = account.json("events", "ListTargetsByRule", json!({"Rule": rule})).unwrap();
         let [target] = found["Targets"].as_array().unwrap().as_slice() else { panic!("{found}") };
         let function = target["Arn"].as_str().unwrap();
@@ -96,7 +96,7 @@ impl Stage {
 }
 
 #[test]
-fn a_user_of_elasticache_rotates_and_its_old_password_is_taken_back_by_the_schedule() {
+fn elasticache_user_rotates_and_schedule_removes_old_password() {
     let stage = Stage::new();
     let words = [
         ("UserId", "app-id"),
@@ -116,7 +116,7 @@ fn a_user_of_elasticache_rotates_and_its_old_password_is_taken_back_by_the_sched
 }
 
 #[test]
-fn an_auth_token_of_elasticache_rotates_and_the_old_one_is_taken_back_by_the_schedule() {
+fn elasticache_token_rotates_and_schedule_removes_old_token() {
     let stage = Stage::new();
     let words = [
         ("ReplicationGroupId", "cache"),

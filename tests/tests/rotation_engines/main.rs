@@ -1,5 +1,5 @@
-//! The stack of `templates/rotation.yaml` with each of its engines: what PostgreSQL has in `rotation_stack`, in short. Servers are real, and so is the
-//! deployed function; AWS is the local cloud.
+//! The stacks of `templates/rotation-*.yaml` with each engine; PostgreSQL is in `rotation_stack`.
+//! Servers and deployed functions are real; AWS is the local cloud.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,28 +17,28 @@ use std::collections::BTreeSet;
 use end_to_end::{Secret, written};
 use serde_json::Value;
 
-/// What every engine's function calls. Taken away one by one in the tests of PostgreSQL, of a user of ElastiCache and of a cluster's admin, and spared in those of their
-/// siblings, which are slower.
+/// The permissions that every engine requires. The tests of PostgreSQL, of an ElastiCache user and of
+/// a cluster's admin remove them one by one; the slower tests of related engines keep them.
 const OF_EVERY_ENGINE: [(&str, &str); 5] = [
     ("RotateSecret", "secretsmanager:DescribeSecret"),
     ("RotateSecret", "secretsmanager:GetSecretValue"),
     ("RotateSecret", "secretsmanager:PutSecretValue"),
     ("RotateSecret", "secretsmanager:UpdateSecretVersionStage"),
-    ("MakePassword", "secretsmanager:GetRandomPassword"),
+    ("GeneratePassword", "secretsmanager:GetRandomPassword"),
 ];
 
-/// All keys of a value but these.
+/// All keys of a value except these.
 fn others(value: &Value, but: &[&str]) -> Value {
     let mut value = value.clone();
     value.as_object_mut().unwrap().retain(|key, _| !but.contains(&key.as_str()));
     value
 }
 
-/// No line of any log or history of the account holds one of these.
+/// Asserts that no log or history of the account contains one of these.
 fn nothing_shows(secret: &Secret, secrets: &BTreeSet<String>) {
     let lines = written(&secret.account);
     assert!(lines.iter().any(|line| line.contains("rotation step")), "no log was found");
     for text in secrets {
-        assert!(!lines.iter().any(|line| line.contains(text.as_str())), "a log shows a credential");
+        assert!(!lines.iter().any(|line| line.contains(text.as_str())), "a log contains a credential");
     }
 }

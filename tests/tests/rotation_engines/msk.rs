@@ -1,5 +1,5 @@
-//! A SASL/SCRAM secret of Amazon MSK: the control plane is the local cloud's; the brokers that read AWSCURRENT late are a Tansu that the test gives the new
-//! password after the rotation.
+//! A SASL/SCRAM secret of Amazon MSK. The control plane is the local cloud's; the brokers are Tansu,
+//! which the test gives the new password after the rotation.
 
 use cloud::setup::Environment;
 use cloud::{Cloud, Options, TARGET};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const FIRST: &str = "First-password-1";
 
 #[test]
-fn a_secret_of_msk_rotates_and_the_brokers_delay_is_measured_by_the_event_of_the_rotation() {
+fn msk_secret_rotates_and_event_measures_propagation() {
     let program =
         kafka::program().unwrap_or_else(|_| Environment::Kafka.ensure(&|_| {}).unwrap().program("tansu"));
     let folder = tempfile::tempdir().unwrap();
@@ -37,7 +37,7 @@ fn a_secret_of_msk_rotates_and_the_brokers_delay_is_measured_by_the_event_of_the
         ("CaCertificates", broker.ca()),
     ];
 
-    // Not associated: nothing would read the new value, so there is none.
+    // Not associated: no broker would read a new value, so the function creates none.
     secret.deploy_rotation("msk", &parameters);
     secret.wait_for_log(0, &["SecretNotAssociated"]);
     secret.wait_until_it_stopped(0);
@@ -49,13 +49,13 @@ fn a_secret_of_msk_rotates_and_the_brokers_delay_is_measured_by_the_event_of_the
     let _refused = secret.call("RotateSecret", json!({}));
     let second = secret.rotated(&value);
 
-    // The function asks the brokers, which do not know the new password yet; now they read it.
+    // The function queries the brokers, which now read the new password.
     broker.set_user("app", second["password"].as_str().unwrap(), Mechanism::Sha512).unwrap();
     secret.wait_for_log(0, &["every broker takes the new password", "PropagationSeconds"]);
     assert_eq!(crate::others(&second, &["password"]), json!({"username": "app"}));
 
-    // Behind Secrets Manager the local cloud does not ask KMS.
-    let spared = [("UseSecretsKey", "kms:Decrypt"), ("UseSecretsKey", "kms:GenerateDataKey")];
+    // The local cloud does not check KMS permissions behind Secrets Manager.
+    let spared = [("UseSecretKey", "kms:Decrypt"), ("UseSecretKey", "kms:GenerateDataKey")];
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
     let works = |value: &Value| password(value) != password(&second);
     assert_eq!(secret.every_grant_is_needed(&spared, &works), 6);

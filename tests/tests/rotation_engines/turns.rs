@@ -1,4 +1,4 @@
-//! Two users of MariaDB and of Kafka take turns.
+//! Alternating users of MariaDB and Kafka.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 const FIRST: &str = "First-password-1";
 const ADMIN: &str = "Admin-password-1";
 
-/// Rotates a user's secret by a stack for two users who take turns, and looks with an engine of its own which credentials log in.
-fn take_turns<E: Engine>(name: &str, engine: &E, value: &Value, admin: &Value, ca: &str) {
+/// Rotates a secret with alternating users, and checks which credentials log in.
+fn alternate<E: Engine>(name: &str, engine: &E, value: &Value, admin: &Value, ca: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let log_in = |value: &Value| {
         let document = SecretDocument::parse(&value.to_string().into()).unwrap();
@@ -49,7 +49,7 @@ fn take_turns<E: Engine>(name: &str, engine: &E, value: &Value, admin: &Value, c
 }
 
 #[test]
-fn two_users_of_mariadb_take_turns() {
+fn mariadb_users_alternate() {
     let programs = mysql::Programs::find(mysql::Brand::MariaDb).unwrap();
     let server = mysql::Server::start(&programs, Path::new(env!("CARGO_TARGET_TMPDIR")), &[]).unwrap();
     let users = format!(
@@ -64,11 +64,11 @@ fn two_users_of_mariadb_take_turns() {
     );
     let value = json!({"engine": "mariadb", "host": "127.0.0.1", "port": server.port(), "username": "app", "password": FIRST, "note": 1});
     let admin = json!({"engine": "mariadb", "host": "127.0.0.1", "port": server.port(), "username": "admin", "password": ADMIN});
-    take_turns("mysql", &engine, &value, &admin, server.ca());
+    alternate("mysql", &engine, &value, &admin, server.ca());
 }
 
 #[test]
-fn two_users_of_kafka_take_turns() {
+fn kafka_users_alternate() {
     let program =
         kafka::program().unwrap_or_else(|_| Environment::Kafka.ensure(&|_| {}).unwrap().program("tansu"));
     let folder = tempfile::tempdir().unwrap();
@@ -85,5 +85,5 @@ fn two_users_of_kafka_take_turns() {
         json!({"engine": "kafka", "bootstrap.servers": servers, "username": "app", "password": FIRST});
     let admin =
         json!({"engine": "kafka", "bootstrap.servers": servers, "username": "admin", "password": ADMIN});
-    take_turns("kafka", &engine, &value, &admin, broker.ca());
+    alternate("kafka", &engine, &value, &admin, broker.ca());
 }

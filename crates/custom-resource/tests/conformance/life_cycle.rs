@@ -16,7 +16,7 @@ fn fails(_: &str) -> Does {
 fn fails_halfway(method: &str) -> Does {
     match method {
         "delete" => Does::Well,
-        _ => Does::Fails(Failure::new("the shelf broke").leaving_something()),
+        _ => Does::Fails(Failure::new("the shelf broke").with_leftovers()),
     }
 }
 
@@ -24,83 +24,83 @@ fn attributes_of(size: usize) -> Attributes {
     Attributes::none().with("Big", "x".repeat(size))
 }
 
-/// The size of the attribute `Big` whose answer is exactly as long as CloudFormation takes.
+/// Returns the size of the attribute `Big` whose response is exactly as long as CloudFormation accepts.
 fn largest_attribute() -> usize {
     4096 - success(ID_A, json!({"Big": ""})).to_string().len()
 }
 
 cases! {
-    a_create_answers_success_with_an_id_made_of_the_owner_and_the_identity:
+    create_returns_an_id_of_owner_and_identity:
         case(create(json!({"Name": "a"})))
             .calls(&["create a"])
             .answers(success(ID_A, json!({"Name": "a"})));
 
-    an_update_in_place_keeps_the_id_and_answers_all_attributes_again:
+    update_in_place_keeps_the_id_and_returns_all_attributes:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "a", "Flag": "true"})))
             .calls(&["update a from Flag false to Flag true"])
             .answers(success(ID_A, json!({"Name": "a"})));
 
-    an_update_that_changes_nothing_that_identifies_is_in_place_whatever_form_the_values_have:
+    update_with_the_same_identity_is_in_place:
         case(update(ID_A, json!({"Name": "a", "Flag": true}), json!({"Name": "a", "Flag": "true"})))
             .calls(&["update a from Flag true to Flag true"])
             .answers(success(ID_A, json!({"Name": "a"})));
 
-    a_delete_answers_with_the_id_it_got_and_without_attributes:
+    delete_returns_its_id_and_no_attributes:
         case(delete(ID_A, json!({"Name": "a"})))
             .calls(&["delete a"])
             .answers(done(ID_A));
 
-    an_answer_to_a_delete_says_nothing_of_no_echo:
+    response_to_a_delete_has_no_no_echo:
         case(delete(ID_A, json!({"Name": "a"})))
             .does(|_| Does::Ready(Attributes::none().with("Name", "a").no_echo()))
             .calls(&["delete a"])
             .answers(done(ID_A));
 
-    attributes_that_are_to_be_masked_say_so:
+    masked_attributes_set_no_echo:
         case(create(json!({"Name": "a"})))
             .does(|_| Does::Ready(Attributes::none().with("Arn", "arn:x").no_echo()))
             .calls(&["create a"])
             .answers(masked(ID_A, json!({"Arn": "arn:x"})));
 
-    a_changed_identity_is_a_replacement_and_answers_the_new_id:
+    changed_identity_is_a_replacement_with_a_new_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "b"})))
             .calls(&["replace a by b"])
             .answers(success(ID_B, json!({"Name": "b"})));
 
-    the_old_resource_of_a_replacement_is_deleted_by_its_old_id_and_the_new_one_stays:
+    old_resource_of_a_replacement_is_deleted_by_its_old_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "b"})))
             .then(delete(ID_A, json!({"Name": "a"})))
             .calls(&["replace a by b", "delete a"])
             .answers(success(ID_B, json!({"Name": "b"})))
             .answers(done(ID_A));
 
-    a_failed_replacement_keeps_the_old_id_so_that_no_delete_of_it_follows:
+    failed_replacement_keeps_the_old_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "b"})))
             .does(fails)
             .calls(&["replace a by b"])
             .answers(failed(ID_A, "no room on the shelf"));
 
-    a_replacement_that_failed_halfway_keeps_the_old_id_too:
+    replacement_that_failed_halfway_keeps_the_old_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "b"})))
             .does(fails_halfway)
             .calls(&["replace a by b"])
             .answers(failed(ID_A, "the shelf broke"));
 
-    an_update_of_an_id_that_is_not_ours_makes_the_resource_and_replaces_the_id:
+    update_of_a_foreign_id_creates_the_resource:
         case(update("made-up-by-something-else", json!({"Name": "a"}), json!({"Name": "a"})))
             .calls(&["create a"])
             .answers(success(ID_A, json!({"Name": "a"})));
 
-    an_update_without_an_id_makes_the_resource:
+    update_without_an_id_creates_the_resource:
         case(without(update(ID_A, json!({"Name": "a"}), json!({"Name": "a"})), "PhysicalResourceId"))
             .calls(&["create a"])
             .answers(success(ID_A, json!({"Name": "a"})));
 
-    a_delete_without_an_id_has_nothing_to_delete:
+    delete_without_an_id_deletes_nothing:
         case(without(delete(ID_A, json!({"Name": "a"})), "PhysicalResourceId"))
             .answers(done(CREATE_FAILED));
 
-    a_failed_create_answers_the_marker_and_the_delete_of_the_marker_succeeds_without_the_provider:
+    failed_create_returns_the_marker_whose_delete_succeeds:
         case(create(json!({"Name": "a"})))
             .then(delete(CREATE_FAILED, json!({"Name": "a"})))
             .does(fails)
@@ -108,7 +108,7 @@ cases! {
             .answers(failed(CREATE_FAILED, "no room on the shelf"))
             .answers(done(CREATE_FAILED));
 
-    a_failed_create_that_left_something_answers_its_id_and_the_delete_comes_back_for_it:
+    failed_create_with_leftovers_returns_its_id:
         case(create(json!({"Name": "a"})))
             .then(delete(ID_A, json!({"Name": "a"})))
             .does(fails_halfway)
@@ -116,71 +116,71 @@ cases! {
             .answers(failed(ID_A, "the shelf broke"))
             .answers(done(ID_A));
 
-    a_delete_of_an_id_that_cloudformation_made_up_succeeds_without_the_provider:
+    delete_of_an_id_made_up_by_cloudformation_succeeds:
         case(delete("demo-Thing-1ABCDEFGHIJKL", json!({"Name": "a"})))
             .answers(done("demo-Thing-1ABCDEFGHIJKL"));
 
-    a_delete_of_an_id_of_another_kind_succeeds_without_the_provider:
+    delete_of_an_id_of_another_kind_succeeds:
         case(delete("elsewhere:e48ac103:a", json!({"Name": "a"})))
             .answers(done("elsewhere:e48ac103:a"));
 
-    a_delete_of_the_marker_succeeds_even_if_the_properties_make_no_sense:
+    delete_of_the_marker_succeeds_with_invalid_properties:
         case(delete(CREATE_FAILED, json!({"Nmae": ["?"]})))
             .answers(done(CREATE_FAILED));
 
-    a_delete_of_what_is_gone_already_succeeds_again:
+    repeated_delete_succeeds_again:
         case(delete(ID_A, json!({"Name": "a"})))
             .then(delete(ID_A, json!({"Name": "a"})))
             .calls(&["delete a", "delete a"])
             .answers_times(2, done(ID_A));
 
-    a_delete_that_failed_keeps_its_id_and_can_be_repeated:
+    failed_delete_keeps_its_id:
         case(delete(ID_A, json!({"Name": "a"})))
             .does(fails)
             .calls(&["delete a"])
             .answers(failed(ID_A, "no room on the shelf"));
 
-    a_failed_update_keeps_its_id:
+    failed_update_keeps_its_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "a", "Flag": true})))
             .does(fails)
             .calls(&["update a from Flag false to Flag true"])
             .answers(failed(ID_A, "no room on the shelf"));
 
-    the_rollback_of_an_update_is_an_update_with_old_and_new_swapped:
+    rollback_is_an_update_with_old_and_new_swapped:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "a", "Flag": "true"})))
             .then(update(ID_A, json!({"Name": "a", "Flag": "true"}), json!({"Name": "a"})))
             .calls(&["update a from Flag false to Flag true", "update a from Flag true to Flag false"])
             .answers_times(2, success(ID_A, json!({"Name": "a"})));
 
-    the_rollback_of_an_update_with_invalid_properties_works_although_the_old_ones_are_those:
+    rollback_of_invalid_properties_succeeds:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "a", "Flag": "perhaps"})))
             .then(update(ID_A, json!({"Name": "a", "Flag": "perhaps"}), json!({"Name": "a"})))
             .calls(&["update a from invalid properties to Flag false"])
             .answers(failed(ID_A, "property `Flag`: expected true or false, found the string \"perhaps\""))
             .answers(success(ID_A, json!({"Name": "a"})));
 
-    an_identity_that_cannot_be_made_fails_a_create_with_the_marker:
+    create_with_an_invalid_identity_fails_with_the_marker:
         case(create(json!({"Name": "!"})))
             .answers(failed(CREATE_FAILED, "`Name`: expected a name, found \"!\""));
 
-    an_identity_that_cannot_be_made_fails_an_update_with_the_id_it_had:
+    update_to_an_invalid_identity_keeps_the_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "!"})))
             .answers(failed(ID_A, "`Name`: expected a name, found \"!\""));
 
-    the_same_event_twice_is_answered_twice_with_the_same_status_and_id:
+    repeated_event_has_the_same_response:
         case(create(json!({"Name": "a"})))
             .then(create(json!({"Name": "a"})))
             .calls(&["create a", "create a"])
             .answers_times(2, success(ID_A, json!({"Name": "a"})));
 
-    the_same_event_twice_at_once_is_answered_twice_with_the_same_status_and_id:
+    duplicate_events_at_once_have_the_same_response:
         case(create(json!({"Name": "a"})))
             .then(create(json!({"Name": "a"})))
             .at_once()
             .calls(&["create a", "create a"])
             .answers_times(2, success(ID_A, json!({"Name": "a"})));
 
-    a_failing_event_twice_at_once_is_answered_twice_with_the_same_status_and_id:
+    failing_duplicates_at_once_have_the_same_response:
         case(create(json!({"Name": "a"})))
             .then(create(json!({"Name": "a"})))
             .does(fails)
@@ -188,7 +188,7 @@ cases! {
             .calls(&["create a", "create a"])
             .answers_times(2, failed(CREATE_FAILED, "no room on the shelf"));
 
-    a_cause_stands_behind_the_sentence_once:
+    reason_has_each_cause_once:
         case(create(json!({"Name": "a"})))
             .does(|_| {
                 let cause = Failure::caused_by("PutItem", std::io::Error::other("connection refused"));
@@ -197,35 +197,35 @@ cases! {
             .calls(&["create a"])
             .answers(failed(CREATE_FAILED, "the shelf cannot be reached: PutItem: connection refused"));
 
-    a_failure_without_a_sentence_still_has_a_reason:
+    failure_without_a_sentence_has_a_reason:
         case(create(json!({"Name": "a"})))
             .does(|_| Does::Fails(Failure::new("")))
             .calls(&["create a"])
-            .answers(failed(CREATE_FAILED, "The provider gave no reason."));
+            .answers(failed(CREATE_FAILED, "the provider gave no reason"));
 
-    attributes_that_just_fit_are_answered:
+    attributes_that_just_fit_are_returned:
         case(create(json!({"Name": "a"})))
             .does(|_| Does::Ready(attributes_of(largest_attribute())))
             .calls(&["create a"])
             .answers(success(ID_A, json!({"Big": "x".repeat(largest_attribute())})));
 
-    attributes_of_one_byte_too_many_fail_with_the_id_of_what_was_made:
+    attributes_of_one_byte_too_many_fail_with_the_real_id:
         case(create(json!({"Name": "a"})))
             .does(|_| Does::Ready(attributes_of(largest_attribute() + 1)))
             .calls(&["create a"])
-            .answers(failed(ID_A, "The attributes of this resource need an answer of 4097 bytes, and CloudFormation takes at \
-                                   most 4096. Return fewer or shorter attributes."));
+            .answers(failed(ID_A, "the attributes of this resource need a response of 4097 bytes, and CloudFormation accepts at \
+                                   most 4096; return fewer or shorter attributes"));
 
-    attributes_that_do_not_fit_after_a_replacement_keep_the_old_id:
+    attributes_too_long_after_a_replacement_keep_the_old_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "b"})))
             .does(|_| Does::Ready(attributes_of(largest_attribute() + 1)))
             .calls(&["replace a by b"])
-            .answers(failed(ID_A, "The attributes of this resource need an answer of 4097 bytes, and CloudFormation takes at \
-                                   most 4096. Return fewer or shorter attributes."));
+            .answers(failed(ID_A, "the attributes of this resource need a response of 4097 bytes, and CloudFormation accepts at \
+                                   most 4096; return fewer or shorter attributes"));
 }
 
 #[tokio::test]
-async fn a_reason_of_100_kilobytes_is_cut_between_characters_where_the_body_is_full() {
+async fn reason_of_100_kilobytes_is_cut_between_characters() {
     for unit in ["a", "é", "漢", "🦀", "\"", "\n", "\u{7}", "a🦀\\"] {
         let reason = unit.repeat(100 * 1024 / unit.len());
         let given = reason.clone();
@@ -245,11 +245,11 @@ async fn a_reason_of_100_kilobytes_is_cut_between_characters_where_the_body_is_f
 }
 
 #[tokio::test]
-async fn an_identity_full_of_characters_that_json_escapes_still_leaves_room_for_the_answer() {
+async fn identity_of_escaped_characters_leaves_room_for_the_response() {
     // 1000 bytes in memory are 6000 in JSON.
     let name = "\u{1}".repeat(1000);
     let bench = Bench::new(Setup {
-        does: Box::new(|_| Does::Fails(Failure::new("it broke").leaving_something())),
+        does: Box::new(|_| Does::Fails(Failure::new("it broke").with_leftovers())),
         ..Setup::default()
     })
     .await;
@@ -262,7 +262,7 @@ async fn an_identity_full_of_characters_that_json_escapes_still_leaves_room_for_
 }
 
 #[tokio::test]
-async fn a_duplicate_at_once_leaves_one_thing() {
+async fn duplicate_creates_at_once_leave_one_resource() {
     let bench = Bench::new(Setup::default()).await;
     let event = create(json!({"Name": "a"}));
     let time = std::time::Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Events that CloudFormation should never send.
+//! Events that CloudFormation never sends.
 
 use custom_resource::CREATE_FAILED;
 use serde_json::{Value, json};
@@ -12,49 +12,49 @@ fn a() -> Value {
 }
 
 cases! {
-    an_event_without_a_response_url_is_an_error_since_nobody_can_be_answered:
-        case(without(create(a()), "ResponseURL")).ends(Ends::NotARequest);
+    event_without_a_response_url_is_an_error:
+        case(without(create(a()), "ResponseURL")).ends(Ends::InvalidRequest);
 
-    an_event_without_a_request_id_is_an_error_since_no_answer_would_be_accepted:
-        case(without(create(a()), "RequestId")).ends(Ends::NotARequest);
+    event_without_a_request_id_is_an_error:
+        case(without(create(a()), "RequestId")).ends(Ends::InvalidRequest);
 
-    an_event_of_something_else_is_an_error:
-        case(json!({"source": "aws.s3", "detail": {}})).ends(Ends::NotARequest);
+    event_of_another_source_is_an_error:
+        case(json!({"source": "aws.s3", "detail": {}})).ends(Ends::InvalidRequest);
 
-    an_event_that_is_no_map_is_an_error:
-        case(json!("hello")).ends(Ends::NotARequest);
+    event_that_is_no_map_is_an_error:
+        case(json!("hello")).ends(Ends::InvalidRequest);
 
-    a_call_of_the_state_machine_without_a_ticket_is_an_error:
-        case(json!({"Wait": "check"})).ends(Ends::NotARequest);
+    wait_call_without_a_ticket_is_an_error:
+        case(json!({"Wait": "check"})).ends(Ends::InvalidRequest);
 
-    a_call_of_the_state_machine_with_an_unknown_word_is_an_error:
-        case(json!({"Wait": "dance", "Ticket": {}})).ends(Ends::NotARequest);
+    unknown_wait_call_is_an_error:
+        case(json!({"Wait": "dance", "Ticket": {}})).ends(Ends::InvalidRequest);
 
-    an_unknown_request_type_is_answered_as_a_failure_that_names_it:
+    unknown_request_type_is_a_failure_that_names_it:
         case(with(create(a()), "RequestType", json!("Import")))
-            .answers(failed(CREATE_FAILED, "the request of CloudFormation was not understood: `RequestType`: unknown variant \
+            .answers(failed(CREATE_FAILED, "the request of CloudFormation is invalid: `RequestType`: unknown variant \
                                             `Import`, expected one of `Create`, `Update`, `Delete`"));
 
-    an_unknown_request_type_is_answered_with_the_id_there_is:
+    unknown_request_type_keeps_the_id:
         case(with(update(ID_A, a(), a()), "RequestType", json!("Import")))
-            .answers(failed(ID_A, "the request of CloudFormation was not understood: `RequestType`: unknown variant \
+            .answers(failed(ID_A, "the request of CloudFormation is invalid: `RequestType`: unknown variant \
                                    `Import`, expected one of `Create`, `Update`, `Delete`"));
 
-    an_event_without_a_request_type_is_answered_as_a_failure:
+    event_without_a_request_type_is_a_failure:
         case(without(create(a()), "RequestType"))
-            .answers(failed(CREATE_FAILED, "the request of CloudFormation was not understood: missing field `RequestType`"));
+            .answers(failed(CREATE_FAILED, "the request of CloudFormation is invalid: missing field `RequestType`"));
 
-    properties_that_are_no_map_are_refused_without_being_repeated:
+    properties_that_are_no_map_are_rejected_without_their_value:
         case(with(create(a()), "ResourceProperties", json!("the password is hunter2")))
-            .answers(failed(CREATE_FAILED, "the request of CloudFormation was not understood: `ResourceProperties` is not of \
+            .answers(failed(CREATE_FAILED, "the request of CloudFormation is invalid: `ResourceProperties` is not of \
                                             the form that CloudFormation documents"));
 
-    an_event_without_properties_is_judged_by_what_is_required:
+    event_without_properties_lacks_the_required_ones:
         case(without(create(a()), "ResourceProperties"))
             .answers(failed(CREATE_FAILED, "property `(the properties as a whole)`: `Name` is required and missing"));
 }
 
 #[test]
-fn the_url_place_is_replaced_in_every_event() {
+fn url_placeholder_is_in_every_event() {
     assert_eq!(create(a())["ResponseURL"], URL_PLACE);
 }

@@ -1,4 +1,5 @@
-//! The main loop, through a real process: `examples/conformance.rs` between a Runtime API and a response server.
+//! The main loop in a real process: `examples/conformance.rs` between a Runtime API and a response
+//! server.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::events::{ID_A, SECRETS, create, delete, done, failed, success, without};
 use crate::support::response_server::{Reply, ResponseServer, URL_SECRETS};
-use crate::support::runtime_api::{RuntimeApi, Told};
+use crate::support::runtime_api::{Report, RuntimeApi};
 
 const TIME: Duration = Duration::from_secs(60);
 
@@ -52,7 +53,7 @@ impl Function {
         self.api.invoke(event, left);
     }
 
-    /// Ends the process and returns everything it printed, in which no secret may stand.
+    /// Ends the process and returns its output, in which no secret may be.
     async fn end(mut self) -> String {
         assert!(self.child.try_wait().unwrap().is_none(), "the function ended by itself");
         self.child.kill().await.unwrap();
@@ -83,47 +84,47 @@ fn read_all(mut stream: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<S
     })
 }
 
-fn ended_well(number: usize) -> Told {
-    Told::Response(number, Value::Null)
+fn succeeded(number: usize) -> Report {
+    Report::Response(number, Value::Null)
 }
 
 #[tokio::test]
-async fn the_main_loop_answers_one_event_after_the_other_and_every_invocation_succeeds() {
+async fn main_loop_responds_to_every_event() {
     let function = Function::start("good", &[]).await;
     function.invoke(create(json!({"Name": "a"})), TIME);
     function.invoke(create(json!({"Name": "a"})), TIME);
     function.invoke(delete(ID_A, json!({"Name": "a"})), TIME);
-    assert_eq!(function.api.told(3).await, [ended_well(0), ended_well(1), ended_well(2)]);
+    assert_eq!(function.api.reports(3).await, [succeeded(0), succeeded(1), succeeded(2)]);
     let made = success(ID_A, json!({"Name": "a"}));
     assert_eq!(function.server.bodies(), [made.clone(), made, done(ID_A)]);
     let log = function.end().await;
-    assert!(log.contains("request received") && log.contains("answered"), "{log}");
+    assert!(log.contains("request received") && log.contains("response sent"), "{log}");
 }
 
 #[tokio::test]
-async fn a_panic_is_answered_and_logged_by_its_place_but_not_by_its_words_and_the_loop_goes_on() {
+async fn panic_is_logged_with_its_place_and_without_its_message() {
     let function = Function::start("good", &[]).await;
     function.invoke(create(json!({"Name": "a", "Behaviour": "Panic"})), TIME);
     function.invoke(create(json!({"Name": "a"})), TIME);
-    assert_eq!(function.api.told(2).await, [ended_well(0), ended_well(1)]);
-    let reason = "the function of this custom resource panicked; this is a defect in it. Its log says where.";
+    assert_eq!(function.api.reports(2).await, [succeeded(0), succeeded(1)]);
+    let reason = "the function of this custom resource panicked, which is a bug; its log shows the place";
     assert_eq!(function.server.bodies(), [failed(ID_A, reason), success(ID_A, json!({"Name": "a"}))]);
     let log = function.end().await;
     assert!(log.contains("examples/conformance.rs:"), "{log}");
 }
 
 #[tokio::test]
-async fn a_function_that_could_not_start_polls_and_answers_and_the_rollback_succeeds() {
+async fn failed_start_is_the_response_and_the_rollback_succeeds() {
     for (how, why) in [
         ("failure", "the environment variable SHELF is required and missing"),
-        ("panic", "it panicked while starting; its log says where"),
+        ("panic", "it panicked while starting; its log shows the place"),
     ] {
         let function = Function::start(how, &[]).await;
         function.invoke(create(json!({"Name": "a"})), TIME);
         function.invoke(delete(CREATE_FAILED, json!({"Name": "a"})), TIME);
         assert_eq!(
-            function.api.told(2).await,
-            [ended_well(0), ended_well(1)],
+            function.api.reports(2).await,
+            [succeeded(0), succeeded(1)],
             "no init error, no failed invocation"
         );
         let reason = format!("the function of this custom resource could not start: {why}");
@@ -133,30 +134,30 @@ async fn a_function_that_could_not_start_polls_and_answers_and_the_rollback_succ
 }
 
 #[tokio::test]
-async fn the_deadline_of_the_invocation_is_kept() {
+async fn response_is_sent_before_the_deadline() {
     let function = Function::start("good", &[]).await;
     // Up and polling, so that the start does not count.
     function.invoke(delete(CREATE_FAILED, json!({"Name": "a"})), TIME);
-    function.api.told(1).await;
+    function.api.reports(1).await;
     let began = Instant::now();
     function.invoke(create(json!({"Name": "a", "Behaviour": "Hang"})), Duration::from_secs(3));
-    assert_eq!(function.api.told(2).await[1], ended_well(1));
+    assert_eq!(function.api.reports(2).await[1], succeeded(1));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    let reason = "the function's time ran out before the work was done. What it did so far may be there; \
-                  give the function a longer timeout, or repeat the operation.";
+    let reason = "the function timed out before the work was done, and part of it may be done; \
+                  give the function a longer timeout, or repeat the operation";
     assert_eq!(function.server.bodies()[1..], [failed(ID_A, reason)]);
     function.end().await;
 }
 
 #[tokio::test]
-async fn an_answer_that_was_not_delivered_fails_the_invocation_so_that_lambda_runs_it_again() {
+async fn undelivered_response_fails_the_invocation() {
     let function = Function::start("good", &[Reply::Status(503); 20]).await;
     function.invoke(create(json!({"Name": "a"})), Duration::from_secs(1));
-    let told = function.api.told(1).await;
-    let Told::Error(0, error) = &told[0] else { panic!("{told:?}") };
-    assert_eq!(error["errorType"], "AnswerNotDelivered");
+    let reports = function.api.reports(1).await;
+    let Report::Error(0, error) = &reports[0] else { panic!("{reports:?}") };
+    assert_eq!(error["errorType"], "ResponseNotDelivered");
     let message = error["errorMessage"].as_str().unwrap();
-    assert!(message.starts_with("the answer was not delivered: "), "{message}");
+    assert!(message.starts_with("the response was not delivered: "), "{message}");
     assert!(message.ends_with(" attempts: HTTP status 503 Service Unavailable"), "{message}");
     assert!(!message.contains("http:"), "{message}");
     let bodies = function.server.bodies();
@@ -166,14 +167,14 @@ async fn an_answer_that_was_not_delivered_fails_the_invocation_so_that_lambda_ru
 }
 
 #[tokio::test]
-async fn an_event_that_names_nobody_fails_the_invocation_and_the_loop_goes_on() {
+async fn event_without_an_addressee_fails_only_its_invocation() {
     let function = Function::start("good", &[]).await;
     function.invoke(without(create(json!({"Name": "a"})), "ResponseURL"), TIME);
     function.invoke(create(json!({"Name": "a"})), TIME);
-    let told = function.api.told(2).await;
-    let Told::Error(0, error) = &told[0] else { panic!("{told:?}") };
-    assert_eq!(error["errorType"], "NotARequest");
-    assert_eq!(told[1], ended_well(1));
+    let reports = function.api.reports(2).await;
+    let Report::Error(0, error) = &reports[0] else { panic!("{reports:?}") };
+    assert_eq!(error["errorType"], "InvalidRequest");
+    assert_eq!(reports[1], succeeded(1));
     assert_eq!(function.server.bodies(), [success(ID_A, json!({"Name": "a"}))]);
     assert!(function.api.polls() >= 2);
     function.end().await;

@@ -1,4 +1,4 @@
-//! Properties as CloudFormation sends them, and what it is told when they are wrong.
+//! Properties as CloudFormation sends them, and the errors of wrong ones.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn seen(properties: Value) -> Properties {
 }
 
 #[tokio::test]
-async fn booleans_and_numbers_as_strings_mean_the_same_as_booleans_and_numbers() {
+async fn strings_parse_to_booleans_and_numbers() {
     let expected = Properties {
         name: "12".to_owned(),
         flag: true,
@@ -44,15 +44,15 @@ async fn booleans_and_numbers_as_strings_mean_the_same_as_booleans_and_numbers()
 }
 
 #[tokio::test]
-async fn what_is_absent_or_nothing_is_the_default() {
+async fn absent_and_null_properties_have_their_default() {
     let bare = seen(json!({"Name": "a"})).await;
     assert_eq!((bare.flag, bare.count, bare.nested.clone(), bare.list.len()), (false, None, None, 0));
     assert_eq!(seen(json!({"Name": "a", "Count": null, "Nested": null})).await, bare);
 }
 
 #[tokio::test]
-async fn service_token_and_service_timeout_never_reach_the_provider() {
-    // Every event here carries both, and the provider has neither: it would refuse them as unknown.
+async fn service_token_and_timeout_never_reach_the_provider() {
+    // Every event has both, and the provider has neither: it would reject them as unknown.
     let event = create(json!({"Name": "a"}));
     assert!(event["ResourceProperties"]["ServiceToken"].is_string());
     assert!(event["ResourceProperties"]["ServiceTimeout"].is_string());
@@ -60,7 +60,7 @@ async fn service_token_and_service_timeout_never_reach_the_provider() {
 }
 
 #[tokio::test]
-async fn each_wrong_property_is_refused_with_its_path_what_was_expected_and_what_was_found() {
+async fn wrong_property_is_rejected_with_path_expectation_and_value() {
     let table = [
         (json!({"Name": ["x"]}), "property `Name`: expected a string, found a list"),
         (json!({"Name": {"a": "b"}}), "property `Name`: expected a string, found a map"),
@@ -108,21 +108,21 @@ async fn each_wrong_property_is_refused_with_its_path_what_was_expected_and_what
         ),
         (
             json!({"Nested": {"Inner": "1", "Iner": "2"}}),
-            "property `Nested`: `Iner` is not known here; known are Inner",
+            "property `Nested`: `Iner` is unknown, expected one of Inner",
         ),
         (json!({"Kind": "Xml"}), "property `Kind`: expected one of Csv, Json, found \"Xml\""),
         (json!({"Kind": ["Csv"]}), "property `Kind`: expected one of Csv, Json, found a list"),
         (
             json!({"Secret": "hunter2"}),
-            "property `Secret`: the value is not of the expected form (it is secret and not shown)",
+            "property `Secret`: the value is not of the expected form (it is a secret and not shown)",
         ),
         (
             json!({"Secret": {"Password": "hunter2"}}),
-            "property `Secret`: the value is not of the expected form (it is secret and not shown)",
+            "property `Secret`: the value is not of the expected form (it is a secret and not shown)",
         ),
         (
             json!({"Nmae": "hunter2"}),
-            "property `(the properties as a whole)`: `Nmae` is not known here; known are Name, Flag, Count, Offset, Ratio, \
+            "property `(the properties as a whole)`: `Nmae` is unknown, expected one of Name, Flag, Count, Offset, Ratio, \
              Mark, List, Pair, Nested, Kind, Document, Secret",
         ),
     ];
@@ -138,7 +138,7 @@ async fn each_wrong_property_is_refused_with_its_path_what_was_expected_and_what
 }
 
 #[tokio::test]
-async fn a_missing_property_is_named() {
+async fn missing_property_is_named() {
     let bench = Bench::new(Setup::default()).await;
     bench.deliver(&create(json!({"Flag": "true"})), TIME).await.unwrap();
     let sentence = "property `(the properties as a whole)`: `Name` is required and missing";
@@ -146,7 +146,7 @@ async fn a_missing_property_is_named() {
 }
 
 #[tokio::test]
-async fn a_long_value_is_shortened_in_the_answer() {
+async fn long_value_is_shortened_in_the_response() {
     let bench = Bench::new(Setup::default()).await;
     bench.deliver(&create(json!({"Name": "a", "Flag": "漢".repeat(5000)})), TIME).await.unwrap();
     let sentence =
@@ -155,7 +155,7 @@ async fn a_long_value_is_shortened_in_the_answer() {
 }
 
 #[tokio::test]
-async fn a_delete_works_on_properties_that_an_older_version_accepted() {
+async fn delete_accepts_properties_of_an_older_version() {
     let bench = Bench::new(Setup::default()).await;
     let event = delete(ID_A, json!({"Name": "a", "Colour": "red", "Nested": {"Inner": "1", "Outer": "2"}}));
     bench.deliver(&event, TIME).await.unwrap();

@@ -1,4 +1,4 @@
-//! A function that could not start still answers. The same through a real process: `process.rs`.
+//! A function whose start-up failed still responds. `process.rs` tests it in a real process.
 
 use custom_resource::{CREATE_FAILED, Failure};
 use serde_json::json;
@@ -14,24 +14,24 @@ fn broken() -> Failure {
 }
 
 cases! {
-    a_create_is_refused_with_the_reason_of_the_start_and_the_marker:
+    create_after_a_failed_start_fails_with_reason_and_marker:
         case(create(json!({"Name": "a"})))
             .start_failed(broken())
             .answers(failed(CREATE_FAILED, WHY));
 
-    the_delete_of_the_marker_succeeds_so_that_the_stack_can_roll_back:
+    delete_of_the_marker_after_a_failed_start_succeeds:
         case(create(json!({"Name": "a"})))
             .then(delete(CREATE_FAILED, json!({"Name": "a"})))
             .start_failed(broken())
             .answers(failed(CREATE_FAILED, WHY))
             .answers(done(CREATE_FAILED));
 
-    an_update_is_refused_with_the_id_it_had:
+    update_after_a_failed_start_keeps_its_id:
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "b"})))
             .start_failed(broken())
             .answers(failed(ID_A, WHY));
 
-    a_delete_of_a_real_resource_fails_rather_than_leave_it_behind_unseen:
+    delete_of_a_resource_after_a_failed_start_fails:
         case(delete(ID_A, json!({"Name": "a"})))
             .start_failed(broken())
             .answers(failed(ID_A, WHY));

@@ -1,4 +1,4 @@
-//! Answers that a state machine gives later.
+//! Waits in a state machine.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ fn waits(_: &str) -> Does {
     Does::Waits
 }
 
-/// A bench on which a request was handed to the state machine, and the ticket that it carries.
+/// Returns a bench with a waiting request, and its ticket.
 async fn waiting(event: Value, setup: Setup) -> (Bench, Value) {
     let bench = Bench::new(Setup { waits: setup.waits.or(Some(Broken::Nothing)), ..setup }).await;
     let returned = bench.deliver(&event, TIME).await.unwrap();
     assert_eq!(returned, Value::Null);
-    assert_eq!(bench.server.bodies(), [Value::Null; 0], "nothing is answered while it waits");
+    assert_eq!(bench.server.bodies(), [Value::Null; 0], "no response while it waits");
     let ticket = bench.waits.started()[0].1["Ticket"].clone();
     (bench, ticket)
 }
@@ -37,7 +37,7 @@ fn give_up(ticket: &Value, error: &str, cause: &str) -> Value {
     json!({"Wait": "give-up", "Ticket": ticket, "Error": error, "Cause": cause})
 }
 
-fn told_by_method(create: fn() -> Does, check: fn() -> Does) -> Setup {
+fn by_method(create: fn() -> Does, check: fn() -> Does) -> Setup {
     Setup {
         does: Box::new(move |method| if method == "check" { check() } else { create() }),
         ..Setup::default()
@@ -45,9 +45,9 @@ fn told_by_method(create: fn() -> Does, check: fn() -> Does) -> Setup {
 }
 
 #[tokio::test]
-async fn the_state_machine_gets_a_ticket_with_the_url_sealed_and_everything_else_it_needs() {
+async fn ticket_holds_the_sealed_url_and_the_request() {
     let (bench, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Well)).await;
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Well)).await;
     let (name, input) = bench.waits.started().remove(0);
     // The SHA-256 of stack id, NUL and request id: the same for every delivery.
     assert_eq!(name, "Thing-53702f6e9d06f7560e095883e9c729b7");
@@ -65,7 +65,7 @@ async fn the_state_machine_gets_a_ticket_with_the_url_sealed_and_everything_else
 }
 
 #[tokio::test]
-async fn a_check_that_finds_it_ready_answers_and_ends_the_wait() {
+async fn check_of_a_ready_resource_responds_and_ends_the_wait() {
     let ready = || Does::Ready(Attributes::none().with("Arn", "arn:x"));
     for (event, id, body) in [
         (create(json!({"Name": "a"})), "a of a Create", success(ID_A, json!({"Arn": "arn:x"}))),
@@ -76,7 +76,7 @@ async fn a_check_that_finds_it_ready_answers_and_ends_the_wait() {
         ),
         (delete(ID_A, json!({"Name": "a"})), "a of a Delete", done(ID_A)),
     ] {
-        let (bench, ticket) = waiting(event, told_by_method(|| Does::Waits, ready)).await;
+        let (bench, ticket) = waiting(event, by_method(|| Does::Waits, ready)).await;
         let reply = bench.deliver(&check(&ticket), TIME).await.unwrap();
         assert_eq!(reply, json!({"Done": true}));
         assert_eq!(bench.server.bodies(), [body]);
@@ -86,9 +86,9 @@ async fn a_check_that_finds_it_ready_answers_and_ends_the_wait() {
 }
 
 #[tokio::test]
-async fn a_check_that_finds_it_under_way_hands_back_the_ticket_with_its_progress_and_answers_nothing() {
+async fn check_of_a_waiting_resource_returns_the_ticket_with_progress() {
     let (bench, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Waits)).await;
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Waits)).await;
     let reply = bench.deliver(&check(&ticket), TIME).await.unwrap();
     let mut expected = ticket.clone();
     expected["Progress"] = json!({"looks": 2});
@@ -102,7 +102,7 @@ async fn a_check_that_finds_it_under_way_hands_back_the_ticket_with_its_progress
 }
 
 #[tokio::test]
-async fn a_check_that_fails_answers_the_id_of_what_there_is() {
+async fn failed_check_responds_with_the_id_of_the_resource() {
     for (event, id) in [
         (create(json!({"Name": "a"})), ID_A),
         // The old one stays in service when a replacement fails.
@@ -110,7 +110,7 @@ async fn a_check_that_fails_answers_the_id_of_what_there_is() {
         (delete(ID_A, json!({"Name": "a"})), ID_A),
     ] {
         let fails = || Does::Fails(Failure::new("the service says: no"));
-        let (bench, ticket) = waiting(event, told_by_method(|| Does::Waits, fails)).await;
+        let (bench, ticket) = waiting(event, by_method(|| Does::Waits, fails)).await;
         let reply = bench.deliver(&check(&ticket), TIME).await.unwrap();
         assert_eq!(reply, json!({"Done": true}));
         assert_eq!(bench.server.bodies(), [failed(id, "the service says: no")]);
@@ -119,63 +119,66 @@ async fn a_check_that_fails_answers_the_id_of_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_check_that_panics_or_hangs_is_answered() {
+async fn check_that_panics_or_hangs_has_a_response() {
     let panics = || Does::Panics("hunter2");
-    let (bench, ticket) = waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, panics)).await;
+    let (bench, ticket) = waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, panics)).await;
     assert_eq!(bench.deliver(&check(&ticket), TIME).await.unwrap(), json!({"Done": true}));
-    let reason = "the function of this custom resource panicked; this is a defect in it. Its log says where.";
+    let reason = "the function of this custom resource panicked, which is a bug; its log shows the place";
     assert_eq!(bench.server.bodies(), [failed(ID_A, reason)]);
     bench.kept_secrets();
 
     let (bench, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Hangs)).await;
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Hangs)).await;
     assert_eq!(bench.deliver(&check(&ticket), Duration::from_secs(1)).await.unwrap(), json!({"Done": true}));
-    let reason = "the function's time ran out before the work was done. What it did so far may be there; \
-                  give the function a longer timeout, or repeat the operation.";
+    let reason = "the function timed out before the work was done, and part of it may be done; \
+                  give the function a longer timeout, or repeat the operation";
     assert_eq!(bench.server.bodies(), [failed(ID_A, reason)]);
 }
 
 #[tokio::test]
-async fn a_state_machine_that_gives_up_makes_the_function_answer_with_error_and_cause() {
+async fn give_up_responds_with_error_and_cause() {
     for (error, cause, why) in [
         ("States.Timeout", "the task took too long", "States.Timeout: the task took too long"),
         ("States.TaskFailed", "", "States.TaskFailed"),
     ] {
         let (bench, ticket) =
-            waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Well)).await;
+            waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Well)).await;
         let reply = bench.deliver(&give_up(&ticket, error, cause), TIME).await.unwrap();
         assert_eq!(reply, json!({"Done": true}));
         let reason = format!("waiting for this resource failed in the state machine: {why}");
         assert_eq!(bench.server.bodies(), [failed(ID_A, &reason)]);
-        assert_eq!(bench.thing.calls(), ["create a"], "giving up does not look again");
+        assert_eq!(bench.thing.calls(), ["create a"], "giving up does not check again");
         bench.kept_secrets();
     }
 }
 
 #[tokio::test]
-async fn a_ticket_whose_deadline_has_passed_is_answered_as_a_failure_with_what_was_last_seen() {
-    // The ticket is handed over by one clock and comes back by another.
+async fn expired_ticket_fails_with_the_last_progress() {
+    // The wait starts by one clock and its check runs by another.
     let (bench, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Waits)).await;
-    let late = Bench { handler: bench.handler.telling_time_by(much_later), ..bench };
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Waits)).await;
+    let late = Bench { handler: bench.handler.with_clock(much_later), ..bench };
     let deadline = much_later() + TIME;
     let reply = late.handler.handle(check(&ticket), deadline).await.unwrap();
     assert_eq!(reply, json!({"Done": true}));
-    assert_eq!(late.server.bodies(), [failed(ID_A, "not ready after 20 minutes; last seen: {\"looks\":2}")]);
+    assert_eq!(
+        late.server.bodies(),
+        [failed(ID_A, "not ready after 20 minutes; last progress: {\"looks\":2}")]
+    );
     late.kept_secrets();
 }
 
 #[tokio::test]
-async fn a_resource_that_is_ready_after_its_deadline_is_still_a_success() {
+async fn resource_that_is_ready_after_its_deadline_is_a_success() {
     let (bench, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Well)).await;
-    let late = Bench { handler: bench.handler.telling_time_by(much_later), ..bench };
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Well)).await;
+    let late = Bench { handler: bench.handler.with_clock(much_later), ..bench };
     late.handler.handle(check(&ticket), much_later() + TIME).await.unwrap();
     assert_eq!(late.server.bodies(), [done(ID_A)]);
 }
 
 #[tokio::test]
-async fn the_same_event_twice_starts_one_wait_and_both_invocations_succeed() {
+async fn duplicate_events_start_one_wait() {
     let setup = Setup { does: Box::new(waits), waits: Some(Broken::Nothing), ..Setup::default() };
     let bench = Bench::new(setup).await;
     let event = create(json!({"Name": "a"}));
@@ -187,7 +190,7 @@ async fn the_same_event_twice_starts_one_wait_and_both_invocations_succeed() {
 }
 
 #[tokio::test]
-async fn a_duplicate_that_arrives_after_the_wait_finds_it_ready_and_answers_the_same() {
+async fn duplicate_after_the_wait_has_the_same_response() {
     let asked = std::sync::atomic::AtomicU32::new(0);
     let setup = Setup {
         does: Box::new(move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
@@ -204,15 +207,15 @@ async fn a_duplicate_that_arrives_after_the_wait_finds_it_ready_and_answers_the_
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_delivered_makes_the_state_machine_call_again_and_then_arrives() {
+async fn undelivered_response_of_a_wait_is_sent_by_the_next_call() {
     let setup = Setup {
         replies: vec![Reply::Status(500); 4],
         policy: PATIENT,
-        ..told_by_method(|| Does::Waits, || Does::Well)
+        ..by_method(|| Does::Waits, || Does::Well)
     };
     let (bench, ticket) = waiting(create(json!({"Name": "a"})), setup).await;
     let error = bench.deliver(&check(&ticket), TIME).await.unwrap_err();
-    assert!(matches!(error, HandlerError::NotDelivered(_)), "{error:?}");
+    assert!(matches!(error, HandlerError::ResponseNotDelivered(_)), "{error:?}");
     let reply = bench.deliver(&check(&ticket), TIME).await.unwrap();
     assert_eq!(reply, json!({"Done": true}));
     assert_eq!(bench.server.bodies(), vec![done(ID_A); 5]);
@@ -220,15 +223,15 @@ async fn an_answer_that_cannot_be_delivered_makes_the_state_machine_call_again_a
 }
 
 #[tokio::test]
-async fn an_answer_that_is_refused_for_good_ends_the_wait() {
-    let setup = Setup { replies: vec![Reply::Status(403)], ..told_by_method(|| Does::Waits, || Does::Well) };
+async fn response_that_is_rejected_for_good_ends_the_wait() {
+    let setup = Setup { replies: vec![Reply::Status(403)], ..by_method(|| Does::Waits, || Does::Well) };
     let (bench, ticket) = waiting(create(json!({"Name": "a"})), setup).await;
     assert_eq!(bench.deliver(&check(&ticket), TIME).await.unwrap(), json!({"Done": true}));
     assert_eq!(bench.server.bodies(), [done(ID_A)]);
 }
 
 #[tokio::test]
-async fn a_wait_that_cannot_be_handed_over_is_answered_at_once_with_the_real_id() {
+async fn wait_that_cannot_start_fails_with_the_real_id() {
     for (broken, cause) in [
         (Broken::Seal, "AccessDeniedException: kms:Encrypt"),
         (Broken::Start, "AccessDeniedException: states:StartExecution"),
@@ -236,61 +239,63 @@ async fn a_wait_that_cannot_be_handed_over_is_answered_at_once_with_the_real_id(
         let setup = Setup { does: Box::new(waits), waits: Some(broken), ..Setup::default() };
         let bench = Bench::new(setup).await;
         bench.deliver(&create(json!({"Name": "a"})), TIME).await.unwrap();
-        let reason = format!("the wait could not be handed to the state machine: {cause}");
+        let reason = format!("the waiting state machine could not be started: {cause}");
         assert_eq!(bench.server.bodies(), [failed(ID_A, &reason)]);
         bench.kept_secrets();
     }
 }
 
 #[tokio::test]
-async fn a_provider_that_waits_without_a_state_machine_is_answered_as_a_failure() {
+async fn wait_without_a_state_machine_is_a_failure() {
     let bench = Bench::new(Setup { does: Box::new(waits), ..Setup::default() }).await;
     bench.deliver(&create(json!({"Name": "a"})), TIME).await.unwrap();
-    assert_eq!(bench.server.bodies(), [failed(ID_A, "this function has no state machine to wait with")]);
+    assert_eq!(bench.server.bodies(), [failed(ID_A, "this function has no state machine for waits")]);
 }
 
 #[tokio::test]
-async fn a_ticket_that_does_not_open_is_an_error_so_that_the_state_machine_tries_again() {
+async fn ticket_that_does_not_open_fails_the_invocation() {
     let (bench, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Well)).await;
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Well)).await;
     for (field, value) in [("SealedUrl", "sealed-7"), ("RequestId", "another request")] {
         let mut forged = ticket.clone();
         forged[field] = json!(value);
         let error = bench.deliver(&check(&forged), TIME).await.unwrap_err();
-        assert!(matches!(error, HandlerError::NotDelivered(_)), "{error:?}");
+        assert!(matches!(error, HandlerError::ResponseNotDelivered(_)), "{error:?}");
     }
     assert_eq!(bench.server.bodies(), [Value::Null; 0]);
 }
 
 #[tokio::test]
-async fn a_ticket_with_an_id_that_is_not_ours_is_answered_as_a_failure_without_the_provider() {
+async fn ticket_with_a_foreign_id_is_a_failure() {
     let (bench, mut ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Well)).await;
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Well)).await;
     ticket["PhysicalResourceId"] = json!("elsewhere:e48ac103:a");
     bench.deliver(&check(&ticket), TIME).await.unwrap();
-    assert_eq!(bench.server.bodies(), [failed(ID_A, "the state machine handed back an id that is not ours")]);
+    assert_eq!(
+        bench.server.bodies(),
+        [failed(ID_A, "the state machine's ticket has an id of another provider")]
+    );
     assert_eq!(bench.thing.calls(), ["create a"]);
 }
 
 #[tokio::test]
-async fn a_function_that_could_not_start_tells_the_state_machine_to_call_again() {
-    // It has nothing to open the URL with. Another instance of the function may have.
-    let (_, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Well)).await;
+async fn failed_start_makes_the_state_machine_call_again() {
+    // This instance cannot open the URL. Another instance of the function may be able to.
+    let (_, ticket) = waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Well)).await;
     let bench = Bench::new(Setup { start: Err(Failure::new("no key")), ..Setup::default() }).await;
     for call in [check(&ticket), give_up(&ticket, "States.Timeout", "")] {
         let error = bench.deliver(&call, TIME).await.unwrap_err();
-        let HandlerError::NotDelivered(source) = error else { panic!("{error:?}") };
+        let HandlerError::ResponseNotDelivered(source) = error else { panic!("{error:?}") };
         assert_eq!(source.to_string(), "the function of this custom resource could not start: no key");
     }
 }
 
 #[tokio::test]
-async fn the_url_is_in_no_log_ticket_reply_or_error_whatever_happens() {
-    // `kept_secrets` is the proof in every other test; this one proves that it would notice.
+async fn url_in_a_log_is_noticed_by_these_tests() {
+    // Every other test calls `kept_secrets`; this one proves that it notices a leak.
     assert!(SECRETS.contains(&"hunter2"));
     let (bench, ticket) =
-        waiting(create(json!({"Name": "a"})), told_by_method(|| Does::Waits, || Does::Well)).await;
+        waiting(create(json!({"Name": "a"})), by_method(|| Does::Waits, || Does::Well)).await;
     tracing::info!(url = bench.server.url(), "a leak");
     let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bench.kept_secrets()));
     assert!(noticed.is_err(), "a URL in the log is noticed");
@@ -298,8 +303,8 @@ async fn the_url_is_in_no_log_ticket_reply_or_error_whatever_happens() {
 }
 
 #[tokio::test]
-async fn a_failed_create_that_never_got_to_wait_still_answers_the_marker() {
-    let setup = told_by_method(|| Does::Fails(Failure::new("no")), || Does::Well);
+async fn failed_create_before_a_wait_returns_the_marker() {
+    let setup = by_method(|| Does::Fails(Failure::new("no")), || Does::Well);
     let bench = Bench::new(Setup { waits: Some(Broken::Nothing), ..setup }).await;
     bench.deliver(&create(json!({"Name": "a"})), TIME).await.unwrap();
     assert_eq!(bench.server.bodies(), [failed(CREATE_FAILED, "no")]);

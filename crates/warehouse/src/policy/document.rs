@@ -1,22 +1,24 @@
-//! A policy document: whose statements are whose, and when two documents mean the same.
+//! A policy document: the owners of its statements, and the equivalence of two documents.
 
 use serde_json::{Map, Value, json};
 
-/// Text that is not a policy document.
+use crate::arn::Arn;
+
+/// The error of an invalid document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// Not JSON.
-    #[error("the policy that is there is not JSON")]
+    /// The text is not JSON.
+    #[error("the existing policy is not JSON")]
     NotJson(#[source] serde_json::Error),
-    /// JSON, but not a policy.
-    #[error("the policy that is there has no list of statements")]
+    /// The JSON is not a policy.
+    #[error("the existing policy has no list of statements")]
     NoStatements,
-    /// A statement of ours is not one.
+    /// A statement to write is invalid.
     #[error("statement {0}: {1}")]
     Statement(usize, &'static str),
 }
 
-/// One statement of ours, before it is marked.
+/// A statement to write, without its owner's tag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement(Map<String, Value>);
 
@@ -24,7 +26,7 @@ impl Statement {
     /// Checks that a value is a statement with an id of letters and digits.
     ///
     /// # Errors
-    /// Says which part is missing; `index` is its place in the property.
+    /// The invalid part; `index` is the statement's position in the property.
     pub fn new(index: usize, value: Value) -> Result<Self, DocumentError> {
         let Value::Object(map) = value else {
             return Err(DocumentError::Statement(index, "expected a map"));
@@ -46,7 +48,7 @@ impl Statement {
         Ok(Self(map))
     }
 
-    /// The statement with its owner's tag at the end of its id.
+    /// Returns the statement with its owner's tag at the end of its id.
     fn marked(&self, tag: &str) -> Value {
         let mut map = self.0.clone();
         let sid = map.get("Sid").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -63,10 +65,10 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a document; `None` or blank text is the empty document.
+    /// Parses a document. `None` and blank text are the empty document.
     ///
     /// # Errors
-    /// The text is no policy.
+    /// The text is not a policy.
     pub fn parse(text: Option<&str>) -> Result<Self, DocumentError> {
         let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
             let frame = Map::from_iter([("Version".to_owned(), json!("2012-10-17"))]);
@@ -76,14 +78,15 @@ impl Document {
         let Value::Object(mut frame) = value else { return Err(DocumentError::NoStatements) };
         let statements = match frame.remove("Statement") {
             Some(Value::Array(statements)) => statements,
-            // A single statement may stand without a list.
+            // A single statement needs no list.
             Some(single @ Value::Object(_)) => vec![single],
             _ => return Err(DocumentError::NoStatements),
         };
         Ok(Self { frame, statements })
     }
 
-    /// This document with exactly `ours` as the statements of the owner with this tag; all others as they are.
+    /// Returns the document with exactly `ours` as the statements of the owner with this tag, and
+    /// all others unchanged.
     #[must_use]
     pub fn with_statements_of(&self, tag: &str, ours: &[Statement]) -> Self {
         let mut statements: Vec<Value> =
@@ -92,19 +95,19 @@ impl Document {
         Self { frame: self.frame.clone(), statements }
     }
 
-    /// Whether the owner's statements are these, in any order, whatever form the service gave them.
+    /// Returns true if the owner's statements are equivalent to these, in any order.
     pub fn has_exactly(&self, tag: &str, ours: &[Statement]) -> bool {
         let mut here: Vec<Value> =
             self.statements.iter().filter(|statement| is_of(tag, statement)).map(normal).collect();
         let mut wanted: Vec<Value> = ours.iter().map(|statement| normal(&statement.marked(tag))).collect();
-        // By id: the text of a whole statement depends on the order of its keys, which means nothing.
+        // By id: the text of a whole statement depends on the order of its keys.
         let key = |statement: &Value| statement["Sid"].to_string();
         here.sort_by_cached_key(key);
         wanted.sort_by_cached_key(key);
         here == wanted
     }
 
-    /// Whether no statement is left.
+    /// Returns true if the document has no statements.
     pub fn is_empty(&self) -> bool {
         self.statements.is_empty()
     }
@@ -118,13 +121,14 @@ impl std::fmt::Display for Document {
     }
 }
 
-/// Whether the statement's id ends with the owner's tag.
+/// Returns true if the statement's id ends with the owner's tag.
 fn is_of(tag: &str, statement: &Value) -> bool {
     statement.get("Sid").and_then(Value::as_str).is_some_and(|sid| sid.ends_with(tag))
 }
 
-/// A statement in one form, so that two forms that mean the same compare equal: services store a bare account id
-/// as an ARN, a list of one as a scalar, booleans as strings, and lists in any order.
+/// Returns a statement in a normal form, in which equivalent statements are equal. Services store a
+/// bare account id as an ARN, a list of one as a scalar, booleans as strings, and lists in any
+/// order.
 fn normal(statement: &Value) -> Value {
     let Value::Object(map) = statement else { return statement.clone() };
     let parts = map.iter().map(|(name, value)| {
@@ -162,9 +166,8 @@ fn principal(value: &Value) -> Value {
 
 /// `arn:aws:iam::111122223333:root` and `111122223333` are the same principal.
 fn account_root(text: &str) -> String {
-    let parts: Vec<&str> = text.split(':').collect();
-    match parts.as_slice() {
-        ["arn", _, "iam", "", account, "root"] => (*account).to_owned(),
+    match text.parse::<Arn>() {
+        Ok(arn) if arn.service == "iam" && arn.region.is_empty() && arn.resource == "root" => arn.account,
         _ => text.to_owned(),
     }
 }
@@ -188,7 +191,7 @@ fn condition(value: &Value) -> Value {
     )
 }
 
-/// A scalar or list as a sorted list of strings.
+/// Returns a scalar or list as a sorted list of strings.
 fn set(value: &Value) -> Value {
     let items = match value {
         Value::Array(items) => items.clone(),
@@ -245,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_policy_is_refused_and_not_replaced() {
+    fn text_that_is_no_policy_is_rejected() {
         for text in ["[]", "{}", "x", "{\"Statement\": 3}"] {
             assert!(Document::parse(Some(text)).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_statement_without_an_id_is_refused() {
+    fn statement_without_an_id_is_rejected() {
         let value = json!({"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"});
         assert!(Statement::new(2, value).unwrap_err().to_string().starts_with("statement 2: `Sid`"));
     }

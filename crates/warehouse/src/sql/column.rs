@@ -1,15 +1,15 @@
-//! Tables made for a load: columns with types from a closed list.
+//! `CREATE TABLE` for a load, with types from a closed list.
 
 use std::fmt;
 
 use super::text::{Identifier, TableName};
-use crate::value::{InvalidValue, shown};
+use crate::value::{InvalidValue, escape};
 
 /// A Redshift data type, from the list of "Data types" in the Redshift database developer guide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnType(String);
 
-/// Name, aliases, and which numbers may follow in parentheses.
+/// Name, aliases, and arguments in parentheses.
 const TYPES: &[(&str, &[&str], Arguments)] = &[
     ("SMALLINT", &["INT2"], Arguments::None),
     ("INTEGER", &["INT", "INT4"], Arguments::None),
@@ -40,10 +40,10 @@ enum Arguments {
 }
 
 impl ColumnType {
-    /// Parses a type, in either case; `property` is what an error names.
+    /// Parses a type, in any case; errors name `property`.
     ///
     /// # Errors
-    /// Not a Redshift type, or numbers out of range.
+    /// The text is not a Redshift type, or a number is out of range.
     pub fn new(property: &str, text: &str) -> Result<Self, InvalidValue> {
         let upper = text.trim().to_ascii_uppercase();
         let (name, arguments) = match upper.split_once('(') {
@@ -53,7 +53,7 @@ impl ColumnType {
                 None => {
                     return Err(InvalidValue::new(
                         property,
-                        format!("{} lacks a closing parenthesis", shown(text)),
+                        format!("{} lacks a closing parenthesis", escape(text)),
                     ));
                 }
             },
@@ -64,12 +64,12 @@ impl ColumnType {
         let Some((canonical, _, allowed)) = found else {
             return Err(InvalidValue::new(
                 property,
-                format!("{} is not a data type of Redshift; the types are {}", shown(text), list()),
+                format!("{} is not a data type of Redshift; the types are {}", escape(text), list()),
             ));
         };
         let Some(arguments) = arguments else { return Ok(Self((*canonical).to_owned())) };
         let wrong = |expected: &str| {
-            Err(InvalidValue::new(property, format!("{}: expected {expected}", shown(text))))
+            Err(InvalidValue::new(property, format!("{}: expected {expected}", escape(text))))
         };
         let numbers: Vec<&str> = arguments.split(',').map(str::trim).collect();
         let number = |text: &str| text.parse::<u32>().ok();
@@ -115,11 +115,12 @@ pub struct Column {
     pub name: Identifier,
     /// Its type.
     pub data_type: ColumnType,
-    /// Whether it takes NULL.
+    /// True if it accepts NULL.
     pub nullable: bool,
 }
 
-/// `CREATE TABLE`, without `IF NOT EXISTS`: whoever creates must know whether it was them.
+/// `CREATE TABLE`, without `IF NOT EXISTS`: the caller has to know if the statement created the
+/// table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateTable {
     table: TableName,
@@ -127,10 +128,10 @@ pub struct CreateTable {
 }
 
 impl CreateTable {
-    /// A table with at least one column, each name once.
+    /// Creates the statement for a table with at least one column.
     ///
     /// # Errors
-    /// No columns, more than 1600, or a name twice (names differ in more than case).
+    /// There are no columns, more than 1600, or two with the same name in any case.
     pub fn new(table: TableName, columns: Vec<Column>) -> Result<Self, InvalidValue> {
         const PROPERTY: &str = "TableColumns";
         if columns.is_empty() {
@@ -139,7 +140,7 @@ impl CreateTable {
         if columns.len() > 1600 {
             return Err(InvalidValue::new(
                 PROPERTY,
-                format!("{} columns; a Redshift table takes at most 1600", columns.len()),
+                format!("{} columns; a Redshift table has at most 1600", columns.len()),
             ));
         }
         let mut seen = std::collections::HashSet::new();
@@ -147,7 +148,7 @@ impl CreateTable {
             if !seen.insert(column.name.as_str().to_lowercase()) {
                 return Err(InvalidValue::new(
                     PROPERTY,
-                    format!("the column {} is there twice", shown(column.name.as_str())),
+                    format!("the column {} is there twice", escape(column.name.as_str())),
                 ));
             }
         }
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_type_is_refused() {
+    fn invalid_type_is_rejected() {
         for text in [
             "",
             "money",

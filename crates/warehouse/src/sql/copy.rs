@@ -1,7 +1,8 @@
-//! `COPY` from S3 as a type: every parameter that a COPY JOB may have, and none that it may not.
+//! `COPY` from S3 as a type, with every parameter that a COPY JOB may have.
 //!
-//! Sources: "COPY parameter reference" and "COPY JOB" of the Redshift database developer guide. A job refuses MAXERROR,
-//! IGNOREALLERRORS, manifests, access keys and the default role; they have no place in this type.
+//! Sources: "COPY parameter reference" and "COPY JOB" of the Redshift database developer guide. A
+//! job rejects MAXERROR, IGNOREALLERRORS, manifests, access keys and the default role, so this type
+//! does not have them.
 
 use std::fmt;
 
@@ -9,9 +10,9 @@ use serde::Deserialize;
 
 use super::text::{Identifier, Literal, RoleArn, TableName};
 use crate::bucket::BucketName;
-use crate::value::{InvalidValue, shown};
+use crate::value::{InvalidValue, escape};
 
-/// Where the files are: a bucket and a key prefix.
+/// The location of the files: a bucket and a key prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Location {
     bucket: BucketName,
@@ -22,7 +23,7 @@ impl S3Location {
     /// Checks a bucket's name and a prefix.
     ///
     /// # Errors
-    /// Not a bucket's name, a period in it (no S3 event integration takes one), or a prefix longer than a key may be.
+    /// The bucket's name is invalid or has a period, or the prefix is invalid.
     pub fn new(bucket: &str, prefix: &str) -> Result<Self, InvalidValue> {
         let bucket = BucketName::new("SourceBucket", bucket)?;
         if prefix.len() > 1024 {
@@ -34,25 +35,25 @@ impl S3Location {
         if prefix.starts_with('/') {
             return Err(InvalidValue::new(
                 "SourcePrefix",
-                format!("{} starts with a slash, and S3 keys usually do not; leave it out", shown(prefix)),
+                format!("{} starts with a slash, and S3 keys usually do not; leave it out", escape(prefix)),
             ));
         }
-        // Checked here so that the error names the property; the literal is made when the statement is.
+        // Checked here, so that the error names the property. The statement creates the literal.
         Literal::new("SourcePrefix", prefix)?;
         Ok(Self { bucket, prefix: prefix.to_owned() })
     }
 
-    /// The bucket.
+    /// Returns the bucket.
     pub fn bucket(&self) -> &BucketName {
         &self.bucket
     }
 
-    /// The prefix, possibly empty.
+    /// Returns the prefix, which may be empty.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// A location under this one.
+    /// Returns a location below this one.
     ///
     /// # Errors
     /// The longer prefix is too long.
@@ -64,12 +65,12 @@ impl S3Location {
 impl fmt::Display for S3Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = format!("s3://{}/{}", self.bucket.as_str(), self.prefix);
-        // Checked in `new`: there is no NUL in it.
+        // `new` checked it: it has no NUL.
         Literal::new("SourcePrefix", &url).map_err(|_| fmt::Error)?.fmt(f)
     }
 }
 
-/// How the files are written.
+/// The format of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Format {
     /// `FORMAT AS CSV`.
@@ -98,7 +99,7 @@ impl Format {
     }
 }
 
-/// How the files are compressed.
+/// The compression of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Compression {
@@ -112,7 +113,7 @@ pub enum Compression {
     Zstd,
 }
 
-/// How the text is encoded.
+/// The encoding of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Encoding {
@@ -176,11 +177,11 @@ pub struct Options {
     pub comp_update: Option<bool>,
     /// `STATUPDATE`.
     pub stat_update: Option<bool>,
-    /// Refused: a COPY JOB does not take it.
+    /// Rejected: a COPY JOB does not have it.
     pub max_error: Option<serde::de::IgnoredAny>,
-    /// Refused: a COPY JOB does not take it.
+    /// Rejected: a COPY JOB does not have it.
     pub ignore_all_errors: Option<serde::de::IgnoredAny>,
-    /// Refused: a COPY JOB does not take it.
+    /// Rejected: a COPY JOB does not have it.
     pub manifest: Option<serde::de::IgnoredAny>,
 }
 
@@ -192,15 +193,15 @@ pub struct Copy {
     from: S3Location,
     role: RoleArn,
     format: Format,
-    /// Everything after the role, rendered: checked once when it is made.
+    /// Everything after the role, rendered and checked by `new`.
     parameters: String,
 }
 
 impl Copy {
-    /// Checks that the options fit the format and each other.
+    /// Creates the statement. The options must fit the format and each other.
     ///
     /// # Errors
-    /// The option at fault, as `Options.<Name>`, and why.
+    /// The invalid option, as `Options.<Name>`, and the reason.
     pub fn new(
         table: TableName,
         columns: Vec<Identifier>,
@@ -213,30 +214,29 @@ impl Copy {
         if let Some(twice) = columns.iter().find(|column| !seen.insert(column.as_str().to_lowercase())) {
             return Err(InvalidValue::new(
                 "Columns",
-                format!("the column {} is there twice", shown(twice.as_str())),
+                format!("the column {} is there twice", escape(twice.as_str())),
             ));
         }
         Ok(Self { table, columns, from, role, format, parameters: parameters(format, options)? })
     }
 
-    /// The table.
+    /// Returns the table.
     pub fn table(&self) -> &TableName {
         &self.table
     }
 
-    /// Where the files are.
+    /// Returns the location of the files.
     pub fn from(&self) -> &S3Location {
         &self.from
     }
 
-    /// The role that reads them.
+    /// Returns the role that reads them.
     pub fn role(&self) -> &RoleArn {
         &self.role
     }
 
-    /// The same COPY from another place, checked by Redshift but loading nothing: `NOLOAD`.
-    ///
-    /// `None` for columnar files, for which Redshift has no NOLOAD.
+    /// Returns this COPY from another location with `NOLOAD`: Redshift checks it and loads nothing.
+    /// Returns `None` for columnar files, for which Redshift has no NOLOAD.
     pub fn dry_run(&self, from: S3Location) -> Option<String> {
         (!self.format.is_columnar()).then(|| format!("{} NOLOAD", Self { from, ..self.clone() }))
     }
@@ -255,12 +255,12 @@ impl fmt::Display for Copy {
 
 fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue> {
     let name = |option: &str| format!("Options.{option}");
-    let refuse = |option: &str, why: &str| Err(InvalidValue::new(&name(option), why));
+    let reject = |option: &str, why: &str| Err(InvalidValue::new(&name(option), why));
     for (given, option, instead) in [
         (
             options.max_error.is_some(),
             "MaxError",
-            "a file with a bad row fails as a whole and is reported; mend the file and load it again",
+            "a file with a bad row fails as a whole and is reported; fix the file and load it again",
         ),
         (
             options.ignore_all_errors.is_some(),
@@ -270,13 +270,14 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
         (options.manifest.is_some(), "Manifest", "a job finds its files by the prefix"),
     ] {
         if given {
-            return refuse(option, &format!("a COPY JOB does not take this option: {instead}"));
+            return reject(option, &format!("a COPY JOB does not take this option: {instead}"));
         }
     }
     let text = matches!(format, Format::Csv | Format::Delimited);
     let mapped = matches!(format, Format::Json | Format::Avro);
-    // Columnar files take ACCEPTINVCHARS, FILLRECORD, EXPLICIT_IDS and STATUPDATE, and nothing else of this list. Source: "COPY from
-    // columnar data formats" of the Redshift database developer guide.
+    // Of this list, columnar files take only ACCEPTINVCHARS, FILLRECORD, EXPLICIT_IDS and
+    // STATUPDATE. Source: "COPY from columnar data formats" of the Redshift database developer
+    // guide.
     for (given, option, fits, only) in [
         (options.ignore_header.is_some(), "IgnoreHeader", text, "CSV and DELIMITED"),
         (options.delimiter.is_some(), "Delimiter", text, "CSV and DELIMITED"),
@@ -298,7 +299,7 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
         (options.comp_update.is_some(), "CompUpdate", !format.is_columnar(), "row formats"),
     ] {
         if given && !fits {
-            return refuse(option, &format!("goes with {only}, not with {format:?}"));
+            return reject(option, &format!("goes with {only}, not with {format:?}"));
         }
     }
 
@@ -314,9 +315,9 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
                 _ => &["auto", "auto ignorecase"],
             };
             if !words.contains(&paths) && !paths.starts_with("s3://") {
-                return refuse(
+                return reject(
                     "JsonPaths",
-                    &format!("expected {} or an s3:// URL, found {}", words.join(", "), shown(paths)),
+                    &format!("expected {} or an s3:// URL, found {}", words.join(", "), escape(paths)),
                 );
             }
             let word = if format == Format::Json { "JSON" } else { "AVRO" };
@@ -328,18 +329,18 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
     if let Some(quote) = options.quote {
         let quote = quote.to_string();
         if quote.len() != 1 {
-            return refuse("Quote", &format!("expected one ASCII character, found {}", shown(&quote)));
+            return reject("Quote", &format!("expected one ASCII character, found {}", escape(&quote)));
         }
         sql.push_str(&format!(" QUOTE AS {}", quoted("Quote", &quote)?));
     }
     if let Some(delimiter) = &options.delimiter {
-        let delimiter = delimiter_meant(delimiter);
+        let delimiter = unescape_delimiter(delimiter);
         if delimiter.is_empty() || delimiter.contains(['\n', '\r']) {
-            return refuse(
+            return reject(
                 "Delimiter",
                 &format!(
                     "expected characters other than line breaks, or one as \\t or \\ddd, found {}",
-                    shown(&delimiter)
+                    escape(&delimiter)
                 ),
             );
         }
@@ -379,9 +380,9 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
     if let Some(replacement) = options.accept_inv_chars {
         let replacement = replacement.to_string();
         if replacement.len() != 1 || replacement == "\0" {
-            return refuse(
+            return reject(
                 "AcceptInvChars",
-                &format!("expected one ASCII character, found {}", shown(&replacement)),
+                &format!("expected one ASCII character, found {}", escape(&replacement)),
             );
         }
         sql.push_str(&format!(" ACCEPTINVCHARS AS {}", quoted("AcceptInvChars", &replacement)?));
@@ -411,12 +412,14 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
     Ok(sql)
 }
 
-/// The characters that a delimiter stands for: `\t` and `\ddd` (octal) are one, everything else is itself.
+/// Returns the characters of a delimiter: `\t` and `\ddd` (octal) are one character, and everything
+/// else is literal.
 ///
-/// Redshift takes these escapes, but a literal in which the backslash is doubled may hand it two characters. The character
-/// itself is what it takes in any case. Source: "Data format parameters" of the Redshift database developer guide
-/// ("multiple characters such as |~|", "Non-printing characters are supported").
-fn delimiter_meant(text: &str) -> String {
+/// Redshift accepts these escapes, but a literal with a doubled backslash may be two characters to
+/// it. It accepts the character itself in any case. Source: "Data format parameters" of the
+/// Redshift database developer guide ("multiple characters such as |~|", "Non-printing characters
+/// are supported").
+fn unescape_delimiter(text: &str) -> String {
     let octal = |digits: &str| {
         let is_octal = digits.len() == 3 && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
         is_octal.then(|| u8::from_str_radix(digits, 8).ok()).flatten().filter(u8::is_ascii)

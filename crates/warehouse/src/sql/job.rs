@@ -5,23 +5,23 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::copy::Copy;
-use crate::value::{InvalidValue, shown};
+use crate::value::{InvalidValue, escape};
 
-/// Longest name that a user may give: 127 bytes less the suffix.
-pub const LONGEST_BASE: usize = 127 - 9;
+/// The longest base of a name: 127 bytes less the suffix.
+pub const MAX_BASE_BYTES: usize = 127 - 9;
 
-/// The name of a copy job: what the user called it, and a suffix that marks whose it is and what it does.
+/// The name of a copy job: a base given by the user, and a suffix.
 ///
-/// The suffix depends on the owner and on the job's whole definition. So a job that exists under this name is ours and
-/// does what it should, and another definition gets another name.
+/// The suffix is a hash of the owner and of the job's whole definition. So an existing job with
+/// this name belongs to the owner and has the definition, and another definition has another name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobName(String);
 
 impl JobName {
-    /// The name for a job of `owner` with this base and definition.
+    /// Creates the name for a job of `owner` with this base and definition.
     ///
     /// # Errors
-    /// A base that Redshift does not take as a job's name: it may hold no hyphen.
+    /// The base is invalid in a job's name, for example because of a hyphen.
     pub fn new(property: &str, base: &str, owner: &str, copy: &Copy) -> Result<Self, InvalidValue> {
         Self::check_base(property, base)?;
         let mut hash = Sha256::new();
@@ -32,17 +32,17 @@ impl JobName {
         Ok(Self(format!("{base}_{}", hex::encode(&hash.finalize()[..4]))))
     }
 
-    /// A job's name as Redshift shows it.
+    /// Checks the name of an existing job.
     ///
     /// # Errors
-    /// Not a name that this kit makes.
+    /// The name is not of the form of Sluice's job names.
     pub fn existing(name: &str) -> Result<Self, InvalidValue> {
         Self::check_characters("JobName", name, 127)?;
         Ok(Self(name.to_owned()))
     }
 
     fn check_base(property: &str, base: &str) -> Result<(), InvalidValue> {
-        Self::check_characters(property, base, LONGEST_BASE)
+        Self::check_characters(property, base, MAX_BASE_BYTES)
     }
 
     fn check_characters(property: &str, name: &str, longest: usize) -> Result<(), InvalidValue> {
@@ -51,36 +51,32 @@ impl JobName {
                 property,
                 format!(
                     "{} holds a hyphen, which the name of a COPY JOB cannot; use an underscore: {}",
-                    shown(name),
-                    shown(&name.replace('-', "_"))
+                    escape(name),
+                    escape(&name.replace('-', "_"))
                 ),
             ));
         }
         let mut bytes = name.bytes();
-        let starts_well = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
-        if !starts_well || !bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+        let valid_start = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+        if !valid_start || !bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             return Err(InvalidValue::new(
                 property,
                 format!(
                     "expected a lower-case letter or underscore followed by lower-case letters, digits and underscores, found {}",
-                    shown(name)
+                    escape(name)
                 ),
             ));
         }
         if name.len() > longest {
             return Err(InvalidValue::new(
                 property,
-                format!(
-                    "{} is {} characters long, and at most {longest} are possible",
-                    shown(name),
-                    name.len()
-                ),
+                format!("{} has {} characters, and at most {longest} are possible", escape(name), name.len()),
             ));
         }
         Ok(())
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -88,34 +84,35 @@ impl JobName {
 
 impl fmt::Display for JobName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Lower-case letters, digits and underscores need no quotes, and the syntax of COPY JOB shows none.
+        // Lower-case letters, digits and underscores need no quotes, and the syntax of COPY JOB has
+        // none.
         f.write_str(&self.0)
     }
 }
 
-/// A copy job: what it loads and what it is called.
+/// A copy job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyJob {
     /// Its name.
     pub name: JobName,
-    /// What it loads.
+    /// Its COPY statement.
     pub copy: Copy,
 }
 
 impl CopyJob {
-    /// `COPY … JOB CREATE name AUTO ON|OFF`. Not allowed inside a transaction block.
+    /// Returns `COPY … JOB CREATE name AUTO ON|OFF`. Not allowed inside a transaction block.
     pub fn create(&self, auto: bool) -> String {
         format!("{} JOB CREATE {} AUTO {}", self.copy, self.name, on_off(auto))
     }
 }
 
 impl JobName {
-    /// `COPY JOB ALTER name AUTO ON|OFF`.
+    /// Returns `COPY JOB ALTER name AUTO ON|OFF`.
     pub fn alter_auto(&self, auto: bool) -> String {
         format!("COPY JOB ALTER {self} AUTO {}", on_off(auto))
     }
 
-    /// `COPY JOB DROP name`. Not allowed inside a transaction block.
+    /// Returns `COPY JOB DROP name`. Not allowed inside a transaction block.
     pub fn drop_job(&self) -> String {
         format!("COPY JOB DROP {self}")
     }

@@ -1,5 +1,5 @@
-//! Statements as types. No value of a template reaches SQL as text: identifiers and literals are quoted in
-//! [`text`], and nowhere else.
+//! Statements as types. Only [`text`] quotes identifiers and literals: no value of a template
+//! reaches SQL unquoted.
 
 mod column;
 mod copy;
@@ -8,5 +8,5 @@ mod text;
 
 pub use column::{Column, ColumnType, CreateTable};
 pub use copy::{Compression, Copy, Encoding, Format, Options, S3Location};
-pub use job::{CopyJob, JobName, LONGEST_BASE};
+pub use job::{CopyJob, JobName, MAX_BASE_BYTES};
 pub use text::{Identifier, Literal, RoleArn, TableName};

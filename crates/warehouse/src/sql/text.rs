@@ -1,35 +1,36 @@
-//! Identifiers and literals: what is accepted, and how it is quoted.
+//! Identifiers and literals: their checks and their quoting.
 
 use std::fmt;
 
-use crate::value::{InvalidValue, shown};
+use crate::arn::Arn;
+use crate::value::{InvalidValue, escape};
 
-/// Longest identifier, in bytes.
+/// The longest identifier, in bytes.
 /// Source: "Names and identifiers" of the Redshift database developer guide.
-const LONGEST_IDENTIFIER: usize = 127;
+const MAX_IDENTIFIER_BYTES: usize = 127;
 
 /// The name of a schema, table, column or user, printed as a delimited identifier.
 ///
-/// Every printable character is accepted, quotes and semicolons too; control characters are not.
+/// Every printable character is accepted, also quotes and semicolons. Control characters are not.
 /// Source: "Names and identifiers" of the Redshift database developer guide.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identifier(String);
 
 impl Identifier {
-    /// Checks a name; `property` is what an error names.
+    /// Checks a name; errors name `property`.
     ///
     /// # Errors
-    /// Empty, longer than 127 bytes, or with a control character.
+    /// The name is empty, longer than 127 bytes, or has a control character.
     pub fn new(property: &str, name: &str) -> Result<Self, InvalidValue> {
         if name.is_empty() {
             return Err(InvalidValue::new(property, "a name must not be empty"));
         }
-        if name.len() > LONGEST_IDENTIFIER {
+        if name.len() > MAX_IDENTIFIER_BYTES {
             return Err(InvalidValue::new(
                 property,
                 format!(
-                    "{} is {} bytes long, and Redshift takes names of at most {LONGEST_IDENTIFIER}",
-                    shown(name),
+                    "{} is {} bytes long, and Redshift accepts names of at most {MAX_IDENTIFIER_BYTES}",
+                    escape(name),
                     name.len()
                 ),
             ));
@@ -38,8 +39,8 @@ impl Identifier {
             return Err(InvalidValue::new(
                 property,
                 format!(
-                    "{} holds the control character U+{:04X}, which Redshift does not take in a name",
-                    shown(name),
+                    "{} holds the control character U+{:04X}, which Redshift does not accept in a name",
+                    escape(name),
                     u32::from(control)
                 ),
             ));
@@ -47,7 +48,7 @@ impl Identifier {
         Ok(Self(name.to_owned()))
     }
 
-    /// The name itself, unquoted.
+    /// Returns the name, unquoted.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -76,21 +77,22 @@ impl fmt::Display for TableName {
 
 /// A string literal.
 ///
-/// Quotes and backslashes are doubled: Redshift reads a backslash in an ordinary literal as an escape, as its
-/// `QUOTE_LITERAL` function shows by doubling both. The literal ends where it should under either reading.
+/// Quotes and backslashes are doubled: Redshift reads a backslash in an ordinary literal as an
+/// escape, as its `QUOTE_LITERAL` function shows by doubling both. The literal ends at the same
+/// place under either reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal(String);
 
 impl Literal {
-    /// Checks a text; `property` is what an error names.
+    /// Checks a text; errors name `property`.
     ///
     /// # Errors
-    /// NUL, which no Redshift string holds.
+    /// The text has a NUL, which Redshift does not accept in strings.
     pub fn new(property: &str, text: &str) -> Result<Self, InvalidValue> {
         if text.contains('\0') {
             return Err(InvalidValue::new(
                 property,
-                format!("{} holds a NUL character, which Redshift does not take", shown(text)),
+                format!("{} holds a NUL character, which Redshift does not accept", escape(text)),
             ));
         }
         Ok(Self(text.to_owned()))
@@ -108,10 +110,11 @@ impl fmt::Display for Literal {
 pub struct RoleArn(String);
 
 impl RoleArn {
-    /// Checks an ARN; `property` is what an error names.
+    /// Checks an ARN; errors name `property`.
     ///
     /// # Errors
-    /// Not the ARN of a role. `default` is refused with its own sentence: a COPY JOB cannot use the default role.
+    /// The text is not the ARN of a role. `default` has its own sentence: a COPY JOB cannot use the
+    /// default role.
     pub fn new(property: &str, arn: &str) -> Result<Self, InvalidValue> {
         if arn.eq_ignore_ascii_case("default") {
             return Err(InvalidValue::new(
@@ -119,42 +122,39 @@ impl RoleArn {
                 "a COPY JOB cannot use the cluster's default IAM role; give the ARN of a role that is attached to the cluster",
             ));
         }
-        let mut parts = arn.splitn(6, ':');
-        let is_role = parts.next() == Some("arn")
-            && parts.next().is_some_and(|partition| {
-                partition.starts_with("aws") && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
-            })
-            && parts.next() == Some("iam")
-            && parts.next() == Some("")
-            && parts
-                .next()
-                .is_some_and(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()))
-            && parts.next().and_then(|rest| rest.strip_prefix("role/")).is_some_and(|name| {
-                !name.is_empty()
-                    && name.len() <= 576
-                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&b))
-            });
-        if !is_role {
+        if !arn.parse().is_ok_and(|arn| is_role(&arn)) {
             return Err(InvalidValue::new(
                 property,
                 format!(
                     "expected the ARN of an IAM role (arn:aws:iam::<account>:role/<name>), found {}",
-                    shown(arn)
+                    escape(arn)
                 ),
             ));
         }
         Ok(Self(arn.to_owned()))
     }
 
-    /// The ARN.
+    /// Returns the ARN.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
+fn is_role(arn: &Arn) -> bool {
+    let Some(name) = arn.resource.strip_prefix("role/") else { return false };
+    arn.partition.starts_with("aws")
+        && arn.partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        && arn.service == "iam"
+        && arn.region.is_empty()
+        && arn.account.len() == 12
+        && arn.account.bytes().all(|b| b.is_ascii_digit())
+        && (1..=576).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&b))
+}
+
 impl fmt::Display for RoleArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Nothing in a checked ARN needs it; quoting is in one place all the same.
+        // A checked ARN needs no quoting. It is quoted all the same, like every literal.
         Literal(self.0.clone()).fmt(f)
     }
 }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_redshift_does_not_take_are_refused_with_the_property() {
+    fn invalid_name_is_rejected_with_its_property() {
         for name in ["", "a\0b", "a\nb", &"x".repeat(128), &"é".repeat(64)] {
             let error = Identifier::new("TableName", name).unwrap_err();
             assert!(error.to_string().starts_with("`TableName`: "), "{error}");

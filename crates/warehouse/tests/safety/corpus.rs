@@ -16,13 +16,13 @@ fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn every_seed_of_the_sql_builder_holds() {
+fn seeds_of_the_sql_builder_hold() {
     let seeds = seeds("sql_builder");
     let (mut accepted, mut refused) = (0, 0);
     for (path, data) in &seeds {
         let given = sql_builder::read(data);
         let built = sql_builder::build(&given);
-        // A seed's name says what becomes of it.
+        // A seed's name has the expected result.
         let name = path.file_name().unwrap().to_str().unwrap();
         let expected = name.starts_with("accepted-");
         assert!(expected || name.starts_with("refused-"), "{name}");
@@ -38,7 +38,7 @@ fn every_seed_of_the_sql_builder_holds() {
 }
 
 #[test]
-fn every_seed_of_the_policy_merge_holds() {
+fn seeds_of_the_policy_merge_hold() {
     let seeds = seeds("policy");
     assert!(seeds.len() >= 10, "{}", seeds.len());
     for (_, data) in &seeds {

@@ -1,6 +1,7 @@
-//! What a template says never becomes SQL, and what others wrote into a policy stays: for arbitrary input.
+//! For arbitrary input, no template value becomes SQL, and foreign statements stay in a policy.
 //!
-//! The checks are those of the fuzz targets (fuzz/README.md); here they run on generated input and on the seeds.
+//! The checks are those of the fuzz targets (fuzz/README.md); here they run on generated input and
+//! on the seeds.
 
 // Shared with the fuzz targets, which are crates of their own.
 #![allow(unreachable_pub, dead_code)]

@@ -52,7 +52,7 @@ fn hostile() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Mostly what is fine, so that the rest of the statement is reached.
+/// Mostly valid values, so that the checks reach the rest of the statement.
 fn mostly(fine: &'static str) -> impl Strategy<Value = String> {
     prop_oneof![3 => Just(fine.to_owned()), 1 => hostile()]
 }
@@ -151,45 +151,45 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_statement_of_hostile_values_is_refused_by_the_property_or_holds_them_and_nothing_else(given in given()) {
+    fn hostile_values_are_rejected_or_stay_inside_their_literals(given in given()) {
         check(&given);
     }
 
     #[test]
-    fn a_statement_of_printable_values_and_any_options_is_refused_by_the_property_or_holds_them(given in fine()) {
+    fn printable_values_are_rejected_or_stay_inside_their_literals(given in fine()) {
         check(&given);
     }
 
     #[test]
-    fn an_arn_with_anything_inside_it_is_no_role_or_stays_in_its_literal(inside in hostile(), at in 0_usize..40) {
+    fn any_text_in_an_arn_is_rejected_or_stays_in_its_literal(inside in hostile(), at in 0_usize..40) {
         let mut role = plain().role;
         role.insert_str(at.min(role.len()), &inside);
         check(&Given { role, ..plain() });
     }
 
     #[test]
-    fn a_data_type_with_anything_inside_it_is_refused_or_prints_as_a_type(inside in hostile(), at in 0_usize..12) {
+    fn any_text_in_a_data_type_is_rejected_or_prints_as_a_type(inside in hostile(), at in 0_usize..12) {
         let mut data_type = "DECIMAL(10,2)".to_owned();
         data_type.insert_str(at, &inside);
         check(&Given { table_columns: vec![("a".to_owned(), data_type, true)], ..plain() });
     }
 }
 
-/// A change of one thing, and the property that is refused for it; `None` if it is accepted.
+/// A change, and the property that is rejected because of it; `None` if the change is accepted.
 type Row = (&'static str, fn(&mut Given), Option<&'static str>);
 
 fn prove(rows: &[Row]) {
-    for (what, change, refused) in rows {
+    for (what, change, rejected) in rows {
         let mut given = plain();
         change(&mut given);
         check(&given);
         let property = build(&given).err().map(|error| error.property().to_owned());
-        assert_eq!(property.as_deref(), *refused, "{what}");
+        assert_eq!(property.as_deref(), *rejected, "{what}");
     }
 }
 
 #[test]
-fn names_are_accepted_where_redshift_accepts_them_and_refused_by_property_where_not() {
+fn names_are_accepted_as_redshift_accepts_them() {
     prove(&[
         ("quotes", |given| given.table = "a\"b\"\"c'd".to_owned(), None),
         ("backslash", |given| given.table = "a\\b\\".to_owned(), None),
@@ -250,7 +250,7 @@ fn names_are_accepted_where_redshift_accepts_them_and_refused_by_property_where_
 }
 
 #[test]
-fn every_option_is_accepted_with_its_format_and_refused_by_its_name_where_it_does_not_fit() {
+fn options_are_accepted_only_with_their_format() {
     // A field that is added has to be added here, and to the table below.
     let Options {
         ignore_header: _,
@@ -415,7 +415,7 @@ fn every_option_is_accepted_with_its_format_and_refused_by_its_name_where_it_doe
 }
 
 #[test]
-fn the_tokenizer_notices_what_escapes_from_a_literal() {
+fn tokenizer_notices_an_escape_from_a_literal() {
     // An oracle that sees nothing would prove nothing.
     let word = |text: &str| Token::Word(text.to_owned());
     let text = |text: &str| Token::Text(text.to_owned());

@@ -1,7 +1,9 @@
-//! A small AWS client for tests and the demo: plain HTTP to the local cloud, in the wire protocols of the services.
+//! A small AWS client for tests and the demo: plain HTTP to the local cloud, in the wire protocols
+//! of the services.
 //!
-//! The emulator takes the caller from the access key and does not check signatures (local/README.md, seam 2), so a
-//! call takes about a millisecond instead of the second that the AWS CLI needs to start.
+//! The emulator takes the caller from the access key and does not check signatures
+//! (local/README.md, seam 2), so a call takes about a millisecond instead of the second that the
+//! AWS CLI needs to start.
 
 mod s3;
 mod xml;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 pub use xml::Element;
 
-/// The gateway's answer to a call that it refused, or no answer.
+/// A failed call: the gateway's error response, or no response.
 #[derive(Debug, thiserror::Error)]
 #[error("{service}:{action} failed with {code} (HTTP status {status}): {message}")]
 pub struct AwsError {
@@ -19,7 +21,7 @@ pub struct AwsError {
     pub service: String,
     /// Name of the operation, or method and path of a REST call.
     pub action: String,
-    /// HTTP status, or 0 if there was no answer.
+    /// HTTP status, or 0 if there was no response.
     pub status: u16,
     /// AWS's error code, such as `AccessDenied`.
     pub code: String,
@@ -37,7 +39,7 @@ pub struct Account {
     session_token: Option<String>,
 }
 
-/// A connection to the gateway; an error status is an answer like any other.
+/// A connection to the gateway; an error status is a regular response.
 pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -47,7 +49,8 @@ pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
         .new_agent()
 }
 
-/// The `X-Amz-Target` prefix and JSON version of the services that speak JSON (from the botocore service models).
+/// The `X-Amz-Target` prefix and JSON version of the services that speak JSON (from the botocore
+/// service models).
 const JSON_SERVICES: [(&str, &str, &str); 9] = [
     ("redshift-data", "RedshiftData", "1.1"),
     ("redshift-serverless", "RedshiftServerless", "1.1"),
@@ -73,7 +76,7 @@ const QUERY_SERVICES: [(&str, &str); 8] = [
 ];
 
 impl Account {
-    /// The root of an account.
+    /// Returns a client for the root of an account.
     pub fn root(endpoint: &str, region: &str, account: &str) -> Self {
         Self {
             agent: agent(Duration::from_secs(120)),
@@ -84,7 +87,7 @@ impl Account {
         }
     }
 
-    /// The same in another Region.
+    /// Returns the same client for another Region.
     pub fn in_region(&self, region: &str) -> Self {
         Self { region: region.to_owned(), ..self.clone() }
     }
@@ -99,7 +102,7 @@ impl Account {
         &self.access_key
     }
 
-    /// The holder of an access key, such as a user that a test created.
+    /// Returns a client with another access key, such as that of a user that a test created.
     pub fn with_key(&self, access_key: &str, session_token: Option<&str>) -> Self {
         Self {
             access_key: access_key.to_owned(),
@@ -108,10 +111,10 @@ impl Account {
         }
     }
 
-    /// A session of a role.
+    /// Assumes a role and returns a client for the session.
     ///
     /// # Errors
-    /// The role is not there or does not trust this principal.
+    /// The role does not exist or does not trust this principal.
     pub fn assume(&self, role_arn: &str) -> Result<Self, AwsError> {
         let answer =
             self.query("sts", "AssumeRole", &[("RoleArn", role_arn), ("RoleSessionName", "local-cloud")])?;
@@ -140,8 +143,8 @@ impl Account {
         serde_json::from_slice(&answer.body).map_err(|cause| error("NotJson", cause.to_string()))
     }
 
-    /// Calls an operation of a service that speaks Query; nested parameters are written out as on the wire
-    /// (`Capabilities.member.1`).
+    /// Calls an operation of a service that speaks Query; nested parameters are written out as on
+    /// the wire (`Capabilities.member.1`).
     ///
     /// # Errors
     /// The service's error, or `UnknownService` for one that is not in the table.
@@ -168,7 +171,8 @@ impl Account {
         Element::parse(&answer.text()).map_err(|message| error("NotXml", message))
     }
 
-    /// Calls a service that speaks REST with JSON bodies, such as Lambda; gives back the body, which need not be JSON.
+    /// Calls a service that speaks REST with JSON bodies, such as Lambda; the response need not be
+    /// JSON.
     ///
     /// # Errors
     /// The service's error.
@@ -187,10 +191,11 @@ impl Account {
         self.send(service, &format!("{method} {path}"), request, body.to_vec())
     }
 
-    /// Invokes a Lambda function and waits for its answer.
+    /// Invokes a Lambda function and waits for its response.
     ///
     /// # Errors
-    /// Lambda's own error. An error of the function is an answer with the header `x-amz-function-error`.
+    /// Lambda's own error. An error of the function is a response with the header
+    /// `x-amz-function-error`.
     pub fn invoke(&self, function: &str, event: &Value) -> Result<Answer, AwsError> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
         let headers = [("content-type", "application/json")];
@@ -237,13 +242,13 @@ impl Account {
             .with_config()
             .limit(256 << 20)
             .read_to_vec()
-            .map_err(|error| unsent(format!("the answer broke off: {error}")))?;
+            .map_err(|error| unsent(format!("the response ended early: {error}")))?;
         let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
         if head.status.is_success() { Ok(answer) } else { Err(answer.into_error(service, action)) }
     }
 }
 
-/// The answer to a REST call.
+/// The response of a REST call.
 #[derive(Debug)]
 pub struct Answer {
     /// HTTP status, 200 to 299.
@@ -265,7 +270,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// Finds code and message where the protocols put them: JSON members, or elements of the XML.
+    /// Finds code and message in the JSON members or XML elements of an error response.
     fn into_error(self, service: &str, action: &str) -> AwsError {
         let body = self.json();
         let member =
@@ -277,7 +282,7 @@ impl Answer {
             .or_else(|| element("Code"))
             .or_else(|| header.map(str::to_owned))
             .unwrap_or_else(|| "Unknown".into());
-        // A type may come with a namespace in front and an address behind.
+        // A type may have a namespace in front and a URL behind.
         let code = code.rsplit('#').next().unwrap_or_default().split(':').next().unwrap_or_default();
         let message = member(&["message", "Message", "errorMessage"])
             .or_else(|| element("Message"))

@@ -9,7 +9,8 @@ impl Account {
     /// Amazon S3's error.
     pub fn create_bucket(&self, bucket: &str) -> Result<(), AwsError> {
         let body = match self.region() {
-            // The one Region whose name may not be given as a constraint (S3 API reference, CreateBucket).
+            // The one Region whose name may not be given as a constraint (S3 API reference,
+            // CreateBucket).
             "us-east-1" => String::new(),
             region => format!(
                 "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_with_spaces_quotes_and_letters_beyond_ascii_is_escaped_and_keeps_its_slashes() {
+    fn key_is_escaped_except_its_slashes() {
         assert_eq!(object_path("b", "in/a b'é?.csv"), "/b/in/a%20b%27%C3%A9%3F.csv");
     }
 }

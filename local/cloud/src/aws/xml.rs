@@ -1,4 +1,4 @@
-//! Answers in XML as a tree.
+//! XML responses as a tree.
 
 /// An element with its children; attributes and namespaces are left out.
 #[derive(Debug, Clone, Default)]

@@ -1,16 +1,17 @@
-//! What AWS answers to the calls of functions that are measured: one secret that has rotated, and nothing else.
+//! The AWS responses for the functions that are measured: one secret that has rotated, and nothing
+//! else.
 //!
-//! Members are those of the services' API references. An account in which nothing is there or due makes every answer short, so
-//! that what is measured is the function and its client.
+//! Members are those of the services' API references. In an account without resources every
+//! response is short, so that the measurement is of the function and its client.
 
 use serde_json::{Value, json};
 
 /// The secret of every rotation that is measured.
 pub(super) const SECRET: &str = "arn:aws:secretsmanager:us-east-1:111111111111:secret:bench-AbCdEf";
-/// Its only version, which carries AWSCURRENT: a rotation to it has ended.
+/// Its only version, which has AWSCURRENT because its rotation has ended.
 pub(super) const VERSION: &str = "00000000-0000-0000-0000-000000000001";
 
-/// The answer to an action by its `X-Amz-Target`, or `None` for one that nothing here should call.
+/// Returns the response to an action by its `X-Amz-Target`, or `None` for an unexpected action.
 pub(super) fn answer(target: &str) -> Option<Value> {
     Some(match target {
         "secretsmanager.DescribeSecret" => json!({

@@ -1,4 +1,4 @@
-//! One start of one program, measured.
+//! The measurement of one start of one program.
 
 use std::{
     collections::BTreeMap,
@@ -16,35 +16,35 @@ use super::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Events that each process answers. The warm call is the median of all but the first: in Python a full collection of
-/// garbage falls into one of the first few.
+/// Events for each process. The warm call is the median of all but the first: in Python a full
+/// garbage collection happens in one of the first few.
 const CALLS: usize = 10;
 
-/// What one start came to.
+/// The measurements of one start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    /// From the start of the process to its first request for an event.
+    /// Time from the start of the process to its first request for an event.
     pub(super) start: Duration,
-    /// From the first event to its answer.
+    /// Time from the first event to its response.
     pub(super) first: Duration,
-    /// The same for the others, the median.
+    /// Median of that time for the other events.
     pub(super) warm: Duration,
-    /// Most memory that it held at once, in KiB.
+    /// Peak memory, in KiB.
     pub(super) memory: u64,
 }
 
-/// Kills the function at the end of its measurement, whatever that end is.
+/// Kills the function at the end of its measurement.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Starts it, lets it answer its events, and ends it.
+/// Starts the program, sends its events, and ends it.
 pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
     let api =
         RuntimeApi::start().map_err(|source| Error::Io { action: "listen on 127.0.0.1".into(), source })?;
@@ -70,7 +70,8 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
     let running = Running(child);
 
     let (mut polls, mut sent, mut calls, mut called) = (Vec::new(), spawned, Vec::new(), Vec::new());
-    // The last poll waits until the end: a poll that is hung up on ends the function before its memory is read.
+    // The last poll stays open, because a closed one would end the function before its memory is
+    // read.
     let mut waits = None;
     while calls.len() < CALLS || polls.len() <= CALLS {
         match api.signs.recv_timeout(PATIENCE) {
@@ -86,20 +87,20 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
                 }
             }
             Ok(Sign::Answered { at, success: true, .. }) => calls.push(at - sent),
-            Ok(Sign::Answered { text, .. }) => return Err(wrong(format!("answered with an error: {text}"))),
+            Ok(Sign::Answered { text, .. }) => return Err(wrong(format!("responded with an error: {text}"))),
             Ok(Sign::Called(target)) => called.push(target),
             Ok(Sign::OtherCall(target)) => return Err(wrong(format!("called {target}"))),
             Ok(Sign::InitError(text)) => return Err(wrong(format!("could not start: {text}"))),
             Ok(Sign::CustomResource(text)) if text.contains("FAILED") => {
-                return Err(wrong(format!("refused the Delete: {text}")));
+                return Err(wrong(format!("rejected the Delete: {text}")));
             }
             Ok(Sign::CustomResource(_)) => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                return Err(wrong(format!("was silent for {} s", PATIENCE.as_secs())));
+                return Err(wrong(format!("did nothing for {} s", PATIENCE.as_secs())));
             }
         }
     }
-    // Else it did not do what it is measured for.
+    // Other calls mean that it did not do the work that is measured.
     let expected = subject.calls().repeat(calls.len());
     let (expected, found) = (counted(&expected), counted(&called));
     if found != expected {
@@ -117,7 +118,7 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
     }
 }
 
-/// How often each action was called.
+/// The number of calls of each action.
 fn counted<T: AsRef<str>>(calls: &[T]) -> BTreeMap<&str, usize> {
     let mut found = BTreeMap::new();
     for call in calls {
@@ -126,7 +127,7 @@ fn counted<T: AsRef<str>>(calls: &[T]) -> BTreeMap<&str, usize> {
     found
 }
 
-/// The most memory that a process held at once, in KiB (proc(5), VmHWM).
+/// Peak memory of a process, in KiB (proc(5), VmHWM).
 fn peak_memory(process: &Child) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
     high_water(&status)

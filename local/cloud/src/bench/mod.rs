@@ -1,5 +1,5 @@
-//! `make bench`: what a start of each function costs, beside a function that does nothing and beside the Python originals
-//! of AWS's samples, in one run.
+//! `make bench`: the cost of a start of each function, beside a function that does nothing and the
+//! Python originals of AWS's samples, in one run.
 
 mod aws;
 mod measure;
@@ -16,16 +16,16 @@ use originals::{ORIGINALS, Originals, Unavailable};
 use report::{Figures, Group};
 use subject::Subject;
 
-/// The function that everything is measured against.
+/// The function that is the baseline.
 const FLOOR: &str = "empty-function";
-/// Rounds; every function is measured once in each, so that a busy moment of the machine hits all alike.
+/// Rounds. Each measures every function once, so that a busy moment of the machine affects all.
 const ROUNDS: usize = 15;
 
 /// A program with its measurements.
 struct Measured {
     subject: Subject,
     zip: u64,
-    /// Our function that does the work of this original.
+    /// Our function that replaces this original.
     stands_below: Option<&'static str>,
     samples: Vec<Sample>,
 }
@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<(), Error> {
         let subject = Subject::function(&name, &own);
         measured.push(Measured { subject, zip: zip_size(&own)?, stands_below: None, samples: Vec::new() });
     }
-    // Python is there for comparison; without it the rest is still worth measuring.
+    // Python is for comparison; without it our functions are still measured.
     let originals = Originals::find();
     match &originals {
         Ok(found) => {
@@ -113,7 +113,8 @@ fn built(folder: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Size of the zip that `sam package` would upload: it uses the same Python module with the same compression.
+/// Size of the zip that `sam package` would upload: it uses the same Python module with the same
+/// compression.
 fn zip_size(folder: &Path) -> Result<u64, Error> {
     let failed = |source| Error::Io { action: format!("zip {}", folder.display()), source };
     let python = Environment::Sam.ensure(&|_| {})?.program("python");

@@ -1,6 +1,7 @@
-//! The functions of AWS's own samples that ours stand beside, in Python.
+//! The Python functions of AWS's samples with which ours are compared.
 //!
-//! Their source is not ours to keep: it is read from a checkout, which is fetched into the cache where git reaches it.
+//! Their source is not part of this repository. It is read from a checkout, which git fetches into
+//! the cache.
 
 use std::{
     env, fs,
@@ -17,20 +18,21 @@ use cloud::{
 use super::subject::{Call, Subject};
 
 const REPOSITORY: &str = "https://github.com/aws-samples/aws-secrets-manager-rotation-lambdas";
-/// Of 25 February 2025, "Recognize Aurora read-replicas in MySQL and PostgreSQL multi-user lambda functions".
+/// Of 25 February 2025, "Recognize Aurora read-replicas in MySQL and PostgreSQL multi-user lambda
+/// functions".
 const COMMIT: &str = "b4b8eca63e1f61bbcfb18c291b640f4fc3b0deb8";
 /// A folder with the checkout.
 const VARIABLE: &str = "PYTHON_ORIGINALS";
-/// Makes the zip: see the file.
+/// The script that makes the zip.
 const ZIP: &str = include_str!("original_zip.py");
 
-/// Why they are not measured, and how to get them.
+/// The reason why the originals cannot be measured.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unavailable {
-    /// git does not reach the repository, or is not there.
+    /// git is not installed or cannot reach the repository.
     #[error("git could not fetch {REPOSITORY}; set {VARIABLE} to a checkout of it at {COMMIT}")]
     Fetch(#[source] Error),
-    /// The folder holds something else.
+    /// The folder has no such checkout.
     #[error("{} is not there; set {VARIABLE} to a checkout of {REPOSITORY} at {COMMIT}", .0.display())]
     Checkout(PathBuf),
     /// Python, a package or the compiler is missing.
@@ -40,12 +42,12 @@ pub(super) enum Unavailable {
     Install(#[source] Error),
 }
 
-/// One of them.
+/// One of the originals.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Original {
-    /// Our function that does its work.
+    /// Our function that replaces it.
     pub(super) function: &'static str,
-    /// What the table calls it.
+    /// Its name in the table.
     pub(super) name: &'static str,
     /// Its folder in the repository.
     folder: &'static str,
@@ -53,7 +55,7 @@ pub(super) struct Original {
     driver: Option<&'static str>,
 }
 
-/// All whose work one of our functions does.
+/// The originals that one of our functions replaces.
 pub(super) const ORIGINALS: [Original; 9] = {
     const fn of(
         function: &'static str,
@@ -88,20 +90,20 @@ pub(super) const ORIGINALS: [Original; 9] = {
     ]
 };
 
-/// Their source, and the Python that runs them.
+/// The source of the originals, and the Python that runs them.
 #[derive(Debug)]
 pub(super) struct Originals {
     folder: PathBuf,
     venv: Venv,
-    /// Which commit, which Python, which packages, in words.
+    /// Commit, Python and packages, for the report.
     pub(super) versions: String,
 }
 
 impl Originals {
-    /// Finds them, or gets them.
+    /// Finds the originals, or fetches them.
     ///
     /// # Errors
-    /// They cannot be had here; the sentence says how to get them.
+    /// The originals cannot be fetched; the message says how to get them.
     pub(super) fn find() -> Result<Self, Unavailable> {
         let folder = checkout()?;
         let missing = ORIGINALS.iter().map(|original| source(&folder, original)).find(|path| !path.is_file());
@@ -115,7 +117,7 @@ impl Originals {
         Ok(Self { folder, venv, versions })
     }
 
-    /// An original as it would run on Lambda: AWS's runtime client for Python loads the handler.
+    /// Returns an original as it runs on Lambda: AWS's runtime client for Python loads the handler.
     pub(super) fn subject(&self, original: &Original) -> Subject {
         Subject {
             name: format!("  Python: {}", original.name),
@@ -126,7 +128,8 @@ impl Originals {
         }
     }
 
-    /// Size of its zip in bytes: the handler and its driver, without what Lambda's Python brings.
+    /// Size of its zip in bytes: the handler and its driver, without the packages of Lambda's
+    /// Python.
     pub(super) fn zip_size(&self, original: &Original) -> Result<u64, Error> {
         let failed = |source| Error::Io { action: format!("zip {}", original.folder), source };
         let place = tempfile::tempdir().map_err(failed)?;
@@ -142,7 +145,8 @@ fn source(folder: &Path, original: &Original) -> PathBuf {
     folder.join(original.folder).join("lambda_function.py")
 }
 
-/// The folder that the user names, or the one in the cache, which is fetched if it is not there.
+/// Returns the folder that the user set, or the one in the cache, which is fetched if it is
+/// missing.
 fn checkout() -> Result<PathBuf, Unavailable> {
     if let Some(folder) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
         let folder = PathBuf::from(folder);
@@ -160,11 +164,11 @@ fn checkout() -> Result<PathBuf, Unavailable> {
 fn fetch(cache: &Path, folder: &Path) -> Result<(), Error> {
     let failed = |source| Error::Io { action: format!("write {}", folder.display()), source };
     fs::create_dir_all(cache).map_err(failed)?;
-    // Beside its place, and put there whole.
+    // Fetched beside its place and moved there when complete.
     let beside = tempfile::Builder::new().prefix("python-originals.").tempdir_in(cache).map_err(failed)?;
     let git = |words: &[&str]| {
         let mut command = Command::new("git");
-        // Rather no originals than a question, or a wait for a server that is not reached.
+        // git must not prompt, or wait for a server that it cannot reach.
         let settings = [
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_HTTP_LOW_SPEED_LIMIT", "1000"),
@@ -178,18 +182,18 @@ fn fetch(cache: &Path, folder: &Path) -> Result<(), Error> {
     fs::rename(beside.keep(), folder).map_err(failed)
 }
 
-/// Which commit a folder holds, in words.
+/// The commit of a folder, for the report.
 fn commit(folder: &Path) -> String {
-    // Not one above it: the folder may lie in another repository.
+    // Not that of a folder above it: the folder may be in another repository.
     let found = folder
         .join(".git")
         .exists()
         .then(|| process::run(Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"])).ok());
     let found = found.flatten().and_then(|output| String::from_utf8(output.stdout).ok());
-    told(found.as_deref().map(str::trim))
+    describe_commit(found.as_deref().map(str::trim))
 }
 
-fn told(found: Option<&str>) -> String {
+fn describe_commit(found: Option<&str>) -> String {
     match found {
         Some(COMMIT) => format!("commit {}", short(COMMIT)),
         Some(other) => format!("commit {}, expected {}", short(other), short(COMMIT)),
@@ -201,7 +205,7 @@ fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-/// What runs them, as `Python 3.11.7, awslambdaric 4.2.2`.
+/// The interpreter and runtime client, as `Python 3.11.7, awslambdaric 4.2.2`.
 fn packages(venv: &Venv) -> Result<String, Error> {
     let script = "import platform, importlib.metadata as m; \
                   print(', '.join(['Python ' + platform.python_version()] \
@@ -215,11 +219,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_commit_than_the_pinned_one_is_told() {
-        assert_eq!(told(Some(COMMIT)), "commit b4b8eca63e1f");
+    fn another_commit_than_the_pinned_one_is_describe_commit() {
+        assert_eq!(describe_commit(Some(COMMIT)), "commit b4b8eca63e1f");
         let other = "92f00b3e3b32df58a8a7c230773335f5846c74fd";
-        assert_eq!(told(Some(other)), "commit 92f00b3e3b32, expected b4b8eca63e1f");
-        assert_eq!(told(None), "unknown commit, expected b4b8eca63e1f");
+        assert_eq!(describe_commit(Some(other)), "commit 92f00b3e3b32, expected b4b8eca63e1f");
+        assert_eq!(describe_commit(None), "unknown commit, expected b4b8eca63e1f");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The measurements as a table for people.
+//! The measurements as a table.
 
 use std::{fs, time::Duration};
 
 use super::measure::Sample;
 use crate::table;
 
-/// What one program came to: medians, and the size of its zip.
+/// The results of one program: medians, and the size of its zip.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Figures {
     name: String,
@@ -45,14 +45,15 @@ impl Figures {
     }
 }
 
-/// A function of ours, and the originals that do its work.
+/// A function of ours, and the originals that it replaces.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) function: Figures,
     pub(super) originals: Vec<Figures>,
 }
 
-/// The table; the first group is the empty function. Originals stand below the function that does their work.
+/// Formats the table. The first group is the empty function. Originals are below the function that
+/// replaces them.
 pub(super) fn render(groups: &[Group], rounds: usize) -> String {
     let floor = groups.first().map(|group| group.function.start).unwrap_or_default();
     let mut columns = vec![
@@ -78,7 +79,7 @@ pub(super) fn render(groups: &[Group], rounds: usize) -> String {
     table::render(&title, &columns, &rows)
 }
 
-/// How the originals compare, in a sentence; nothing without any.
+/// Compares the originals in a sentence; empty without any.
 pub(super) fn compare(groups: &[Group]) -> Option<String> {
     let range = |of: fn(&Figures) -> f64, turned: bool| {
         let ratios: Vec<f64> = groups
@@ -102,13 +103,13 @@ pub(super) fn compare(groups: &[Group]) -> Option<String> {
     ))
 }
 
-/// A ratio; below ten a whole number says too little.
+/// A ratio, below ten with one decimal.
 fn times(ratio: f64) -> String {
     let digits = usize::from(ratio < 10.0);
     format!("{ratio:.digits$}")
 }
 
-/// How busy the machine is, for whoever wants to believe the numbers (proc(5), loadavg).
+/// The load of the machine, by which readers can judge the numbers (proc(5), loadavg).
 pub(super) fn machine() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let processors = std::thread::available_parallelism().map(usize::from).unwrap_or(1);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_original_stands_below_our_function_with_how_many_times_longer_it_starts() {
+    fn original_is_below_our_function_with_its_ratio() {
         let text = render(&groups(), 15);
         let rows: Vec<Vec<&str>> = text
             .lines()
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn without_originals_there_is_no_column_for_them_and_no_comparison() {
+    fn report_without_originals_has_no_comparison() {
         let mut groups = groups();
         groups[1].originals.clear();
         assert!(!render(&groups, 15).contains("x ours"));
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_load_of_the_machine_is_the_first_number_that_the_kernel_writes() {
+    fn load_is_the_first_number_of_loadavg() {
         assert_eq!(busy("0.31 1.20 2.00 1/120 4711\n", 2), "2 processors, load 0.31 in the last minute");
         assert_eq!(busy("", 2), "2 processors, load unknown");
     }

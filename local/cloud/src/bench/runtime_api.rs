@@ -1,7 +1,8 @@
-//! The Lambda Runtime API, as much of it as a function needs to be measured, the place that custom resources answer to,
-//! and the door to what AWS answers.
+//! The part of the Lambda Runtime API that a measured function needs, the response URL of custom
+//! resources, and the endpoint for AWS calls.
 //!
-//! Paths and headers are those of "Using the Lambda runtime API for custom runtimes" in the AWS Lambda guide.
+//! Paths and headers are those of "Using the Lambda runtime API for custom runtimes" in the AWS
+//! Lambda guide.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -15,27 +16,27 @@ use serde_json::json;
 
 use super::aws;
 
-/// What the function did, and when.
+/// An action of the function, with its time.
 #[derive(Debug)]
 pub(crate) enum Sign {
-    /// It asked for the next event; an event sent through the channel is its answer.
+    /// It requested the next event, which is sent through the channel.
     Next(Instant, mpsc::Sender<Vec<u8>>),
-    /// It answered an event, with a result or an error.
+    /// It responded to an event, with a result or an error.
     Answered {
-        /// When the whole answer was there.
+        /// Time at which the response was complete.
         at: Instant,
-        /// Whether it was a result.
+        /// True for a result, false for an error.
         success: bool,
         /// The result or the error.
         text: String,
     },
-    /// It called AWS and gets an answer; the text is `X-Amz-Target`.
+    /// It called AWS and gets a response; the text is `X-Amz-Target`.
     Called(String),
-    /// It called something of AWS that is not here.
+    /// It called an AWS action that is not available here.
     OtherCall(String),
     /// It could not start.
     InitError(String),
-    /// It answered CloudFormation.
+    /// It responded to CloudFormation.
     CustomResource(String),
 }
 
@@ -44,7 +45,7 @@ pub(crate) enum Sign {
 pub(crate) struct RuntimeApi {
     /// `127.0.0.1:PORT`, the value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) address: String,
-    /// What happens, in order.
+    /// The actions of the function, in order.
     pub(crate) signs: mpsc::Receiver<Sign>,
 }
 
@@ -57,7 +58,7 @@ impl RuntimeApi {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (sender, count) = (sender.clone(), Arc::clone(&count));
-                // A broken connection shows as a missing sign, which the measurement reports.
+                // A broken connection shows as a missing action, which the measurement reports.
                 thread::spawn(move || drop(serve(&stream, &sender, &count)));
             }
         });
@@ -107,7 +108,8 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
                 "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n",
                 answer.len()
             );
-            // The sign first: nobody waits for it, and it has to come before the answer of the event.
+            // The sign first: nobody waits for it, and it has to come before the answer of the
+            // event.
             signs.send(sign).map_err(gone)?;
             writer.write_all((head + &answer).as_bytes())?;
             continue;
@@ -126,11 +128,11 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
     Ok(())
 }
 
-/// One request, as much of it as matters here.
+/// The parts of a request that are used here.
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
     path: String,
-    /// `X-Amz-Target`: which action of an AWS service with a JSON protocol it is.
+    /// `X-Amz-Target`, the action of an AWS service with a JSON protocol.
     target: Option<String>,
     body: Vec<u8>,
 }
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_of_one_connection_are_read_one_after_the_other_whatever_the_case_of_their_headers() {
+    fn requests_are_read_in_order_with_headers_in_any_case() {
         let mut sent =
             "POST / HTTP/1.1\r\nX-Amz-Target: secretsmanager.DescribeSecret\r\nContent-Length: 2\r\n\r\n{}\
                         POST /a HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"

@@ -1,4 +1,4 @@
-//! What is measured: a program, the environment that Lambda would give it, and the event that it answers.
+//! The subjects of the measurement: a program, its environment on Lambda, and its event.
 
 use std::{
     ffi::OsString,
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::aws::{SECRET, VERSION};
 
-/// What every function finds in its environment. Credentials and endpoint lead nowhere, so that a call of AWS would be
-/// seen as a failure.
+/// The environment of every function. Credentials and endpoint are not valid, so that a call of AWS
+/// fails.
 const VARIABLES: [(&str, &str); 15] = [
     ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
     ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
@@ -25,19 +25,19 @@ const VARIABLES: [(&str, &str); 15] = [
     ("ACCESS_GRANT_WAIT_SECONDS", "0"),
     ("WAIT_STATE_MACHINE_ARN", "arn:aws:states:us-east-1:111111111111:stateMachine:bench"),
     ("WAIT_KEY_ARN", "arn:aws:kms:us-east-1:111111111111:key/00000000-0000-0000-0000-000000000000"),
-    // Files that are not there; else boto3 would read those of whoever measures.
+    // Missing files, so that boto3 does not read those of the user.
     ("AWS_CONFIG_FILE", "/dev/null"),
     ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
 ];
 
-/// What every function of alerts finds, too.
+/// Further environment of every function of alerts.
 const ALERTS: [(&str, &str); 3] = [
     ("TOPIC_ARN", "arn:aws:sns:us-east-1:111111111111:bench"),
     ("STATE_TABLE", "bench"),
     ("READ_ROLE_NAME", "bench"),
 ];
 
-/// What the templates set for one function, where it does not start without.
+/// Variables from the templates without which a function does not start.
 const OWN: [(&str, &[(&str, &str)]); 6] = [
     (
         "check-copy-jobs",
@@ -48,7 +48,10 @@ const OWN: [(&str, &[(&str, &str)]); 6] = [
             ("LEDGER_TABLE", "ledger"),
         ],
     ),
-    ("on-dead-letter", &[("QUEUE_URLS", "https://sqs.us-east-1.amazonaws.com/111111111111/bench")]),
+    (
+        "on-dead-letter",
+        &[("DEAD_LETTER_QUEUE_URLS", "https://sqs.us-east-1.amazonaws.com/111111111111/bench")],
+    ),
     (
         "rotate-api-key",
         &[
@@ -83,21 +86,21 @@ const OWN: [(&str, &[(&str, &str)]); 6] = [
     ),
 ];
 
-/// Which event a function answers.
+/// The event of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
-    /// CloudFormation's Delete of a resource that was never made, answered without a call of AWS.
+    /// CloudFormation's Delete of a resource that was never created, which needs no call of AWS.
     Delete,
-    /// The step of a rotation that has ended, answered after DescribeSecret.
+    /// The step of a rotation that has ended, which needs DescribeSecret.
     Step,
-    /// A schedule's event when nothing is there or due, answered after the calls that find that out.
+    /// A schedule's event when nothing is due, which needs the calls that find that out.
     Schedule,
 }
 
-/// One program that is measured.
+/// A measured program.
 #[derive(Debug)]
 pub(super) struct Subject {
-    /// What the table calls it.
+    /// Its name in the table.
     pub(super) name: String,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<OsString>,
@@ -107,7 +110,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// A function that was built, from its folder.
+    /// Returns a built function, from its folder.
     pub(super) fn function(name: &str, folder: &Path) -> Self {
         Self {
             name: name.to_owned(),
@@ -122,7 +125,7 @@ impl Subject {
         }
     }
 
-    /// Its whole environment; `address` is that of the Runtime API.
+    /// Returns its whole environment; `address` is that of the Runtime API.
     pub(super) fn environment(&self, address: &str) -> Vec<(&'static str, String)> {
         let mut variables: Vec<_> = VARIABLES.map(|(name, value)| (name, value.to_owned())).into();
         variables.push(("AWS_LAMBDA_RUNTIME_API", address.to_owned()));
@@ -136,19 +139,20 @@ impl Subject {
         if self.call != Call::Delete {
             let endpoint = format!("http://{address}");
             variables.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
-            // What the Python originals read besides: the first all of them, the second that of ElastiCache.
+            // For the Python originals: the first for all, the second for ElastiCache.
             variables.push(("SECRETS_MANAGER_ENDPOINT", endpoint.clone()));
             if self.call == Call::Step {
                 variables.push(("SECRET_ARN", SECRET.to_owned()));
             }
             variables.push(("AWS_ENDPOINT_URL", endpoint));
-            // A zip has no bytecode of the handler; and a checkout is left as it was.
+            // A zip has no bytecode of the handler, and the checkout must not change.
             variables.push(("PYTHONDONTWRITEBYTECODE", "1".to_owned()));
         }
         variables
     }
 
-    /// The calls of AWS that it answers one event with, by `X-Amz-Target`, in whatever order; any other, or one less, fails the measurement.
+    /// The AWS calls of one event, by `X-Amz-Target`, in any order. Other or missing calls fail the
+    /// measurement.
     pub(super) fn calls(&self) -> &'static [&'static str] {
         match (self.call, self.name.as_str()) {
             (Call::Delete, _) => &[],
@@ -162,7 +166,7 @@ impl Subject {
                 "DynamoDB_20120810.PutItem",
                 "DynamoDB_20120810.GetItem",
             ],
-            // Twice: what is open at the one place, and whether it could be checked.
+            // Twice: the open incidents of the one account, and the outcome of its check.
             (Call::Schedule, "check-secrets") => &[
                 "secretsmanager.ListSecrets",
                 "DynamoDB_20120810.BatchGetItem",
@@ -174,12 +178,12 @@ impl Subject {
                 "DynamoDB_20120810.BatchGetItem",
                 "DynamoDB_20120810.TransactWriteItems",
             ],
-            // What is due in the alerts' table.
+            // The entries that are due in the alerts' table.
             (Call::Schedule, _) => &["DynamoDB_20120810.Query"],
         }
     }
 
-    /// The event that it is sent, again and again; `address` is where a custom resource answers.
+    /// The event that it gets repeatedly; `address` is that of a custom resource's response URL.
     pub(super) fn event(&self, address: &str) -> Value {
         match self.call {
             Call::Step => json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": VERSION}),
@@ -214,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_called_has_an_answer_and_a_function_of_watching_finds_what_it_does_not_start_without() {
+    fn every_called_action_has_a_response() {
         for name in
             ["cfn-copy-job", "rotate-msk", "check-copy-jobs", "check-secrets", "on-dead-letter", "on-failure"]
         {
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_calls_secrets_manager_here_and_a_custom_resource_calls_nothing() {
+    fn rotation_calls_secrets_manager_only() {
         for (name, endpoint) in
             [("rotate-msk", "http://127.0.0.1:4711"), ("cfn-copy-job", "http://127.0.0.1:9")]
         {

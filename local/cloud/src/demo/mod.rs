@@ -1,6 +1,5 @@
-//! `make demo`: both accounts deployed by the real `sam deploy`, files uploaded, and what became of them.
-
-mod progress;
+//! `make demo`: deploys both accounts with the real `sam deploy`, uploads files, and shows their
+//! load status.
 
 use std::{
     collections::BTreeMap,
@@ -18,12 +17,14 @@ use cloud::{
     wait::{self, Seen},
     workspace,
 };
-use progress::{step, write};
 use serde_json::Value;
 
-use crate::{stop_on_signals, table, unless_interrupted};
+use crate::{
+    progress::{step, write},
+    stop_on_signals, table, unless_interrupted,
+};
 
-/// The local cloud loads a file within a second or so; more than this is a failure.
+/// Deadline of each wait; the local cloud loads a file within about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run() -> Result<(), Error> {
@@ -60,7 +61,7 @@ impl Demo {
         let options = Options { logs: Some(self.folder.clone()), ..Options::default() };
         let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
         let folder = self.folder.clone();
-        // Nobody asks why a demo failed that was interrupted; what cannot be removed is below .cloud.
+        // An interrupted demo needs no logs; files that cannot be removed stay below .cloud.
         stop_on_signals(cloud.stopper(), 130, move || drop(fs::remove_dir_all(folder)))?;
 
         for (stack, profile) in deploy::STACKS {
@@ -99,23 +100,23 @@ impl Demo {
 
         write("\nA file with a malformed row\n\n");
         step("upload malformed.csv", || self.upload(&cloud, &loading.bucket, "malformed.csv"))?;
-        step("wait for Redshift to refuse it", || loading.wait_for_state("malformed.csv", "E"))?;
+        step("wait for Redshift to reject it", || loading.wait_for_state("malformed.csv", "E"))?;
         loading.print("Files (SYS_COPY_JOB_DETAIL)", FILES)?;
         let errors = loading.print("Errors (SYS_LOAD_ERROR_DETAIL)", ERRORS)?;
         if errors.rows.is_empty() {
             return Err(loading.unexpected("an error for malformed.csv in SYS_LOAD_ERROR_DETAIL", "none"));
         }
         loading.wait_for_rows(10)?;
-        write("\nThe table still has its ten rows: a file is loaded whole or not at all.\n");
+        write("\nThe table still has ten rows: Redshift loads a file completely or not at all.\n");
 
-        write("\nWhat people on call get\n\n");
-        step("let the copy monitor's schedule fire", || {
+        write("\nAlert sent to the on-call engineer\n\n");
+        step("start the copy monitor's scheduled rule", || {
             cloud.fire(TARGET, "sluice-target", "MonitorSchedule")
         })?;
         let alert = step("wait for the alert", || {
             wait::until("an alert about malformed.csv", PATIENCE, || {
                 let all = inbox.all()?;
-                let found = all.iter().find(|one| one["kind"] == "file-in-error").cloned();
+                let found = all.iter().find(|one| one["kind"] == "file-rejected").cloned();
                 Ok(found.map_or_else(|| Seen::NotYet(format!("{} other messages", all.len())), Seen::Yes))
             })
         })?;
@@ -130,20 +131,16 @@ impl Demo {
     }
 }
 
-/// The lines of an alert that matter at night; the message by e-mail has the same.
+/// Prints an alert with the labels of the e-mail. The command stays on one line, so that it can be copied.
 fn print_alert(alert: &Value) {
-    let text = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| alert[name].as_str().unwrap_or_default();
     write(&format!("\n{}\n\n", text("title")));
-    for (label, name) in [
-        ("What", "what"),
-        ("Means", "impact"),
-        ("Cause", "cause"),
-        ("Do", "remedy"),
-        ("Command", "command"),
-        ("Runbook", "runbook"),
-    ] {
-        write(&format!("  {:<10}{}\n", format!("{label}:"), text(name)));
+    let labels = [("What", "what"), ("Impact", "impact"), ("Cause", "cause"), ("Action", "action")];
+    for (label, name) in labels {
+        write(&table::paragraph(label, text(name)));
     }
+    write(&format!("  Command:\n\n{}\n\n", text("command")));
+    write(&table::paragraph("Runbook", text("runbook")));
 }
 
 const JOB: &str = "SELECT j.job_id, j.job_name, j.is_auto, i.bucket, i.channel_state FROM sys_copy_job j \
@@ -154,7 +151,7 @@ const ROWS: &str = "SELECT id, name, value, \"timestamp\" FROM public.measuremen
 const ERRORS: &str = "SELECT file_name, line_number AS line, column_name AS \"column\", column_type AS type, error_code AS code, \
                       error_message AS message FROM sys_load_error_detail ORDER BY start_time";
 
-/// What the tables are read with.
+/// Reads and prints the tables.
 struct Loading<'a> {
     cloud: &'a Cloud,
     bucket: String,

@@ -1,7 +1,8 @@
-"""The body of a dashboard as types [page: Dashboard Body Structure and Syntax of the CloudWatch API reference].
+"""The body of a dashboard as types [page: Dashboard Body Structure and Syntax of the CloudWatch API
+reference].
 
-What CloudWatch would not take, and what is not drawn here, is refused with one sentence. ``...`` and ``.`` in a row of metrics stand for
-what the row before has in that place.
+A body that CloudWatch would reject, or that is not supported here, is rejected with a message.
+``...`` and ``.`` in a row of metrics stand for what the row before has in that place.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}")
 _STAT = re.compile(r"SampleCount|Average|Sum|Minimum|Maximum|p(100|\d{1,2})(\.\d+)?")
 _ROW_OPTIONS = ("color", "expression", "id", "label", "period", "region", "stat", "visible", "yAxis")
-# What changes nothing in a picture of one moment is known and not looked at.
+# Properties without effect on a still picture are accepted and ignored.
 _PROPERTIES = {
     "metric": ("annotations", "legend", "liveData", "metrics", "period", "region", "setPeriodToTimeRange", "singleValueFullPrecision",
                "sparkline", "stacked", "stat", "timezone", "title", "view", "yAxis"),
@@ -30,7 +31,7 @@ VIEWS = ("timeSeries", "singleValue", "bar")
 
 
 class NotUsable(ValueError):
-    """A body, or one widget of it, cannot be shown; the text is a sentence."""
+    """A body, or one widget of it, cannot be drawn; the text has the reason."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,16 @@ class Widget:
 
     @property
     def name(self) -> str:
-        """What a sentence about it calls it."""
+        """Its name in messages."""
         title = self.properties.get("title")
         return f"widget {self.number}" + (f" ({title!r})" if title else "")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of ``metrics``: a metric or an expression. ``label`` is empty where CloudWatch would choose it."""
+    """One row of ``metrics``: a metric or an expression. ``label`` is empty where CloudWatch would
+    choose it.
+    """
 
     namespace: str
     name: str
@@ -82,7 +85,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Mark:
-    """A horizontal annotation; with ``end`` a band from ``value`` to it. ``fill`` is above, below, or empty."""
+    """A horizontal annotation; with ``end`` a band from ``value`` to it. ``fill`` is above, below,
+    or empty.
+    """
 
     value: float
     end: float | None
@@ -94,7 +99,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Moment:
-    """A vertical annotation, in the body's text of its time; with ``end`` a band. ``fill`` is before, after, or empty."""
+    """A vertical annotation, in the body's text of its time; with ``end`` a band. ``fill`` is
+    before, after, or empty.
+    """
 
     value: str
     end: str
@@ -190,7 +197,9 @@ def _widget(number: int, given: Any) -> Widget:
 
 
 def placed(found: list[Widget]) -> list[tuple[Widget, int, int]]:
-    """Each widget with its column and row: where it says, else the first place that is free; never over another."""
+    """Each widget with its column and row: where it says, else the first place that is free; never
+    over another.
+    """
     taken: set[tuple[int, int]] = set()
     result = []
     for one in found:

@@ -1,6 +1,7 @@
 """Lines as an SVG, drawn by matplotlib (docs/decisions/0009-charts.md).
 
-Without matplotlib.pyplot, which keeps global state. Everything that comes from outside is drawn as it is: nothing is read as mathematics.
+Without matplotlib.pyplot, which keeps global state. Everything that comes from outside is drawn as
+it is: nothing is read as mathematics.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ matplotlib.rcParams.update(_SETTINGS)
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn into one rectangle of ``width`` by ``height`` pixels."""
+    """The contents of a rectangle of ``width`` by ``height`` pixels."""
 
     lines: list[Line]
     over: Range
@@ -72,7 +73,9 @@ def _draw(axes: Axes, line: Line, colour: str) -> None:
 
 
 def _stack(axes: Axes, lines: list[Line], colours_of: list[str]) -> None:
-    """Areas on each other. Lines of one period only are stacked truly, so each is taken at the times of all; what is missing counts as 0."""
+    """Areas on each other. Lines of one period only are stacked truly, so each is taken at the
+    times of all; what is missing counts as 0.
+    """
     # A time of which nothing is known, such as a period that has just begun, is no fall to zero.
     times = sorted({at for line in lines for at, value in zip(line.times, line.values, strict=True) if value is not None})
     by_time = [dict(zip(line.times, line.values, strict=True)) for line in lines]
@@ -81,7 +84,9 @@ def _stack(axes: Axes, lines: list[Line], colours_of: list[str]) -> None:
 
 
 def _limits(axes: Axes, axis: Axis, values: list[float]) -> None:
-    """Zero is on the axis and a flat line of zeros lies at the bottom, unless the body says otherwise."""
+    """Zero is on the axis and a flat line of zeros lies at the bottom, unless the body says
+    otherwise.
+    """
     low, high = min([0.0, *values]), max([0.0, *values])
     if high == low:
         high = low + 1.0

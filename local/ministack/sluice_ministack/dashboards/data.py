@@ -1,8 +1,9 @@
-"""What a graph shows: its rows as lines of the values that are kept here.
+"""The data of a graph: its rows as lines of the stored values.
 
-Expressions are those of ``metric_math``, and SEARCH by itself or within SUM, MAX, MIN or AVG [page: Using search expressions in graphs]:
-``{Namespace,Dimension,…}`` with terms ``MetricName="…"`` and ``Dimension="…"``. Labels may hold ``${LABEL}``, ``${LAST}``, ``${MIN}``,
-``${MAX}``, ``${AVG}``, ``${SUM}`` and ``${PROP('…')}`` [page: Using dynamic labels].
+Expressions are those of ``metric_math``, and SEARCH by itself or within SUM, MAX, MIN or AVG [page:
+Using search expressions in graphs]: ``{Namespace,Dimension,…}`` with terms ``MetricName="…"`` and
+``Dimension="…"``. Labels may hold ``${LABEL}``, ``${LAST}``, ``${MIN}``, ``${MAX}``, ``${AVG}``,
+``${SUM}`` and ``${PROP('…')}`` [page: Using dynamic labels].
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _DYNAMIC = re.compile(r"\$\{([^}]*)\}")
 
 @dataclass(frozen=True)
 class Line:
-    """One line: values at the beginnings of their periods. ``whole`` is the statistic over the whole range."""
+    """One line: values at the beginnings of their periods. ``whole`` is the statistic over the
+    whole range.
+    """
 
     label: str
     times: tuple[float, ...]
@@ -48,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Range:
-    """What time a dashboard shows, seconds since 1970."""
+    """The time range of a dashboard, in seconds since 1970."""
 
     start: float
     end: float
@@ -61,7 +64,7 @@ class Range:
         return wanted * times
 
     def edges(self, period: int) -> list[float]:
-        """Where periods begin, the unfinished one included, and the end of the last."""
+        """The starts of the periods, the unfinished one included, and the end of the last."""
         first, last = int(self.start // period), int(self.end // period)
         return [float(at * period) for at in range(first, last + 2)]
 
@@ -156,7 +159,8 @@ def _of_math(row: Row, known: dict[str, _Raw], over: Range) -> _Raw:
 
 
 def _evaluated(rows: tuple[Row, ...], account: str, over: Range) -> list[_Raw]:
-    """Every row with its values, in the order of the rows; an expression comes after what it names."""
+    """Every row with its values, in the order of the rows; an expression comes after what it names.
+    """
     done: dict[int, list[_Raw]] = {}
     known: dict[str, _Raw] = {}
     ids = {row.id for row in rows if row.id}
@@ -186,13 +190,15 @@ def _parts(row: Row) -> tuple[str, ...]:
 
 
 def _own(row: Row, among: list[Row]) -> str:
-    """A label for a row without one: what tells it from the others, as CloudWatch does; its rule is not documented."""
+    """A label for a row without one: the parts that other rows do not have. CloudWatch's rule is
+    not documented.
+    """
     if row.expression:
         return row.expression
     others = [_parts(other) for other in among if not other.expression]
     mine = _parts(row)
-    telling = [part for at, part in enumerate(mine) if any(at >= len(other) or other[at] != part for other in others)]
-    return " ".join(telling) or row.name
+    distinct = [part for at, part in enumerate(mine) if any(at >= len(other) or other[at] != part for other in others)]
+    return " ".join(distinct) or row.name
 
 
 def shown(value: float | None) -> str:
@@ -247,7 +253,9 @@ def lines(graph: Graph, account: str, over: Range) -> list[Line]:
 
 
 def with_alarm(graph: Graph, alarm: dict[str, object], region: str) -> Graph:
-    """A graph with an alarm's metric, where it has none of its own, and its threshold [page as of ``body``, annotations.alarms]."""
+    """A graph with an alarm's metric, where it has none of its own, and its threshold [page as of
+    ``body``, annotations.alarms].
+    """
     if "Threshold" not in alarm or not alarm.get("MetricName"):
         raise NotUsable(f"the alarm {alarm.get('AlarmName')!r} has no single metric; its threshold is not drawn")
     threshold = float(str(alarm["Threshold"]))

@@ -1,6 +1,7 @@
 """Dashboards as pages that need nothing else: one HTML document with its pictures inside.
 
-What cannot be shown says so in its place, and the answer's status is 422 instead of 200. The grid is CloudWatch's: 24 columns.
+A widget that cannot be drawn shows its error, and the status is 422 instead of 200. The grid
+is CloudWatch's: 24 columns.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Page:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A widget whose values are read; ``draw`` makes its inner HTML and needs the services no more."""
+    """A widget whose values are read; ``draw`` makes its inner HTML and needs the services no more.
+    """
 
     widget: Widget
     x: int
@@ -100,7 +102,9 @@ def _when(at: float) -> str:
 
 
 def _size(widget: Widget, graph: Graph, lines: list[Line]) -> tuple[int, int]:
-    """Pixels for a picture within a widget: without border, title and legend, whose length is estimated."""
+    """Pixels for a picture within a widget: without border, title and legend, whose length is
+    estimated.
+    """
     width = widget.width * _CELL_WIDTH - _GAP - 26
     height = widget.height * _CELL_HEIGHT - _GAP - (42 if graph.title else 20)
     if graph.legend == "right":
@@ -208,8 +212,8 @@ def _alarms(widget: Widget) -> Callable[[], str]:
     def one(alarm: dict[str, Any]) -> str:
         state, at = str(alarm["StateValue"]), alarm.get("StateUpdatedTimestamp")
         since = f" since {_when(float(at))}" if isinstance(at, (int, float)) else ""
-        told = f"{alarm['AlarmName']}\n{alarm.get('AlarmDescription') or ''}\n{alarm.get('StateReason') or ''}"
-        return (f'<div style="border-color:{_COLOURS[state]}" title="{_text(told)}"><b>{_text(alarm["AlarmName"])}</b>'
+        title = f"{alarm['AlarmName']}\n{alarm.get('AlarmDescription') or ''}\n{alarm.get('StateReason') or ''}"
+        return (f'<div style="border-color:{_COLOURS[state]}" title="{_text(title)}"><b>{_text(alarm["AlarmName"])}</b>'
                 f'<small style="color:{_COLOURS[state]}">{"insufficient data" if state == "INSUFFICIENT_DATA" else state}</small>'
                 f'<small class="quiet">{since}</small></div>')
 
@@ -246,7 +250,9 @@ def _section(one: _Prepared) -> str:
 
 
 def dashboard(name: str, account: str, region: str, text: str, over: Range) -> Callable[[], Page]:
-    """A dashboard over a time. The values are read here; the page is drawn by what is given back, on any thread."""
+    """A dashboard over a time. The values are read here; the page is drawn by what is given back,
+    on any thread.
+    """
     head = (f'<header><h1>{_text(name)}</h1><span>{_text(account)} {_text(region)}</span>'
             f'<span>{_when(over.start)} – {_when(over.end)} UTC</span><a href="/_sluice/dashboards">all dashboards</a></header>')
     try:
@@ -272,7 +278,7 @@ def known() -> list[tuple[str, str, str, str]]:
 
 
 def link(account: str, region: str, name: str) -> str:
-    """Where a dashboard is shown."""
+    """The path of a dashboard's page."""
     return f"/_sluice/dashboard/{quote(name, safe='')}?{urlencode({'account': account, 'region': region})}"
 
 

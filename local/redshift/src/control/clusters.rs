@@ -18,7 +18,7 @@ use crate::world::{AttachedRole, Cluster, ClusterStatus, Place, Warehouse, World
 use local_servers::ServerError;
 use local_servers::postgres::{Login, Server};
 
-/// Parameters that are only kept and shown again.
+/// Parameters that are stored and returned without effect.
 const KEPT: &[&str] = &[
     "ClusterSubnetGroupName",
     "ClusterParameterGroupName",
@@ -38,7 +38,7 @@ const KEPT: &[&str] = &[
     "DefaultIamRoleArn",
 ];
 
-/// Parameters that would change what the stand-in does and that it does not do.
+/// Parameters that the stand-in rejects because it does not implement their effect.
 const NOT_IMITATED: &[&str] = &[
     "MasterPasswordSecretKmsKeyId",
     "HsmClientCertificateIdentifier",
@@ -221,7 +221,7 @@ fn attach_all(roles: Vec<String>) -> Vec<AttachedRole> {
     roles.into_iter().map(|arn| AttachedRole { arn, since: Instant::now(), removing: false }).collect()
 }
 
-/// Makes and starts the server of a warehouse with its administrator and first database.
+/// Creates and starts the server of a warehouse with its administrator and first database.
 pub(crate) async fn make_server(
     app: &Arc<App>,
     namespace_id: &str,
@@ -236,7 +236,8 @@ pub(crate) async fn make_server(
         // [D: STL views] only provisioned clusters have them.
         let drop = "SET allow_system_table_mods = on; DROP VIEW pg_catalog.stl_load_errors, pg_catalog.stl_load_commits";
         server.connect("template1", &Login::system()).await?.batch_execute(drop).await?;
-        // CREATE DATABASE copies template1, where no other session may be, and ours may take a moment to end there.
+        // CREATE DATABASE copies template1, which no other session may use, and our session may
+        // take a moment to end.
         local_servers::postgres::kill_sessions(&client, "template1").await?;
     }
     let (admin, password) = (sql::identifier(admin), sql::literal(password));
@@ -255,7 +256,8 @@ pub(crate) async fn make_server(
     Ok(())
 }
 
-/// A server that runs. Between choosing a port and listening on it somebody else may take it; then another is tried.
+/// Returns a running server. Another process may take the chosen port before the server listens;
+/// then another port is tried.
 async fn start_server(app: &Arc<App>) -> Result<Arc<Server>, ServerError> {
     let mut attempts = 0;
     loop {
@@ -279,7 +281,7 @@ fn kept(params: &Params) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The answer of an operation that returns one cluster.
+/// The response of an operation that returns one cluster.
 pub(super) fn render(
     app: &App,
     world: &World,

@@ -1,4 +1,5 @@
-//! GetClusterCredentials and GetClusterCredentialsWithIAM. The gateway has checked the caller's policies.
+//! GetClusterCredentials and GetClusterCredentialsWithIAM. The gateway has checked the caller's
+//! policies.
 
 use axum::response::Response;
 

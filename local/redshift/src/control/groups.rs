@@ -1,4 +1,4 @@
-//! Cluster subnet groups and parameter groups: kept and shown, without effect on the database.
+//! Cluster subnet groups and parameter groups: stored and returned, without effect on the database.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The rules of an S3 event integration that Redshift itself checks after CreateIntegration was accepted.
+//! The rules of an S3 event integration that Redshift itself checks after CreateIntegration was
+//! accepted.
 //!
 //! [D: Create an S3 event integration to automatically copy files from Amazon S3 buckets]
 
@@ -8,14 +9,14 @@ use crate::app::App;
 use crate::gateway::{Bucket, GatewayError};
 use crate::world::Integration;
 
-/// What Redshift needs of the bucket's policy.
+/// The actions that the bucket's policy must allow Redshift.
 const BUCKET_ACTIONS: [&str; 3] =
     ["s3:GetBucketNotification", "s3:PutBucketNotification", "s3:GetBucketLocation"];
 
-/// A rule that is broken: code and text for `Errors`. The codes and wording are the stand-in's; AWS documents none.
+/// A violated rule: code and text for `Errors`. AWS documents neither; both are the stand-in's.
 pub(super) type Broken = (String, String);
 
-/// Whether the namespace's policy lets Redshift take events from the bucket.
+/// Checks that the namespace's policy lets Redshift receive events from the bucket.
 pub(super) async fn namespace_allows(
     app: &App,
     integration: &Integration,
@@ -53,7 +54,7 @@ pub(super) async fn namespace_allows(
     }))
 }
 
-/// Whether the bucket's policy lets Redshift read and write its notification configuration.
+/// Checks that the bucket's policy lets Redshift read and write its notification configuration.
 pub(super) async fn bucket_allows(
     app: &App,
     integration: &Integration,
@@ -87,7 +88,7 @@ pub(super) async fn bucket_allows(
     }))
 }
 
-/// Whether the bucket is free of foreign notifications for created objects.
+/// Checks that the bucket has no other notifications for created objects.
 pub(super) fn bucket_is_free(integration: &Integration, bucket: &Bucket) -> Option<Broken> {
     has_created_notification(&bucket.notifications).then(|| {
         (
@@ -101,7 +102,7 @@ pub(super) fn bucket_is_free(integration: &Integration, bucket: &Bucket) -> Opti
     })
 }
 
-/// Whether any entry of a notification configuration lists an ObjectCreated event.
+/// Returns true if any entry of a notification configuration lists an ObjectCreated event.
 fn has_created_notification(configuration: &Value) -> bool {
     match configuration {
         Value::String(text) => text.starts_with("s3:ObjectCreated:"),

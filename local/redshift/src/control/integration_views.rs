@@ -1,4 +1,4 @@
-//! Integrations as their owner and as the owner of the target sees them.
+//! Integrations as shown to their owner and to the owner of the target.
 
 use axum::response::Response;
 
@@ -10,13 +10,13 @@ use crate::caller::Caller;
 use crate::query::{Params, Xml, answer};
 use crate::world::{Integration, World};
 
-/// The fields of an integration, as its owner sees them.
+/// The fields of an integration as shown to its owner.
 pub(super) fn write(xml: &mut Xml, world: &World, integration: &Integration) {
     xml.text("IntegrationArn", &integration.arn);
     xml.text("IntegrationName", &integration.name);
     write_common(xml, integration);
     xml.option("Description", integration.description.as_deref());
-    // Without a key of the caller's the integration is encrypted with one that AWS owns.
+    // Without a key of the caller the integration is encrypted with an AWS owned key.
     xml.option("KMSKeyId", integration.kms_key.as_deref());
     if !integration.encryption_context.is_empty() {
         xml.element("AdditionalEncryptionContext", |xml| {

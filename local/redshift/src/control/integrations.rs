@@ -18,7 +18,7 @@ use crate::gateway::{GatewayError, Question};
 use crate::query::{Params, answer};
 use crate::world::{Integration, IntegrationStatus, World};
 
-/// At most so many for one target [D: auto-copy].
+/// Maximum number for one target [D: auto-copy].
 const MAX_PER_TARGET: usize = 50;
 
 pub(super) fn invalid(message: String) -> ApiError {
@@ -242,7 +242,7 @@ fn check_room(world: &World, new: &Integration) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks what Redshift checks by itself, then writes Redshift's notification.
+/// Checks the rules that Redshift checks after creation, then writes Redshift's notification.
 async fn establish(app: &App, integration: &Integration) -> Result<Option<Broken>, GatewayError> {
     if let Some(broken) = namespace_allows(app, integration).await? {
         return Ok(Some(broken));
@@ -254,7 +254,7 @@ async fn establish(app: &App, integration: &Integration) -> Result<Option<Broken
     if let Some(broken) = bucket_allows(app, integration, &bucket).await? {
         return Ok(Some(broken));
     }
-    // Another target's integration on the same bucket has left Redshift's own entry there.
+    // Another target's integration on the same bucket has the same entry.
     let shared = app.world().integrations.iter().any(|other| {
         other.bucket == integration.bucket
             && other.arn != integration.arn
@@ -281,10 +281,12 @@ fn set_status(app: &App, arn: &str, status: IntegrationStatus, errors: Vec<Broke
     }
 }
 
-/// Judges the integrations of a namespace again after its policy changed: without its source no data flows.
+/// Checks the integrations of a namespace again after its policy changed. Without an authorised
+/// source no data flows.
 ///
-/// [D: Configure authorization] removing the authorised source deactivates its integrations. That they become active again
-/// when the source is authorised again is the stand-in's reading (local/redshift/README.md).
+/// [D: Configure authorization] removing the authorised source deactivates its integrations. That
+/// they become active when the source is authorised again is the stand-in's choice
+/// (local/redshift/README.md).
 pub async fn review(app: &Arc<App>, namespace_id: &str) {
     let integrations: Vec<Integration> = app
         .world()
@@ -309,7 +311,7 @@ pub async fn review(app: &Arc<App>, namespace_id: &str) {
     }
 }
 
-/// Finds the caller's integration in a state in which it can be changed.
+/// Returns the caller's integration if its state allows a change.
 fn changeable<'a>(world: &'a mut World, caller: &Caller, arn: &str) -> Result<&'a mut Integration, ApiError> {
     let place = place(caller);
     let found = world
@@ -371,7 +373,7 @@ pub(super) fn delete(app: &Arc<App>, caller: &Caller, params: &Params) -> Result
     let app = Arc::clone(app);
     tokio::spawn(async move {
         tokio::time::sleep(app.settings.integration_delay).await;
-        // The bucket may have gone before.
+        // The bucket may already be deleted.
         if let Err(error) =
             app.gateway.bucket_notification(&integration.bucket, &integration.arn, "remove").await
         {

@@ -12,7 +12,7 @@ use crate::query::Params;
 use crate::world::{ClusterStatus, Place};
 use local_servers::postgres::Server;
 
-/// Moves a cluster from one status to the next and gives its server.
+/// Changes a cluster from one status to the next and returns its server.
 fn turn(
     app: &App,
     key: &(Place, String),
@@ -101,7 +101,7 @@ pub(super) fn delete(app: &Arc<App>, caller: &Caller, params: &Params) -> Result
                 server.stop();
                 server.remove();
             });
-            // A task that panicked has left the server to the end of the process.
+            // If the task panicked, the server ends with the process.
             let _ended = stopping.await;
         }
         let namespace = {

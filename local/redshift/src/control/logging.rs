@@ -1,4 +1,5 @@
-//! EnableLogging, DisableLogging, DescribeLoggingStatus: the setting and its checks. No log is delivered.
+//! EnableLogging, DisableLogging, DescribeLoggingStatus: the setting and its checks. No log is
+//! delivered.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ fn invalid(message: String) -> ApiError {
     ApiError::new("InvalidParameterValue", message)
 }
 
-/// What the request asks for [M: redshift; D: Database audit logging].
+/// The requested setting [M: redshift; D: Database audit logging].
 fn parse(params: &Params) -> Result<Logging, ApiError> {
     let destination = params.get("LogDestinationType").unwrap_or("s3").to_owned();
     let exports = params.list("LogExports", "member");
@@ -44,7 +45,7 @@ fn parse(params: &Params) -> Result<Logging, ApiError> {
     }
 }
 
-/// The bucket is there and its policy lets Redshift write [D: Database audit logging].
+/// Checks that the bucket exists and its policy lets Redshift write [D: Database audit logging].
 async fn check_bucket(app: &App, caller: &Caller, name: &str, prefix: &str) -> Result<(), ApiError> {
     let bucket = app.gateway.bucket(name).await.map_err(gateway_failed)?;
     let bucket = bucket

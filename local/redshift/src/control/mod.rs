@@ -27,7 +27,7 @@ pub(crate) use clusters::{check_database, make_server, set_admin_password};
 pub use integrations::review as review_integrations;
 pub use passwords::{check as check_password, check_admin_name};
 
-/// Answers one request.
+/// Handles one request.
 pub async fn serve(app: &Arc<App>, caller: &Caller, body: &[u8]) -> Response {
     let params = Params::parse(body);
     dispatch(app, caller, &params).await.unwrap_or_else(ApiError::into_xml)

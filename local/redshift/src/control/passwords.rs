@@ -2,11 +2,11 @@
 
 use crate::answer::ApiError;
 
-/// 8 to 64 printable ASCII characters without `'`, `"`, `\`, `/`, `@`, with an upper-case and a lower-case letter and a
-/// digit [M: redshift CreateCluster; D: quotas].
+/// 8 to 64 printable ASCII characters without `'`, `"`, `\`, `/`, `@`, with an upper-case and a
+/// lower-case letter and a digit [M: redshift CreateCluster; D: quotas].
 ///
 /// # Errors
-/// Names the rule that is broken, never the password.
+/// The violated rule, without the password.
 pub fn check(parameter: &str, password: &str) -> Result<(), ApiError> {
     let broken = if !(8..=64).contains(&password.len()) {
         "must have 8 to 64 characters"
@@ -26,10 +26,11 @@ pub fn check(parameter: &str, password: &str) -> Result<(), ApiError> {
     Err(ApiError::new("InvalidParameterValue", format!("The parameter {parameter} {broken}.")))
 }
 
-/// Lower-case letter first, then lower-case letters, digits and `+ . @ - _`, up to 63 here (PostgreSQL's limit) [M: redshift].
+/// Lower-case letter first, then lower-case letters, digits and `+ . @ - _`, up to 63 here
+/// (PostgreSQL's limit) [M: redshift].
 ///
 /// # Errors
-/// Names the rule.
+/// The violated rule.
 pub fn check_admin_name(parameter: &str, name: &str) -> Result<(), ApiError> {
     let well_formed = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.@-_".contains(&b))
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_that_breaks_a_rule_is_refused_without_being_repeated() {
+    fn invalid_password_is_rejected_and_not_repeated() {
         for bad in
             ["Short1a", "alllower1", "ALLUPPER1", "NoDigitsHere", "With space1", "Quote'1abc", "At@1abcdef"]
         {

@@ -20,7 +20,7 @@ fn invalid(why: impl std::fmt::Display) -> ApiError {
     ApiError::new("InvalidPolicyFault", format!("The resource policy is not valid: {why}."))
 }
 
-/// The namespace belongs to the caller's account and Region, or it is as if it did not exist.
+/// Finds a namespace of the caller's account and Region; others count as missing.
 fn own(caller: &Caller, resource: &str) -> Result<(), ApiError> {
     let parsed = arn::parse(resource).ok_or_else(|| not_found(resource))?;
     if arn::namespace_id(resource).is_none() {
@@ -94,8 +94,8 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, params: &Params) -> 
     Ok(answer("DeleteResourcePolicy", |_| {}))
 }
 
-/// The policy as Redshift stores it: keys in another order, lists of one as a scalar, a bare account id as the ARN of
-/// its root [D for the account id; I for the rest].
+/// The policy as Redshift stores it: keys in another order, lists of one as a scalar, a bare
+/// account id as the ARN of its root [D for the account id; I for the rest].
 fn normalise(text: &str, region: &str) -> Result<Value, ApiError> {
     let policy: Value =
         serde_json::from_str(text).map_err(|error| invalid(format!("it is not JSON ({error})")))?;
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_stored_with_scalars_for_lists_of_one_and_root_arns_for_accounts() {
+    fn policy_is_stored_with_scalars_and_root_arns() {
         let text = r#"{"Version":"2012-10-17","Statement":[{"Sid":"a","Effect":"Allow","Principal":{"AWS":["111111111111"]},
             "Action":["redshift:CreateInboundIntegration"],"Resource":"r"}]}"#;
         let stored = normalise(text, "us-east-1").expect("valid");

@@ -36,7 +36,7 @@ fn resource_type(world: &World, caller: &Caller, resource: &str) -> Result<&'sta
     if exists { Ok(known) } else { Err(not_found()) }
 }
 
-/// Refuses a list of tags that breaks the rules.
+/// Rejects a list of tags that violates the rules.
 pub(super) fn check(tags: &[(String, String)]) -> Result<(), ApiError> {
     for (key, value) in tags {
         if key.is_empty() || key.len() > 128 || value.len() > 256 || key.starts_with("aws:") {

@@ -1,4 +1,4 @@
-//! Who may run a statement where, and as which database user.
+//! Access checks of statements: the warehouse, the permission and the database user.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::gateway::{Credentials, GatewayError, Question};
 use crate::world::{Place, Warehouse, World};
 use local_servers::postgres::{Login, Server};
 
-/// Where a statement runs.
+/// The warehouse in which a statement runs.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) namespace_id: String,
@@ -90,7 +90,7 @@ fn no_endpoint() -> ApiError {
     ApiError::validation("Redshift endpoint doesn't exist in this region.")
 }
 
-/// The database user of a request, after the checks of IAM that stand before it.
+/// Returns the database user of a request after the IAM checks.
 ///
 /// [D: Using the Data API] a secret; a cluster and DbUser; a cluster or workgroup alone.
 pub(super) async fn login(
@@ -146,7 +146,8 @@ async fn demand(app: &App, caller: &Caller, action: &str, resource: &str) -> Res
     .await
 }
 
-/// Credentials by IAM identity create the user at its first use [D: GetClusterCredentialsWithIAM].
+/// Credentials for an IAM identity create the user at its first use [D:
+/// GetClusterCredentialsWithIAM].
 async fn ensure_user(target: &Target, user: &str) -> Result<(), ApiError> {
     let failed = |error: tokio_postgres::Error| {
         ApiError::new("InternalServerException", local_servers::postgres::describe_error(&error))

@@ -20,7 +20,7 @@ use local_servers::postgres::Login;
 const MAX_SQL: usize = 200 * 1024;
 /// Statements in a batch [M: redshift-data].
 const MAX_BATCH: usize = 40;
-/// Statements in work on one warehouse [D: quotas].
+/// Maximum of active statements on one warehouse [D: quotas].
 const MAX_ACTIVE: usize = 500;
 
 pub(super) async fn execute(app: &Arc<App>, caller: &Caller, input: &Value) -> Result<Value, ApiError> {
@@ -136,7 +136,7 @@ async fn submit(
     answer.remove("StatementName");
     {
         let mut world = app.world();
-        // A second call with the same token may have come while this one asked the gateway.
+        // A second call with the same token may have arrived while this one called the gateway.
         if let Some(token) = token {
             if let Some((_, known)) = world.statements.tokens.get(&token)
                 && let Some(known) = world.statements.by_id.get(known)
@@ -175,7 +175,7 @@ async fn submit(
     Ok(Value::Object(answer))
 }
 
-/// The answer to a token that was used before: the same statement, if the request is the same.
+/// Returns the statement of a token that was used before, if the request is the same.
 fn repeated(app: &App, token: &(String, String), input: &Value) -> Result<Option<Value>, ApiError> {
     let world = app.world();
     let Some((known_input, id)) = world.statements.tokens.get(token) else { return Ok(None) };
@@ -189,7 +189,7 @@ fn repeated(app: &App, token: &(String, String), input: &Value) -> Result<Option
     }))
 }
 
-/// Runs a statement to its end, whatever happens.
+/// Runs a statement and records its outcome.
 async fn work(
     app: Arc<App>,
     id: String,
@@ -214,7 +214,7 @@ async fn work(
             statement.error = result.err();
         }
         for part in statement.parts.iter_mut().filter(|part| !part.status.is_final()) {
-            // What never ran: aborted with the batch.
+            // Statements that did not run are aborted with the batch.
             part.status = Status::Aborted;
         }
         statement.ended.notify_waiters();

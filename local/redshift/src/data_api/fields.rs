@@ -25,7 +25,7 @@ pub(crate) struct ResultSet {
 }
 
 impl ResultSet {
-    /// A result this process makes by itself, all of text.
+    /// A result of text columns that this process produces itself.
     #[must_use]
     pub(crate) fn text(columns: &[&str], rows: Vec<Vec<Option<String>>>) -> Self {
         let columns =
@@ -91,7 +91,7 @@ fn field(ty: &Type, value: Option<&str>) -> Value {
     typed.unwrap_or_else(|| json!({"stringValue": value}))
 }
 
-/// What a statement gave.
+/// The outcome of a statement.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outcome {
     /// Rows, if it returns any.

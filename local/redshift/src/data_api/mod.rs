@@ -20,7 +20,7 @@ pub(crate) use fields::{Outcome, ResultSet};
 pub(crate) use session::{Session, postgres as sql_error};
 pub use statements::Statements;
 
-/// Answers one request.
+/// Handles one request.
 pub async fn serve(app: &Arc<App>, caller: &Caller, target: &str, body: &[u8]) -> Response {
     let operation = target.rsplit('.').next().unwrap_or_default();
     match dispatch(app, caller, operation, body).await {
@@ -43,12 +43,12 @@ async fn dispatch(app: &Arc<App>, caller: &Caller, operation: &str, body: &[u8])
     }
 }
 
-/// A string of the request, if it is there.
+/// An optional string of the request.
 fn string<'a>(input: &'a Value, name: &str) -> Option<&'a str> {
     input.get(name).and_then(Value::as_str)
 }
 
-/// A string that must be there.
+/// A required string of the request.
 fn required<'a>(input: &'a Value, name: &str) -> Result<&'a str, ApiError> {
     string(input, name).ok_or_else(|| ApiError::validation(format!("{name} is required.")))
 }

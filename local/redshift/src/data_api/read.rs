@@ -20,7 +20,7 @@ pub(super) fn no_statement(id: &str) -> ApiError {
     ApiError::new("ResourceNotFoundException", format!("Query does not exist. ID: {id}"))
 }
 
-/// Waits up to `WaitTimeSeconds` for the end of a statement; returns at once where that is left out.
+/// Waits up to `WaitTimeSeconds` for the end of a statement; without it returns at once.
 pub(super) async fn wait(app: &App, id: &str, input: &Value) -> Result<(), ApiError> {
     let Some(seconds) = input.get("WaitTimeSeconds").filter(|value| !value.is_null()) else { return Ok(()) };
     let seconds = seconds.as_u64().filter(|seconds| (1..=30).contains(seconds));
@@ -36,7 +36,8 @@ pub(super) async fn wait(app: &App, id: &str, input: &Value) -> Result<(), ApiEr
             }
         };
         let notified = ended.notified();
-        // The end may have come between looking and listening: look again at least ten times a second.
+        // The statement may end between the check and the wait, so check at least ten times a
+        // second.
         let step = (tokio::time::Instant::now() + Duration::from_millis(100)).min(deadline);
         let _woken = tokio::time::timeout_at(step, notified).await;
         if tokio::time::Instant::now() >= deadline {
@@ -45,7 +46,7 @@ pub(super) async fn wait(app: &App, id: &str, input: &Value) -> Result<(), ApiEr
     }
 }
 
-/// A statement, and the number and part of a batch that was asked for.
+/// A statement, and the number and part of a batch if one is requested.
 type Found<'a> = (&'a Statement, Option<(usize, &'a Part)>);
 
 /// A statement of the caller's role, or the part of a batch that `ID:n` names.
@@ -54,7 +55,7 @@ fn find<'a>(app_statements: &'a super::Statements, caller: &Caller, id: &str) ->
         Some((whole, number)) => (whole, Some(number)),
         None => (id, None),
     };
-    // [D: Using the Data API] statements of another role are as if they did not exist.
+    // [D: Using the Data API] statements of another role count as missing.
     let statement = app_statements
         .by_id
         .get(whole)

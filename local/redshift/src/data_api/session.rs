@@ -11,7 +11,7 @@ use crate::load;
 use crate::sql::{self, SqlError, Statement};
 use local_servers::postgres::{Login, describe_error};
 
-/// A session with what our own statements need to know of it.
+/// A session, with the state that our own statements need.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) app: Arc<App>,
@@ -21,7 +21,7 @@ pub(crate) struct Session {
     pub(crate) database: String,
     pub(crate) user: String,
     pub(crate) client: Client,
-    /// Inside a transaction block that the batch has opened.
+    /// True inside a transaction block that the batch has opened.
     pub(crate) in_block: bool,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn postgres(error: &tokio_postgres::Error) -> SqlError {
 
 /// The text of `DescribeStatement.Error`.
 pub(super) fn error_text(error: &SqlError) -> String {
-    // A refused login is FATAL, and PostgreSQL says so itself.
+    // A rejected login is FATAL, which PostgreSQL writes itself.
     let text = error.to_string();
     match text.strip_prefix("ERROR: ") {
         Some(rest) if rest.starts_with("FATAL: ") => rest.to_owned(),

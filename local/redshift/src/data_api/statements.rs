@@ -1,4 +1,4 @@
-//! Statements and what became of them.
+//! Statements and their outcomes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub(super) struct Statement {
     pub(super) principal: String,
     pub(super) account: String,
     pub(super) region: String,
-    /// What the request said, for the fields that are shown again.
+    /// The request, for the fields that responses repeat.
     pub(super) input: Value,
     pub(super) db_user: String,
     pub(super) is_batch: bool,
@@ -94,7 +94,7 @@ pub(super) struct Statement {
     pub(super) pid: i32,
     pub(super) cancel: Option<CancelToken>,
     pub(super) cancelled: bool,
-    /// Wakes who waits for the end.
+    /// Wakes the waiters when the statement ends.
     pub(super) ended: Arc<tokio::sync::Notify>,
     /// ARN of the cluster or workgroup, for the event.
     pub(super) resource: String,
@@ -122,7 +122,7 @@ fn nanoseconds(duration: Duration) -> i64 {
 }
 
 impl Statement {
-    /// The fields of a request that every answer repeats.
+    /// The fields of a request that every response repeats.
     pub(super) fn repeated(&self) -> serde_json::Map<String, Value> {
         let mut map = serde_json::Map::new();
         for name in ["ClusterIdentifier", "WorkgroupName", "Database", "SecretArn", "StatementName"] {

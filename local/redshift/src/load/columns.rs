@@ -37,7 +37,8 @@ fn relation(copy: &CopyStatement) -> String {
     }
 }
 
-/// The table exists and the user may insert into it [D: COPY, COPY JOB, required privileges].
+/// Checks that the table exists and that the user may insert into it [D: COPY, COPY JOB, required
+/// privileges].
 pub(crate) async fn demand_insert(session: &Session, copy: &CopyStatement) -> Result<(), SqlError> {
     let row = session
         .client
@@ -64,7 +65,7 @@ pub(super) struct TableColumns {
 }
 
 impl TableColumns {
-    /// Reads them as the user of the session.
+    /// Reads the columns as the user of the session.
     pub(super) async fn read(session: &Session, copy: &CopyStatement) -> Result<Self, SqlError> {
         let relation = relation(copy);
         let rows = session

@@ -1,7 +1,7 @@
-//! From the text of a field to the text that PostgreSQL takes, by the type of its column.
+//! Conversion of a field's text to the text that PostgreSQL accepts, by the type of its column.
 //!
-//! The numbers and most sentences of errors are those of [D: Load error reference]; the exact wording that Redshift prints
-//! beyond that page is known from the field only [K].
+//! The numbers and most sentences of errors are those of [D: Load error reference]; the exact
+//! wording that Redshift prints beyond that page is known from the field only [K].
 
 use tokio_postgres::types::Type;
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_longer_in_bytes_than_its_column_is_refused_or_truncated() {
+    fn text_longer_than_its_column_is_rejected_or_truncated() {
         assert_eq!(convert(Type::VARCHAR, Some(3), "", "éé"), Err(1204));
         assert_eq!(convert(Type::VARCHAR, Some(3), "TRUNCATECOLUMNS", "éé"), some("é"));
         assert_eq!(convert(Type::BPCHAR, Some(3), "", "é"), Err(1215));

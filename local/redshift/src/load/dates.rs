@@ -21,7 +21,7 @@ pub(super) fn date(value: &str, style: &TimeStyle) -> Result<String, Failure> {
                 .map(|date| date.to_string())
                 .ok_or_else(|| (1205, "Invalid Date Format".to_owned()))
         }
-        // Automatic recognition is PostgreSQL's, which takes the documented forms.
+        // PostgreSQL recognises the documented forms.
         TimeStyle::Auto => Ok(value.to_owned()),
         TimeStyle::EpochSeconds | TimeStyle::EpochMilliseconds => {
             Err((1205, "Invalid Date Format: DATEFORMAT takes no epoch".to_owned()))
@@ -76,7 +76,7 @@ const PARTS: &[(&str, &str)] = &[
 
 fn parse(value: &str, pattern: &str) -> Option<DateTime> {
     let upper = pattern.to_ascii_uppercase();
-    // Twelve-hour clocks are told by their marker.
+    // A marker such as PM means a twelve-hour clock.
     let twelve = upper.contains("AM") || upper.contains("PM");
     let mut format = String::new();
     let mut at = 0;

@@ -1,11 +1,11 @@
-//! From the bytes of an object to text: compression, then encoding.
+//! Decoding of an object's bytes to text: compression, then encoding.
 
 use std::io::Read;
 
 use crate::sql::{Compression, CopyOptions, SqlError};
 
-/// Unpacks and decodes an object. Bytes that are not UTF-8 stay recognisable for the check of each row: they become
-/// U+FFFD, which `ACCEPTINVCHARS` replaces and every other load refuses.
+/// Decompresses and decodes an object. Bytes that are not UTF-8 become
+/// U+FFFD, which `ACCEPTINVCHARS` replaces and every other load rejects.
 pub(super) fn text(bytes: &[u8], options: &CopyOptions) -> Result<String, SqlError> {
     let unpacked = unpack(bytes, options.compression)?;
     match options.encoding.replace('-', "").as_str() {

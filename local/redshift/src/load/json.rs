@@ -13,11 +13,11 @@ use super::{Row, RowError};
 /// A value as it was written, so that numbers keep their digits.
 type Raw = Box<RawValue>;
 
-/// How columns find their values.
+/// The mapping of values to columns.
 enum Mapping {
-    /// By the name of the column; with `true` whatever the case of the field.
+    /// By the name of the column; with `true` the case of the field is ignored.
     Names(bool),
-    /// By one path a column.
+    /// By one path for each column.
     Paths(Vec<Vec<Step>>),
 }
 
@@ -26,7 +26,7 @@ enum Step {
     Element(usize),
 }
 
-/// Reads the values; the first that is not well formed ends the file.
+/// Reads the values up to the first that is not well formed.
 pub(super) fn rows(
     text: &str,
     source: &JsonSource,
@@ -92,7 +92,7 @@ fn object(value: &RawValue) -> Option<BTreeMap<String, Raw>> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// The value at a path; a path that leads nowhere loads NULL.
+/// The value at a path; a path without a value loads NULL.
 fn follow(value: &RawValue, path: &[Step]) -> Option<String> {
     let Some((step, rest)) = path.split_first() else { return text_of(value) };
     let next = match step {
@@ -120,7 +120,8 @@ struct PathsFile {
     jsonpaths: Vec<String>,
 }
 
-/// A JSONPaths file: `{"jsonpaths": ["$.a", "$['b'][0]"]}`, one path a column, no wildcards or filters.
+/// A JSONPaths file: `{"jsonpaths": ["$.a", "$['b'][0]"]}`, one path a column, no wildcards or
+/// filters.
 fn read_paths(file: &str, bytes: &[u8], table: &TableColumns) -> Result<Vec<Vec<Step>>, SqlError> {
     let invalid = |why: String| SqlError::new(format!("Invalid JSONPath format in {file}: {why}"));
     let parsed: PathsFile = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_fill_the_columns_of_their_names_and_keep_the_digits_of_numbers() {
+    fn objects_fill_columns_by_name_and_keep_number_digits() {
         let text = "{\"id\": 12345678901234567.8901, \"other\": 1}\n{\"name\": \"a\\n\", \"id\": [1]}";
         assert_eq!(
             parse(text, &JsonSource::Auto, None),

@@ -28,7 +28,8 @@ pub(super) fn rows(text: &str, copy: &CopyStatement, columns: usize) -> Vec<Resu
     found
 }
 
-/// Numbers of fields: too many is 1202, too few is 1214 unless FILLRECORD is set and only trailing ones are missing.
+/// Numbers of fields: too many is 1202, too few is 1214 unless FILLRECORD is set and only trailing
+/// ones are missing.
 fn check(record: Record, copy: &CopyStatement, columns: usize) -> Result<Row, RowError> {
     let Record { line, raw, mut fields, broken } = record;
     let error = |code, message: &str, column: Option<usize>, raw: String| {
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_with_too_many_or_too_few_fields_are_errors_of_their_line() {
+    fn rows_with_a_wrong_number_of_fields_are_errors() {
         assert_eq!(
             parse("CSV", "1,a\n2\n3,b,c\n4,d\n", 2),
             [row(1, &["1", "a"]), Err((2, 1214)), Err((3, 1202)), row(4, &["4", "d"])]

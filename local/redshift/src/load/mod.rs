@@ -1,4 +1,5 @@
-//! COPY from S3: files in, rows in PostgreSQL, what happened in the system views.
+//! COPY from S3: reads files, writes rows to PostgreSQL and records the outcome in the system
+//! views.
 
 mod columns;
 mod convert;
@@ -30,12 +31,12 @@ pub(crate) struct Row {
     fields: Vec<Option<String>>,
 }
 
-/// Why a row cannot be loaded.
+/// The error of a row that cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RowError {
     line: u64,
     raw: String,
-    /// Position in the list of columns, if one column is to blame.
+    /// Position in the list of columns, if the error is in one column.
     column: Option<usize>,
     value: String,
     /// Position of the error in the field, from 0.
@@ -123,7 +124,7 @@ async fn load(
     let limit = if copy.options.has("IGNOREALLERRORS") { u64::MAX } else { copy.options.max_error };
     let too_many = |errors: &[(usize, RowError)]| errors.len() as u64 > limit;
     if !copy.options.has("NOLOAD") {
-        // PostgreSQL has the last word on every value; a row it refuses is an error of that row.
+        // PostgreSQL may still reject a value, which is an error of that row.
         while !too_many(&errors) {
             match send(session, &table, &good).await {
                 Ok(()) => break,
@@ -169,16 +170,17 @@ async fn load(
 enum Refused {
     /// The row of this index.
     Row(usize, RowError),
-    /// Not the fault of one row.
+    /// An error that is not of one row.
     Whole(tokio_postgres::Error),
 }
 
-/// Sends the rows in PostgreSQL's text format. All or nothing.
+/// Sends all rows in PostgreSQL's text format, or none.
 async fn send(session: &Session, table: &TableColumns, rows: &[(usize, Row)]) -> Result<(), Refused> {
     use bytes::Bytes;
     use futures_util::SinkExt;
     let attempt = async {
-        // Inside a batch's transaction a refused row must not end the transaction before the next attempt.
+        // Inside a batch's transaction a rejected row must not end the transaction before the next
+        // attempt.
         if session.in_block {
             session.client.batch_execute("SAVEPOINT sluice_copy").await?;
         }
@@ -226,7 +228,7 @@ fn copy_line(row: &Row) -> String {
     line
 }
 
-/// The row that PostgreSQL complains of: its context says `COPY t, line 3, column a: "x"`.
+/// The row of a PostgreSQL error, from its context `COPY t, line 3, column a: "x"`.
 fn blame(
     error: &tokio_postgres::Error,
     table: &TableColumns,
@@ -259,7 +261,7 @@ fn blame(
     ))
 }
 
-/// Now, as the system views store it.
+/// The current time in the format of the system views.
 fn now() -> String {
     Timestamp::now().to_string()
 }

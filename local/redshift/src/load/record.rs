@@ -1,4 +1,5 @@
-//! What the system views keep of a load. Written in a session of its own, so that it outlives a rolled-back COPY.
+//! The rows of a load in the system views, written in a separate session so that they outlive a
+//! rolled-back COPY.
 
 use tokio_postgres::Client;
 

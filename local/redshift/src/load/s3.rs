@@ -1,4 +1,4 @@
-//! Reading from S3 with the role of the COPY.
+//! Reads from S3 with the role of the COPY.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -71,7 +71,8 @@ impl<'a> Reader<'a> {
             (warehouse.place.clone(), attached)
         };
         let not_authorized = || {
-            // [K] Redshift's message, the same for a role that is not attached and for one that does not trust it.
+            // [K] Redshift's message, the same for a role that is not attached and for one that
+            // does not trust it.
             SqlError::new(format!(
                 "User arn:{}:redshift:{}:{}:dbuser:{}/{} is not authorized to assume IAM Role {role}",
                 arn::partition(&place.region),
@@ -93,7 +94,8 @@ impl<'a> Reader<'a> {
             .await
             .map_err(|error| SqlError::new(error.to_string()))?;
         if bucket.is_some_and(|bucket| bucket.region != region) {
-            // [D: COPY, REGION] a bucket of another Region needs REGION; the text is known from the field.
+            // [D: COPY, REGION] a bucket of another Region needs REGION; the text is known from the
+            // field.
             return Err(SqlError::new(
                 "S3ServiceException:The S3 bucket addressed by the query is in a different region from this cluster.,Status 301,\
                  Error PermanentRedirect",
@@ -134,8 +136,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The objects that a manifest lists [D: Using a manifest to specify data files]. One that is not there is an error if it
-    /// is `mandatory`, and left out otherwise.
+    /// The objects that a manifest lists [D: Using a manifest to specify data files]. A missing one
+    /// is an error if it is `mandatory`, and left out otherwise.
     pub(super) async fn manifest(&self) -> Result<Vec<Object>, SqlError> {
         let bytes = self.read(&self.copy.bucket, &self.copy.prefix).await?;
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
@@ -183,7 +185,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// [K] S3's refusals as Redshift prints them.
+/// [K] S3's errors as Redshift prints them.
 fn s3_error(error: GatewayError) -> SqlError {
     match error {
         GatewayError::Refused { status, code, message } => {
@@ -193,7 +195,7 @@ fn s3_error(error: GatewayError) -> SqlError {
     }
 }
 
-/// A session of the role; nothing if it does not trust Redshift or does not exist.
+/// A session of the role; `None` if the role does not exist or does not trust Redshift.
 async fn assume(session: &Session, role: &str, region: &str) -> Result<Option<Credentials>, SqlError> {
     let failed = |error: GatewayError| SqlError::new(error.to_string());
     let Some(parsed) = arn::parse(role) else { return Ok(None) };

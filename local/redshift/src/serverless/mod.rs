@@ -15,7 +15,7 @@ use crate::arn;
 use crate::caller::Caller;
 use crate::world::{Place, Workgroup};
 
-/// Answers one request.
+/// Handles one request.
 pub async fn serve(app: &Arc<App>, caller: &Caller, target: &str, body: &[u8]) -> Response {
     let operation = target.rsplit('.').next().unwrap_or_default();
     match dispatch(app, caller, operation, body).await {

@@ -1,4 +1,4 @@
-//! Namespaces: the data. The engine behind one runs while it has a workgroup.
+//! Namespaces, which hold the data. The engine of a namespace runs while it has a workgroup.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -93,7 +93,8 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         world.namespaces.insert(key.clone(), namespace);
         render(app, &world, &key)?
     };
-    // Namespaces become available at once; the engine is made here and stopped again until a workgroup comes.
+    // Namespaces become available at once; the engine is created here and stopped until a workgroup
+    // is created.
     control::make_server(app, &id, &admin, password, &database).await.map_err(|error| {
         ApiError::new("InternalServerException", format!("The namespace could not be made: {error}"))
             .with_status(500)
@@ -186,8 +187,8 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
     Ok(answer)
 }
 
-/// The roles of a list that the namespace does not have yet. Whether AWS asks for `iam:PassRole` on those that stay is not
-/// documented.
+/// The roles of a list that the namespace does not have yet. It is not documented if AWS requires
+/// `iam:PassRole` on the roles that stay.
 fn new_roles(app: &App, key: &(Place, String), wanted: &[String]) -> Result<Vec<String>, ApiError> {
     let world = app.world();
     let namespace = world.namespaces.get(key).ok_or_else(|| not_found("namespace", &key.1))?;
@@ -198,7 +199,7 @@ fn new_roles(app: &App, key: &(Place, String), wanted: &[String]) -> Result<Vec<
     Ok(wanted.iter().filter(|arn| !has(arn)).cloned().collect())
 }
 
-/// UpdateNamespace gives the whole list.
+/// UpdateNamespace sets the whole list.
 fn replace_roles(warehouse: &mut Warehouse, wanted: &[String], delay: std::time::Duration) {
     warehouse.roles.retain(|role| role.status(delay).is_some());
     for role in &mut warehouse.roles {

@@ -1,4 +1,4 @@
-//! Workgroups: the compute, and the endpoint.
+//! Workgroups, which are the compute and the endpoint.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::caller::Caller;
 use crate::credentials::{Becomes, duration, make};
 use crate::world::{Place, Workgroup, World};
 
-/// Settings that are only kept and shown again.
+/// Settings that are stored and returned without effect.
 const KEPT: &[&str] = &[
     "baseCapacity",
     "maxCapacity",
@@ -101,7 +101,7 @@ pub(super) async fn settle(app: &Arc<App>, namespace_id: &str) {
             warehouse.wake.notify_one();
         }
     } else if !wanted && server.is_running() {
-        // A task that ends without an answer has nothing to report: stopping never fails.
+        // Stopping never fails, so a task without a result needs no report.
         let _stopped = tokio::task::spawn_blocking(move || server.stop()).await;
     }
 }

@@ -3,7 +3,7 @@
 use super::lexer::Kind;
 use super::{Cursor, SqlError, Statement, job};
 
-/// How COPY authorises itself.
+/// The authorisation of a COPY.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// `IAM_ROLE 'arn'`.
@@ -111,7 +111,7 @@ pub struct CopyOptions {
 }
 
 impl CopyOptions {
-    /// Whether an option without a value is set.
+    /// Returns true if an option without a value is set.
     #[must_use]
     pub fn has(&self, flag: &str) -> bool {
         self.flags.contains(flag)
@@ -158,7 +158,7 @@ pub struct CopyStatement {
     pub options: CopyOptions,
 }
 
-/// Options without a value that are imitated, or have no effect on what is loaded.
+/// Options without a value that are imitated, or do not change the loaded rows.
 const FLAGS: &[&str] = &[
     "ACCEPTANYDATE",
     "BLANKSASNULL",
@@ -176,7 +176,7 @@ const FLAGS: &[&str] = &[
     "TRUNCATECOLUMNS",
 ];
 
-/// What follows `COPY`.
+/// Parses the rest of a statement after `COPY`.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     let mut table = cursor.identifier()?;
     let mut schema = None;
@@ -349,7 +349,7 @@ fn option(
         "bzip2" => options.compression = Compression::Bzip2,
         "zstd" => options.compression = Compression::Zstd,
         "lzop" => options.compression = Compression::Lzop,
-        // They steer statistics and storage, which PostgreSQL does by itself.
+        // These control statistics and storage, which PostgreSQL manages itself.
         "compupdate" | "statupdate" => {
             let _value = cursor.accept("on")
                 || cursor.accept("off")
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_copy_job_does_not_support_is_refused_when_it_is_created() {
+    fn unsupported_options_of_a_copy_job_are_rejected() {
         for (options, word) in [
             ("IAM_ROLE default CSV", "default IAM role"),
             ("IAM_ROLE 'r' CSV MAXERROR 5", "MAXERROR"),

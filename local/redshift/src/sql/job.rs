@@ -9,9 +9,9 @@ use super::{Cursor, SqlError};
 pub struct JobCreate {
     /// Name of the job.
     pub name: String,
-    /// Whether files are loaded as they come.
+    /// True if files are loaded when they arrive.
     pub auto: bool,
-    /// What a run loads.
+    /// The COPY of a run.
     pub copy: CopyStatement,
     /// The statement up to the JOB clause, which every run repeats.
     pub copy_text: String,
@@ -78,7 +78,7 @@ pub(super) fn auto(cursor: &mut Cursor<'_>) -> Result<Option<bool>, SqlError> {
     Ok(Some(false))
 }
 
-/// What follows `COPY JOB`.
+/// Parses the rest of a statement after `COPY JOB`.
 pub(super) fn command(cursor: &mut Cursor<'_>) -> Result<JobCommand, SqlError> {
     let command = if cursor.accept("list") {
         JobCommand::List
@@ -96,7 +96,7 @@ pub(super) fn command(cursor: &mut Cursor<'_>) -> Result<JobCommand, SqlError> {
     Ok(command)
 }
 
-/// A grant on copy jobs, or nothing if it is a grant on something else.
+/// A grant on copy jobs, or `None` for a grant on anything else.
 pub(super) fn grant(cursor: &mut Cursor<'_>) -> Option<JobGrant> {
     let revoke = cursor.accept("revoke");
     if !revoke {

@@ -1,16 +1,16 @@
-//! Tokens of Redshift's SQL, as far as this process reads it by itself.
+//! Tokens of Redshift's SQL, for the statements that this process parses itself.
 
 use std::ops::Range;
 
 use super::SqlError;
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An identifier or keyword without quotes, in lower case.
     Word(String),
-    /// An identifier in double quotes, its ASCII letters in lower case: Redshift folds those too unless
-    /// `enable_case_sensitive_identifier` is set [D: Names and identifiers].
+    /// An identifier in double quotes, its ASCII letters in lower case: Redshift folds those too
+    /// unless `enable_case_sensitive_identifier` is set [D: Names and identifiers].
     Quoted(String),
     /// A string literal, its escapes resolved.
     Text(String),
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Symbol(char),
 }
 
-/// A token and where it stands.
+/// A token and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
@@ -30,13 +30,13 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Whether it is this keyword, given in lower case.
+    /// Returns true if it is this keyword, given in lower case.
     pub(crate) fn is(&self, keyword: &str) -> bool {
         matches!(&self.kind, Kind::Word(word) if word == keyword)
     }
 }
 
-/// Splits a statement; comments and white space fall away.
+/// Splits a statement into tokens, without comments and white space.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<Token>, SqlError> {
     let mut lexer = Lexer { sql, at: 0 };
     let mut found = Vec::new();
@@ -136,8 +136,8 @@ impl Lexer<'_> {
         Err(SqlError::unterminated("/* comment", self.sql, start))
     }
 
-    /// A literal after its opening quote. Backslashes escape, as in the PostgreSQL 8.0 that Redshift stems from; its own
-    /// QUOTE_LITERAL doubles them [D: QUOTE_LITERAL function].
+    /// A literal after its opening quote. Backslashes are escapes, as in PostgreSQL 8.0, from which
+    /// Redshift stems; its own QUOTE_LITERAL doubles them [D: QUOTE_LITERAL function].
     fn text(&mut self, start: usize) -> Result<String, SqlError> {
         let mut value = String::new();
         while let Some(c) = self.peek() {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_casts_quotes_and_parameters_are_told_apart() {
+    fn comments_casts_quotes_and_parameters_are_distinguished() {
         assert_eq!(
             kinds("SELECT /* :a /* b */ */ x::int, :p -- :q\n, 'it''s :r', \"A\"\"b\""),
             [

@@ -1,4 +1,4 @@
-//! The SQL that Redshift has and PostgreSQL does not.
+//! SQL of Redshift that PostgreSQL does not have.
 
 mod copy;
 mod job;
@@ -14,11 +14,11 @@ pub(crate) use rewrite::{syslog_access, used_parameters};
 
 use lexer::{Token, tokens};
 
-/// SQL that this process refuses by itself, in the words of the database.
+/// An SQL error of this process, worded like the database's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("ERROR: {message}{}", .position.map(|at| format!("\n  Position: {at}")).unwrap_or_default())]
 pub struct SqlError {
-    /// What is wrong.
+    /// The message.
     pub message: String,
     /// Character position in the statement, from 1.
     pub position: Option<usize>,
@@ -39,7 +39,7 @@ impl SqlError {
         Self::syntax(format!("unterminated {what} at or near \"{near}\""), sql, at)
     }
 
-    /// Something that Redshift has and this stand-in does not.
+    /// The error for SQL that Redshift has and this stand-in does not.
     pub fn not_imitated(what: impl std::fmt::Display) -> Self {
         Self::new(format!(
             "the local stand-in for Redshift does not imitate {what}; see local/redshift/README.md"
@@ -47,7 +47,7 @@ impl SqlError {
     }
 }
 
-/// A statement, as far as it matters who runs it.
+/// A statement, by the component that runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
     /// `COPY … FROM 's3://…'`.
@@ -58,14 +58,14 @@ pub enum Statement {
     Job(JobCommand),
     /// `GRANT`/`REVOKE … FOR COPY JOBS`.
     JobGrant(JobGrant),
-    /// Anything else: PostgreSQL's, after the rewriting of `for_postgres`.
+    /// Any other statement, which PostgreSQL runs after the rewriting of `for_postgres`.
     Other,
 }
 
-/// Reads a statement.
+/// Parses a statement.
 ///
 /// # Errors
-/// It begins like one of ours and breaks its grammar.
+/// It begins like a statement of Redshift and violates its grammar.
 pub fn read(sql: &str) -> Result<Statement, SqlError> {
     let mut tokens = tokens(sql)?;
     if tokens.last().is_some_and(|token| token.kind == lexer::Kind::Symbol(';')) {
@@ -91,7 +91,7 @@ pub fn read(sql: &str) -> Result<Statement, SqlError> {
     copy::statement(&mut cursor)
 }
 
-/// Walks over tokens.
+/// A cursor over tokens.
 struct Cursor<'a> {
     sql: &'a str,
     tokens: &'a [Token],
@@ -114,7 +114,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Takes a keyword if it is next.
+    /// Consumes a keyword if it is next.
     fn accept(&mut self, keyword: &str) -> bool {
         let found = self.peek().is_some_and(|token| token.is(keyword));
         self.at += usize::from(found);

@@ -1,12 +1,13 @@
-//! What a statement needs before PostgreSQL can run it as Redshift would.
+//! Rewriting of statements so that PostgreSQL runs them as Redshift would.
 
 use super::SqlError;
 use super::lexer::{Kind, Token, tokens};
 
-/// Longest identifier here: PostgreSQL's. Redshift takes 127 bytes [D: Names and identifiers]; refused rather than cut.
+/// Longest identifier here: PostgreSQL's. Redshift's is 127 bytes [D: Names and identifiers].
+/// Longer ones are rejected, not truncated.
 const MAX_IDENTIFIER: usize = 63;
 
-/// Refuses an identifier that PostgreSQL would cut.
+/// Rejects an identifier that PostgreSQL would truncate.
 pub(super) fn check_length(name: &str) -> Result<(), SqlError> {
     if name.len() <= MAX_IDENTIFIER {
         return Ok(());
@@ -20,8 +21,8 @@ pub(super) fn check_length(name: &str) -> Result<(), SqlError> {
     )))
 }
 
-/// The statement for PostgreSQL: quoted identifiers in lower case, as Redshift folds them; in CREATE TABLE, what only
-/// Redshift's storage knows is dropped and its types are spelled PostgreSQL's way.
+/// Rewrites a statement for PostgreSQL: quoted identifiers in lower case, as Redshift folds them;
+/// in CREATE TABLE without Redshift's storage attributes, and with PostgreSQL's names of types.
 ///
 /// # Errors
 /// It cannot be split into tokens, or an identifier is too long.
@@ -85,7 +86,8 @@ fn definition(tokens: &[Token]) -> &[Token] {
     &tokens[..query.unwrap_or(tokens.len())]
 }
 
-/// Redshift's types and attributes in CREATE TABLE and ALTER TABLE [D: CREATE TABLE, Character types].
+/// Redshift's types and attributes in CREATE TABLE and ALTER TABLE [D: CREATE TABLE, Character
+/// types].
 fn table_edits(
     sql: &str,
     tokens: &[Token],
@@ -154,8 +156,9 @@ fn table_edits(
     Ok(())
 }
 
-/// UNIQUE, PRIMARY KEY, FOREIGN KEY and REFERENCES inform the planner and are not enforced [D: CREATE TABLE, Defining
-/// constraints]; what a primary key leaves is NOT NULL. Gives the index of the constraint's last token.
+/// UNIQUE, PRIMARY KEY, FOREIGN KEY and REFERENCES inform the planner and are not enforced [D:
+/// CREATE TABLE, Defining constraints]; a primary key becomes NOT NULL. Returns the index of the
+/// constraint's last token.
 fn constraint(
     sql: &str,
     tokens: &[Token],
@@ -164,7 +167,8 @@ fn constraint(
 ) -> usize {
     let symbol = |n: usize, c: char| tokens.get(n).is_some_and(|token| token.kind == Kind::Symbol(c));
     let word = |n: usize, w: &str| tokens.get(n).is_some_and(|token| token.is(w));
-    // After `(`, `,` or ADD it is either a constraint of the table or a column of that name, which a type follows.
+    // After `(`, `,` or ADD it is either a constraint of the table or a column of that name, which
+    // a type follows.
     let of_table = first > 0 && (symbol(first - 1, '(') || symbol(first - 1, ',') || word(first - 1, "add"));
     let mut n = first;
     if word(n, "constraint") {
@@ -200,7 +204,7 @@ fn constraint(
                 .collect();
             edits.push((span, format!("CHECK ({})", names.join(" AND "))));
         }
-        // A list of columns may not end in a comma, so something harmless takes the place.
+        // A list of columns may not end in a comma, so a CHECK without effect takes the place.
         None if of_table => edits.push((span, "CHECK (true)".to_owned())),
         None => edits.push((span, String::new())),
     }
@@ -213,7 +217,7 @@ fn is_user_statement(tokens: &[Token]) -> bool {
         && tokens.get(1).is_some_and(|token| token.is("user"))
 }
 
-/// Redshift's words in CREATE USER and ALTER USER [D: CREATE USER, ALTER USER].
+/// Rewrites Redshift's options of CREATE USER and ALTER USER [D: CREATE USER, ALTER USER].
 fn user_edits(tokens: &[Token], edits: &mut Vec<(std::ops::Range<usize>, String)>) -> Result<(), SqlError> {
     for (n, token) in tokens.iter().enumerate().skip(2) {
         let next = tokens.get(n + 1);
@@ -233,7 +237,7 @@ fn user_edits(tokens: &[Token], edits: &mut Vec<(std::ops::Range<usize>, String)
             Kind::Text(text) if text.starts_with("sha256|") => {
                 return Err(SqlError::not_imitated("PASSWORD 'sha256|…'; use the md5 form or clear text"));
             }
-            // Taken out here; `syslog_access` has it carried out.
+            // Removed here; `syslog_access` applies it.
             Kind::Word(word) if word == "syslog" && next.is_some_and(|token| token.is("access")) => {
                 let end = tokens.get(n + 2).map_or(token.span.end, |level| level.span.end);
                 edits.push((token.span.start..end, String::new()));
@@ -244,8 +248,8 @@ fn user_edits(tokens: &[Token], edits: &mut Vec<(std::ops::Range<usize>, String)
     Ok(())
 }
 
-/// The user and whether all rows of the system views are to be seen: `CREATE|ALTER USER name … SYSLOG ACCESS
-/// RESTRICTED|UNRESTRICTED` [D: ALTER USER].
+/// The user, and true if it may see all rows of the system views: `CREATE|ALTER USER name … SYSLOG
+/// ACCESS RESTRICTED|UNRESTRICTED` [D: ALTER USER].
 pub(crate) fn syslog_access(sql: &str) -> Option<(String, bool)> {
     let tokens = tokens(sql).ok().filter(|tokens| is_user_statement(tokens))?;
     let (Kind::Word(user) | Kind::Quoted(user)) = &tokens.get(2)?.kind else { return None };
@@ -255,7 +259,8 @@ pub(crate) fn syslog_access(sql: &str) -> Option<(String, bool)> {
     (unrestricted || level.is("restricted")).then(|| (user.clone(), unrestricted))
 }
 
-/// Replaces the named parameters of the Data API by `$1`, `$2`, …; gives the values in that order.
+/// Replaces the named parameters of the Data API by `$1`, `$2`, … and returns the values in that
+/// order.
 ///
 /// # Errors
 /// A name without a value, or a value that is not used.
@@ -292,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quoted_identifiers_are_folded_to_lower_case_and_literals_stay() {
+    fn quoted_identifiers_become_lower_case() {
         assert_eq!(
             for_postgres("SELECT \"Name\" FROM \"T\" WHERE x = 'A \"B\"'").expect("valid"),
             "SELECT \"name\" FROM \"t\" WHERE x = 'A \"B\"'"
@@ -300,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn storage_attributes_of_create_table_are_dropped_and_its_types_get_their_lengths() {
+    fn create_table_loses_storage_attributes_and_gets_type_lengths() {
         let sql = "CREATE TABLE IF NOT EXISTS t (id int ENCODE az64 DISTKEY, text text, v VARCHAR(MAX) NOT NULL, w varchar(3)) \
                    DISTSTYLE KEY COMPOUND SORTKEY (id, w)";
         let text = for_postgres(sql).expect("valid");

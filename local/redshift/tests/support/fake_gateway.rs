@@ -1,4 +1,5 @@
-//! What the stand-in needs of the gateway, in memory. It judges as little of IAM as these tests need.
+//! A gateway in memory for the stand-in. It evaluates only the parts of IAM that these tests
+//! need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,10 +33,10 @@ pub struct State_ {
     pub roles: BTreeMap<String, String>,
     /// Actions that `authorize` denies.
     pub denied: BTreeSet<String>,
-    /// Every question to `authorize`.
+    /// Every request to `authorize`.
     pub asked: Vec<Value>,
     pub events: Vec<Value>,
-    /// Keys that S3 refuses.
+    /// Keys to which S3 denies access.
     pub forbidden: BTreeSet<String>,
 }
 
@@ -65,7 +66,7 @@ impl FakeGateway {
         self.state.lock().expect("no panic")
     }
 
-    /// A bucket with the policy that Redshift needs, as documented.
+    /// Creates a bucket with the documented policy for Redshift.
     pub fn bucket(&self, name: &str, account: &str) {
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Sid": "redshift", "Effect": "Allow", "Principal": {"Service": "redshift.amazonaws.com"},
@@ -92,7 +93,7 @@ impl FakeGateway {
         bucket.objects.insert(key.into(), body);
     }
 
-    /// Integrations whose entry stands in the bucket's notification configuration.
+    /// Integrations with an entry in the bucket's notification configuration.
     pub fn entries(&self, bucket: &str) -> Vec<Value> {
         let state = self.state();
         state
@@ -127,7 +128,7 @@ fn list_of(value: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a statement of the policy allows a service the action under the context.
+/// Returns true if a statement of the policy allows a service the action in the context.
 fn service_allowed(question: &Value) -> bool {
     let policy: Value =
         serde_json::from_str(question["resource_policy"].as_str().unwrap_or("{}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The stand-in with a small fake of the gateway before and behind it.
+//! The stand-in with a small fake of the gateway.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 mod fake_gateway;
@@ -77,7 +77,7 @@ impl Local {
         Self::with_integration_delay(Duration::from_millis(100)).await
     }
 
-    /// Where integrations are made and removed only after this time.
+    /// Starts a stand-in whose integrations are created and deleted after this time.
     pub async fn with_integration_delay(integration_delay: Duration) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let gateway = FakeGateway::start().await;
@@ -125,7 +125,7 @@ impl Local {
         ]
     }
 
-    /// An action of the control plane as the root of an account.
+    /// Calls an action of the control plane as the root of an account.
     pub async fn redshift(&self, account: &str, action: &str, parameters: &[(&str, &str)]) -> Answer {
         self.redshift_in(account, REGION, action, parameters).await
     }
@@ -147,7 +147,7 @@ impl Local {
         self.post("/aws/redshift", &headers, body).await
     }
 
-    /// An operation of a JSON service as the root of the target.
+    /// Calls an operation of a JSON service as the root of the target.
     pub async fn json(&self, service: &str, operation: &str, input: Value) -> Answer {
         self.json_as(&format!("arn:aws:iam::{TARGET}:root"), service, operation, input).await
     }
@@ -158,7 +158,7 @@ impl Local {
         self.post(&format!("/aws/{service}"), &headers, input.to_string()).await
     }
 
-    /// Waits until something holds.
+    /// Waits until a condition is true.
     pub async fn until<T, F: Future<Output = Option<T>>>(
         &self,
         what: &str,
@@ -174,7 +174,7 @@ impl Local {
         }
     }
 
-    /// Cluster `c1` in the target account, in service; gives its namespace ARN.
+    /// Creates the cluster `c1` in the target account; returns its namespace ARN.
     pub async fn cluster(&self) -> String {
         let parameters = [
             ("ClusterIdentifier", "c1"),
@@ -196,7 +196,7 @@ impl Local {
         .await
     }
 
-    /// Runs SQL as the administrator of `c1`; gives what DescribeStatement says at its end.
+    /// Runs SQL as the administrator of `c1`; returns DescribeStatement at its end.
     pub async fn describe_sql(&self, sql: &str) -> Value {
         self.describe_request(
             json!({"Sql": sql, "ClusterIdentifier": "c1", "Database": "dev", "DbUser": "admin"}),
@@ -219,7 +219,8 @@ impl Local {
         .await
     }
 
-    /// A user of the database who may do nothing special; statements as this user through `rows_as`.
+    /// Creates a database user without privileges; its statements run with
+    /// `rows_as`.
     pub async fn user(&self, name: &str) {
         self.sql(&format!("CREATE USER {name} PASSWORD 'Secret-123'")).await;
     }
@@ -231,7 +232,7 @@ impl Local {
         .await
     }
 
-    /// Runs SQL that must work.
+    /// Runs SQL that must succeed.
     #[track_caller]
     pub fn sql<'a>(&'a self, sql: &'a str) -> impl Future<Output = Value> + 'a {
         let place = std::panic::Location::caller();
@@ -242,14 +243,14 @@ impl Local {
         }
     }
 
-    /// Runs SQL that must fail; gives its error.
+    /// Runs SQL that must fail; returns its error.
     pub async fn sql_error(&self, sql: &str) -> String {
         let described = self.describe_sql(sql).await;
         assert_eq!(described["Status"], "FAILED", "{sql}");
         described["Error"].as_str().expect("an error").to_owned()
     }
 
-    /// The rows of a query, every value as text, blanks at the end cut.
+    /// Returns the rows of a query, every value as text without trailing blanks.
     pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         self.rows_as("admin", sql).await
     }
@@ -269,7 +270,7 @@ impl Local {
         result["Records"].as_array().expect("records").iter().map(row).collect()
     }
 
-    /// Policy of the namespace that authorises a bucket of the source account.
+    /// Returns a namespace policy that authorises a bucket of the source account.
     pub async fn authorize_source(&self, namespace: &str, bucket: &str) {
         let policy = json!({"Version": "2012-10-17", "Statement": [
             {"Sid": "authorize", "Effect": "Allow", "Principal": {"Service": "redshift.amazonaws.com"},
@@ -282,7 +283,7 @@ impl Local {
         self.redshift(TARGET, "PutResourcePolicy", &parameters).await.ok();
     }
 
-    /// Creates an integration that becomes active; gives its ARN.
+    /// Creates an integration that becomes active; returns its ARN.
     pub async fn integration(&self, namespace: &str, bucket: &str) -> String {
         self.gateway.bucket(bucket, SOURCE);
         self.authorize_source(namespace, bucket).await;
@@ -317,7 +318,7 @@ impl Local {
         .await;
     }
 
-    /// Puts an object into a bucket of the source and tells the stand-in.
+    /// Puts an object into a bucket of the source and sends the event to the stand-in.
     pub async fn put(&self, bucket: &str, key: &str, body: impl Into<Vec<u8>>) {
         self.put_at(bucket, key, body, jiff::Timestamp::now()).await;
     }

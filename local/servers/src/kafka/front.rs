@@ -1,4 +1,5 @@
-//! TLS before a broker that has none, and a hand on what goes through it: requests are counted, and connections cut at one of them.
+//! A TLS proxy for a broker without TLS. It counts requests, and can close a connection at one of
+//! them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,15 +11,15 @@ use tokio_rustls::TlsAcceptor;
 use crate::ServerError;
 use crate::tls::{self, ServerCertificate};
 
-/// Largest frame that goes through.
+/// Largest frame that the proxy forwards.
 const LARGEST: u32 = 16 << 20;
 
-/// When a connection is cut.
+/// The moment at which a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// Before the broker gets the request.
     Before,
-    /// After the broker has answered it, and before the client hears that.
+    /// After the broker's response, and before the client gets it.
     Answered,
 }
 
@@ -38,7 +39,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Before the plain listener on a port of 127.0.0.1.
+    /// Starts a proxy for the plain listener on a port of 127.0.0.1.
     ///
     /// # Errors
     /// The certificate cannot be used, or there is no port.
@@ -68,18 +69,19 @@ impl Front {
         self.port
     }
 
-    /// Numbers of the requests that came since the last call, those that were cut among them.
+    /// API keys of the requests since the last call, including those whose connection was closed.
     #[must_use]
     pub fn take_requests(&self) -> Vec<i16> {
         std::mem::take(&mut lock(&self.state).requests)
     }
 
-    /// Cuts one connection at the request of this number, counted from 0 since the last [`Front::take_requests`].
+    /// Closes one connection at the request of this number, counted from 0 since the last
+    /// [`Front::take_requests`].
     pub fn cut_at(&self, request: usize, cut: Cut) {
         lock(&self.state).cut = Some((request, cut));
     }
 
-    /// Whether the connection is still to be cut; it is not any more.
+    /// Cancels the closing of a connection; returns true if it has not happened yet.
     #[must_use]
     pub fn take_cut(&self) -> bool {
         lock(&self.state).cut.take().is_some()
@@ -89,7 +91,7 @@ impl Front {
 impl Drop for Front {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // The thread may have ended by itself.
+            // The thread may already have ended.
             let _gone = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -112,13 +114,13 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, behind: u16, state:
         tokio::spawn(async move {
             let Ok(client) = acceptor.accept(client).await else { return };
             let Ok(broker) = TcpStream::connect(("127.0.0.1", behind)).await else { return };
-            // A broken connection reaches both sides by itself.
+            // Both sides notice a broken connection themselves.
             let _ended = pass(client, broker, &state).await;
         });
     }
 }
 
-/// One request and its answer after the other, until one side ends or the connection is cut.
+/// Forwards requests and responses until one side ends or the connection is closed.
 async fn pass(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     mut broker: TcpStream,

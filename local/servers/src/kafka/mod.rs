@@ -1,7 +1,8 @@
-//! A Kafka broker with SASL/SCRAM: Tansu (https://github.com/tansu-io/tansu), two processes of it on one file.
+//! A Kafka broker with SASL/SCRAM: Tansu (https://github.com/tansu-io/tansu), two processes of it
+//! on one file.
 //!
-//! One process asks nobody for a password: through it users are made. The other one is for clients. Tansu has no TLS of its own (0.6 reads
-//! `--cert` and `--key` and does not use them), so [`front`] stands before it.
+//! One process needs no password; users are created through it. The other is for clients. Tansu has
+//! no TLS of its own (0.6 reads `--cert` and `--key` and does not use them), so [`front`] adds it.
 
 mod front;
 
@@ -19,9 +20,9 @@ use crate::process::{Process, free_port, on_path, with_parent};
 use crate::tls;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long the tool is tried.
+/// The time for which the tool is retried.
 const TOOL_WITHIN: Duration = Duration::from_secs(10);
-/// What is said where there is none.
+/// The error if Tansu is not installed.
 const NOT_INSTALLED: ServerError = ServerError::NotInstalled {
     name: "Tansu, a Kafka broker",
     places: "at $TANSU nor on PATH",
@@ -32,7 +33,7 @@ const NOT_INSTALLED: ServerError = ServerError::NotInstalled {
 /// The program: `$TANSU`, else `tansu` on `PATH`.
 ///
 /// # Errors
-/// There is none.
+/// Tansu is not installed.
 pub fn program() -> Result<PathBuf, ServerError> {
     let named = std::env::var_os("TANSU").map(PathBuf::from);
     named.or_else(|| on_path("tansu")).filter(|path| path.is_file()).ok_or(NOT_INSTALLED)
@@ -60,10 +61,11 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts both processes with their file in `folder`, logging from a level on, and TLS before the one for clients.
+    /// Starts both processes with their file in `folder`, logging from a level on, and TLS before
+    /// the one for clients.
     ///
     /// # Errors
-    /// Tansu ends or does not listen in time; the end of its log is in the error.
+    /// Tansu ends or does not listen in time; the error has the end of its log.
     pub fn start(program: &Path, folder: &Path, level: &str) -> Result<Self, ServerError> {
         let ca_file = folder.join("kafka-ca.pem");
         let certificate = tls::make("kafka", &ca_file)?;
@@ -71,7 +73,7 @@ impl Broker {
             .map_err(|source| ServerError::file("cannot read", &ca_file, source))?;
         let (bootstrap, client) = (free_port()?, free_port()?);
         let front = Front::start(&certificate, client)?;
-        // One after the other: both would make the tables.
+        // One after the other, because both would create the tables.
         let open = run(program, folder, (bootstrap, front.port()), level, &[])?;
         let closed = run(program, folder, (client, front.port()), level, &["--authentication"])?;
         Ok(Self {
@@ -91,13 +93,13 @@ impl Broker {
         &self.ca
     }
 
-    /// TLS, and what goes through it.
+    /// The TLS proxy.
     #[must_use]
     pub fn front(&self) -> &Front {
         &self.front
     }
 
-    /// Gives a user a password, with Tansu's own tool.
+    /// Sets a user's password, with Tansu's own tool.
     ///
     /// # Errors
     /// The tool failed.
@@ -105,7 +107,7 @@ impl Broker {
         self.tool("create", &["--iterations", "4096"], user, &[password], mechanism)
     }
 
-    /// Takes a user's credential of one mechanism away.
+    /// Removes a user's credential of one mechanism.
     ///
     /// # Errors
     /// The tool failed.
@@ -139,7 +141,8 @@ impl Broker {
             if Instant::now() > deadline {
                 return Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()));
             }
-            // The database is locked while the other process tidies up, and Tansu does not wait for it. Both actions may be repeated.
+            // The database is locked while the other process cleans up, and Tansu does not wait.
+            // Both actions may be repeated.
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -165,7 +168,7 @@ fn run(
     let address = format!("tcp://127.0.0.1:{port}");
     let advertised = format!("tcp://127.0.0.1:{advertised}");
     let mut command = with_parent(program, Signal::SIGTERM);
-    // The path in the address is relative, whatever it begins with.
+    // The path in the address is always relative.
     command.current_dir(folder).env("RUST_LOG", level).args([
         "broker",
         "--storage-engine",

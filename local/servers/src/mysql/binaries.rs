@@ -1,4 +1,4 @@
-//! Where the programs are and as whom they run.
+//! The programs of MariaDB and MySQL, and the user that runs them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,30 +9,31 @@ use crate::ServerError;
 use crate::process::{on_path, with_parent};
 use crate::user::RunAs;
 
-/// Whose server it is.
+/// The brand of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Brand {
-    /// MariaDB, as the system has it.
+    /// MariaDB of the system.
     MariaDb,
     /// MySQL of a series, such as `8.0`, as `scripts/fetch-mysql` puts it below `target/`.
     MySql(&'static str),
 }
 
-/// The programs of a brand and the user they run as.
+/// The programs of a brand, and the user that runs them.
 #[derive(Debug, Clone)]
 pub struct Programs {
     brand: Brand,
-    /// Of a fetched MySQL: the folder that holds `usr/sbin/mysqld` and the libraries it was made with.
+    /// Of a fetched MySQL: the folder that holds `usr/sbin/mysqld` and the libraries it was made
+    /// with.
     root: Option<PathBuf>,
     server: PathBuf,
     user: RunAs,
 }
 
 impl Programs {
-    /// Looks where the brand is.
+    /// Finds the programs of a brand.
     ///
     /// # Errors
-    /// It is not there, or this is root without a user to drop to.
+    /// They are not installed, or this process is root and no other user exists.
     pub fn find(brand: Brand) -> Result<Self, ServerError> {
         let user = RunAs::first_of(&["mysql", "nobody"])?;
         let (root, server) = match brand {
@@ -82,7 +83,8 @@ impl Programs {
         };
         let mut command = match &self.root {
             None => start(&self.server),
-            // A build for another system, which needs that system's own libraries and the loader that belongs to them.
+            // A build for another system, which needs that system's own libraries and the loader
+            // that belongs to them.
             Some(root) => {
                 let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/mysql/private"]
                     .map(|folder| root.join(folder));

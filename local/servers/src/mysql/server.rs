@@ -16,7 +16,7 @@ use crate::tls;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// A running server; it and its data end with this value.
+/// A running server. It is stopped and its data removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     process: Mutex<Process>,
@@ -30,11 +30,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes data, or copies what an earlier run has left in `cache`, and starts a server on it with further settings. Blocks for one to
-    /// ten seconds.
+    /// Creates a data folder, or copies one from `cache`, and starts a server on it with further
+    /// settings. Blocks for one to ten seconds.
     ///
     /// # Errors
-    /// The programs are missing or refuse.
+    /// The programs are missing or fail.
     pub fn start(programs: &Programs, cache: &Path, settings: &[&str]) -> Result<Self, ServerError> {
         let folder = tempfile::Builder::new().prefix("sluice-my-").tempdir_in("/tmp").map_err(|source| {
             ServerError::file("cannot create a data folder in", Path::new("/tmp"), source)
@@ -76,7 +76,7 @@ impl Server {
         ]);
         command.args(["--performance-schema=ON", "--secure-file-priv=", "--max-connect-errors=1000000"]);
         command.args(settings);
-        // Both end tidily on SIGTERM.
+        // Both shut down properly on SIGTERM.
         let process = Process::start(command, &error_log, Signal::SIGTERM)?;
         let server =
             Self { process: Mutex::new(process), port, ca, socket, general_log, error_log, _folder: folder };
@@ -110,11 +110,11 @@ impl Server {
         &self.ca
     }
 
-    /// Runs statements as root over the socket, which nobody else can enter, and gives what they print: a line a row, columns
-    /// between tabs.
+    /// Runs statements as root over the socket, to which no other user has access, and returns
+    /// their output: a line a row, columns between tabs.
     ///
     /// # Errors
-    /// The first statement that fails, in the server's words.
+    /// The server's error for the first statement that fails.
     pub fn execute(&self, statements: &str) -> Result<String, ServerError> {
         let failed = |output: String| ServerError::Program { program: "mysql".to_owned(), output };
         let mut client = Command::new("mysql");
@@ -124,7 +124,7 @@ impl Server {
         client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = client.spawn().map_err(|error| failed(error.to_string()))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A client that ends early says why on its output.
+            // A client that ends early writes the reason to its output.
             let _closed = stdin.write_all(statements.as_bytes());
         }
         let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
@@ -134,20 +134,20 @@ impl Server {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What the general log holds, once it is on: `SET GLOBAL general_log = ON`.
+    /// The general log, if it is on: `SET GLOBAL general_log = ON`.
     #[must_use]
     pub fn general_log(&self) -> String {
         text(&self.general_log)
     }
 
-    /// What the server has written about itself.
+    /// The server's error log.
     #[must_use]
     pub fn error_log(&self) -> String {
         text(&self.error_log)
     }
 }
 
-/// A file that the server writes: names in it need not be text.
+/// Reads a file of the server, in which names need not be UTF-8.
 fn text(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
 }
@@ -163,7 +163,8 @@ fn make_data(programs: &Programs, data: &Path, cache: &Path) -> Result<(), Serve
         let unfinished = cache.join(format!("{}.tmp", uuid::Uuid::new_v4()));
         copy(data, &unfinished)?;
         if std::fs::rename(&unfinished, &kept).is_err() {
-            // Another process was quicker; what it made is the same. What is left of ours is a file in a cache.
+            // Another process was faster and made the same; the rest of ours is only a file in a
+            // cache.
             let _left = std::fs::remove_dir_all(&unfinished);
         }
         return Ok(());

@@ -1,4 +1,4 @@
-//! Where the programs of PostgreSQL are and as whom they run.
+//! The programs of PostgreSQL, and the user that runs them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::ServerError;
 use crate::process::with_parent;
 use crate::user::RunAs;
 
-/// What is said where there is none.
+/// The error if PostgreSQL is not installed.
 pub const NOT_INSTALLED: ServerError = ServerError::NotInstalled {
     name: "PostgreSQL",
     places: "on PATH nor under /usr/lib/postgresql/*/bin",
@@ -17,7 +17,7 @@ pub const NOT_INSTALLED: ServerError = ServerError::NotInstalled {
     install: "apt-get install postgresql",
 };
 
-/// The programs and the user they run as.
+/// The programs, and the user that runs them.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     folder: PathBuf,
@@ -25,10 +25,11 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Looks on `PATH`, then in the folders of the Debian packages, newest version first.
+    /// Finds the programs on `PATH`, then in the folders of the Debian packages, newest version
+    /// first.
     ///
     /// # Errors
-    /// Nothing found, or running as root without a user to drop to.
+    /// PostgreSQL is not installed, or this process is root and no other user exists.
     pub fn find() -> Result<Self, ServerError> {
         let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
         let on_path = on_path.unwrap_or_default();
@@ -50,7 +51,8 @@ impl Binaries {
 
     /// A command of PostgreSQL, to be run as the user it needs.
     ///
-    /// With `die_with_parent` the kernel sends SIGINT (PostgreSQL's fast shutdown) when the thread that started it ends.
+    /// With `die_with_parent` the kernel sends SIGINT (PostgreSQL's fast shutdown) when the thread
+    /// that started it ends.
     #[must_use]
     pub fn command(&self, program: &str, die_with_parent: bool) -> Command {
         let path = self.folder.join(program);
@@ -62,7 +64,7 @@ impl Binaries {
         command
     }
 
-    /// As whom PostgreSQL runs.
+    /// The user that runs PostgreSQL.
     pub(super) fn user(&self) -> RunAs {
         self.user
     }

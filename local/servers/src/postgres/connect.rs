@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Config, NoTls};
 
-/// How a session logs in.
+/// The login of a session.
 #[derive(Clone)]
 pub enum Login {
-    /// As this user over the socket, which only this process can enter: what IAM has already decided.
+    /// As this user over the socket, to which only this process has access, after a decision of
+    /// IAM.
     Trusted(String),
-    /// With a password over the wire port: a wrong one fails as on Redshift.
+    /// With a password over the wire port; a wrong one fails as on Redshift.
     Password {
         /// Database user.
         user: String,
@@ -43,7 +44,7 @@ impl std::fmt::Debug for Login {
 
 pub(super) const SYSTEM_USER: &str = "rdsdb";
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug, Clone)]
 pub struct Address {
     pub(super) socket_folder: PathBuf,
@@ -53,7 +54,7 @@ pub struct Address {
 /// Opens a session. The connection's task ends with the client.
 ///
 /// # Errors
-/// As PostgreSQL reports it.
+/// PostgreSQL's error.
 pub async fn connect(
     address: &Address,
     database: &str,
@@ -76,7 +77,7 @@ pub async fn connect(
 /// Ends every other session of a database, so that it can be dropped or the server stopped at once.
 ///
 /// # Errors
-/// As PostgreSQL reports it.
+/// PostgreSQL's error.
 pub async fn kill_sessions(client: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
     client
         .execute(
@@ -87,7 +88,8 @@ pub async fn kill_sessions(client: &Client, database: &str) -> Result<(), tokio_
         .map(|_| ())
 }
 
-/// An error of PostgreSQL in the words the Data API uses: `ERROR: message`, then detail, hint and position.
+/// Formats an error of PostgreSQL as the Data API does: `ERROR: message`, then detail, hint and
+/// position.
 #[must_use]
 pub fn describe_error(error: &tokio_postgres::Error) -> String {
     use tokio_postgres::error::ErrorPosition;

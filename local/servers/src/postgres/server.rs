@@ -1,4 +1,4 @@
-//! One template made at start, one server copied from it per warehouse.
+//! A template that is made at the start, and servers that are copied from it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::user::set_mode;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// What is needed to make servers.
+/// Creates servers.
 #[derive(Debug)]
 pub struct PostgresKit {
     binaries: Binaries,
@@ -32,14 +32,16 @@ pub struct PostgresKit {
     counter: AtomicU32,
 }
 
-/// What servers are made for.
+/// The settings of a kind of server.
 #[derive(Debug, Clone, Copy)]
 pub struct Flavour {
-    /// Names the CA and its file, `NAME-ca.pem`.
+    /// Name of the CA and of its file, `NAME-ca.pem`.
     pub name: &'static str,
-    /// Statements for `template1`, separated by empty lines, so that every database of every server has what they make.
+    /// Statements for `template1`, separated by empty lines, which apply to every database of every
+    /// server.
     pub catalog: &'static str,
-    /// Lines of `pg_hba.conf` for connections over the wire; over the socket the system user is trusted.
+    /// Lines of `pg_hba.conf` for connections over the wire; over the socket the system user is
+    /// trusted.
     pub wire: &'static str,
     /// Further settings, such as `password_encryption=md5`.
     pub settings: &'static [&'static str],
@@ -58,10 +60,11 @@ impl Flavour {
 impl PostgresKit {
     /// Runs `initdb` once, with the flavour's catalog in `template1`.
     ///
-    /// Blocks for about two seconds; with a `cache` folder that an earlier run has filled, for a fraction of that.
+    /// Blocks for about two seconds; with a `cache` folder that an earlier run has filled, for a
+    /// fraction of that.
     ///
     /// # Errors
-    /// PostgreSQL is missing or refuses.
+    /// PostgreSQL is missing or fails.
     pub fn prepare(data_dir: &Path, flavour: Flavour, cache: Option<&Path>) -> Result<Self, ServerError> {
         let binaries = Binaries::find()?;
         // The other user must be able to pass through the data folder itself.
@@ -150,7 +153,7 @@ impl Server {
     /// Starts the server and waits until it takes connections.
     ///
     /// # Errors
-    /// It ends or is not ready in time; the end of its log is in the error.
+    /// It ends or is not ready in time; the error has the end of its log.
     pub async fn start(&self) -> Result<(), ServerError> {
         let mut command = self.binaries.command("postgres", true);
         command.arg("-D").arg(&self.data).args(["-F", "-c", "listen_addresses=127.0.0.1"]);
@@ -202,7 +205,7 @@ impl Server {
         drop(running);
     }
 
-    /// Whether the process has been started and not stopped.
+    /// Returns true if the process has been started and not stopped.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.lock().is_some()
@@ -211,14 +214,14 @@ impl Server {
     /// Opens a session.
     ///
     /// # Errors
-    /// As PostgreSQL reports it.
+    /// PostgreSQL's error.
     pub async fn connect(&self, database: &str, login: &Login) -> Result<Client, tokio_postgres::Error> {
         connect(&self.address, database, login).await
     }
 
     /// Removes the data; the server must have been stopped.
     pub fn remove(&self) {
-        // What is left goes with the data folder.
+        // The rest is removed with the data folder.
         let _left = std::fs::remove_dir_all(&self.data);
     }
 
@@ -233,8 +236,8 @@ impl Drop for Server {
     }
 }
 
-/// Below the data folder, unless a socket's path would get too long there (107 bytes at most, the name takes about 30) or
-/// the user that PostgreSQL runs as cannot get there.
+/// Below the data folder, unless a socket's path would get too long there (107 bytes at most, the
+/// name takes about 30) or the user that PostgreSQL runs as cannot get there.
 fn engine_folder(
     data_dir: &Path,
     binaries: &Binaries,

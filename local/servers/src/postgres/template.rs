@@ -8,7 +8,7 @@ use super::Binaries;
 use super::connect::SYSTEM_USER;
 use crate::ServerError;
 
-/// Makes the template at `folder`, from the cache if that has it.
+/// Creates the template at `folder`, from the cache if it is there.
 pub(super) fn make(
     binaries: &Binaries,
     folder: &Path,
@@ -27,7 +27,7 @@ pub(super) fn make(
     let unfinished = cache.join(format!("{}.tmp", uuid::Uuid::new_v4()));
     copy(folder, &unfinished)?;
     if std::fs::rename(&unfinished, &kept).is_err() {
-        // Another process was quicker; what it made is the same. What is left of ours is a file in a cache.
+        // Another process was faster and made the same; the rest of ours is only a file in a cache.
         let _left = std::fs::remove_dir_all(&unfinished);
     }
     Ok(())
@@ -52,7 +52,7 @@ fn init(binaries: &Binaries, folder: &Path, catalog: &str) -> Result<(), ServerE
     let statements = catalog.split("\n\n").map(str::trim).filter(|statement| !statement.is_empty());
     let text: String = statements.map(|statement| format!("{statement}\n\n")).collect();
     let output = run(&mut single, "postgres --single", &text)?;
-    // It reports errors on its output and goes on.
+    // It writes errors to its output and goes on.
     match output.lines().find(|line| line.contains("ERROR:") || line.contains("FATAL:")) {
         Some(error) => {
             Err(ServerError::Program { program: "the system catalog".to_owned(), output: error.to_owned() })
@@ -70,7 +70,7 @@ fn run(command: &mut Command, program: &str, input: &str) -> Result<String, Serv
     let text = input.to_owned();
     let writer = std::thread::spawn(move || {
         if let Some(stdin) = stdin.as_mut() {
-            // A program that ends early says why on its output.
+            // A program that ends early writes the reason to its output.
             let _closed = stdin.write_all(text.as_bytes());
         }
     });

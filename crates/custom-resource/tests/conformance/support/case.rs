@@ -1,4 +1,4 @@
-//! One row of a table: what is delivered, how everything around behaves, and what must have happened.
+//! One row of a table: the events, the reactions of everything around, and the expected results.
 
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,15 @@ use super::response_server::Reply;
 use super::thing::Does;
 use super::{Bench, Setup};
 
-/// How an invocation ends for Lambda.
+/// The end of an invocation, as Lambda sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     /// Lambda does not run it again.
     Succeeds,
-    /// Lambda runs it again, and the answer may arrive then.
-    NotDelivered,
-    /// There is nobody to answer.
-    NotARequest,
+    /// Lambda runs it again, and the response may arrive then.
+    ResponseNotDelivered,
+    /// The event has no addressee.
+    InvalidRequest,
 }
 
 /// One row.
@@ -33,7 +33,7 @@ pub(crate) struct Case {
     within: Option<Duration>,
 }
 
-/// A row that delivers this event.
+/// Returns a row that delivers this event.
 pub(crate) fn case(event: Value) -> Case {
     Case {
         events: vec![event],
@@ -48,7 +48,7 @@ pub(crate) fn case(event: Value) -> Case {
 }
 
 impl Case {
-    /// Delivers another event after the one before is answered.
+    /// Delivers another event after the response to the one before.
     pub(crate) fn then(mut self, event: Value) -> Self {
         self.events.push(event);
         self
@@ -60,19 +60,19 @@ impl Case {
         self
     }
 
-    /// The provider does this for the name of its method.
+    /// Sets the provider's reactions, by the name of the method.
     pub(crate) fn does(mut self, does: impl Fn(&str) -> Does + Send + Sync + 'static) -> Self {
         self.setup.does = Box::new(does);
         self
     }
 
-    /// The function could not start.
+    /// Lets the start-up fail.
     pub(crate) fn start_failed(mut self, failure: Failure) -> Self {
         self.setup.start = Err(failure);
         self
     }
 
-    /// The response server does these in order before it answers 200.
+    /// Sets the response server's reactions; 200 follows them.
     pub(crate) fn server(mut self, replies: &[Reply]) -> Self {
         self.setup.replies = replies.to_vec();
         self
@@ -83,41 +83,41 @@ impl Case {
         self
     }
 
-    /// The deadline of the invocation is this far away.
+    /// Sets the time until the deadline of the invocation.
     pub(crate) fn deadline_in(mut self, left: Duration) -> Self {
         self.left = left;
         self
     }
 
-    /// Everything is over within this time.
+    /// Expects the row to end within this time.
     pub(crate) fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
         self
     }
 
-    /// One PUT with this body, whole, comes after those before.
+    /// Expects one more PUT, with exactly this body.
     pub(crate) fn answers(self, body: Value) -> Self {
         self.answers_times(1, body)
     }
 
-    /// This many PUTs with this body.
+    /// Expects this many PUTs with this body.
     pub(crate) fn answers_times(mut self, times: usize, body: Value) -> Self {
         self.answers.extend(std::iter::repeat_n(body, times));
         self
     }
 
-    /// The provider is called so, in this order. A row without this line: it is not called.
+    /// Expects these calls of the provider, in this order. By default none are expected.
     pub(crate) fn calls(mut self, calls: &[&'static str]) -> Self {
         self.calls = calls.to_vec();
         self
     }
 
-    /// How every invocation ends.
+    /// Expects this end of every invocation.
     pub(crate) fn ends(self, ends: Ends) -> Self {
         self.ends_in(&[ends])
     }
 
-    /// How the invocations end, one by one; the last word holds for all that follow.
+    /// Expects these ends of the invocations; the last one holds for all that follow.
     pub(crate) fn ends_in(mut self, ends: &[Ends]) -> Self {
         self.ends = ends.to_vec();
         self
@@ -143,8 +143,8 @@ impl Case {
             let ended = match result {
                 Ok(Value::Null) => Ends::Succeeds,
                 Ok(other) => panic!("an invocation by CloudFormation returned {other}"),
-                Err(HandlerError::NotDelivered(_)) => Ends::NotDelivered,
-                Err(HandlerError::NotARequest) => Ends::NotARequest,
+                Err(HandlerError::ResponseNotDelivered(_)) => Ends::ResponseNotDelivered,
+                Err(HandlerError::InvalidRequest) => Ends::InvalidRequest,
             };
             assert_eq!(ended, self.ends[index.min(self.ends.len() - 1)], "{result:?}");
         }
@@ -155,7 +155,7 @@ impl Case {
     }
 }
 
-/// A table: each row is a test, and its name is the sentence it proves.
+/// A table whose rows are tests.
 #[macro_export]
 macro_rules! cases {
     ($($(#[$attribute:meta])* $name:ident: $case:expr;)*) => {$(

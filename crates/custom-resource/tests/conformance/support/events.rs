@@ -1,4 +1,4 @@
-//! What CloudFormation sends, and what it should get.
+//! CloudFormation's requests, and the expected responses.
 
 use serde_json::{Map, Value, json};
 
@@ -7,20 +7,20 @@ pub(crate) const STACK: &str =
 pub(crate) const REQUEST: &str = "00000000-0000-4000-8000-0000000000ff";
 pub(crate) const LOGICAL: &str = "Thing";
 
-/// The id of the thing `a`. Its middle is the start of the SHA-256 of stack id, NUL and logical id: written out, since
-/// an id that changes between versions orphans every resource there is.
+/// The id of the thing `a`. Its middle is the start of the SHA-256 of stack id, NUL and logical id.
+/// It is a literal: an id that changes between versions orphans every existing resource.
 pub(crate) const ID_A: &str = "conformance:e48ac103:a";
 pub(crate) const ID_B: &str = "conformance:e48ac103:b";
 
-/// Stands for the response URL in an event until it is delivered.
+/// A placeholder for the response URL in an event until its delivery.
 pub(crate) const URL_PLACE: &str = "(the response URL)";
 
-/// Texts that no log, answer or state machine may show.
+/// Texts that no log, response or state machine may hold.
 pub(crate) const SECRETS: &[&str] = &["hunter2"];
 
 fn event(request_type: &str, properties: Value) -> Value {
     let mut properties = properties;
-    // As CloudFormation does: its own properties stand among the provider's.
+    // As in CloudFormation, its own properties are among the provider's.
     properties["ServiceToken"] = json!("arn:aws:lambda:us-east-1:111111111111:function:thing");
     properties["ServiceTimeout"] = json!("900");
     json!({
@@ -54,13 +54,13 @@ pub(crate) fn delete(id: &str, properties: Value) -> Value {
     event
 }
 
-/// The event without one of its fields.
+/// Returns the event without one of its fields.
 pub(crate) fn without(mut event: Value, field: &str) -> Value {
     event.as_object_mut().unwrap().remove(field).unwrap();
     event
 }
 
-/// The event with another value of one of its fields.
+/// Returns the event with another value of one of its fields.
 pub(crate) fn with(mut event: Value, field: &str, value: Value) -> Value {
     event[field] = value;
     event
@@ -75,22 +75,22 @@ fn answer(status: &str, id: &str, more: Value) -> Value {
     body
 }
 
-/// The whole body of a success without attributes.
+/// Returns the whole body of a success without attributes.
 pub(crate) fn done(id: &str) -> Value {
     answer("SUCCESS", id, json!({}))
 }
 
-/// The whole body of a success with these attributes.
+/// Returns the whole body of a success with these attributes.
 pub(crate) fn success(id: &str, data: Value) -> Value {
     answer("SUCCESS", id, json!({"Data": data}))
 }
 
-/// The whole body of a success whose attributes CloudFormation masks.
+/// Returns the whole body of a success whose attributes CloudFormation masks.
 pub(crate) fn masked(id: &str, data: Value) -> Value {
     answer("SUCCESS", id, json!({"Data": data, "NoEcho": true}))
 }
 
-/// The whole body of a failure.
+/// Returns the whole body of a failure.
 pub(crate) fn failed(id: &str, reason: &str) -> Value {
     answer("FAILED", id, json!({"Reason": reason}))
 }

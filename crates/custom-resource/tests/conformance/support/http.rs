@@ -1,10 +1,10 @@
-//! As much HTTP/1.1 as the two servers of these tests need, read from the bytes themselves: what a client really sent
-//! (its target, its headers, its framing) is what the tests assert.
+//! As much HTTP/1.1 as the two servers of these tests need, parsed from the bytes themselves: the
+//! tests check what the client really sent (its target, its headers, its framing).
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// A request as it came over the wire.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) method: String,
@@ -21,7 +21,7 @@ impl Received {
     }
 }
 
-/// The next request of a connection; `None` at its end.
+/// Returns the next request of a connection, or `None` at its end.
 pub(crate) async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Received> {
     let first = line(stream).await?;
     let mut words = first.split(' ');

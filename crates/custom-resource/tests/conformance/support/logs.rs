@@ -1,4 +1,4 @@
-//! Everything that is logged on this thread while a case runs.
+//! The log of this thread while a case runs.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Collects log lines, at every level and of every crate, until it is dropped.
+/// Collects the log lines of every level and crate until it is dropped.
 pub(crate) struct Logs {
     text: Buffer,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
 impl Logs {
-    /// Starts to collect. The runtime of a `#[tokio::test]` runs all its tasks on the thread of the test.
+    /// Starts to collect. The runtime of a `#[tokio::test]` runs all its tasks on the test's
+    /// thread.
     pub(crate) fn collect() -> Self {
         let text = Buffer::default();
         let subscriber = tracing_subscriber::fmt()
@@ -24,7 +25,7 @@ impl Logs {
         Self { text, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// The lines so far.
+    /// Returns the lines so far.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.text.0.lock().unwrap().clone()).unwrap()
     }

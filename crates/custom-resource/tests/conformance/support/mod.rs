@@ -1,4 +1,4 @@
-//! The bench on which a handler is tried: a response server, a provider, a state machine, and everything that is logged.
+//! A handler in a test bench: a response server, a provider, a state machine and the log.
 
 pub(crate) mod case;
 pub(crate) mod events;
@@ -19,9 +19,9 @@ use events::{SECRETS, URL_PLACE};
 use logs::Logs;
 use response_server::{Reply, ResponseServer, URL_SECRETS};
 use thing::{Does, Shared, Thing};
-use waits::{Broken, MemoryWaits};
+use waits::{Broken, MemoryWaiter};
 
-/// What the clock shows, in every case.
+/// The time of every case.
 pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
@@ -31,15 +31,18 @@ pub(crate) fn much_later() -> SystemTime {
     now() + Duration::from_secs(24 * 3600)
 }
 
-/// Patient with a slow machine, and quick where the server says no.
-pub(crate) const PATIENT: PutPolicy =
-    PutPolicy { attempts: 4, per_attempt: Duration::from_secs(10), first_pause: Duration::from_millis(1) };
+/// Long timeouts for a slow machine, and short pauses after a rejection.
+pub(crate) const PATIENT: PutPolicy = PutPolicy {
+    attempts: 4,
+    attempt_timeout: Duration::from_secs(10),
+    first_pause: Duration::from_millis(1),
+};
 
 /// For servers that never answer.
 pub(crate) const IMPATIENT: PutPolicy =
-    PutPolicy { attempts: 3, per_attempt: Duration::from_secs(1), first_pause: Duration::from_millis(1) };
+    PutPolicy { attempts: 3, attempt_timeout: Duration::from_secs(1), first_pause: Duration::from_millis(1) };
 
-/// How a handler is set up.
+/// The setup of a bench.
 pub(crate) struct Setup {
     pub(crate) does: Box<dyn Fn(&str) -> Does + Send + Sync>,
     pub(crate) replies: Vec<Reply>,
@@ -66,7 +69,7 @@ impl Default for Setup {
 pub(crate) struct Bench {
     pub(crate) server: ResponseServer,
     pub(crate) thing: Arc<Thing>,
-    pub(crate) waits: Arc<MemoryWaits>,
+    pub(crate) waits: Arc<MemoryWaiter>,
     pub(crate) handler: Handler<Shared>,
     pub(crate) logs: Logs,
 }
@@ -76,19 +79,19 @@ impl Bench {
         let logs = Logs::collect();
         let server = ResponseServer::start(setup.replies).await;
         let thing = Arc::new(Thing::new(setup.does));
-        let waits = Arc::new(MemoryWaits::new(setup.waits.unwrap_or(Broken::Nothing)));
+        let waits = Arc::new(MemoryWaiter::new(setup.waits.unwrap_or(Broken::Nothing)));
         let mut handler = match setup.start {
             Ok(()) => Handler::new(Shared(Arc::clone(&thing))),
-            Err(failure) => Handler::broken(&failure),
+            Err(failure) => Handler::failed_start(&failure),
         };
-        handler = handler.putting_with(setup.policy).telling_time_by(setup.clock);
+        handler = handler.with_put_policy(setup.policy).with_clock(setup.clock);
         if setup.waits.is_some() {
-            handler = handler.waiting_with(Arc::<MemoryWaits>::clone(&waits));
+            handler = handler.with_waiter(Arc::<MemoryWaiter>::clone(&waits));
         }
         Self { server, thing, waits, handler, logs }
     }
 
-    /// Delivers an event that has this long to be answered.
+    /// Delivers an event with this much time until the deadline.
     pub(crate) async fn deliver(&self, event: &Value, left: Duration) -> Result<Value, HandlerError> {
         let mut event = event.clone();
         if let Some(url) = event.get_mut("ResponseURL").filter(|url| **url == URL_PLACE) {
@@ -97,7 +100,7 @@ impl Bench {
         self.handler.handle(event, now() + left).await
     }
 
-    /// What holds for every case: nothing that must stay unseen was logged, answered or handed to a state machine.
+    /// Checks that no secret is in the log, in a response or in a state machine's input.
     pub(crate) fn kept_secrets(&self) {
         let logs = self.logs.text();
         let inputs = format!("{:?}", self.waits.started());

@@ -1,4 +1,4 @@
-//! What stands behind the response URL: a server on a free port that does as it is told.
+//! The server behind the response URL: it listens on a free port and follows a script.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,16 +12,17 @@ use tokio::task::JoinHandle;
 
 use super::http::{Received, read_request, write_response};
 
-/// Path and query of every response URL here. The escapes (in either case), the `+` and the `/` in the query would all change
-/// under a client that decodes and encodes again, and the signature would no longer fit.
+/// Path and query of every response URL here. The escapes (in either case), the `+` and the `/` in
+/// the query would all change under a client that decodes and encodes again, and the signature
+/// would no longer fit.
 pub(crate) const TARGET: &str = "/arn%3Aaws%3acloudformation/r%7Cid?AWSAccessKeyId=AKIAEXAMPLE&Expires=1800000000&\
                           Signature=bearer%2Bcredential%2F+x/~%3d&X-Amz-Security-Token=a*b(c)";
 
-/// What gives the response URL away. No log line, error or state machine input may hold any of these.
+/// Parts of the response URL. No log line, error or state machine input may hold any of these.
 pub(crate) const URL_SECRETS: [&str; 4] =
     ["bearer%2B", "AKIAEXAMPLE", "X-Amz-Security-Token", "arn%3Aaws%3acloud"];
 
-/// What the server does with one request.
+/// The server's reaction to one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reply {
     /// Answers with this status.
@@ -34,7 +35,7 @@ pub(crate) enum Reply {
     After(Duration, u16),
 }
 
-/// The server; it ends with this value.
+/// The server; dropping it ends the server.
 pub(crate) struct ResponseServer {
     address: SocketAddr,
     puts: Arc<Mutex<Vec<Received>>>,
@@ -42,7 +43,7 @@ pub(crate) struct ResponseServer {
 }
 
 impl ResponseServer {
-    /// Does `replies` in order, then answers 200 for ever.
+    /// Starts a server that sends `replies` in order, then 200 to every request.
     pub(crate) async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -62,12 +63,12 @@ impl ResponseServer {
         format!("http://{}{TARGET}", self.address)
     }
 
-    /// What arrived so far.
+    /// Returns the requests so far.
     pub(crate) fn puts(&self) -> Vec<Received> {
         self.puts.lock().unwrap().clone()
     }
 
-    /// The bodies that arrived. Checks what holds for every PUT there is: it must be as S3 takes it.
+    /// Returns the bodies so far. Checks each PUT against the requirements of S3.
     pub(crate) fn bodies(&self) -> Vec<Value> {
         self.puts()
             .iter()
@@ -104,7 +105,7 @@ async fn serve(stream: TcpStream, puts: Arc<Mutex<Vec<Received>>>, replies: Arc<
                 status
             }
         };
-        // S3 quotes what was signed in its refusals.
+        // S3 quotes the signed text in its error responses.
         let body =
             if status < 300 { String::new() } else { format!("<Error><Signed>{TARGET}</Signed></Error>") };
         if write_response(&mut stream, status, &[], &body).await.is_err() {

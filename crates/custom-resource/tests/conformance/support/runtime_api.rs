@@ -15,14 +15,14 @@ use tokio::task::JoinHandle;
 
 use super::http::{read_request, write_response};
 
-/// What the function told the Runtime API.
+/// A report of the function to the Runtime API.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum Report {
     /// The invocation with this number returned.
     Response(usize, Value),
     /// The invocation with this number failed.
     Error(usize, Value),
-    /// The function did not come up.
+    /// The function failed to start.
     InitError(Value),
 }
 
@@ -32,10 +32,10 @@ struct State {
     waiting: VecDeque<(usize, Value, Duration)>,
     given: usize,
     polls: usize,
-    told: Vec<Told>,
+    reports: Vec<Report>,
 }
 
-/// The server; it ends with this value.
+/// The server; dropping it ends the server.
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -63,7 +63,7 @@ impl RuntimeApi {
         self.address.to_string()
     }
 
-    /// Has the function invoked with an event.
+    /// Invokes the function with an event.
     pub(crate) fn invoke(&self, event: Value, left: Duration) {
         let mut state = self.state.lock().unwrap();
         let number = state.given;
@@ -72,23 +72,23 @@ impl RuntimeApi {
         self.changed.notify_waiters();
     }
 
-    /// Waits until the function told this much, at most 20 seconds.
-    pub(crate) async fn told(&self, count: usize) -> Vec<Told> {
+    /// Waits for this many reports, at most 20 seconds.
+    pub(crate) async fn reports(&self, count: usize) -> Vec<Report> {
         let enough = async {
             loop {
                 let changed = self.changed.notified();
-                let told = self.state.lock().unwrap().told.clone();
-                if told.len() >= count {
-                    return told;
+                let reports = self.state.lock().unwrap().reports.clone();
+                if reports.len() >= count {
+                    return reports;
                 }
                 changed.await;
             }
         };
         let found = tokio::time::timeout(Duration::from_secs(20), enough).await;
-        found.unwrap_or_else(|_| panic!("the function told only {:?}", self.state.lock().unwrap().told))
+        found.unwrap_or_else(|_| panic!("the function only sent {:?}", self.state.lock().unwrap().reports))
     }
 
-    /// How often the function asked for an event.
+    /// Returns the number of polls.
     pub(crate) fn polls(&self) -> usize {
         self.state.lock().unwrap().polls
     }
@@ -123,13 +123,13 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>, changed: Arc<Notify>
                 write_response(&mut stream, 200, &headers, &event.to_string()).await
             }
             [kind, rest @ ..] => {
-                let told = match (*kind, rest) {
-                    ("invocation", [number, "response"]) => Told::Response(number.parse().unwrap(), body()),
-                    ("invocation", [number, "error"]) => Told::Error(number.parse().unwrap(), body()),
-                    ("init", ["error"]) => Told::InitError(body()),
+                let reports = match (*kind, rest) {
+                    ("invocation", [number, "response"]) => Report::Response(number.parse().unwrap(), body()),
+                    ("invocation", [number, "error"]) => Report::Error(number.parse().unwrap(), body()),
+                    ("init", ["error"]) => Report::InitError(body()),
                     other => panic!("the Runtime API has no {other:?}"),
                 };
-                state.lock().unwrap().told.push(told);
+                state.lock().unwrap().reports.push(reports);
                 changed.notify_waiters();
                 write_response(&mut stream, 202, &[], "{\"status\":\"OK\"}").await
             }

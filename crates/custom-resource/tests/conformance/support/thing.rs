@@ -1,4 +1,4 @@
-//! A provider that does as it is told and writes down what it was asked.
+//! A provider that follows a script and records its calls.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provide
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A property of each kind there is.
+/// One property of each type.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Properties {
@@ -34,7 +34,7 @@ pub(crate) struct Properties {
     pub(crate) kind: Option<Kind>,
     #[serde(default)]
     pub(crate) document: Option<Value>,
-    /// Its value must be in no error.
+    /// Its value must not be in any error.
     #[serde(default)]
     pub(crate) secret: Option<u64>,
 }
@@ -51,13 +51,13 @@ pub(crate) enum Kind {
     Json,
 }
 
-/// What the state machine carries for this provider.
+/// The progress of a wait.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(crate) looks: u32,
 }
 
-/// What the provider does when it is called.
+/// The provider's reaction to a call.
 pub(crate) enum Does {
     /// Succeeds with the attribute `Name`.
     Well,
@@ -82,22 +82,22 @@ pub(crate) struct Thing {
 }
 
 impl Thing {
-    /// Does what `does` says for the name of the method.
+    /// Creates a provider. `does` returns its reaction to a call, by the name of the method.
     pub(crate) fn new(does: Script) -> Self {
         Self { does, calls: Mutex::default(), seen: Mutex::default(), made: Mutex::default() }
     }
 
-    /// The calls so far: the method, the identity of the id, and what else tells two calls apart.
+    /// Returns the calls so far: the method, the identity, and further arguments.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
 
-    /// The properties of the calls so far.
+    /// Returns the properties of the calls so far.
     pub(crate) fn seen(&self) -> Vec<Properties> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// How many things there are.
+    /// Returns the number of existing resources.
     pub(crate) fn made(&self) -> usize {
         self.made.lock().unwrap().len()
     }
@@ -111,7 +111,7 @@ impl Thing {
         self.calls.lock().unwrap().push(format!("{method} {call}"));
         let name = properties.as_ref().map(|properties| properties.name.clone());
         self.seen.lock().unwrap().extend(properties);
-        // Another delivery of the same request gets its turn here.
+        // Lets another delivery of the same request run here.
         tokio::task::yield_now().await;
         match (self.does)(method) {
             Does::Well => Ok(Outcome::Ready(match name {
@@ -124,16 +124,13 @@ impl Thing {
             Does::Hangs => std::future::pending().await,
             Does::Waits => {
                 let looks = self.calls().len() as u32;
-                Ok(Outcome::Waiting {
-                    progress: Progress { looks },
-                    look_again_after: Duration::from_secs(30),
-                })
+                Ok(Outcome::Waiting { progress: Progress { looks }, check_after: Duration::from_secs(30) })
             }
         }
     }
 }
 
-/// A provider that the test still holds.
+/// A provider that is shared with the test.
 #[derive(Clone)]
 pub(crate) struct Shared(pub Arc<Thing>);
 
@@ -142,7 +139,7 @@ impl Provider for Shared {
     type Progress = Progress;
     const KIND: &'static str = "conformance";
     const SECRET_PROPERTIES: &'static [&'static str] = &["Secret"];
-    const LONGEST_WAIT: Duration = Duration::from_secs(20 * 60);
+    const MAX_WAIT: Duration = Duration::from_secs(20 * 60);
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         match properties.name.as_str() {

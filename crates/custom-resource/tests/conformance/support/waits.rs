@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use custom_resource::{BoxError, BoxFuture, Waits};
+use custom_resource::{BoxError, BoxFuture, Waiter};
 use serde_json::Value;
 
-/// What does not work.
+/// The operation that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
     Nothing,
@@ -15,31 +15,31 @@ pub(crate) enum Broken {
     Open,
 }
 
-/// Seals by keeping the secret and giving out a number for it.
-pub(crate) struct MemoryWaits {
+/// Seals a secret by keeping it and returning its number.
+pub(crate) struct MemoryWaiter {
     broken: Broken,
     sealed: Mutex<Vec<(String, String)>>,
     started: Mutex<BTreeMap<String, Value>>,
     attempts: Mutex<u32>,
 }
 
-impl MemoryWaits {
+impl MemoryWaiter {
     pub(crate) fn new(broken: Broken) -> Self {
         Self { broken, sealed: Mutex::default(), started: Mutex::default(), attempts: Mutex::default() }
     }
 
-    /// The executions: name and input.
+    /// Returns the executions: name and input.
     pub(crate) fn started(&self) -> Vec<(String, Value)> {
         self.started.lock().unwrap().clone().into_iter().collect()
     }
 
-    /// How often a start was asked for.
+    /// Returns the number of attempts to start one.
     pub(crate) fn attempts(&self) -> u32 {
         *self.attempts.lock().unwrap()
     }
 }
 
-impl Waits for MemoryWaits {
+impl Waiter for MemoryWaiter {
     fn seal<'a>(&'a self, secret: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async move {
             if self.broken == Broken::Seal {
@@ -72,7 +72,7 @@ impl Waits for MemoryWaits {
                 name.len() <= 80 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
                 "{name}"
             );
-            // One that runs already stays as it is.
+            // A running execution stays as it is.
             self.started.lock().unwrap().entry(name.to_owned()).or_insert_with(|| input.clone());
             Ok(())
         })
