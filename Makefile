@@ -102,10 +102,14 @@ lint: validate doc ## Formatting, clippy, docs, types of the Python extension, a
 format: ## Format the Rust code
 	cargo fmt --all
 
-# With an example, cargo doc takes the features of the dev-dependencies into account, as clippy does.
+# With an example, cargo doc takes the features of the dev-dependencies into account, as clippy does. Binaries with the
+# name of their library would overwrite its pages.
+LIBRARIES := $(patsubst functions/%/src/lib.rs,%,$(wildcard functions/*/src/lib.rs))
+BINARIES := $(filter-out $(LIBRARIES),$(patsubst functions/%/src/main.rs,%,$(wildcard functions/*/src/main.rs)))
 .PHONY: doc
 doc: ## API documentation into target/doc; a warning is an error
-	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --lib --bins --examples --locked $(CARGOFLAGS)
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --lib --examples --bin sluice-cloud \
+	  $(BINARIES:%=--bin %) --locked $(CARGOFLAGS)
 
 .PHONY: validate
 validate: launcher ## Templates against cfn-lint and our rules, shell scripts

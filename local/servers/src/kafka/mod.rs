@@ -1,8 +1,8 @@
-//! A Kafka broker with SASL/SCRAM: Tansu (https://github.com/tansu-io/tansu), two processes of it
+//! A Kafka broker with SASL/SCRAM: Tansu (<https://github.com/tansu-io/tansu>), two processes of it
 //! on one file.
 //!
 //! One process needs no password; users are created through it. The other is for clients. Tansu has
-//! no TLS of its own (0.6 reads `--cert` and `--key` and does not use them), so [`front`] adds it.
+//! no TLS of its own (0.6 reads `--cert` and `--key` and does not use them), so `front` adds it.
 
 mod front;
 
