@@ -229,7 +229,7 @@ impl Announcer for Ports {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copy_monitor_reads_the_views_and_its_command_loads_the_file() {
+async fn copy_monitor_reads_views_and_its_command_loads_rejected_file() {
     let local = Local::start().await;
     let namespace = local.cluster().await;
     local.role().await;
