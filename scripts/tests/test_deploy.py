@@ -177,7 +177,7 @@ MONITOR = {"MonitorDatabase": "dev", "AlertTopicArn": "arn:topic", "AlertTopicKe
 
 
 def monitor_of(deployment: Deployment) -> dict[str, str]:
-    return {name: value for name, value in deployment.deployed()[1].items() if name.startswith(("Monitor", "Alert", "Failure"))}
+    return {name: value for name, value in deployment.deployed()[1].items() if name.startswith(("Monitor", "Alert", "Fallback"))}
 
 
 def test_the_target_is_watched_where_there_is_a_hub(deployment: Deployment) -> None:
