@@ -115,7 +115,7 @@ doc: ## API documentation into target/doc; a warning is an error
 validate: launcher ## Templates against cfn-lint and our rules, shell scripts
 	$(CLOUD) exec sam cfn-lint --non-zero-exit-code warning templates/*.yaml
 	policies/check
-	$(if $(shell command -v shellcheck),shellcheck,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/fetch-mysql scripts/repair-rotation \
+	$(if $(shell command -v shellcheck),shellcheck --external-sources,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/fetch-mysql scripts/repair-rotation \
 	  scripts/test policies/check .ci/run
 
 # Which of cargo-deny's checks; empty means all. `advisories` needs github.com.
