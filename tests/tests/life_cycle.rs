@@ -58,7 +58,7 @@ fn stacks_are_created_changed_and_deleted_and_nothing_is_left() {
     let refused = kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap_err();
     let Error::Stack { status, reason, .. } = &refused else { panic!("{refused}") };
     assert_eq!(status, "UPDATE_ROLLBACK_COMPLETE");
-    assert!(reason.contains("only `Auto` can be changed"), "{reason}");
+    assert!(reason.contains("only `Auto` of an existing copy job can be changed"), "{reason}");
     assert_eq!(jobs(auto), [[Some("0".to_owned())]]);
 
     // The target's account first: the source can still be deleted.
