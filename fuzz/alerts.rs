@@ -1,18 +1,21 @@
-//! The modules of crates/alerts that turn events into messages, compiled from their files without the AWS SDK that the rest of the crate needs.
+//! The modules of crates/alerts from events to messages, compiled from their files without the AWS SDK that
+//! the rest of the crate needs.
 //!
-//! A library, so that both targets about alerts compile one list of them.
+//! A library, so that both targets about alerts compile one list of modules.
 #![allow(dead_code)]
 
-#[path = "../crates/alerts/src/announcement.rs"]
-pub mod announcement;
+#[path = "../crates/alerts/src/notification.rs"]
+pub mod notification;
+#[path = "../crates/lambda-kit/src/arn.rs"]
+pub mod arn;
 #[path = "../crates/alerts/src/command.rs"]
 pub mod command;
 #[path = "../crates/alerts/src/event/mod.rs"]
 pub mod event;
 #[path = "../crates/alerts/src/incident.rs"]
 pub mod incident;
-#[path = "../crates/alerts/src/judge/mod.rs"]
-pub mod judge;
+#[path = "../crates/alerts/src/rules/mod.rs"]
+pub mod rules;
 #[path = "../crates/alerts/src/kind.rs"]
 pub mod kind;
 #[path = "../crates/alerts/src/message/mod.rs"]

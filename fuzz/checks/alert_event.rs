@@ -6,21 +6,22 @@
 
 use serde_json::{Value, json};
 
-use crate::announcement::{End, Status};
-use crate::event::{Event, Item, Known, deliveries};
-use crate::incident::{Incident, Place};
-use crate::judge::{
-    AccessRules, Cause, Held, HeldMessage, History, Operation, Reading, Readings, Rotated, RotationRules,
-    dead_letters, judge, judge_with, secret_call, slow, unknown_event,
+use crate::notification::{Resolution, Status};
+use crate::event::{Detail, Event, Item, deliveries};
+use crate::incident::{AccountRegion, Incident};
+use crate::rules::{
+    AccessRules, Cause, Operation, QueueContents, QueuedMessage, ReadHistory, RotationHistory, RotationRules,
+    RotationStatus, SecretRead, dead_letters, evaluate, evaluate_with, secret_call, slow_rotation,
+    unrecognized_event,
 };
 use crate::kind::{Kind, Severity};
-use crate::message_check::{announcement, holds, is_remembered};
+use crate::message_check::{notification, holds, is_remembered};
 use crate::moment::Moment;
-use crate::state::{Edge, Signal};
+use crate::state::{Observation, Transition};
 
 /// Where the functions run, and when.
-fn here() -> (Place, Moment) {
-    (Place::new("333333333333", "us-east-1"), Moment::from_millis(1_772_334_000_000))
+fn here() -> (AccountRegion, Moment) {
+    (AccountRegion::new("333333333333", "us-east-1"), Moment::from_millis(1_772_334_000_000))
 }
 
 pub fn check_bytes(data: &[u8]) {
@@ -45,17 +46,17 @@ pub fn check_bytes(data: &[u8]) {
         }
     }
     wrapped(&text, payload.as_ref());
-    let held = Held {
+    let contents = QueueContents {
         queue: "arn:aws:sqs:us-east-1:333333333333:failed".into(),
         count: 1,
         messages: vec![
-            HeldMessage {
+            QueuedMessage {
                 id: "m".into(),
                 sent: None,
                 body: text.clone().into_owned(),
                 attributes: [].into(),
             },
-            HeldMessage {
+            QueuedMessage {
                 id: "n".into(),
                 sent: None,
                 body: String::new(),
@@ -67,8 +68,8 @@ pub fn check_bytes(data: &[u8]) {
         destination: None,
     };
     let (place, now) = here();
-    for signal in dead_letters(&held, &place, now) {
-        is_told(&signal);
+    for observation in dead_letters(&contents, &place, now) {
+        is_told(&observation);
     }
 }
 
@@ -104,75 +105,75 @@ fn wrapped(text: &str, payload: Option<&Value>) {
 /// What the functions make of an event: each of them, with whatever it may look up or be set to.
 fn follows(item: &Item) {
     let (place, now) = here();
-    let signals = match &item.parsed {
+    let observations = match &item.parsed {
         Err(unknown) => {
             assert!(unknown.problem.chars().count() <= 340, "{}", unknown.problem);
             assert!(unknown.raw.len() <= 4 * 4100, "{}", unknown.raw.len());
-            vec![unknown_event(unknown, &place, "sluice-OnFailure", "sluice-Alerts", now)]
+            vec![unrecognized_event(unknown, &place, "sluice-OnFailure", "sluice-Alerts", now)]
         }
-        Ok(known) => {
+        Ok(event) => {
             assert!(
-                known.place.account.chars().count() <= 60 && known.place.region.chars().count() <= 80,
+                event.location.account.chars().count() <= 60 && event.location.region.chars().count() <= 80,
                 "{:?}",
-                known.place
+                event.location
             );
-            understood(known)
+            recognized(event)
         }
     };
-    for signal in &signals {
-        is_told(signal);
+    for observation in &observations {
+        is_told(observation);
     }
 }
 
-fn understood(known: &Known) -> Vec<Signal> {
-    let mut signals = judge(known);
-    assert_eq!(signals, judge(known), "the same event is judged in two ways");
-    match &known.event {
-        Event::SecretCall(trail) => {
+fn recognized(event: &Event) -> Vec<Observation> {
+    let mut observations = evaluate(event);
+    assert_eq!(observations, evaluate(event), "the same event is judged in two ways");
+    match &event.detail {
+        Detail::SecretCall(record) => {
             let by_role = RotationRules { writers: vec!["sluice-*".into(), String::new()] };
             for rules in [RotationRules::default(), by_role] {
-                for rotated in [Rotated::Yes, Rotated::TurnedOff, Rotated::No, Rotated::Unknown] {
-                    signals.extend(secret_call(known, trail, &rules, rotated));
+                for rotated in [RotationStatus::Enabled, RotationStatus::Disabled, RotationStatus::NotRotating, RotationStatus::Unknown] {
+                    observations.extend(secret_call(event, record, &rules, rotated));
                 }
             }
             let learned =
-                AccessRules { reads_per_hour: 1, learning: std::time::Duration::ZERO, expected: Vec::new() };
-            let reading = Reading::of(known, trail);
-            let mut readings = Readings::default();
+                AccessRules { max_reads_per_hour: 1, learning: std::time::Duration::ZERO, expected: Vec::new() };
+            let reading = SecretRead::of(event, record);
+            let mut history = ReadHistory::default();
             if let Some(reading) = &reading {
                 let by = "the first".to_owned();
-                let first = Reading { by, at: Moment::BEGINNING, denied: None, ..reading.clone() };
-                signals.extend(readings.note(&[first], &learned));
+                let first = SecretRead { by, at: Moment::BEGINNING, denied: None, ..reading.clone() };
+                observations.extend(history.add(&[first], &learned));
             }
             for _ in 0..3 {
-                signals.extend(readings.note(reading.as_slice(), &learned));
+                observations.extend(history.add(reading.as_slice(), &learned));
             }
-            let stored = serde_json::to_string(&readings).expect("readers are JSON");
-            assert_eq!(serde_json::from_str::<Readings>(&stored).ok(), Some(readings));
+            let stored = serde_json::to_string(&history).expect("readers are JSON");
+            assert_eq!(serde_json::from_str::<ReadHistory>(&stored).ok(), Some(history));
         }
-        Event::Rotation(rotation) => {
-            let mut history = History::default();
-            history.note(rotation.outcome, known.time);
-            assert!(!history.note(rotation.outcome, known.time), "the same event counts twice");
-            signals.extend(slow(known, &history));
+        Detail::Rotation(rotation) => {
+            let mut history = RotationHistory::default();
+            history.add(rotation.outcome, event.time);
+            assert!(!history.add(rotation.outcome, event.time), "the same event counts twice");
+            observations.extend(slow_rotation(event, &history));
         }
-        Event::Stack(_) | Event::StackResource(_) => {
-            let words = known.resources.first().cloned().unwrap_or_default();
+        Detail::Stack(_) | Detail::StackResource(_) => {
+            let words = event.resources.first().cloned().unwrap_or_default();
             let cause = Cause { resource: words.clone(), kind: words.clone(), reason: words.clone() };
-            signals.extend(judge_with(known, &Operation { begun_by: Some(words), cause: Some(cause) }));
+            observations.extend(evaluate_with(event, &Operation { begun_by: Some(words), cause: Some(cause) }));
         }
         _ => {}
     }
-    signals
+    observations
 }
 
-/// Every signal becomes a message that holds, at every point of an incident's life.
-fn is_told(signal: &Signal) {
-    match &signal.edge {
-        Edge::Raised(incident) => {
-            assert_eq!(signal.key, incident.key());
+/// Every observation becomes a message that holds, at every point of an incident's life.
+fn is_told(observation: &Observation) {
+    match &observation.transition {
+        Transition::Firing(incident) => {
+            assert_eq!(observation.key, incident.key());
             for status in [Status::Opened, Status::Repeated] {
-                holds(&announcement(incident.as_ref().clone(), status, None));
+                holds(&notification(incident.as_ref().clone(), status, None));
             }
             is_remembered(incident);
             let words = incident.command.as_deref().map(crate::shell::words);
@@ -180,12 +181,12 @@ fn is_told(signal: &Signal) {
                 assert_eq!(words.first().map(Vec::as_slice), Some(&b"aws"[..]), "{:?}", incident.command);
             }
         }
-        Edge::Cleared(how) => {
+        Transition::Resolved(how) => {
             let (place, now) = here();
             let incident = Incident::new(Kind::Alarm, Severity::Error, place, "arn", "name", now);
-            let end = End { at: signal.at, how: how.clone() };
-            for status in [Status::Recovered, Status::Passed] {
-                holds(&announcement(incident.clone(), status, Some(end.clone())));
+            let end = Resolution { at: observation.at, how: how.clone() };
+            for status in [Status::Resolved, Status::Transient] {
+                holds(&notification(incident.clone(), status, Some(end.clone())));
             }
         }
     }

@@ -6,25 +6,25 @@
 
 use serde_json::Value;
 
-use crate::announcement::{Announcement, End, Status};
+use crate::notification::{Notification, Resolution, Status};
 use crate::command::Command;
-use crate::incident::{Incident, Key, Place};
+use crate::incident::{AccountRegion, Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::message::Message;
 use crate::moment::Moment;
 use crate::shell;
-use crate::state::{EventId, Outgoing, Policy, Record, Signal};
+use crate::state::{EventId, IncidentState, Observation, OutboxEntry, Policy, Transition};
 
 /// Limits of SNS, of its documentation and not of the code under test. Source: "Publish" of the API reference, "Amazon SNS endpoints and quotas".
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 const SUBJECT_LESS_THAN: usize = 100;
 /// Limit of DynamoDB. Source: "Quotas in Amazon DynamoDB".
-const MOST_KEY: usize = 2048;
-/// What crates/alerts/src/announcer.rs counts upon: five of these are an item of 400 KB.
-const MOST_WAITING: usize = 75_000;
+const MAX_KEY: usize = 2048;
+/// The size that crates/alerts/src/notifier/batch.rs relies on: five of these fit into an item of 400 KB.
+const MAX_OUTBOX_ENTRY: usize = 75_000;
 
 const STATUSES: [Status; 5] =
-    [Status::Opened, Status::Repeated, Status::Recovered, Status::Passed, Status::Summary];
+    [Status::Opened, Status::Repeated, Status::Resolved, Status::Transient, Status::Summary];
 const SEVERITIES: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
 
 /// The texts that the bytes hold: account, Region, subject, name, what happened, its cause, the detail, the group, how it ended, then values of
@@ -45,12 +45,12 @@ pub fn check_bytes(data: &[u8]) {
         let kind = Kind::ALL[choice % Kind::ALL.len()];
         let severity = SEVERITIES[choice % SEVERITIES.len()];
         let name = format!("thing {}", text(3));
-        let incident = Incident::new(kind, severity, Place::new(text(0), text(1)), text(2), &name, at)
+        let incident = Incident::new(kind, severity, AccountRegion::new(text(0), text(1)), text(2), &name, at)
             .what(&format!("{} did it.", text(4)))
             .impact(text(4))
             .cause(Some(text(5)))
-            .told_apart_by(text(6));
-        if text(7).is_empty() { incident } else { incident.one_of(text(7)) }
+            .dedup_key(text(6));
+        if text(7).is_empty() { incident } else { incident.group(text(7)) }
     };
     let mut by_option = Command::aws("s3api", "head-object");
     for value in values {
@@ -67,18 +67,18 @@ pub fn check_bytes(data: &[u8]) {
             option.into_iter().chain([b"--no-paginate".to_vec()])
         }))
         .collect();
-    reads_back(&begin().remedy("Do:", by_option.clone()), values, &expected);
+    reads_back(&begin().action("Do this:", by_option.clone()), values, &expected);
     let words: Vec<Vec<u8>> = values.iter().map(|value| value.clone().into_bytes()).collect();
-    reads_back(&begin().remedy("Do:", Command::of(values)), values, &words);
+    reads_back(&begin().action("Do this:", Command::from_words(values)), values, &words);
 
-    let incident = begin().remedy("Do:", by_option);
-    let end = End { at, how: ended(text(8), &incident) };
+    let incident = begin().action("Do this:", by_option);
+    let end = Resolution { at, how: ended(text(8), &incident) };
     for status in STATUSES {
-        holds(&announcement(incident.clone(), status, Some(end.clone())));
+        holds(&notification(incident.clone(), status, Some(end.clone())));
     }
     is_remembered(&incident);
     // Whoever ends it has the texts only, and comes to the same key.
-    assert_eq!(incident.key(), Key::new(incident.kind, &incident.place, text(2), Some(text(6))));
+    assert_eq!(incident.key(), IncidentKey::new(incident.kind, &incident.location, text(2), Some(text(6))));
 }
 
 /// The words are these, or there is no command, and then for a reason.
@@ -103,17 +103,17 @@ fn is_refused(value: &str) -> bool {
     value.starts_with("file://") || value.starts_with("fileb://") || value.contains('\0')
 }
 
-/// How it ended, bounded as a signal bounds it.
+/// How it ended, bounded as a observation bounds it.
 pub(crate) fn ended(how: &str, incident: &Incident) -> String {
-    let signal = Signal::cleared(incident.key(), how, EventId::of(&["end"]), incident.since);
-    let crate::state::Edge::Cleared(how) = signal.edge else { unreachable!("it was made as an end") };
+    let observation = Observation::resolved(incident.key(), how, EventId::of(&["end"]), incident.since);
+    let Transition::Resolved(how) = observation.transition else { unreachable!("it was made as an end") };
     how
 }
 
 /// What there is to say about an incident at this point of its life.
-pub(crate) fn announcement(incident: Incident, status: Status, end: Option<End>) -> Announcement {
-    let over = matches!(status, Status::Recovered | Status::Passed);
-    Announcement {
+pub(crate) fn notification(incident: Incident, status: Status, end: Option<Resolution>) -> Notification {
+    let over = matches!(status, Status::Resolved | Status::Transient);
+    Notification {
         id: "0123456789abcdef".into(),
         thread: "fedcba9876543210".into(),
         status,
@@ -121,17 +121,17 @@ pub(crate) fn announcement(incident: Incident, status: Status, end: Option<End>)
         last: incident.since,
         incident,
         count: u64::from(status == Status::Repeated) * 13 + 1,
-        end: end.filter(|_| over),
+        resolution: end.filter(|_| over),
     }
 }
 
 /// What must hold for every message, whatever is in it.
-pub(crate) fn holds(announcement: &Announcement) {
-    let message = Message::of(announcement);
-    assert_eq!(message, Message::of(announcement), "the same thing is told in two ways");
+pub(crate) fn holds(notification: &Notification) {
+    let message = Message::of(notification);
+    assert_eq!(message, Message::of(notification), "the same thing is told in two ways");
     let attributes = message.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
     let bytes = message.body.len() + message.subject.len() + attributes.sum::<usize>();
-    assert!(bytes <= MOST_BYTES, "{bytes} bytes");
+    assert!(bytes <= MAX_BYTES, "{bytes} bytes");
     let printable = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     assert!(
         !message.subject.is_empty()
@@ -159,26 +159,26 @@ pub(crate) fn holds(announcement: &Announcement) {
     assert!(lines < 16, "a text from outside made lines of its own: {}", protocol("email"));
     assert!(protocol("sms").chars().count() <= 140);
     for name in ["sqs", "lambda", "http", "email-json"] {
-        data_holds(protocol(name), announcement, &body);
+        data_holds(protocol(name), notification, &body);
     }
     chat_holds(protocol("https"));
 }
 
 /// What programs get.
-fn data_holds(text: &str, announcement: &Announcement, body: &Value) {
+fn data_holds(text: &str, notification: &Notification, body: &Value) {
     assert!(!text.chars().any(hides), "{text}");
     let data: Value = serde_json::from_str(text).expect("programs get JSON");
-    let incident = &announcement.incident;
+    let incident = &notification.incident;
     assert_eq!(
         (data["kind"].as_str(), data["status"].as_str()),
-        (Some(incident.kind.name()), Some(announcement.status.name()))
+        (Some(incident.kind.name()), Some(notification.status.name()))
     );
     let email = body["email"].as_str().unwrap_or_default();
     if let Some(command) = data["command"].as_str() {
         assert_eq!(Some(command), incident.command.as_deref(), "half a command");
         let shown = email.lines().find_map(|line| line.strip_prefix("Command:  "));
         // What is over needs none.
-        assert!(shown == Some(command) || announcement.end.is_some(), "{email}");
+        assert!(shown == Some(command) || notification.resolution.is_some(), "{email}");
     }
     // Values are as they were taken in, where nothing had to be cut for SNS.
     if !email.contains("more characters]") {
@@ -242,21 +242,21 @@ fn hides(character: char) -> bool {
 
 /// Its key fits; its state is small enough, and reads back as it was written.
 pub(crate) fn is_remembered(incident: &Incident) {
-    assert!(incident.key().as_str().len() <= MOST_KEY);
-    let mut record = Record::default();
-    let signal = Signal::raised(incident.clone(), EventId::of(&["event"]));
+    assert!(incident.key().as_str().len() <= MAX_KEY);
+    let mut state = IncidentState::default();
+    let observation = Observation::firing(incident.clone(), EventId::of(&["event"]));
     let policy = Policy::default();
-    let told = record.apply(&signal, incident.since, &policy).expect("the first occurrence is told");
-    let over = Signal::cleared(incident.key(), &incident.what, EventId::of(&["over"]), incident.since);
+    let told = state.apply(&observation, incident.since, &policy).expect("the first occurrence is told");
+    let over = Observation::resolved(incident.key(), &incident.what, EventId::of(&["over"]), incident.since);
     let ended =
-        record.clone().apply(&over, incident.since, &policy).expect("an end after its beginning is told");
-    for announcement in [told, ended] {
-        let waiting = Outgoing { announcement, claimed: incident.since };
+        state.clone().apply(&over, incident.since, &policy).expect("an end after its beginning is told");
+    for notification in [told, ended] {
+        let waiting = OutboxEntry { notification, claimed_until: incident.since };
         let bytes = serde_json::to_string(&waiting).expect("what waits is JSON").len();
-        assert!(bytes <= MOST_WAITING, "{bytes} bytes");
-        record.outbox.push(waiting);
+        assert!(bytes <= MAX_OUTBOX_ENTRY, "{bytes} bytes");
+        state.outbox.push(waiting);
     }
-    let stored = serde_json::to_string(&record).expect("a state is JSON");
-    assert!(stored.len() <= 3 * MOST_WAITING, "{} bytes", stored.len());
-    assert_eq!(serde_json::from_str::<Record>(&stored).ok(), Some(record), "{stored}");
+    let stored = serde_json::to_string(&state).expect("a state is JSON");
+    assert!(stored.len() <= 3 * MAX_OUTBOX_ENTRY, "{} bytes", stored.len());
+    assert_eq!(serde_json::from_str::<IncidentState>(&stored).ok(), Some(state), "{stored}");
 }

@@ -6,6 +6,6 @@ mod check;
 #[path = "../checks/shell.rs"]
 mod shell;
 
-use sluice_fuzz::{announcement, command, incident, kind, message, moment, state};
+use sluice_fuzz::{notification, command, incident, kind, message, moment, state};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check::check_bytes(data));

@@ -1,8 +1,8 @@
-//! Commands that mend: built from values that come from outside, and safe to paste into bash or zsh.
+//! Commands in alerts: built from untrusted values, and safe to paste into bash or zsh.
 
 use crate::text::is_hidden;
 
-/// A command of the AWS CLI in the making.
+/// A command of the AWS CLI that is being built.
 #[derive(Debug, Clone)]
 pub struct Command {
     words: String,
@@ -10,19 +10,19 @@ pub struct Command {
 }
 
 impl Command {
-    /// `aws SERVICE OPERATION`, both of them literals of ours.
+    /// Creates `aws SERVICE OPERATION` from literals.
     pub fn aws(service: &'static str, operation: &'static str) -> Self {
         Self { words: format!("aws {service} {operation}"), refused: false }
     }
 
-    /// Another command of ours, without any value from outside.
-    pub fn ours(words: &'static str) -> Self {
+    /// Creates a command from a literal.
+    pub fn literal(words: &'static str) -> Self {
         Self { words: words.to_owned(), refused: false }
     }
 
-    /// A command that another crate made, one part a word. Its first words and every word that begins with `-` have to be that crate's own:
-    /// which word is a value is not seen here.
-    pub fn of<I: IntoIterator<Item: AsRef<str>>>(argv: I) -> Self {
+    /// Creates a command from the words of another crate. The first words and every word that starts with
+    /// `-` must be literals of that crate: values are not recognized here.
+    pub fn from_words<I: IntoIterator<Item: AsRef<str>>>(argv: I) -> Self {
         let mut command = Self { words: String::new(), refused: false };
         for word in argv {
             let word = word.as_ref();
@@ -30,22 +30,22 @@ impl Command {
             if !command.words.is_empty() {
                 command.words.push(' ');
             }
-            command.words.push_str(&quoted(word));
+            command.words.push_str(&quote(word));
         }
         command.refused |= command.words.is_empty();
         command
     }
 
-    /// `--NAME VALUE`.
+    /// Adds `--NAME VALUE`.
     #[must_use]
     pub fn option(mut self, name: &'static str, value: &str) -> Self {
         self.refuse(value);
         let between = if value.starts_with('-') { '=' } else { ' ' };
-        self.words.push_str(&format!(" --{name}{between}{}", quoted(value)));
+        self.words.push_str(&format!(" --{name}{between}{}", quote(value)));
         self
     }
 
-    /// A flag of ours, or an option whose value is ours.
+    /// Adds a flag, or an option with a literal value.
     #[must_use]
     pub fn flag(mut self, words: &'static str) -> Self {
         self.words.push(' ');
@@ -53,26 +53,27 @@ impl Command {
         self
     }
 
-    /// Notes a value that no quoting makes safe.
+    /// Remembers a value that no quoting makes safe.
     fn refuse(&mut self, value: &str) {
-        // The CLI reads a file in place of such a value, whatever the shell's quoting.
+        // The CLI replaces such a value by the content of a file, whatever the shell's quoting.
         // Source: "Loading a parameter from a file" of the AWS CLI user guide.
         self.refused |= ["file://", "fileb://"].iter().any(|prefix| value.starts_with(prefix));
-        // A shell variable cannot hold it.
+        // A shell variable cannot contain it.
         self.refused |= value.contains('\0');
     }
 
-    /// The command as text; nothing where a value is such that no quoting makes it safe.
+    /// Returns the command as text, or `None` if no quoting makes a value safe.
     pub fn text(self) -> Option<String> {
         (!self.refused).then_some(self.words)
     }
 }
 
-/// One word of a shell with exactly this value.
+/// Returns one shell word with exactly this value.
 ///
-/// What is plain stays plain. What has only printable characters stands between single quotes. Anything that could mislead the reader, call
-/// somebody in a chat or end a code block is written as bytes in `$'…'`, which bash, zsh and ksh read (and POSIX from 2024 on).
-pub fn quoted(value: &str) -> String {
+/// A plain value stays plain. A value of printable characters is put between single quotes. A value that
+/// could mislead the reader, mention somebody in a chat or end a code block is written as bytes in `$'…'`,
+/// which bash, zsh and ksh read (and POSIX since 2024).
+pub fn quote(value: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+%".contains(character);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
@@ -104,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// What bash makes of a word.
+    /// Returns the value that bash reads from a word.
     fn read_by_bash(word: &str) -> String {
         let output = process::Command::new("bash")
             .args(["--norc", "-c", &format!("printf %s {word}")])
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_values_are_one_word_with_exactly_their_value() {
+    fn hostile_value_is_one_word_with_exactly_its_value() {
         for value in [
             "",
             "plain-key_1.csv",
@@ -137,7 +138,7 @@ mod tests {
             "#comment",
             "a\tb\r",
         ] {
-            let word = quoted(value);
+            let word = quote(value);
             assert_eq!(read_by_bash(&word), value, "{word}");
             assert!(
                 !word.contains(['\n', '\r', '`', '@', '<', '>']) && !word.chars().any(is_hidden),
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_cannot_become_an_option_or_a_file() {
+    fn value_cannot_become_an_option_or_a_file() {
         let command = Command::aws("s3api", "head-object").option("key", "-x").text();
         assert_eq!(command.as_deref(), Some("aws s3api head-object --key=-x"));
         assert_eq!(Command::aws("s3api", "head-object").option("key", "file:///etc/passwd").text(), None);
@@ -155,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn a_command_of_another_crate_is_quoted_word_by_word() {
-        let command = Command::of(["aws", "s3", "cp", "s3://b/a key; rm -rf $HOME", "s3://b/x.reload"]);
+    fn command_from_words_is_quoted_word_by_word() {
+        let command = Command::from_words(["aws", "s3", "cp", "s3://b/a key; rm -rf $HOME", "s3://b/x.reload"]);
         assert_eq!(command.text().as_deref(), Some("aws s3 cp 's3://b/a key; rm -rf $HOME' s3://b/x.reload"));
-        assert_eq!(Command::of(["aws", "--cli-input-json", "file:///etc/passwd"]).text(), None);
+        assert_eq!(Command::from_words(["aws", "--cli-input-json", "file:///etc/passwd"]).text(), None);
         assert_eq!(Command::of::<[&str; 0]>([]).text(), None);
     }
 
@@ -167,7 +168,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn any_value_is_one_word_with_exactly_its_value(value in "[^\0]{0,40}") {
-            let word = quoted(&value);
+            let word = quote(&value);
             prop_assert_eq!(read_by_bash(&word), value);
             prop_assert!(!word.chars().any(is_hidden) && word.is_ascii());
         }

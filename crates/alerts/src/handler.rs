@@ -1,204 +1,228 @@
-//! One invocation: events in, an answer out, whatever they are.
+//! One invocation: it receives events and returns a response, whatever the events are.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
+use lambda_kit::error::chain;
 use serde_json::{Value, json};
 
-use crate::announcer::{Announcer, ReportError, Told, Turn};
-use crate::duty::Duty;
-use crate::event::{Delivery, Event, Known, deliveries};
-use crate::incident::Place;
-use crate::judge::unknown_event;
+use crate::event::{Delivery, Detail, Event, deliveries};
+use crate::incident::AccountRegion;
+use crate::notifier::{InvocationWindow, Notifier, RecordError, RecordStats};
+use crate::processor::{Commit, EventProcessor};
 use crate::publish::Publisher;
-use crate::state::Signal;
+use crate::rules::unrecognized_event;
+use crate::state::Observation;
 use crate::store::Store;
 
-/// Most events that are worked on together.
+/// The largest number of events that are processed together.
 const CHUNK: usize = 50;
-/// Most items that a schedule looks after in one invocation.
-const MOST_DUE: usize = 100;
+/// The largest number of due items that a schedule processes in one invocation.
+const MAX_DUE: usize = 100;
 
-/// What was done in an invocation.
+/// The numbers of one invocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Done {
-    /// Events that came.
+pub struct InvocationStats {
+    /// Events that were received.
     pub events: u32,
-    /// Those that were not understood.
-    pub unknown: u32,
-    /// Those that must come again.
+    /// Events that were not recognized.
+    pub unrecognized: u32,
+    /// Events that must be delivered again.
     pub failed: u32,
-    /// What was told.
-    pub told: Told,
+    /// The numbers of the recorded observations.
+    pub record: RecordStats,
 }
 
-/// A function's handler.
+/// The handler of a function.
 #[derive(Debug)]
-pub struct Handler<S, P, D> {
-    announcer: Announcer<S, P>,
-    duty: D,
-    here: Place,
+pub struct Handler<S, P, E> {
+    notifier: Notifier<S, P>,
+    processor: E,
+    location: AccountRegion,
     function: String,
     table: String,
 }
 
-/// What one event came to: nothing yet, done, or why it must come again.
-type Fate = Option<Result<(), String>>;
+/// The result of one event: not processed yet, processed, or the reason to deliver it again.
+type EventResult = Option<Result<(), String>>;
 
-impl<S: Store, P: Publisher, D: Duty> Handler<S, P, D> {
-    /// A handler of the function with this name at this place, whose state is in this table.
-    pub fn new(announcer: Announcer<S, P>, duty: D, here: Place, function: String, table: String) -> Self {
-        Self { announcer, duty, here, function, table }
+impl<S: Store, P: Publisher, E: EventProcessor> Handler<S, P, E> {
+    /// Creates the handler of the function with this name, whose state is in this table.
+    pub fn new(
+        notifier: Notifier<S, P>,
+        processor: E,
+        location: AccountRegion,
+        function: String,
+        table: String,
+    ) -> Self {
+        Self { notifier, processor, location, function, table }
     }
 
-    /// The function's name.
+    /// Returns the function's name.
     pub fn function(&self) -> &str {
         &self.function
     }
 
-    /// Works an invocation off. `until` ends before the function's time does: what is not done then must come again.
+    /// Processes an invocation. `timeout` completes before the invocation's time ends: an event that
+    /// is not processed by then must be delivered again.
     ///
     /// # Errors
-    /// Where no queue asks which events failed, one failure is the whole's: the sentence says why.
+    /// If the events do not come from a queue, the failure of one event is the failure of the
+    /// invocation. The text is the reason.
     pub async fn handle(
         &self,
         payload: &Value,
-        turn: Turn,
-        until: impl Future<Output = ()>,
-    ) -> (Done, Result<Value, String>) {
+        window: InvocationWindow,
+        timeout: impl Future<Output = ()>,
+    ) -> (InvocationStats, Result<Value, String>) {
         let delivery = deliveries(payload);
-        let fates: RefCell<Vec<Fate>> = RefCell::new(vec![None; delivery.items.len()]);
-        let done = RefCell::new(Done::default());
-        let working = self.work(&delivery, turn, &fates, &done);
+        let results: RefCell<Vec<EventResult>> = RefCell::new(vec![None; delivery.items.len()]);
+        let stats = RefCell::new(InvocationStats::default());
+        let processing = self.process(&delivery, window, &results, &stats);
         tokio::select! {
             biased;
-            () = working => {}
-            () = until => tracing::warn!("the time is over; what is not done comes again"),
+            () = processing => {}
+            () = timeout => tracing::warn!("timed out; unprocessed events will be redelivered"),
         }
-        let fates = fates.into_inner();
-        let mut done = done.into_inner();
-        let failed: Vec<usize> = (0..fates.len()).filter(|at| !matches!(fates[*at], Some(Ok(())))).collect();
-        done.events = u32::try_from(fates.len()).unwrap_or(u32::MAX);
-        done.failed = u32::try_from(failed.len()).unwrap_or(u32::MAX);
-        let why = |at: usize| match &fates[at] {
+        let (results, mut stats) = (results.into_inner(), stats.into_inner());
+        let failed: Vec<usize> =
+            (0..results.len()).filter(|at| !matches!(results[*at], Some(Ok(())))).collect();
+        stats.events = u32::try_from(results.len()).unwrap_or(u32::MAX);
+        stats.failed = u32::try_from(failed.len()).unwrap_or(u32::MAX);
+        let reason = |at: usize| match &results[at] {
             Some(Err(reason)) => reason.as_str(),
-            _ => "there was no time left for this event",
+            _ => "timed out before this event was processed",
         };
         for at in &failed {
-            let (message, reason) = (delivery.items[*at].message_id.as_deref().unwrap_or_default(), why(*at));
-            tracing::error!(message, reason, "event not worked off");
+            let message = delivery.items[*at].message_id.as_deref().unwrap_or_default();
+            tracing::error!(message, reason = reason(*at), "event processing failed");
         }
         if delivery.answers_by_message {
-            let kept: Vec<usize> = if D::ONLY_LOOKS { (0..delivery.items.len()).collect() } else { failed };
-            let failures: Vec<Value> = kept
+            let all = || (0..delivery.items.len()).collect();
+            let keep: Vec<usize> = if E::KEEPS_MESSAGES { all() } else { failed };
+            let failures: Vec<Value> = keep
                 .iter()
                 .filter_map(|at| delivery.items[*at].message_id.as_ref())
                 .map(|id| json!({"itemIdentifier": id}))
                 .collect();
-            return (done, Ok(json!({"batchItemFailures": failures})));
+            return (stats, Ok(json!({"batchItemFailures": failures})));
         }
         let result = match failed.first() {
-            Some(at) => Err(why(*at).to_owned()),
+            Some(at) => Err(reason(*at).to_owned()),
             None => Ok(Value::Null),
         };
-        (done, result)
+        (stats, result)
     }
 
-    async fn work(&self, delivery: &Delivery, turn: Turn, fates: &RefCell<Vec<Fate>>, done: &RefCell<Done>) {
-        for begin in (0..delivery.items.len()).step_by(CHUNK) {
-            let end = (begin + CHUNK).min(delivery.items.len());
-            let (told, chunk) = self.chunk(delivery, begin..end, turn).await;
+    async fn process(
+        &self,
+        delivery: &Delivery,
+        window: InvocationWindow,
+        results: &RefCell<Vec<EventResult>>,
+        stats: &RefCell<InvocationStats>,
+    ) {
+        for start in (0..delivery.items.len()).step_by(CHUNK) {
+            let end = (start + CHUNK).min(delivery.items.len());
+            let (recorded, chunk) = self.chunk(delivery, start..end, window).await;
             {
-                let mut done = done.borrow_mut();
-                done.told += told;
-                let unknown = delivery.items[begin..end].iter().filter(|item| item.parsed.is_err()).count();
-                done.unknown += u32::try_from(unknown).unwrap_or(u32::MAX);
+                let mut stats = stats.borrow_mut();
+                stats.record += recorded;
+                let items = delivery.items[start..end].iter();
+                let unrecognized = items.filter(|item| item.parsed.is_err()).count();
+                stats.unrecognized += u32::try_from(unrecognized).unwrap_or(u32::MAX);
             }
-            let mut fates = fates.borrow_mut();
-            for (at, fate) in (begin..end).zip(chunk) {
-                fates[at] = Some(fate);
+            let mut results = results.borrow_mut();
+            for (at, result) in (start..end).zip(chunk) {
+                results[at] = Some(result);
             }
         }
     }
 
-    /// Works some events off together. The fates are in the events' order.
+    /// Processes some events together. The results are in the order of the events.
     async fn chunk(
         &self,
         delivery: &Delivery,
-        range: std::ops::Range<usize>,
-        turn: Turn,
-    ) -> (Told, Vec<Result<(), String>>) {
-        let begin = range.start;
-        let mut fates: Vec<Result<(), String>> = range.clone().map(|_| Ok(())).collect();
-        let mut told = Told::default();
-        // Signals, and the event that each belongs to.
-        let mut signals: Vec<(usize, Signal)> = Vec::new();
-        let mut known: Vec<(usize, &Known)> = Vec::new();
+        range: Range<usize>,
+        window: InvocationWindow,
+    ) -> (RecordStats, Vec<Result<(), String>>) {
+        let start = range.start;
+        let mut results: Vec<Result<(), String>> = range.clone().map(|_| Ok(())).collect();
+        let mut stats = RecordStats::default();
+        // Observations, each with the position of its event.
+        let mut observations: Vec<(usize, Observation)> = Vec::new();
+        let mut events: Vec<(usize, &Event)> = Vec::new();
         for at in range {
             match &delivery.items[at].parsed {
-                Err(unknown) => {
-                    let (from, problem) = (unknown.from.as_str(), unknown.problem.as_str());
-                    tracing::warn!(from, problem, "event not understood");
-                    signals.push((
-                        at,
-                        unknown_event(unknown, &self.here, &self.function, &self.table, turn.now),
-                    ));
+                Err(event) => {
+                    let (from, problem) = (event.from.as_str(), event.problem.as_str());
+                    tracing::warn!(from, problem, "event not recognized");
+                    let (location, function) = (&self.location, &self.function);
+                    let observation =
+                        unrecognized_event(event, location, function, &self.table, window.now);
+                    observations.push((at, observation));
                 }
-                Ok(Known { event: Event::Tick, .. }) => match self.tick(turn).await {
-                    Ok(done) => told += done,
-                    Err(error) => fates[at - begin] = Err(chain(&error)),
+                Ok(Event { detail: Detail::Schedule, .. }) => match self.schedule(window).await {
+                    Ok(swept) => stats += swept,
+                    Err(error) => results[at - start] = Err(chain(&error)),
                 },
-                Ok(event) => known.push((at, event)),
+                Ok(event) => events.push((at, event)),
             }
         }
-        let events: Vec<&Known> = known.iter().map(|(_, event)| *event).collect();
-        let (judged, pending) = self.duty.judge(&events, turn).await;
-        for ((at, _), judged) in known.iter().zip(judged) {
-            match judged {
-                Ok(found) => signals.extend(found.into_iter().map(|signal| (*at, signal))),
-                Err(error) => fates[at - begin] = Err(chain(&error)),
-            }
-        }
-        let (owners, signals): (Vec<usize>, Vec<Signal>) = signals.into_iter().unzip();
-        for (at, result) in owners.into_iter().zip(self.announcer.report(&signals, turn).await) {
+        let plain: Vec<&Event> = events.iter().map(|(_, event)| *event).collect();
+        let evaluation = self.processor.process(&plain, window).await;
+        for ((at, _), result) in events.iter().zip(evaluation.results) {
             match result {
-                Ok(done) => told += done,
-                Err(error) => fates[at - begin] = Err(chain(&error)),
+                Ok(found) => observations.extend(found.into_iter().map(|one| (*at, one))),
+                Err(error) => results[at - start] = Err(chain(&error)),
             }
         }
-        let taken_in: Vec<bool> = known.iter().map(|(at, _)| fates[at - begin].is_ok()).collect();
-        for (event, error) in self.duty.settle(pending, &taken_in, turn).await {
-            if let Some((at, _)) = known.get(event) {
-                // Why it could not be reported says more than that it must come again.
-                let fate = &mut fates[at - begin];
-                if fate.is_ok() {
-                    *fate = Err(chain(&error));
+        let (owners, observations): (Vec<usize>, Vec<Observation>) = observations.into_iter().unzip();
+        for (at, result) in owners.into_iter().zip(self.notifier.record(&observations, window).await) {
+            match result {
+                Ok(recorded) => stats += recorded,
+                Err(error) => results[at - start] = Err(chain(&error)),
+            }
+        }
+        for commit in evaluation.commits {
+            let positions = commit.events.iter().filter_map(|event| events.get(*event));
+            let positions: Vec<usize> = positions.map(|(at, _)| at - start).collect();
+            let recorded = positions.iter().all(|at| results[*at].is_ok());
+            if let Err(error) = self.commit(&commit, recorded, window).await {
+                // The reason why an event was not recorded is the more important one.
+                for at in positions.into_iter().filter(|at| results[*at].is_ok()).collect::<Vec<_>>() {
+                    results[at] = Err(chain(&error));
                 }
             }
         }
-        (told, fates)
+        (stats, results)
     }
 
-    /// Looks after what is due.
-    async fn tick(&self, turn: Turn) -> Result<Told, ReportError> {
-        // One that fails does not keep the other from its work.
-        let swept = self.announcer.sweep(turn, MOST_DUE).await;
-        let (signals, mut failure) = self.duty.tick(turn).await;
-        let mut told = Told::default();
-        for result in std::iter::once(swept).chain(self.announcer.report(&signals, turn).await) {
+    /// Writes what follows from events, if their observations were recorded.
+    async fn commit(
+        &self,
+        commit: &Commit,
+        recorded: bool,
+        window: InvocationWindow,
+    ) -> Result<(), RecordError> {
+        if !recorded {
+            return Err(RecordError::Busy);
+        }
+        Ok(self.notifier.store().write(&commit.puts, window.now).await?)
+    }
+
+    /// Processes what is due.
+    async fn schedule(&self, window: InvocationWindow) -> Result<RecordStats, RecordError> {
+        // A failure of one does not prevent the other.
+        let swept = self.notifier.sweep(window, MAX_DUE).await;
+        let (observations, mut failure) = self.processor.process_schedule(window).await;
+        let mut stats = RecordStats::default();
+        let recorded = self.notifier.record(&observations, window).await;
+        for result in std::iter::once(swept).chain(recorded) {
             match result {
-                Ok(done) => told += done,
+                Ok(recorded) => stats += recorded,
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        failure.map_or(Ok(told), Err)
+        failure.map_or(Ok(stats), Err)
     }
 }
-
-fn chain(error: &ReportError) -> String {
-    lambda_kit::call::chain(error)
-}
-
-#[cfg(test)]
-mod storm;
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,6 @@
-//! An incident: what on-call people need to know about one thing that is wrong.
+//! An incident: what the on-call engineer needs to know about one problem.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -6,71 +8,74 @@ use sha2::{Digest, Sha256};
 use crate::command::Command;
 use crate::kind::{Kind, Severity};
 use crate::moment::Moment;
-use crate::text::kept;
+use crate::text::sanitize;
 
-/// Most characters of a name or a heading.
+/// The largest number of characters of a name or a heading.
 const LINE: usize = 300;
-/// Most characters of an explanation.
+/// The largest number of characters of an explanation.
 const PARAGRAPH: usize = 1500;
-/// Most characters of an ARN or a key: S3 allows 1024 bytes, ARNs 2048.
+/// The largest number of characters of an ARN or a key: S3 allows 1024 bytes, ARNs 2048.
 const NAME: usize = 2048;
-/// Most characters of a command.
+/// The largest number of characters of a command.
 const COMMAND: usize = 6000;
 
 /// An account and a Region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Twelve digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AccountRegion {
+    /// The account id: twelve digits.
     pub account: String,
-    /// Such as `us-east-1`.
+    /// The Region, such as `us-east-1`.
     pub region: String,
 }
 
-impl Place {
-    /// A place; what comes from outside is bounded.
+impl AccountRegion {
+    /// Creates the pair. Values from outside are cut to a safe length.
     pub fn new(account: &str, region: &str) -> Self {
-        Self { account: kept(account, 20), region: kept(region, 40) }
+        Self { account: sanitize(account, 20), region: sanitize(region, 40) }
     }
 }
 
-/// Something that is wrong, or was.
+/// A problem that exists, or existed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// What is wrong.
+    /// The kind of problem.
     pub kind: Kind,
-    /// How soon somebody has to act.
+    /// The severity.
     pub severity: Severity,
-    /// Where.
-    pub place: Place,
-    /// ARN of what it is about, or its name where it has no ARN.
+    /// The account and Region.
+    pub location: AccountRegion,
+    /// The ARN of the affected resource, or its name if it has no ARN.
     pub subject: String,
-    /// What people call it: `secret app`, `stack sluice-target`.
+    /// The name for people: `secret app`, `stack sluice-target`.
     pub name: String,
     /// What happened, in a sentence or two.
     pub what: String,
-    /// Since when: the event's time.
+    /// The time of the event, or the time since which a check knows of the problem.
     pub since: Moment,
-    /// What it means for those who use the thing.
+    /// The consequence for those who use the resource.
     pub impact: String,
-    /// Why, in the words of whoever knows.
+    /// The cause, in the words of the service that reports it.
     pub cause: Option<String>,
-    /// What to do, in a sentence.
-    pub remedy: String,
-    /// The command that does it, or that shows what there is to decide.
+    /// The action to take, in a sentence.
+    pub action: String,
+    /// The command that performs the action, or that shows what there is to decide.
     pub command: Option<String>,
-    /// What else tells two incidents of one kind about one subject apart.
-    pub detail: Option<String>,
-    /// What its subject is one of many of, as people call that: what is told about all of them has one limit.
+    /// A value that distinguishes two incidents of one kind about one subject.
+    pub dedup_key: Option<String>,
+    /// The group that the subject belongs to. The notifications about a group share one rate limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// How long the problem must persist before [`crate::Notifier::reconcile`] reports it.
+    #[serde(skip)]
+    pub grace: Duration,
 }
 
 impl Incident {
-    /// The incident's beginning; the rest is added by the methods below.
+    /// Creates an incident. The methods below add the rest.
     pub fn new(
         kind: Kind,
         severity: Severity,
-        place: Place,
+        location: AccountRegion,
         subject: &str,
         name: &str,
         since: Moment,
@@ -78,109 +83,123 @@ impl Incident {
         Self {
             kind,
             severity,
-            place,
-            subject: kept(subject, NAME),
-            name: kept(name, LINE),
+            location,
+            subject: sanitize(subject, NAME),
+            name: sanitize(name, LINE),
             what: String::new(),
             since,
             impact: String::new(),
             cause: None,
-            remedy: String::new(),
+            action: String::new(),
             command: None,
-            detail: None,
+            dedup_key: None,
             group: None,
+            grace: Duration::ZERO,
         }
     }
 
-    /// What happened.
+    /// Sets what happened.
     #[must_use]
     pub fn what(mut self, what: &str) -> Self {
-        self.what = kept(what, PARAGRAPH);
+        self.what = sanitize(what, PARAGRAPH);
         self
     }
 
-    /// What it means.
+    /// Sets the consequence.
     #[must_use]
     pub fn impact(mut self, impact: &str) -> Self {
-        self.impact = kept(impact, PARAGRAPH);
+        self.impact = sanitize(impact, PARAGRAPH);
         self
     }
 
-    /// Why, if somebody said.
+    /// Sets the cause, if it is known.
     #[must_use]
     pub fn cause(mut self, cause: Option<&str>) -> Self {
-        self.cause = cause.map(|cause| kept(cause.trim(), PARAGRAPH)).filter(|cause| !cause.is_empty());
+        self.cause =
+            cause.map(|cause| sanitize(cause.trim(), PARAGRAPH)).filter(|cause| !cause.is_empty());
         self
     }
 
-    /// What to do and with which command. A command that is too long or that no quoting makes safe is left out.
+    /// Sets the action and its command. A command that is too long, or that no quoting makes safe,
+    /// is omitted.
     #[must_use]
-    pub fn remedy(mut self, remedy: &str, command: Command) -> Self {
-        self.remedy = kept(remedy, PARAGRAPH);
+    pub fn action(mut self, action: &str, command: Command) -> Self {
+        self.action = sanitize(action, PARAGRAPH);
         self.command = command.text().filter(|command| command.chars().count() <= COMMAND);
         self
     }
 
-    /// What else tells it apart from others of its kind about the same subject.
+    /// Sets the value that distinguishes it from others of its kind about the same subject.
     #[must_use]
-    pub fn told_apart_by(mut self, detail: &str) -> Self {
-        self.detail = Some(kept(detail, NAME));
+    pub fn dedup_key(mut self, dedup_key: &str) -> Self {
+        self.dedup_key = Some(sanitize(dedup_key, NAME));
         self
     }
 
-    /// What its subject is one of many of, such as the files of a job: a hundred of them at once are told as a few and a summary.
+    /// Sets the group that the subject belongs to, such as the files of a job. Of a hundred incidents
+    /// of one group, a few are notified one by one and the rest in a summary.
     #[must_use]
-    pub fn one_of(mut self, group: &str) -> Self {
-        self.group = Some(kept(group, LINE));
+    pub fn group(mut self, group: &str) -> Self {
+        self.group = Some(sanitize(group, LINE));
         self
     }
 
-    /// What has one limit for how much is told about it: the group, or the subject.
-    pub fn limited_by(&self) -> &str {
+    /// Sets how long the problem must persist before [`crate::Notifier::reconcile`] reports it.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Returns the name under which notifications are counted for the rate limit: the group, or the
+    /// subject.
+    pub fn rate_limit_key(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.subject)
     }
 
-    /// Under which it is de-duplicated.
-    pub fn key(&self) -> Key {
-        Key::of(self.kind, &self.place, &self.subject, self.detail.as_deref())
+    /// Returns the key under which it is de-duplicated.
+    pub fn key(&self) -> IncidentKey {
+        IncidentKey::of(self.kind, &self.location, &self.subject, self.dedup_key.as_deref())
     }
 }
 
-/// Under which incidents count as the same.
+/// The key under which incidents count as the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(String);
+pub struct IncidentKey(String);
 
-impl Key {
-    /// Most bytes that stay readable: DynamoDB takes 2048 as a partition key.
+impl IncidentKey {
+    /// The largest number of bytes that stay readable: DynamoDB accepts 2048 in a partition key.
     const READABLE: usize = 512;
 
-    /// The key of a kind, at a place, about a subject: the same as that of an [`Incident`] that was made of these.
-    pub fn new(kind: Kind, place: &Place, subject: &str, detail: Option<&str>) -> Self {
-        Self::of(kind, place, &kept(subject, NAME), detail.map(|detail| kept(detail, NAME)).as_deref())
+    /// Returns the key of the [`Incident`] that has these parts.
+    pub fn new(kind: Kind, location: &AccountRegion, subject: &str, dedup_key: Option<&str>) -> Self {
+        let dedup_key = dedup_key.map(|dedup_key| sanitize(dedup_key, NAME));
+        Self::of(kind, location, &sanitize(subject, NAME), dedup_key.as_deref())
     }
 
-    fn of(kind: Kind, place: &Place, subject: &str, detail: Option<&str>) -> Self {
-        let parts = [kind.name(), &place.account, &place.region, subject, detail.unwrap_or_default()];
+    fn of(kind: Kind, location: &AccountRegion, subject: &str, dedup_key: Option<&str>) -> Self {
+        let parts =
+            [kind.name(), &location.account, &location.region, subject, dedup_key.unwrap_or_default()];
         let text = format!("incident|{}", parts.join("|").trim_end_matches('|'));
-        // Parts may hold the separator, so the hash of their lengths and contents decides, not the text.
+        // Parts may contain the separator, so a hash of their lengths and contents is part of the key.
         let hash = digest(&parts);
         let end =
             (0..=text.len().min(Self::READABLE)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         Self(format!("{}|{hash}", &text[..end]))
     }
 
-    /// A key as it stands in the store.
+    /// Returns the key with this text in the store.
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// As it stands in the store.
+    /// Returns the text in the store.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Sixteen hexadecimal digits of a hash over parts, such that other parts have another hash.
+/// Returns sixteen hexadecimal digits of a hash over parts. Different parts have different hashes.
 pub fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -195,9 +214,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_parts_make_another_key_also_where_the_text_would_be_the_same() {
-        let place = Place::new("111111111111", "us-east-1");
-        let key = |subject: &str, detail: Option<&str>| Key::new(Kind::Alarm, &place, subject, detail);
+    fn different_parts_make_different_keys() {
+        let location = AccountRegion::new("111111111111", "us-east-1");
+        let key = |subject: &str, dedup_key: Option<&str>| IncidentKey::new(Kind::Alarm, &location, subject, dedup_key);
         assert_ne!(key("a|b", None), key("a", Some("b")));
         assert_eq!(key("a", Some("b")), key("a", Some("b")));
         let long = "ü".repeat(2000);
@@ -206,25 +225,25 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_an_incident_has_the_same_key_as_the_incident() {
-        let place = Place::new("111111111111", "us-east-1");
+    fn key_of_parts_is_the_key_of_the_incident() {
+        let location = AccountRegion::new("111111111111", "us-east-1");
         for text in ["arn:s", "https://x/y?password=hunter2", &"ü".repeat(5000)] {
             let incident =
-                Incident::new(Kind::Alarm, Severity::Error, place.clone(), text, "n", Moment::from_millis(0));
-            assert_eq!(incident.told_apart_by(text).key(), Key::new(Kind::Alarm, &place, text, Some(text)));
+                Incident::new(Kind::Alarm, Severity::Error, location.clone(), text, "n", Moment::from_millis(0));
+            assert_eq!(incident.dedup_key(text).key(), IncidentKey::new(Kind::Alarm, &location, text, Some(text)));
         }
     }
 
     #[test]
-    fn nothing_secret_gets_into_an_incident_and_everything_is_bounded() {
-        let place = Place::new("111111111111", "us-east-1");
+    fn incident_has_no_secret_and_bounded_texts() {
+        let location = AccountRegion::new("111111111111", "us-east-1");
         let url = "https://b.s3.amazonaws.com/k?X-Amz-Signature=hunter2";
-        let incident = Incident::new(Kind::Alarm, Severity::Error, place, url, url, Moment::from_millis(0))
+        let incident = Incident::new(Kind::Alarm, Severity::Error, location, url, url, Moment::from_millis(0))
             .what(url)
             .impact("password=hunter2")
             .cause(Some(&format!("{url} {}", "x".repeat(10_000))))
-            .remedy(url, Command::aws("s3", "ls").option("x", &"y".repeat(10_000)))
-            .told_apart_by(url);
+            .action(url, Command::aws("s3", "ls").option("x", &"y".repeat(10_000)))
+            .dedup_key(url);
         let text = serde_json::to_string(&incident).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.len() < 8000 && incident.command.is_none());

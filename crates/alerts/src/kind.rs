@@ -1,25 +1,25 @@
-//! What can be wrong: the closed list that messages, filter policies and runbooks share.
+//! The kinds of incidents: the closed list that messages, filter policies and runbooks share.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How soon somebody has to act.
+/// The severity of an incident: how soon somebody has to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good to know.
+    /// For information.
     Info,
-    /// In working hours: nothing is broken yet.
+    /// During working hours: nothing is broken yet.
     Warning,
     /// Something that should work does not.
     Error,
-    /// Now: it stays broken until somebody acts, or it is open to everybody.
+    /// Immediately: it stays broken until somebody acts, or it is open to the public.
     Critical,
 }
 
 impl Severity {
-    /// As it stands in messages and in the attribute `severity`.
+    /// Returns the name in messages and in the attribute `severity`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -30,11 +30,22 @@ impl Severity {
     }
 }
 
-/// One line a kind: its name, what it is called in a first line, and how it ends: some event says that it is over (`recovers`), every check finds it
-/// until one does not (`lasts`), or nothing says so (`fades`).
+/// The way in which an incident of a kind ends.
+#[derive(PartialEq, Eq)]
+enum Lifetime {
+    /// An event resolves it.
+    Event,
+    /// A check finds it for as long as it exists.
+    Condition,
+    /// It resolves automatically after a day without a recurrence.
+    AutoResolves,
+}
+
+/// Defines the kinds, one line each: name, title and lifetime.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident $name:literal $title:literal $end:ident),* $(,)?) => {
-        /// What is wrong. Its name is the value of the attribute `kind` and the name of the runbook.
+    ($($(#[$doc:meta])* $kind:ident $name:literal $title:literal $lifetime:ident),* $(,)?) => {
+        /// The kind of an incident. Its name is the value of the attribute `kind` and the name of the
+        /// runbook.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Kind {$(
             $(#[$doc])*
@@ -43,132 +54,124 @@ macro_rules! kinds {
         )*}
 
         impl Kind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// As it stands in the attribute `kind`, in file names and in keys.
+            /// Returns the name in the attribute `kind`, in file names and in keys.
             pub fn name(self) -> &'static str {
                 match self {$(Self::$kind => $name),*}
             }
 
-            /// What a first line begins with.
+            /// Returns the title that starts the first line of a message.
             pub fn title(self) -> &'static str {
                 match self {$(Self::$kind => $title),*}
             }
 
-            /// Whether an event or a later look says that it is over.
-            pub fn recovers(self) -> bool {
-                self.end() != End::Fades
-            }
-
-            /// Whether every check finds it again as long as it lasts: then it is told less often, also where a call told it first.
-            pub fn lasts(self) -> bool {
-                self.end() == End::Lasts
-            }
-
-            fn end(self) -> End {
-                match self {$(Self::$kind => kinds!(@ $end)),*}
+            fn lifetime(self) -> Lifetime {
+                match self {$(Self::$kind => Lifetime::$lifetime),*}
             }
         }
     };
-    (@ recovers) => { End::Recovers };
-    (@ lasts) => { End::Lasts };
-    (@ fades) => { End::Fades };
-}
-
-#[derive(PartialEq, Eq)]
-enum End {
-    Recovers,
-    Lasts,
-    Fades,
 }
 
 kinds! {
-    /// A rotation failed; the current credential goes on working.
-    RotationFailed "rotation-failed" "Rotation failed" recovers,
-    /// Another new version ended a rotation half-way.
-    RotationAbandoned "rotation-abandoned" "Rotation abandoned" recovers,
-    /// The try-out of a rotation's configuration failed.
-    RotationTestFailed "rotation-test-failed" "Rotation test failed" recovers,
-    /// A rotation took much longer than those before.
-    RotationSlow "rotation-slow" "Rotation slow" fades,
+    /// A rotation failed; the current credential still works.
+    RotationFailed "rotation-failed" "Rotation failed" Event,
+    /// Another new version ended a rotation before it was complete.
+    RotationAbandoned "rotation-abandoned" "Rotation abandoned" Event,
+    /// The test of a rotation's configuration failed.
+    RotationTestFailed "rotation-test-failed" "Rotation test failed" Event,
+    /// A rotation took much longer than earlier ones.
+    RotationSlow "rotation-slow" "Rotation slow" AutoResolves,
     /// Found by `check-secrets`: the next rotation is in the past.
-    RotationOverdue "rotation-overdue" "Rotation overdue" lasts,
-    /// Found by `check-secrets`: a version carries AWSPENDING for too long.
-    RotationStuck "rotation-stuck" "Rotation stuck half-way" lasts,
-    /// Rotation was turned off, or `check-secrets` found that a secret which should rotate does not.
-    RotationOff "rotation-off" "Rotation is off" lasts,
-    /// Somebody wrote a value into a secret that rotates.
-    SecretChangedByHand "secret-changed-by-hand" "Secret changed by hand" fades,
-    /// A secret is marked for deletion: from this moment it cannot be read.
-    SecretDeleted "secret-deleted" "Secret marked for deletion" lasts,
-    /// Found by `check-secrets`: nobody reads it.
-    SecretUnused "secret-unused" "Secret unused" lasts,
+    RotationOverdue "rotation-overdue" "Rotation overdue" Condition,
+    /// Found by `check-secrets`: a version has had the label AWSPENDING for too long.
+    RotationStuck "rotation-stuck" "Rotation stuck half-way" Condition,
+    /// Rotation was disabled, or `check-secrets` found that a secret does not rotate although it
+    /// should.
+    RotationDisabled "rotation-disabled" "Rotation disabled" Condition,
+    /// A person wrote a value into a secret that rotates.
+    SecretChangedByHand "secret-changed-by-hand" "Secret changed by hand" AutoResolves,
+    /// A secret is marked for deletion and cannot be read any more.
+    SecretDeleted "secret-deleted" "Secret marked for deletion" Condition,
+    /// Found by `check-secrets`: no client reads the secret.
+    SecretUnused "secret-unused" "Secret unused" Condition,
     /// Found by `check-secrets`: a replica is out of sync.
-    ReplicaOutOfSync "replica-out-of-sync" "Secret replica out of sync" lasts,
-    /// Found by `check-secrets`: the secrets of an account and Region could not be looked at.
-    SecretsNotChecked "secrets-not-checked" "Secrets not checked" lasts,
-    /// Somebody without the permission tried to read a secret.
-    SecretAccessDenied "secret-access-denied" "Secret access denied" fades,
-    /// A secret was read by somebody or as often as it is not usually.
-    SecretAccessUnusual "secret-access-unusual" "Unusual secret access" fades,
+    ReplicaOutOfSync "replica-out-of-sync" "Secret replica out of sync" Condition,
+    /// Found by `check-secrets`: the secrets of an account and Region could not be checked.
+    SecretCheckFailed "secret-check-failed" "Secret check failed" Condition,
+    /// A caller without permission tried to read a secret.
+    SecretAccessDenied "secret-access-denied" "Secret access denied" AutoResolves,
+    /// An unusual caller read a secret, or a caller read it unusually often.
+    SecretAccessUnusual "secret-access-unusual" "Unusual secret access" AutoResolves,
     /// A stack could not be created, updated or deleted.
-    StackFailed "stack-failed" "Stack failed" recovers,
-    /// A stack is in a state that only a person ends.
-    StackStuck "stack-stuck" "Stack stuck" recovers,
+    StackFailed "stack-failed" "Stack failed" Event,
+    /// A stack is in a state that it cannot leave without a person.
+    StackStuck "stack-stuck" "Stack stuck" Event,
     /// An execution of a state machine failed, timed out or was aborted.
-    ExecutionFailed "execution-failed" "State machine failed" recovers,
+    ExecutionFailed "execution-failed" "State machine failed" Event,
     /// A statement of the Data API failed or was aborted.
-    StatementFailed "statement-failed" "SQL statement failed" recovers,
+    StatementFailed "statement-failed" "SQL statement failed" Event,
     /// An integration does not deliver.
-    IntegrationFailed "integration-failed" "Integration failed" recovers,
-    /// Somebody changed what the flow of files stands on.
-    WarehouseChanged "warehouse-changed" "Warehouse changed" fades,
+    IntegrationFailed "integration-failed" "Integration failed" Event,
+    /// A configuration that loading files depends on was changed.
+    WarehouseChanged "warehouse-changed" "Warehouse changed" AutoResolves,
     /// A CloudWatch alarm.
-    Alarm "alarm" "Alarm" recovers,
+    Alarm "alarm" "Alarm" Event,
     /// Rules of a security group changed.
-    SecurityGroupChanged "security-group-changed" "Security group changed" fades,
-    /// A backup was not made, or not whole.
-    BackupFailed "backup-failed" "Backup failed" recovers,
+    SecurityGroupChanged "security-group-changed" "Security group changed" AutoResolves,
+    /// A backup was not created, or is incomplete.
+    BackupFailed "backup-failed" "Backup failed" Event,
     /// A backup was not copied to the other vault.
-    BackupCopyFailed "backup-copy-failed" "Backup copy failed" recovers,
-    /// RDS or Redshift say that something is wrong with a database.
-    DatabaseEvent "database-event" "Database event" fades,
-    /// A function failed although Lambda repeated it.
-    FunctionFailed "function-failed" "Function failed" fades,
-    /// A failure queue holds messages.
-    DeadLetter "dead-letter" "Undelivered messages" recovers,
-    /// Events came that nobody here understands.
-    UnknownEvents "unknown-events" "Unknown events" fades,
-    /// More was to tell about one subject than is good.
-    HeldBack "held-back" "Further alerts held back" fades,
-    /// Found by `check-copy-jobs`: a file could not be loaded.
-    FileInError "file-in-error" "File not loaded" recovers,
+    BackupCopyFailed "backup-copy-failed" "Backup copy failed" Event,
+    /// RDS or Redshift reports a problem of a database.
+    DatabaseEvent "database-event" "Database event" AutoResolves,
+    /// A function failed in spite of Lambda's retries.
+    FunctionFailed "function-failed" "Function failed" AutoResolves,
+    /// A dead-letter queue holds messages.
+    DeadLetter "dead-letter" "Undelivered messages" Event,
+    /// Events arrived that the functions do not recognize.
+    UnrecognizedEvents "unrecognized-events" "Unrecognized events" AutoResolves,
+    /// More notifications about one subject than its rate limit allows.
+    AlertsSuppressed "alerts-suppressed" "Alerts suppressed" AutoResolves,
+    /// Found by `check-copy-jobs`: COPY rejected a file.
+    FileRejected "file-rejected" "File rejected" Event,
     /// Found by `check-copy-jobs`: an object is in the bucket and was never loaded.
-    FileNeverLoaded "file-never-loaded" "File never loaded" fades,
-    /// Found by `check-copy-jobs`: a loaded key has other content now.
-    KeyOverwritten "key-overwritten" "Loaded file overwritten" fades,
-    /// Found by `check-copy-jobs`: a job does not run by itself.
-    CopyJobInactive "copy-job-inactive" "Copy job inactive" lasts,
-    /// Found by `check-copy-jobs`: the newest load is too old.
-    CopyLate "copy-late" "Copy job late" lasts,
-    /// Found by `check-copy-jobs`: what happened cannot be known any more.
-    CopyUnknown "copy-unknown" "Copy history unknown" fades,
-    /// Found by `check-copy-jobs`: it cannot see what the jobs do, so that its silence means nothing.
-    CopyNotWatched "copy-not-watched" "Copy jobs not watched" lasts,
+    FileNeverLoaded "file-never-loaded" "File never loaded" AutoResolves,
+    /// Found by `check-copy-jobs`: an object was overwritten after it had been loaded.
+    ObjectOverwritten "object-overwritten" "Loaded object overwritten" AutoResolves,
+    /// Found by `check-copy-jobs`: a job does not load new files.
+    CopyJobInactive "copy-job-inactive" "Copy job inactive" Condition,
+    /// Found by `check-copy-jobs`: files have waited for longer than the job's limit.
+    CopyDelayed "copy-delayed" "Copy job delayed" Condition,
+    /// Found by `check-copy-jobs`: the load status of a period cannot be determined any more.
+    CopyHistoryUnknown "copy-history-unknown" "Copy history unknown" AutoResolves,
+    /// Found by `check-copy-jobs`: the copy jobs cannot be monitored.
+    CopyMonitorFailed "copy-monitor-failed" "Copy monitor failed" Condition,
 }
 
 impl Kind {
-    /// The runbook, in the repository.
+    /// Returns true if a check finds the problem for as long as it exists. Such an incident is
+    /// repeated less often, also if an event reported it first.
+    pub fn is_condition(self) -> bool {
+        self.lifetime() == Lifetime::Condition
+    }
+
+    /// Returns true if no event and no check ends such an incident: it resolves automatically after
+    /// 24 hours without a recurrence.
+    pub fn auto_resolves(self) -> bool {
+        self.lifetime() == Lifetime::AutoResolves
+    }
+
+    /// Returns the path of the runbook in the repository.
     pub fn runbook(self) -> String {
         format!("docs/runbooks/{}.md", self.name())
     }
 
-    /// How long after its last occurrence an incident is remembered. One that comes again later is a new one.
-    ///
-    /// What has no event that ends it fades: a day without it is taken for the end.
+    /// Returns how long an incident is remembered after its last occurrence. A later occurrence is a
+    /// new incident.
     pub fn memory(self) -> Duration {
-        let days = if self.recovers() { 30 } else { 1 };
+        let days = if self.auto_resolves() { 1 } else { 30 };
         Duration::from_secs(days * 86_400)
     }
 }
@@ -181,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_name_of_its_own_and_a_runbook_with_a_command() {
+    fn every_kind_has_a_unique_name_and_a_runbook_with_a_command() {
         let mut names = HashSet::new();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for kind in Kind::ALL {

@@ -1,29 +1,37 @@
-//! From an event to an incident to one message: what on-call people are told, once, and what they can do.
+//! The alert pipeline: from events and checks to one SNS message per incident.
 //!
-//! [`event`] parses what reaches a function; [`judge`] says what an event means for which [`incident`]; [`announcer`] tells it, once, by way
-//! of a [`store`] that remembers and a [`publish`]er. [`message`] renders one SNS message for every reader. Checks that look by
-//! themselves make [`state::Signal`]s of their own and hand them to the announcer in the same way. See docs/alerts.md.
+//! The pipeline has two entry points:
+//!
+//! - [`Notifier::record`] takes [`Observation`]s of events;
+//! - [`Notifier::reconcile`] takes the [`Incident`]s that a check found, and how much it covered. An
+//!   incident that is open, covered and not found any more is resolved.
+//!
+//! Only the pipeline knows what was notified, when to repeat and when an incident ends. A source of
+//! alerts builds incidents and nothing else.
+//!
+//! The way of an event: [`event`] parses it, [`rules`] evaluates it to observations, [`Notifier`]
+//! records them in a [`store`] and publishes through a [`publish::Publisher`] what [`message`]
+//! renders. [`processor`] has one event processor for each function and [`handler`] runs it.
+//! docs/alerts.md describes all of it.
 
-pub mod announcement;
-pub mod announcer;
 pub mod command;
-pub mod duty;
+pub mod config;
 pub mod event;
-#[cfg(any(test, feature = "memory"))]
-pub mod faults;
-#[cfg(any(test, feature = "memory"))]
-pub mod golden;
 pub mod handler;
 pub mod incident;
-pub mod judge;
 pub mod kind;
+pub mod lookup;
 pub mod message;
-pub mod open;
+pub mod notification;
+pub mod notifier;
+pub mod processor;
 pub mod publish;
-pub mod read;
-pub mod run;
+pub mod rules;
 pub mod state;
 pub mod store;
 pub mod text;
 
-pub use lambda_kit::moment;
+pub use incident::Incident;
+pub use lambda_kit::{arn, moment};
+pub use notifier::{Coverage, Notifier, Scope};
+pub use state::Observation;

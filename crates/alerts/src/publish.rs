@@ -1,4 +1,4 @@
-//! Publishing: one call.
+//! Publishing of messages.
 
 use std::future::Future;
 
@@ -8,13 +8,13 @@ use lambda_kit::call::CallError;
 
 use crate::message::Message;
 
-/// Where messages go.
+/// Publishes messages.
 pub trait Publisher {
-    /// Publishes a message. After an error it may have gone out all the same: the answer can be lost.
+    /// Publishes a message. After an error it may have been published: the response can be lost.
     fn publish(&self, message: &Message) -> impl Future<Output = Result<(), CallError>> + Send;
 }
 
-/// A topic of SNS.
+/// A topic in SNS.
 #[derive(Debug, Clone)]
 pub struct Topic {
     client: Client,
@@ -22,7 +22,7 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// The topic with this ARN.
+    /// Creates the topic with this ARN.
     pub fn new(client: Client, arn: String) -> Self {
         Self { client, arn }
     }
@@ -40,7 +40,7 @@ impl Publisher for Topic {
             .message(&message.body);
         for (name, value) in &message.attributes {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            let value = value.map_err(|error| CallError::without_answer(ACTION, &error.to_string()))?;
+            let value = value.map_err(|error| CallError::caused_by(ACTION, &error))?;
             call = call.message_attributes(*name, value);
         }
         call.send().await.map(|_| ()).map_err(|error| CallError::new(ACTION, &error))
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_goes_to_the_topic_with_one_text_a_protocol_and_attributes_to_filter_by() {
+    async fn message_has_a_text_for_each_protocol_and_attributes() {
         let rule = mock!(Client::publish)
             .match_requests(|request| {
                 let severity = &request.message_attributes().unwrap()["severity"];
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_may_not_be_used_is_named() {
+    async fn error_names_a_key_that_may_not_be_used() {
         let rule = mock!(Client::publish).then_error(|| {
             let refused =
                 KmsAccessDeniedException::builder().message("the ciphertext refers to a key").build();

@@ -12,7 +12,7 @@ mod shell;
 
 use std::path::{Path, PathBuf};
 
-use alerts::{announcement, command, event, incident, judge, kind, message, moment, state};
+use alerts::{command, event, incident, kind, message, moment, notification, rules, state};
 use proptest::prelude::*;
 
 /// The files in a folder of the repository and in the folders within it.
@@ -33,7 +33,7 @@ fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn every_sample_event_and_every_hostile_seed_is_told_or_kept_whatever_it_is_wrapped_in() {
+fn every_sample_and_seed_is_processed_however_it_is_wrapped() {
     // The samples are seeds where they are; only what is hostile has a folder of its own.
     let (samples, seeds) = (files("events"), files("fuzz/corpus/alert_event"));
     assert!(samples.len() >= 80 && seeds.len() >= 15, "{} samples, {} seeds", samples.len(), seeds.len());
@@ -44,7 +44,7 @@ fn every_sample_event_and_every_hostile_seed_is_told_or_kept_whatever_it_is_wrap
 }
 
 #[test]
-fn every_seed_of_the_texts_of_a_message_holds() {
+fn every_seed_makes_a_valid_message() {
     let seeds = files("fuzz/corpus/alert_message");
     assert!(seeds.len() >= 15, "{} seeds", seeds.len());
     for (path, data) in seeds {
@@ -54,7 +54,7 @@ fn every_seed_of_the_texts_of_a_message_holds() {
 }
 
 #[test]
-fn the_reader_of_commands_refuses_what_is_more_than_words() {
+fn command_reader_rejects_more_than_words() {
     let words = |command: &str| -> Result<Vec<String>, String> {
         let words = shell::words(command)?;
         Ok(words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect())
@@ -76,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_texts_make_a_message_that_holds(
+    fn any_texts_make_a_valid_message(
         choice in any::<u8>(),
         texts in proptest::collection::vec("\\PC{0,40}|[\\x00-\\x7f]{0,40}|[@<>`\\[\\]()'\\\\!$ -]{0,20}|(?s).{0,20}", 12),
     ) {

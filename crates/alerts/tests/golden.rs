@@ -1,19 +1,20 @@
-//! What is told of every sample event, as people read it: one file an event in tests/golden (see `alerts::golden`).
+//! The e-mail about every sample event: one file for each event in tests/golden.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 
-use alerts::announcement::{Announcement, End, Status};
-use alerts::event::{Event, Known, deliveries};
-use alerts::golden::{self, Golden, mail, told};
-use alerts::incident::Place;
-use alerts::judge::{
-    AccessRules, Reading, Readings, Rotated, RotationRules, judge, secret_call, unknown_event,
+use alerts::notification::{Notification, Resolution, Status};
+use alerts::event::{Detail, Event, deliveries};
+use alerts::incident::AccountRegion;
+use alerts::rules::{
+    AccessRules, SecretRead, ReadHistory, RotationStatus, RotationRules, evaluate, secret_call, unrecognized_event,
 };
 use alerts::message::Message;
 use alerts::moment::Moment;
-use alerts::state::{Edge, Signal};
+use alerts::state::{Observation, Transition};
+use test_support::alerts::{mail, mail_about};
+use test_support::golden::Golden;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events")
@@ -45,38 +46,38 @@ fn samples() -> Vec<(String, serde_json::Value)> {
     samples
 }
 
-fn signals(known: &Known) -> Vec<Signal> {
-    match &known.event {
-        Event::SecretCall(trail) => {
+fn observations(event: &Event) -> Vec<Observation> {
+    match &event.detail {
+        Detail::SecretCall(record) => {
             let rules = RotationRules { writers: vec!["sluice-rotation-*".into()] };
-            let reading = Reading::of(known, trail);
-            let read = Readings::default().note(reading.as_slice(), &AccessRules::default());
-            secret_call(known, trail, &rules, Rotated::Yes).into_iter().chain(read).collect()
+            let reading = SecretRead::of(event, record);
+            let read = ReadHistory::default().add(reading.as_slice(), &AccessRules::default());
+            secret_call(event, record, &rules, RotationStatus::Enabled).into_iter().chain(read).collect()
         }
-        _ => judge(known),
+        _ => evaluate(event),
     }
 }
 
 fn rendered(value: &serde_json::Value) -> String {
-    let here = Place::new("333333333333", "us-east-1");
+    let here = AccountRegion::new("333333333333", "us-east-1");
     let now = Moment::parse("2026-03-01T03:00:00Z").unwrap();
     let mut out = Vec::new();
     for item in deliveries(value).items {
-        let signals = match &item.parsed {
-            Ok(known) => signals(known),
+        let observations = match &item.parsed {
+            Ok(event) => observations(event),
             Err(unknown) => {
-                vec![unknown_event(unknown, &here, "sluice-hub-OnFailure", "sluice-hub-Alerts", now)]
+                vec![unrecognized_event(unknown, &here, "sluice-hub-OnFailure", "sluice-hub-Alerts", now)]
             }
         };
-        if signals.is_empty() {
-            out.push("(nothing to tell)\n".to_owned());
+        if observations.is_empty() {
+            out.push("(no alert)\n".to_owned());
         }
-        for signal in signals {
-            out.push(match signal.edge {
-                Edge::Cleared(how) => {
-                    format!("(ends {}: {how})\n", signal.key.as_str().split('|').nth(1).unwrap())
+        for observation in observations {
+            out.push(match observation.transition {
+                Transition::Resolved(how) => {
+                    format!("(resolves {}: {how})\n", observation.key.as_str().split('|').nth(1).unwrap())
                 }
-                Edge::Raised(incident) => told(*incident, None),
+                Transition::Firing(incident) => mail_about(*incident, None),
             });
         }
     }
@@ -84,7 +85,7 @@ fn rendered(value: &serde_json::Value) -> String {
 }
 
 #[test]
-fn every_sample_event_is_told_as_its_golden_file_says() {
+fn alert_of_every_sample_event_is_its_golden_file() {
     let mut golden = Golden::of_crate(env!("CARGO_MANIFEST_DIR"));
     let samples = samples();
     assert!(samples.len() > 60, "{}", samples.len());
@@ -97,35 +98,35 @@ fn every_sample_event_is_told_as_its_golden_file_says() {
 }
 
 /// A rotation that failed, at each point of its life.
-fn announcement(status: Status) -> Announcement {
+fn notification(status: Status) -> Notification {
     let text = std::fs::read_to_string(root().join("secretsmanager/rotation-failed.json")).unwrap();
     let item = deliveries(&serde_json::from_str(&text).unwrap()).items.remove(0);
-    let Edge::Raised(incident) = signals(&item.parsed.unwrap()).remove(0).edge else {
+    let Transition::Firing(incident) = observations(&item.parsed.unwrap()).remove(0).transition else {
         panic!("a failed rotation is an incident")
     };
-    let over = matches!(status, Status::Recovered | Status::Passed);
-    let end = over.then(|| End {
+    let over = matches!(status, Status::Resolved | Status::Transient);
+    let resolution = over.then(|| Resolution {
         at: Moment::parse("2026-03-01T05:00:00Z").unwrap(),
         how: "a rotation succeeded".into(),
     });
-    Announcement {
+    Notification {
         last: Moment::parse("2026-03-01T04:10:00Z").unwrap(),
         count: if status == Status::Opened { 1 } else { 14 },
-        ..golden::announcement(*incident, status, end)
+        ..test_support::alerts::notification(*incident, status, resolution)
     }
 }
 
 fn statuses() -> String {
     let mut out = Vec::new();
-    for status in [Status::Opened, Status::Repeated, Status::Recovered, Status::Passed] {
-        out.push(mail(&announcement(status)));
+    for status in [Status::Opened, Status::Repeated, Status::Resolved, Status::Transient] {
+        out.push(mail(&notification(status)));
     }
     out.join("\n--------\n\n")
 }
 
 /// What each protocol gets, JSON within JSON unfolded.
 fn protocols() -> String {
-    let message = Message::of(&announcement(Status::Repeated));
+    let message = Message::of(&notification(Status::Repeated));
     let mut body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
     for (_, text) in body.as_object_mut().unwrap() {
         if let Ok(unfolded) = serde_json::from_str(text.as_str().unwrap()) {
@@ -139,16 +140,16 @@ fn protocols() -> String {
 }
 
 #[test]
-fn the_first_line_says_what_and_where_and_every_remedy_has_a_command() {
+fn every_alert_has_a_first_line_an_impact_and_a_command() {
     for (name, value) in samples() {
-        for told in rendered(&value).split("--------\n").filter(|told| told.contains("Subject: ")) {
-            let first = told.lines().find(|line| line.starts_with('[')).unwrap();
+        for alert in rendered(&value).split("--------\n").filter(|alert| alert.contains("Subject: ")) {
+            let first = alert.lines().find(|line| line.starts_with('[')).unwrap();
             assert!(first.contains("us-east-1)") && first.contains(": "), "{name}: {first}");
             assert!(first.len() < 140, "{name}: {first}");
-            for label in ["What:", "Since:", "Means:", "Do:", "Command:", "Runbook:"] {
-                assert!(told.lines().any(|line| line.starts_with(label)), "{name} without {label}: {told}");
+            for label in ["What:", "Since:", "Impact:", "Action:", "Command:", "Runbook:"] {
+                assert!(alert.lines().any(|line| line.starts_with(label)), "{name} without {label}: {alert}");
             }
-            assert!(!told.contains("unknown "), "{name}: {told}");
+            assert!(!alert.contains("unknown "), "{name}: {alert}");
         }
     }
 }

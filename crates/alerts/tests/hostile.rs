@@ -1,5 +1,5 @@
-//! Every text of every sample event replaced by something hostile: what people read stays readable and calls nobody, and the commands do
-//! nothing but call the AWS CLI.
+//! Every text of every sample event is replaced by a hostile one. Messages stay readable and mention
+//! nobody, and commands do nothing but call the AWS CLI.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use alerts::announcement::{Announcement, Status};
-use alerts::event::{Event, deliveries};
-use alerts::incident::Place;
-use alerts::judge::{
-    AccessRules, Reading, Readings, Rotated, RotationRules, judge, secret_call, unknown_event,
+use alerts::notification::{Notification, Status};
+use alerts::event::{Detail, deliveries};
+use alerts::incident::AccountRegion;
+use alerts::rules::{
+    AccessRules, SecretRead, ReadHistory, RotationStatus, RotationRules, evaluate, secret_call, unrecognized_event,
 };
-use alerts::message::{MOST_BYTES, Message};
+use alerts::message::{MAX_BYTES, Message};
 use alerts::moment::Moment;
-use alerts::state::{Edge, Signal};
+use alerts::state::{Observation, Transition};
 use alerts::text::is_hidden;
 use serde_json::{Value, json};
 
@@ -57,57 +57,57 @@ fn texts(value: &Value, at: String, found: &mut Vec<String>) {
     }
 }
 
-fn signals(value: &Value) -> Vec<Signal> {
-    let here = Place::new("333333333333", "us-east-1");
+fn observations(value: &Value) -> Vec<Observation> {
+    let here = AccountRegion::new("333333333333", "us-east-1");
     let mut all = Vec::new();
     for item in deliveries(value).items {
         match &item.parsed {
-            Ok(known) => match &known.event {
-                Event::SecretCall(trail) => {
-                    all.extend(secret_call(known, trail, &RotationRules::default(), Rotated::Unknown));
-                    let reading = Reading::of(known, trail);
-                    all.extend(Readings::default().note(reading.as_slice(), &AccessRules::default()));
+            Ok(event) => match &event.detail {
+                Detail::SecretCall(record) => {
+                    all.extend(secret_call(event, record, &RotationRules::default(), RotationStatus::Unknown));
+                    let reading = SecretRead::of(event, record);
+                    all.extend(ReadHistory::default().add(reading.as_slice(), &AccessRules::default()));
                 }
-                _ => all.extend(judge(known)),
+                _ => all.extend(evaluate(event)),
             },
-            Err(unknown) => all.push(unknown_event(unknown, &here, "f", "t", Moment::from_millis(0))),
+            Err(unknown) => all.push(unrecognized_event(unknown, &here, "f", "t", Moment::from_millis(0))),
         }
     }
     all
 }
 
 #[test]
-fn whatever_an_event_says_messages_stay_readable_and_commands_do_nothing_else() {
+fn hostile_event_makes_readable_messages_and_harmless_commands() {
     let mut commands = BTreeSet::new();
     // Most texts of an event get into no message.
     let mut incidents = BTreeSet::new();
     for sample in samples() {
         let mut places = Vec::new();
         texts(&sample, String::new(), &mut places);
-        for place in places {
+        for location in places {
             for hostile in HOSTILE {
                 let mut event = sample.clone();
-                let text = event.pointer_mut(&place).unwrap();
+                let text = event.pointer_mut(&location).unwrap();
                 // As the whole, and as the end of an ARN or a name.
                 for changed in [json!(hostile), json!(format!("{}{hostile}", text.as_str().unwrap()))] {
-                    *event.pointer_mut(&place).unwrap() = changed;
-                    for signal in signals(&event) {
-                        let Edge::Raised(incident) = signal.edge else { continue };
+                    *event.pointer_mut(&location).unwrap() = changed;
+                    for observation in observations(&event) {
+                        let Transition::Firing(incident) = observation.transition else { continue };
                         if !incidents.insert(serde_json::to_string(&incident).unwrap()) {
                             continue;
                         }
                         commands.extend(incident.command.clone());
-                        let announcement = Announcement {
+                        let notification = Notification {
                             id: "i".into(),
                             thread: "t".into(),
                             status: Status::Opened,
                             incident: *incident,
                             count: 1,
-                            first: signal.at,
-                            last: signal.at,
-                            end: None,
+                            first: observation.at,
+                            last: observation.at,
+                            resolution: None,
                         };
-                        check(&Message::of(&announcement), &place);
+                        check(&Message::of(&notification), &location);
                     }
                 }
             }
@@ -122,31 +122,31 @@ fn whatever_an_event_says_messages_stay_readable_and_commands_do_nothing_else() 
     run(&commands);
 }
 
-fn check(message: &Message, place: &str) {
-    assert!(message.bytes() <= MOST_BYTES, "{place}");
+fn check(message: &Message, location: &str) {
+    assert!(message.bytes() <= MAX_BYTES, "{location}");
     assert!(
         message.subject.len() < 100 && message.subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
-        "{place}"
+        "{location}"
     );
     let body: Value = serde_json::from_str(&message.body).unwrap();
     for protocol in ["default", "email", "sms"] {
         let text = body[protocol].as_str().unwrap();
-        assert!(!text.chars().any(|character| is_hidden(character) && character != '\n'), "{place}: {text}");
+        assert!(!text.chars().any(|character| is_hidden(character) && character != '\n'), "{location}: {text}");
         assert!(
             !text.contains("<!") && !text.contains("<@") && !text.contains("@here") && !text.contains("]("),
-            "{place}: {text}"
+            "{location}: {text}"
         );
     }
     let chat: Value = serde_json::from_str(body["https"].as_str().unwrap()).unwrap();
     for text in [&chat["content"]["title"], &chat["content"]["description"], &chat["metadata"]["summary"]] {
         let text = text.as_str().unwrap();
-        assert!(!text.contains('<') && !text.contains('`') && !text.contains("@here"), "{place}: {text}");
+        assert!(!text.contains('<') && !text.contains('`') && !text.contains("@here"), "{location}: {text}");
     }
     let data = body["sqs"].as_str().unwrap();
-    assert!(!data.chars().any(is_hidden) && serde_json::from_str::<Value>(data).is_ok(), "{place}");
+    assert!(!data.chars().any(is_hidden) && serde_json::from_str::<Value>(data).is_ok(), "{location}");
     assert!(
         !message.body.contains("hunter2") || data.contains("\\x") || in_command_only(data),
-        "{place}: {data}"
+        "{location}: {data}"
     );
 }
 

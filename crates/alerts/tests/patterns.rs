@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alerts::event::{Event, parse};
-use alerts::judge::judge;
+use alerts::event::{Detail, parse};
+use alerts::rules::evaluate;
 use serde_json::{Value, json};
 
 /// Returns true if an event matches a pattern, for the operators that the patterns use.
@@ -119,9 +119,9 @@ fn events_with_alerts_match_one_rule_of_the_spoke() {
     for (name, event) in events() {
         let found = matching(&spoke, &event);
         assert!(found.len() <= 1, "{name}: {found:?}");
-        let has_alert = parse(&event).is_ok_and(|known| match known.event {
-            Event::SecretCall(_) => !name.ends_with("description"),
-            _ => !judge(&known).is_empty(),
+        let has_alert = parse(&event).is_ok_and(|event| match event.detail {
+            Detail::SecretCall(_) => !name.ends_with("description"),
+            _ => !evaluate(&event).is_empty(),
         });
         if has_alert && !others.contains(&name.as_str()) {
             assert_eq!(found.len(), 1, "{name} is matched by no rule");

@@ -8,10 +8,11 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::types::SecretListEntry;
 use aws_smithy_types::DateTime;
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
 
 use crate::secret::{Details, Replica, Secret, Secrets};
 
-/// Most secrets that a page has.
+/// The largest number of secrets in a page.
 const PAGE: i32 = 100;
 
 /// The secrets of the client's account and Region.
@@ -19,14 +20,14 @@ const PAGE: i32 = 100;
 pub struct SecretsManager(Client);
 
 impl SecretsManager {
-    /// With this client.
+    /// Creates the secrets that this client reads.
     pub fn new(client: Client) -> Self {
         Self(client)
     }
 }
 
-fn time(time: Option<&DateTime>) -> Option<SystemTime> {
-    time.and_then(|time| SystemTime::try_from(*time).ok())
+fn time(time: Option<&DateTime>) -> Option<Moment> {
+    time.and_then(|time| SystemTime::try_from(*time).ok()).map(Moment::from)
 }
 
 fn secret(entry: &SecretListEntry) -> Secret {
@@ -88,7 +89,7 @@ impl Secrets for SecretsManager {
         Ok(Some(Details { replicas, deletion: time(output.deleted_date()) }))
     }
 
-    async fn version_created(&self, arn: &str, version: &str) -> Result<Option<SystemTime>, CallError> {
+    async fn version_created(&self, arn: &str, version: &str) -> Result<Option<Moment>, CallError> {
         let mut next = None;
         loop {
             let sent = self

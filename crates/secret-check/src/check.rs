@@ -1,127 +1,141 @@
-//! The check: page by page, with few further calls.
+//! The check of one account and Region: page by page, with few further calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::time::SystemTime;
 
+use alerts::Incident;
+use alerts::kind::Kind;
+use alerts::moment::Moment;
 use lambda_kit::call::CallError;
 use tokio::time::Instant;
 
-use crate::finding::Finding;
-use crate::rules::{Rules, judge, judge_details, judge_pending};
+use crate::rules::{Rules, evaluate, evaluate_details, evaluate_pending};
 use crate::secret::{Secret, Secrets};
 
-/// Where findings go, one by one.
-pub trait Sink: Send + Sync {
-    /// Takes a finding. It comes with every check as long as it lasts, with the same id.
-    fn found(&self, finding: &Finding) -> impl Future<Output = Result<(), CallError>> + Send;
-}
-
-/// Why a check did not come to its end.
+/// The reason why a check is incomplete. The next check starts anew.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// A call failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The function's time is over.
-    #[error("the time ran out after {seen} secrets; give the function more time")]
-    OutOfTime {
-        /// How many were judged.
+    /// The invocation has no time left.
+    #[error("timed out after {seen} secrets; increase the function's timeout")]
+    TimedOut {
+        /// The number of secrets that were checked.
         seen: u64,
     },
 }
 
-/// What a check saw.
+/// The numbers of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Secrets.
     pub secrets: u64,
     /// Calls of Secrets Manager.
     pub calls: u64,
-    /// Findings by kind.
-    pub findings: BTreeMap<&'static str, u64>,
-    /// ARNs of the secrets that could not be asked for more: a policy of their own may forbid it.
-    pub not_asked: BTreeSet<String>,
+    /// Incidents by kind.
+    pub incidents: BTreeMap<Kind, u64>,
+    /// The ARNs of secrets whose details could not be read. A secret's own policy may forbid it.
+    pub access_denied: BTreeSet<String>,
 }
 
 impl Summary {
-    /// Takes in what another check saw.
+    /// Adds the numbers of another check.
     pub fn add(&mut self, other: Self) {
         self.secrets += other.secrets;
         self.calls += other.calls;
-        for (kind, number) in other.findings {
-            *self.findings.entry(kind).or_default() += number;
+        for (kind, number) in other.incidents {
+            *self.incidents.entry(kind).or_default() += number;
         }
-        self.not_asked.extend(other.not_asked);
+        self.access_denied.extend(other.access_denied);
+    }
+
+    /// Returns false if a problem of this kind could not have been found for this secret.
+    pub fn covers(&self, kind: Kind, arn: &str) -> bool {
+        let needs_details =
+            [Kind::RotationStuck, Kind::ReplicaOutOfSync, Kind::SecretDeleted].contains(&kind);
+        !(needs_details && self.access_denied.contains(arn))
     }
 }
 
-/// Checks all secrets of an account and Region; stops at `until`.
-///
-/// # Errors
-/// A call failed, or the time ran out. Nothing is lost by either: the next check begins anew.
-pub async fn check<S: Secrets, F: Sink>(
+/// The result of a check.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The incidents that were found, also by an incomplete check.
+    pub incidents: Vec<Incident>,
+    /// The numbers.
+    pub summary: Summary,
+    /// The reason why the check is incomplete.
+    pub error: Option<CheckError>,
+}
+
+/// Checks all secrets of an account and Region. The check stops at `until`.
+pub async fn check<S: Secrets>(rules: &Rules, secrets: &S, now: Moment, until: Instant) -> Findings {
+    let mut findings = Findings::default();
+    findings.error = pages(rules, secrets, now, until, &mut findings).await.err();
+    findings
+}
+
+async fn pages<S: Secrets>(
     rules: &Rules,
     secrets: &S,
-    sink: &F,
-    now: SystemTime,
+    now: Moment,
     until: Instant,
-) -> Result<Summary, CheckError> {
-    let mut summary = Summary::default();
+    findings: &mut Findings,
+) -> Result<(), CheckError> {
     let mut next = None;
     loop {
         let (page, more) = secrets.page(next).await?;
-        summary.calls += 1;
+        findings.summary.calls += 1;
         for secret in &page {
             if Instant::now() >= until {
-                return Err(CheckError::OutOfTime { seen: summary.secrets });
+                return Err(CheckError::TimedOut { seen: findings.summary.secrets });
             }
-            for finding in findings(rules, secrets, secret, now, &mut summary).await? {
-                sink.found(&finding).await?;
-                *summary.findings.entry(finding.problem.kind()).or_default() += 1;
+            for incident in incidents(rules, secrets, secret, now, &mut findings.summary).await? {
+                *findings.summary.incidents.entry(incident.kind).or_default() += 1;
+                findings.incidents.push(incident);
             }
-            summary.secrets += 1;
+            findings.summary.secrets += 1;
         }
         next = more;
         if next.is_none() {
-            return Ok(summary);
+            return Ok(());
         }
     }
 }
 
-async fn findings<S: Secrets>(
+async fn incidents<S: Secrets>(
     rules: &Rules,
     secrets: &S,
     secret: &Secret,
-    now: SystemTime,
+    now: Moment,
     summary: &mut Summary,
-) -> Result<Vec<Finding>, CheckError> {
-    let (mut found, questions) = judge(rules, secret, now);
-    if let (true, Some(version)) = (questions.pending_version, secret.pending()) {
+) -> Result<Vec<Incident>, CheckError> {
+    let (mut found, lookups) = evaluate(rules, secret, now);
+    if let (true, Some(version)) = (lookups.pending_version, secret.pending()) {
         summary.calls += 1;
         match secrets.version_created(&secret.arn, version).await {
-            Ok(created) => found.extend(judge_pending(rules, secret, created, now)),
-            Err(error) => refused(secret, error, summary)?,
+            Ok(created) => found.extend(evaluate_pending(rules, secret, created, now)),
+            Err(error) => denied(secret, error, summary)?,
         }
     }
-    if questions.details {
+    if lookups.details {
         summary.calls += 1;
         match secrets.details(&secret.arn).await {
-            Ok(Some(details)) => found.extend(judge_details(rules, secret, &details, now)),
-            // It is deleted by now.
+            Ok(Some(details)) => found.extend(evaluate_details(rules, secret, &details, now)),
+            // The secret is deleted by now.
             Ok(None) => {}
-            Err(error) => refused(secret, error, summary)?,
+            Err(error) => denied(secret, error, summary)?,
         }
     }
     Ok(found)
 }
 
-/// One secret's own policy must not end the check of all others.
-fn refused(secret: &Secret, error: CallError, summary: &mut Summary) -> Result<(), CheckError> {
-    if !error.is_refusal() {
+/// Remembers a secret whose own policy denies access. It must not end the check of all others.
+fn denied(secret: &Secret, error: CallError, summary: &mut Summary) -> Result<(), CheckError> {
+    if !error.is_access_denied() {
         return Err(error.into());
     }
-    tracing::warn!(secret = secret.arn, %error, "the secret could not be asked for more");
-    summary.not_asked.insert(secret.arn.clone());
+    tracing::warn!(secret = secret.arn, %error, "cannot read the secret's details");
+    summary.access_denied.insert(secret.arn.clone());
     Ok(())
 }

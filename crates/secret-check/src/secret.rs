@@ -1,62 +1,62 @@
-//! A secret without its value.
+//! The data of a secret, without its value.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::time::SystemTime;
 
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
 
-/// The label of the version that clients use.
+/// The staging label of the version that clients use.
 pub const CURRENT: &str = "AWSCURRENT";
-/// The label of the version that a rotation makes.
+/// The staging label of the version that a rotation creates.
 pub const PENDING: &str = "AWSPENDING";
 
-/// What ListSecrets says of a secret.
+/// A secret, as returned by ListSecrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secret {
-    /// Its ARN.
+    /// The ARN.
     pub arn: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Whether rotation is on.
+    /// Whether rotation is enabled.
     pub rotates: bool,
-    /// Whether a function to rotate it with is known, also while rotation is off.
+    /// Whether it has a rotation function, even if rotation is disabled.
     pub has_rotation_function: bool,
-    /// When it was rotated last.
-    pub last_rotated: Option<SystemTime>,
-    /// By when it should be rotated next.
-    pub next_rotation: Option<SystemTime>,
-    /// When anything about it changed last.
-    pub last_changed: Option<SystemTime>,
-    /// The day on which its value was read last.
-    pub last_accessed: Option<SystemTime>,
-    /// When it was made.
-    pub created: Option<SystemTime>,
-    /// Whether it is scheduled for deletion.
-    pub deleted: Option<SystemTime>,
+    /// The time of the last rotation.
+    pub last_rotated: Option<Moment>,
+    /// The time by which the next rotation is due.
+    pub next_rotation: Option<Moment>,
+    /// The time of the last change.
+    pub last_changed: Option<Moment>,
+    /// The day of the last read of its value.
+    pub last_accessed: Option<Moment>,
+    /// The time of its creation.
+    pub created: Option<Moment>,
+    /// The time at which it was marked for deletion.
+    pub deleted: Option<Moment>,
     /// The service that manages it.
     pub owning_service: Option<String>,
-    /// The Region of the primary, of a secret that is replicated.
+    /// The Region of the primary secret, if it is replicated.
     pub primary_region: Option<String>,
-    /// Labels by version.
+    /// The staging labels by version.
     pub labels: HashMap<String, Vec<String>>,
-    /// Tags.
+    /// The tags.
     pub tags: HashMap<String, String>,
 }
 
 impl Secret {
-    /// The version with a label.
+    /// Returns the version with a staging label.
     pub fn holder(&self, label: &str) -> Option<&str> {
         let mut holders = self.labels.iter().filter(|(_, labels)| labels.iter().any(|have| have == label));
         holders.next().map(|(version, _)| version.as_str())
     }
 
-    /// The version that is pending beside the current one.
+    /// Returns the version that is pending and not also current.
     pub fn pending(&self) -> Option<&str> {
         self.holder(PENDING).filter(|pending| self.holder(CURRENT) != Some(pending))
     }
 
-    /// Whether this is a copy of a secret of another Region, where it is rotated.
+    /// Returns true if this is a replica of a secret in another Region, where it rotates.
     pub fn is_replica(&self, region: &str) -> bool {
         self.primary_region.as_deref().is_some_and(|primary| primary != region)
     }
@@ -65,36 +65,38 @@ impl Secret {
 /// A replica of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
-    /// Its Region.
+    /// The Region.
     pub region: String,
-    /// `InSync`, `Failed`, `InProgress`, and what later versions add.
+    /// The status: `InSync`, `Failed`, `InProgress`, or a later addition.
     pub status: String,
-    /// Why.
+    /// The status message.
     pub message: Option<String>,
 }
 
-/// What only DescribeSecret says.
+/// The data that only DescribeSecret returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Details {
-    /// Its replicas.
+    /// The replicas.
     pub replicas: Vec<Replica>,
-    /// When it will be deleted.
-    pub deletion: Option<SystemTime>,
+    /// The time of its deletion.
+    pub deletion: Option<Moment>,
 }
 
-/// The calls of a check.
+/// Reads the secrets of an account and Region.
 pub trait Secrets: Send + Sync {
-    /// A page of the secrets, with those that are scheduled for deletion, and where the next one begins.
+    /// Returns a page of the secrets, including those that are marked for deletion, and the token of the
+    /// next page.
     fn page(
         &self,
         next: Option<String>,
     ) -> impl Future<Output = Result<(Vec<Secret>, Option<String>), CallError>> + Send;
-    /// DescribeSecret; `None` if it is gone meanwhile.
+    /// Returns the details of a secret, or `None` if it does not exist any more.
     fn details(&self, arn: &str) -> impl Future<Output = Result<Option<Details>, CallError>> + Send;
-    /// When a version was made, from ListSecretVersionIds; `None` if that does not show it, as for one without a value.
+    /// Returns the creation time of a version, or `None` if it is not listed, such as a version without a
+    /// value.
     fn version_created(
         &self,
         arn: &str,
         version: &str,
-    ) -> impl Future<Output = Result<Option<SystemTime>, CallError>> + Send;
+    ) -> impl Future<Output = Result<Option<Moment>, CallError>> + Send;
 }

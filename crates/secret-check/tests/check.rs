@@ -1,12 +1,13 @@
-//! A whole check: what it costs at 10^4 secrets, and the adapter against answers of Secrets Manager.
+//! A whole check: its calls for 10,000 secrets, and the adapter against responses of Secrets Manager.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use alerts::incident::Place;
+use alerts::incident::AccountRegion;
+use alerts::kind::Kind;
+use alerts::moment::Moment;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::describe_secret::{DescribeSecretError, DescribeSecretOutput};
 use aws_sdk_secretsmanager::operation::list_secret_version_ids::ListSecretVersionIdsOutput;
@@ -18,19 +19,18 @@ use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::error::ErrorMetadata;
 use lambda_kit::call::CallError;
+use secret_check::accounts::Overview;
 use secret_check::adapter::SecretsManager;
-use secret_check::finding::{Finding, Problem};
-use secret_check::places::Overview;
 use secret_check::rules::Rules;
 use secret_check::secret::{Details, Replica, Secret, Secrets};
-use secret_check::{CheckError, Sink, Summary, check};
+use secret_check::{CheckError, Summary, check};
 use tokio::time::Instant;
 
 const DAY: u64 = 86_400;
 const NOW: u64 = 20_000 * DAY;
 
-fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(NOW)
+fn now() -> Moment {
+    Moment::BEGINNING.plus(Duration::from_secs(NOW))
 }
 
 fn days_ago(days: u64) -> DateTime {
@@ -38,35 +38,15 @@ fn days_ago(days: u64) -> DateTime {
 }
 
 fn rules() -> Rules {
-    Rules::new("222222222222".into(), "us-east-1".into())
+    Rules::new(AccountRegion::new("222222222222", "us-east-1"))
 }
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(600)
 }
 
-#[derive(Default)]
-struct Found(Mutex<Vec<Finding>>);
-
-impl Sink for Found {
-    async fn found(&self, finding: &Finding) -> Result<(), CallError> {
-        self.0.lock().unwrap().push(finding.clone());
-        Ok(())
-    }
-}
-
-/// Counts findings, and keeps none.
-#[derive(Default)]
-struct Counted(Mutex<u64>);
-
-impl Sink for Counted {
-    async fn found(&self, _: &Finding) -> Result<(), CallError> {
-        *self.0.lock().unwrap() += 1;
-        Ok(())
-    }
-}
-
-/// Secrets that are made while they are listed: of each hundred three are overdue, two stuck, one is replicated, one will be deleted.
+/// Secrets that are created while they are listed: of each hundred, three are overdue, two stuck, one is
+/// replicated and one will be deleted.
 struct Lazy {
     secrets: u64,
 }
@@ -75,7 +55,7 @@ impl Secrets for Lazy {
     async fn page(&self, next: Option<String>) -> Result<(Vec<Secret>, Option<String>), CallError> {
         let first: u64 = next.map_or(0, |next| next.parse().unwrap());
         let last = (first + 100).min(self.secrets);
-        let at = |days: u64| Some(now() - Duration::from_secs(days * DAY));
+        let at = |days: u64| Some(now().minus(Duration::from_secs(days * DAY)));
         let page = (first..last).map(|number| {
             let kind = number % 100;
             let mut labels = HashMap::from([(format!("current-{number}"), vec!["AWSCURRENT".to_owned()])]);
@@ -88,7 +68,7 @@ impl Secrets for Lazy {
                 rotates: true,
                 has_rotation_function: true,
                 last_rotated: at(5),
-                next_rotation: if kind < 3 { at(1) } else { Some(now() + Duration::from_secs(DAY)) },
+                next_rotation: if kind < 3 { at(1) } else { Some(now().plus(Duration::from_secs(DAY))) },
                 last_changed: if kind == 4 { at(0) } else { at(5) },
                 last_accessed: at(1),
                 created: at(300),
@@ -110,8 +90,8 @@ impl Secrets for Lazy {
         Ok(Some(Details { replicas, deletion: None }))
     }
 
-    async fn version_created(&self, _: &str, _: &str) -> Result<Option<SystemTime>, CallError> {
-        Ok(Some(now() - Duration::from_secs(2 * DAY)))
+    async fn version_created(&self, _: &str, _: &str) -> Result<Option<Moment>, CallError> {
+        Ok(Some(now().minus(Duration::from_secs(2 * DAY))))
     }
 }
 
@@ -123,16 +103,17 @@ fn peak() -> u64 {
 }
 
 #[tokio::test]
-async fn ten_thousand_secrets_are_a_hundred_calls_and_those_few_that_are_needed() {
-    println!("| secrets | calls | findings | ms | peak MiB of the process |");
+async fn ten_thousand_secrets_need_few_calls_and_flat_memory() {
+    println!("| secrets | calls | incidents | ms | peak MiB of the process |");
     println!("|---|---|---|---|---|");
     let mut peaks = Vec::new();
     for secrets in [10, 100, 1_000, 10_000] {
-        let (lazy, sink) = (Lazy { secrets }, Counted::default());
+        let lazy = Lazy { secrets };
         let begun = std::time::Instant::now();
-        let summary = check(&rules(), &lazy, &sink, now(), soon()).await.unwrap();
+        let findings = check(&rules(), &lazy, now(), soon()).await;
         let took = begun.elapsed();
-        let found = *sink.0.lock().unwrap();
+        assert!(findings.error.is_none(), "{:?}", findings.error);
+        let (summary, found) = (findings.summary, findings.incidents.len() as u64);
         peaks.push(peak());
         println!(
             "| {secrets} | {} | {found} | {} | {:.1} |",
@@ -145,9 +126,9 @@ async fn ten_thousand_secrets_are_a_hundred_calls_and_those_few_that_are_needed(
         let hundreds = secrets.div_ceil(100);
         assert_eq!(summary.calls, hundreds * 4);
         if secrets >= 100 {
-            let of = |kind| summary.findings[kind];
-            assert_eq!((of("Overdue"), of("Stuck")), (hundreds * 3, hundreds * 2));
-            assert_eq!((of("ReplicaOutOfSync"), of("ScheduledForDeletion")), (hundreds, hundreds));
+            let of = |kind| summary.incidents[&kind];
+            assert_eq!((of(Kind::RotationOverdue), of(Kind::RotationStuck)), (hundreds * 3, hundreds * 2));
+            assert_eq!((of(Kind::ReplicaOutOfSync), of(Kind::SecretDeleted)), (hundreds, hundreds));
             assert_eq!(found, hundreds * 7);
         }
     }
@@ -157,11 +138,14 @@ async fn ten_thousand_secrets_are_a_hundred_calls_and_those_few_that_are_needed(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_runs_out_of_time_says_how_far_it_came() {
-    let sink = Counted::default();
-    let result = check(&rules(), &Lazy { secrets: 10 }, &sink, now(), Instant::now()).await;
-    let error = result.unwrap_err();
-    assert!(matches!(error, CheckError::OutOfTime { seen: 0 }), "{error}");
+async fn check_that_times_out_states_its_progress() {
+    let findings = check(&rules(), &Lazy { secrets: 10 }, now(), Instant::now()).await;
+    let error = findings.error.unwrap();
+    assert!(matches!(error, CheckError::TimedOut { seen: 0 }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "timed out after 0 secrets; increase the function's timeout"
+    );
 }
 
 fn manager(rules: &[&Rule]) -> SecretsManager {
@@ -178,7 +162,7 @@ fn entry(name: &str) -> aws_sdk_secretsmanager::types::builders::SecretListEntry
 }
 
 #[tokio::test]
-async fn the_adapter_lists_with_planned_deletions_and_asks_only_what_is_open() {
+async fn adapter_lists_planned_deletions_and_reads_only_what_is_needed() {
     let first = mock!(Client::list_secrets)
         .match_requests(|request| {
             request.include_planned_deletion() == Some(true)
@@ -233,31 +217,34 @@ async fn the_adapter_lists_with_planned_deletions_and_asks_only_what_is_open() {
             DescribeSecretOutput::builder().deleted_date(DateTime::from_secs((NOW + DAY) as i64)).build()
         });
     let manager = manager(&[&first, &versions, &more_versions, &second, &replicas, &deletion]);
-    let found = Found::default();
-    let summary = check(&rules(), &manager, &found, now(), soon()).await.unwrap();
-    // Each question counts as one call, also where a secret has more versions than a page.
-    assert_eq!((summary.secrets, summary.calls, summary.not_asked.len()), (5, 5, 0));
-    let found = found.0.into_inner().unwrap();
-    let ids: Vec<_> = found.iter().map(|finding| finding.id.as_str()).collect();
+    let findings = check(&rules(), &manager, now(), soon()).await;
+    assert!(findings.error.is_none(), "{:?}", findings.error);
+    let summary = &findings.summary;
+    // Each lookup counts as one call, also if a secret has several pages of versions.
+    assert_eq!((summary.secrets, summary.calls, summary.access_denied.len()), (5, 5, 0));
+    let found = &findings.incidents;
+    let ids: Vec<_> = found
+        .iter()
+        .map(|incident| (incident.kind, incident.subject.as_str(), incident.dedup_key.as_deref()))
+        .collect();
     assert_eq!(
         ids,
         [
-            "Overdue:arn:overdue:",
-            "Stuck:arn:pending:v2",
-            "RotationOff:arn:off:",
-            "ReplicaOutOfSync:arn:replicated:eu-west-1",
-            "ScheduledForDeletion:arn:deleted:"
+            (Kind::RotationOverdue, "arn:overdue", None),
+            (Kind::RotationStuck, "arn:pending", Some("v2")),
+            (Kind::RotationDisabled, "arn:off", None),
+            (Kind::ReplicaOutOfSync, "arn:replicated", Some("eu-west-1")),
+            (Kind::SecretDeleted, "arn:deleted", None),
         ]
     );
-    let deletion = Some(now() + Duration::from_secs(DAY));
-    assert_eq!(found[4].problem, Problem::ScheduledForDeletion { deletion });
-    let text = serde_json::to_value(&found[1]).unwrap();
-    assert_eq!((text["kind"].as_str(), text["version"].as_str()), (Some("Stuck"), Some("v2")));
-    assert_eq!(text["since"].as_u64(), Some(NOW - 4 * DAY));
+    let deletion = format!("deleted at {}", now().plus(Duration::from_secs(DAY)));
+    assert!(found[4].what.contains(&deletion), "{}", found[4].what);
+    let since = format!("since {}", now().minus(Duration::from_secs(4 * DAY)));
+    assert!(found[1].what.contains(&since), "{}", found[1].what);
 }
 
 #[tokio::test]
-async fn a_secret_whose_own_policy_forbids_asking_does_not_end_the_check_and_other_errors_do() {
+async fn denied_secret_does_not_end_the_check_but_other_errors_do() {
     let list = || {
         mock!(Client::list_secrets).then_output(|| {
             let replicated = |name| entry(name).primary_region("us-east-1").build();
@@ -270,26 +257,28 @@ async fn a_secret_whose_own_policy_forbids_asking_does_not_end_the_check_and_oth
     };
     let (listed, refused, gone) =
         (list(), failing("AccessDeniedException"), failing("ResourceNotFoundException"));
-    let sink = Counted::default();
-    let summary = check(&rules(), &manager(&[&listed, &refused, &gone]), &sink, now(), soon()).await.unwrap();
-    assert_eq!((summary.secrets, summary.not_asked.len()), (2, 1));
+    let findings = check(&rules(), &manager(&[&listed, &refused, &gone]), now(), soon()).await;
+    assert_eq!((findings.summary.secrets, findings.summary.access_denied.len()), (2, 1));
+    assert!(findings.error.is_none(), "{:?}", findings.error);
+    assert!(!findings.summary.covers(Kind::ReplicaOutOfSync, "arn:one"));
+    assert!(findings.summary.covers(Kind::RotationOverdue, "arn:one"));
 
     let (listed, broken) = (list(), failing("InternalServiceError"));
-    let result = check(&rules(), &manager(&[&listed, &broken]), &sink, now(), soon()).await;
-    assert!(
-        result.unwrap_err().to_string().starts_with("secretsmanager:DescribeSecret: InternalServiceError")
-    );
+    let findings = check(&rules(), &manager(&[&listed, &broken]), now(), soon()).await;
+    let error = findings.error.unwrap().to_string();
+    assert!(error.starts_with("secretsmanager:DescribeSecret: InternalServiceError"), "{error}");
 }
 
 #[test]
-fn the_metrics_have_every_kind_also_when_nothing_was_found() {
+fn metrics_have_every_kind_even_if_nothing_was_found() {
     let mut overview = Overview { checked: 3, ..Overview::default() };
     overview.summary = Summary { secrets: 7, ..Summary::default() };
-    overview.summary.findings.insert("Stuck", 2);
-    overview.not_checked.push((Place::new("111111111111", "us-east-1"), "no".into()));
+    overview.summary.incidents.insert(Kind::RotationStuck, 2);
+    overview.not_checked.push((AccountRegion::new("111111111111", "us-east-1"), "no".into()));
     let metrics = overview.metrics(now()).to_json();
     let number = |name: &str| metrics[name].as_u64();
-    assert_eq!((number("Secrets"), number("Stuck"), number("Overdue")), (Some(7), Some(2), Some(0)));
-    assert_eq!((number("SecretChecks"), number("PlacesNotChecked")), (Some(3), Some(1)));
+    assert_eq!((number("Secrets"), number("RotationStuck"), number("RotationOverdue")),
+        (Some(7), Some(2), Some(0)));
+    assert_eq!((number("SecretChecks"), number("AccountsNotChecked")), (Some(3), Some(1)));
     assert_eq!(metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Sluice/Secrets");
 }

@@ -1,41 +1,41 @@
-//! The way to the secrets of each place: by the function's own role at home, by the read role of the spoke elsewhere.
+//! Access to the secrets of each account: with the function's own role in its account, with the read role
+//! of the spoke in other accounts.
 
 use alerts::command::Command;
-use alerts::incident::Place;
-use alerts::read::ReadRole;
+use alerts::incident::AccountRegion;
+use alerts::lookup::ReadRole;
+use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 use lambda_kit::sdk::Aws;
+use secret_check::accounts::Access;
 use secret_check::adapter::SecretsManager;
-use secret_check::places::Access;
 
-/// From the function's account to all others.
-pub(crate) struct FromHere<'a> {
+/// Access from the function's account to all others.
+pub(crate) struct CrossAccountAccess<'a> {
     pub(crate) aws: &'a Aws,
     pub(crate) role: &'a ReadRole,
-    /// The account that the function runs in.
-    pub(crate) account: &'a str,
-    /// `aws`, or another partition.
-    pub(crate) partition: &'a str,
-    /// What the read role is called.
+    /// The function's own ARN.
+    pub(crate) function: &'a Arn,
+    /// The name of the read role.
     pub(crate) role_name: &'a str,
 }
 
-impl Access for FromHere<'_> {
+impl Access for CrossAccountAccess<'_> {
     type Secrets = SecretsManager;
 
-    async fn secrets(&self, place: &Place) -> Result<SecretsManager, CallError> {
-        let aws = if place.account == self.account {
-            self.aws.in_region(&place.region)
+    async fn secrets(&self, location: &AccountRegion) -> Result<SecretsManager, CallError> {
+        let aws = if location.account == self.function.account {
+            self.aws.in_region(&location.region)
         } else {
-            self.role.at(self.partition, place).await?
+            self.role.at(&self.function.partition, location).await?
         };
         Ok(SecretsManager::new(aws.secretsmanager()))
     }
 
-    fn command(&self, place: &Place) -> Command {
-        if place.account == self.account {
+    fn command(&self, location: &AccountRegion) -> Command {
+        if location.account == self.function.account {
             return Command::aws("secretsmanager", "list-secrets")
-                .option("region", &place.region)
+                .option("region", &location.region)
                 .flag("--max-results 1");
         }
         Command::aws("iam", "get-role")

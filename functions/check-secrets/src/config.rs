@@ -1,7 +1,6 @@
-//! How much is too much, from the function's environment.
+//! The function's configuration, from its environment.
 
-use alerts::incident::Place;
-use alerts::run::list;
+use alerts::incident::AccountRegion;
 use lambda_kit::env::{Env, EnvError, Unit};
 use secret_check::rules::Rules;
 
@@ -9,7 +8,7 @@ use secret_check::rules::Rules;
 #[derive(Debug)]
 pub(crate) struct Config {
     rules: Rules,
-    /// Name of the role that other accounts are read with: `READ_ROLE_NAME`.
+    /// The name of the role that reads other accounts: `READ_ROLE_NAME`.
     pub(crate) role: String,
     accounts: Vec<String>,
     regions: Vec<String>,
@@ -17,34 +16,35 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
-        let mut rules = Rules::new(String::new(), env.required("AWS_REGION")?);
+        let own_region = env.required("AWS_REGION")?;
+        let mut rules = Rules::new(AccountRegion::new("", &own_region));
         let hours = |name, default| env.duration(name, Unit::Hours, default);
         rules.overdue_after = hours("OVERDUE_AFTER_HOURS", rules.overdue_after)?;
         rules.stuck_after = hours("STUCK_AFTER_HOURS", rules.stuck_after)?;
         rules.replica_after = hours("REPLICA_AFTER_HOURS", rules.replica_after)?;
         rules.unused_after = env.duration("UNUSED_AFTER_DAYS", Unit::Days, rules.unused_after)?;
-        let mut regions = list(env, "CHECKED_REGIONS");
+        let mut regions = env.list("CHECKED_REGIONS");
         if regions.is_empty() {
-            regions.push(rules.region.clone());
+            regions.push(own_region);
         }
         Ok(Self {
             rules,
             role: env.required("READ_ROLE_NAME")?,
-            accounts: list(env, "CHECKED_ACCOUNTS"),
+            accounts: env.list("CHECKED_ACCOUNTS"),
             regions,
         })
     }
 
-    /// How much is too much, everywhere.
+    /// Returns the limits, which are the same everywhere.
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// What is checked: the Regions of the function's own account, then those of the others.
-    pub(crate) fn places(&self, own: &str) -> Vec<Place> {
+    /// Returns what is checked: the Regions of the function's own account, then those of the others.
+    pub(crate) fn locations(&self, own: &str) -> Vec<AccountRegion> {
         let others = self.accounts.iter().map(String::as_str).filter(|account| *account != own);
         let all = std::iter::once(own).chain(others);
-        all.flat_map(|account| self.regions.iter().map(move |region| Place::new(account, region))).collect()
+        all.flat_map(|account| self.regions.iter().map(move |region| AccountRegion::new(account, region))).collect()
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_sets_the_limits_and_bad_ones_are_refused_by_name() {
+    fn environment_sets_the_limits_and_errors_name_the_variable() {
         let source = |name: &str| match name {
             "AWS_REGION" => Some("eu-west-1".to_owned()),
             "STUCK_AFTER_HOURS" => Some("4".to_owned()),
@@ -65,7 +65,7 @@ mod tests {
         let rules = config.rules();
         assert_eq!((rules.stuck_after.as_secs(), rules.overdue_after.as_secs()), (4 * 3600, 3600));
         assert!(rules.unused_after.is_zero());
-        assert_eq!(config.places("333333333333"), [Place::new("333333333333", "eu-west-1")]);
+        assert_eq!(config.locations("333333333333"), [AccountRegion::new("333333333333", "eu-west-1")]);
         let wrong = |name: &str| Some(if name == "AWS_REGION" { "eu-west-1" } else { "soon" }.to_owned());
         let error = Config::from_env(Env::from(&wrong)).unwrap_err().to_string();
         assert!(
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_region_of_every_account_is_checked_and_the_own_account_once() {
+    fn every_region_of_every_account_is_checked_once() {
         let source = |name: &str| match name {
             "AWS_REGION" => Some("eu-west-1".to_owned()),
             "READ_ROLE_NAME" => Some("r".to_owned()),
@@ -83,13 +83,13 @@ mod tests {
             "CHECKED_REGIONS" => Some("eu-west-1, us-east-1".to_owned()),
             _ => None,
         };
-        let places = Config::from_env(Env::from(&source)).unwrap().places("333333333333");
+        let locations = Config::from_env(Env::from(&source)).unwrap().locations("333333333333");
         let expected = [
             ("333333333333", "eu-west-1"),
             ("333333333333", "us-east-1"),
             ("111111111111", "eu-west-1"),
             ("111111111111", "us-east-1"),
         ];
-        assert_eq!(places, expected.map(|(account, region)| Place::new(account, region)));
+        assert_eq!(locations, expected.map(|(account, region)| AccountRegion::new(account, region)));
     }
 }

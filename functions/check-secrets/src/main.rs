@@ -1,62 +1,75 @@
-//! Checks the secrets of its account and of those that let it; started by a schedule, of whose event it takes nothing but the id.
+//! The function that checks the secrets of its account and of other accounts. A schedule starts it; of the
+//! event it uses only the id.
 
 mod access;
 mod config;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use alerts::announcer::Turn;
-use alerts::event::arn_part;
-use alerts::moment::Moment;
-use alerts::read::ReadRole;
-use alerts::run::Setting;
-use lambda_kit::call::chain;
-use lambda_kit::env::Env;
+use alerts::Notifier;
+use alerts::config::AlertsConfig;
+use alerts::lookup::ReadRole;
+use alerts::notifier::Run;
+use alerts::publish::Topic;
+use alerts::store::DynamoStore;
+use lambda_kit::arn::Arn;
+use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
-use secret_check::Run;
-use secret_check::places::check_all;
+use lambda_kit::start::{Invocation, InvocationError};
+use secret_check::accounts::check_all;
 use serde_json::Value;
-use tokio::time::Instant;
 
-use crate::access::FromHere;
+use crate::access::CrossAccountAccess;
 use crate::config::Config;
 
-/// Kept back from the function's time, to say how far it came.
+/// The public name of the error of a check that could not record its incidents.
+const CHECK_FAILED: &str = "CheckFailed";
+/// The time that is kept for the response.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// The clients and the configuration.
+struct Service {
+    aws: Aws,
+    config: Config,
+    role: ReadRole,
+    notifier: Notifier<DynamoStore, Topic>,
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda_kit::start::run(start, handle).await
+}
+
+async fn start(env: Env<'static>) -> Result<Service, EnvError> {
     let config = Config::from_env(env)?;
     let aws = Aws::from_env(env)?;
-    let announcer = Setting::from_env(env)?.announcer(&aws);
+    let notifier = AlertsConfig::from_env(env)?.notifier(&aws);
     let role = ReadRole::new(aws.clone(), config.role.clone());
-    let (aws, config, role, announcer) = (&aws, &config, &role, &announcer);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let context = event.context;
-        let arn = &context.invoked_function_arn;
-        let (partition, account) = (arn_part(arn, 1), arn_part(arn, 4));
-        let access = FromHere { aws, role, account, partition, role_name: &config.role };
-        let now = SystemTime::now();
-        let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
-        let left = deadline.duration_since(now).unwrap_or_default().saturating_sub(MARGIN);
-        let turn = Turn { now: Moment::from_system(now), until: Moment::from_system(deadline) };
-        // The id of the schedule's event is the same when Lambda repeats it.
-        let id = event.payload.get("id").and_then(Value::as_str).unwrap_or(&context.request_id);
-        let run = Run { id, turn, until: Instant::now() + left };
-        let failed = |message: String| {
-            tracing::error!(message, "the secrets could not be checked");
-            Diagnostic { error_type: "CheckFailed".to_owned(), error_message: message }
-        };
-        let overview = check_all(config.rules(), &config.places(account), &access, announcer, run).await;
-        let overview = overview.map_err(|error| failed(chain(&error)))?;
-        let summary = &overview.summary;
-        let (secrets, calls, findings) = (summary.secrets, summary.calls, &summary.findings);
-        tracing::info!(checked = overview.checked, not_checked = ?overview.not_checked, secrets, calls, ?findings, "secrets checked");
-        overview.metrics(now).emit();
-        Ok::<_, Diagnostic>(Value::Null)
-    }))
-    .await
+    Ok(Service { aws, config, role, notifier })
+}
+
+async fn handle(service: &Service, invocation: Invocation) -> Result<Value, InvocationError> {
+    let Invocation { event, context, window } = invocation;
+    let function: Arn = context
+        .invoked_function_arn
+        .parse()
+        .map_err(|error| InvocationError::caused_by(CHECK_FAILED, &error))?;
+    let Service { aws, config, role, notifier } = service;
+    let access = CrossAccountAccess { aws, role, function: &function, role_name: &config.role };
+    // The id of the schedule's event is the same when Lambda retries it.
+    let id = event.get("id").and_then(Value::as_str).unwrap_or(&context.request_id);
+    let run = Run { id, window, until: window.work_until(MARGIN) };
+    let locations = config.locations(&function.account);
+    let overview = check_all(config.rules(), &locations, &access, notifier, run).await;
+    let overview = overview.map_err(|error| {
+        let error = InvocationError::caused_by(CHECK_FAILED, &error);
+        tracing::error!(message = error.message, "cannot check the secrets");
+        error
+    })?;
+    let summary = &overview.summary;
+    let (secrets, calls, incidents) = (summary.secrets, summary.calls, &summary.incidents);
+    let (checked, not_checked) = (overview.checked, &overview.not_checked);
+    tracing::info!(checked, ?not_checked, secrets, calls, ?incidents, "secrets checked");
+    overview.metrics(window.now).emit();
+    Ok(Value::Null)
 }

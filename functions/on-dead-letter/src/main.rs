@@ -1,21 +1,20 @@
-//! The function that tells what the failure queues hold.
+//! The function that sends alerts about messages in the dead-letter queues.
 
-use alerts::duty::DeadLetterDuty;
-use alerts::read::SqsQueues;
-use alerts::run::{Setting, list};
-use lambda_kit::env::{Env, EnvError};
+use alerts::config::AlertsConfig;
+use alerts::lookup::SqsQueues;
+use alerts::processor::DeadLetterProcessor;
+use lambda_kit::env::EnvError;
 use lambda_kit::sdk::Aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
-    alerts::run::run(async move {
+    alerts::config::run(|env| async move {
         let aws = Aws::from_env(env)?;
-        let setting = Setting::from_env(env)?;
-        let queues = SqsQueues::new(aws.sqs(), list(env, "QUEUE_URLS"), env.optional("DESTINATION_ARN"));
-        let duty = DeadLetterDuty::new(queues, setting.here.clone());
-        Ok::<_, EnvError>(setting.handler(&aws, duty))
+        let config = AlertsConfig::from_env(env)?;
+        let urls = env.list("DEAD_LETTER_QUEUE_URLS");
+        let queues = SqsQueues::new(aws.sqs(), urls, env.optional("DESTINATION_ARN"));
+        let processor = DeadLetterProcessor::new(queues, config.location.clone());
+        Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await
 }

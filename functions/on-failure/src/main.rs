@@ -1,21 +1,19 @@
-//! The function that tells what failed.
+//! The function that sends alerts about failures.
 
-use alerts::duty::FailureDuty;
-use alerts::read::{AwsStacks, ReadRole};
-use alerts::run::Setting;
-use lambda_kit::env::{Env, EnvError};
+use alerts::config::AlertsConfig;
+use alerts::lookup::{AwsStacks, ReadRole};
+use alerts::processor::FailureProcessor;
+use lambda_kit::env::EnvError;
 use lambda_kit::sdk::Aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
-    alerts::run::run(async move {
+    alerts::config::run(|env| async move {
         let aws = Aws::from_env(env)?;
-        let setting = Setting::from_env(env)?;
-        let duty =
-            FailureDuty::new(AwsStacks::new(ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?)));
-        Ok::<_, EnvError>(setting.handler(&aws, duty))
+        let config = AlertsConfig::from_env(env)?;
+        let role = ReadRole::new(aws.clone(), env.required("READ_ROLE_NAME")?);
+        let processor = FailureProcessor::new(AwsStacks::new(role));
+        Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await
 }

@@ -1,26 +1,29 @@
-//! The function that tells who reads secrets.
+//! The function that sends alerts about reads of secrets.
 
-use alerts::duty::AccessDuty;
-use alerts::judge::AccessRules;
-use alerts::run::{Setting, list};
-use lambda_kit::env::{Env, EnvError, Unit};
+use alerts::config::AlertsConfig;
+use alerts::processor::AccessProcessor;
+use alerts::rules::AccessRules;
+use lambda_kit::env::{EnvError, Unit};
 use lambda_kit::sdk::Aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
-    alerts::run::run(async move {
+    alerts::config::run(|env| async move {
         let aws = Aws::from_env(env)?;
-        let setting = Setting::from_env(env)?;
-        let usual = AccessRules::default();
+        let config = AlertsConfig::from_env(env)?;
+        let defaults = AccessRules::default();
+        let max_reads_per_hour = env.parsed(
+            "MAX_READS_PER_HOUR",
+            "a whole number of reads",
+            defaults.max_reads_per_hour,
+        )?;
         let rules = AccessRules {
-            reads_per_hour: env.parsed("READS_PER_HOUR", "a whole number of reads", usual.reads_per_hour)?,
-            learning: env.duration("LEARNING_DAYS", Unit::Days, usual.learning)?,
-            expected: list(env, "EXPECTED_READERS"),
+            max_reads_per_hour,
+            learning: env.duration("LEARNING_DAYS", Unit::Days, defaults.learning)?,
+            expected: env.list("EXPECTED_READERS"),
         };
-        let duty = AccessDuty::new(setting.store(&aws), rules);
-        Ok::<_, EnvError>(setting.handler(&aws, duty))
+        let processor = AccessProcessor::new(config.store(&aws), rules);
+        Ok::<_, EnvError>(config.handler(&aws, processor))
     })
     .await
 }

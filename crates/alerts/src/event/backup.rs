@@ -6,23 +6,23 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobState {
-    /// It was made.
+    /// Created.
     Created,
-    /// It waits.
+    /// Waiting.
     Pending,
-    /// It runs.
+    /// Running.
     Running,
-    /// It is being stopped.
+    /// Being stopped.
     Aborting,
-    /// It was stopped.
+    /// Stopped.
     Aborted,
-    /// It is done. With a message it is what the console calls completed with issues.
+    /// Completed. With a message, the console shows it as completed with issues.
     Completed,
-    /// It failed.
+    /// Failed.
     Failed,
-    /// It did not begin within its window, or did not end within its time.
+    /// It did not start within its window, or did not end in time.
     Expired,
-    /// Parts of it failed.
+    /// Some parts failed.
     Partial,
 }
 
@@ -30,19 +30,19 @@ pub enum JobState {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Backup {
-    /// Its id.
+    /// The job's id.
     pub backup_job_id: String,
-    /// The vault.
+    /// The vault's name.
     pub backup_vault_name: String,
-    /// What is backed up.
+    /// The ARN of the resource.
     pub resource_arn: String,
-    /// Its type, such as `RDS`.
+    /// The resource type, such as `RDS`.
     #[serde(default)]
     pub resource_type: Option<String>,
-    /// Its state: some events call it status.
+    /// The state, which some events name status.
     #[serde(alias = "status")]
     pub state: JobState,
-    /// What there is to say about it.
+    /// The status message.
     #[serde(default)]
     pub status_message: Option<String>,
 }
@@ -51,19 +51,19 @@ pub struct Backup {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupCopy {
-    /// Its id.
+    /// The job's id.
     pub copy_job_id: String,
-    /// From here.
+    /// The source vault.
     pub source_backup_vault_arn: String,
-    /// To there.
+    /// The destination vault.
     pub destination_backup_vault_arn: String,
-    /// What is backed up.
+    /// The ARN of the resource.
     #[serde(default)]
     pub resource_arn: Option<String>,
-    /// Its state: some events call it status.
+    /// The state, which some events name status.
     #[serde(alias = "status")]
     pub state: JobState,
-    /// What there is to say about it.
+    /// The status message.
     #[serde(default)]
     pub status_message: Option<String>,
 }

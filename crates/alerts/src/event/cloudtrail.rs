@@ -1,51 +1,52 @@
-//! API calls. Source: "CloudTrail record contents for management, data, and network activity events".
+//! Records of API calls. Source: "CloudTrail record contents for management, data, and network activity
+//! events".
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A call, as far as anything here depends on it.
+/// The record of a call, with the members that the rules need.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Trail {
+pub struct CloudTrailRecord {
     /// The operation.
     pub event_name: String,
-    /// When it was called.
+    /// The time of the call.
     pub event_time: Option<String>,
-    /// Why it was refused; absent where it succeeded.
+    /// The error code; absent after a success.
     pub error_code: Option<String>,
-    /// The same in words.
+    /// The error message.
     pub error_message: Option<String>,
-    /// Who called.
+    /// The caller.
     #[serde(default)]
     pub user_identity: Principal,
-    /// From where: an address, or a service.
+    /// The source: an address or a service.
     #[serde(rename = "sourceIPAddress")]
     pub source_address: Option<String>,
-    /// What was asked for. Values that are secrets are hidden by the service.
+    /// The request. The service hides secret values.
     #[serde(default)]
     pub request_parameters: Value,
-    /// What came back.
+    /// The response.
     #[serde(default)]
     pub response_elements: Value,
 }
 
-/// Who called.
+/// A caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Principal {
-    /// ARN of the user or of the role's session.
+    /// The ARN of the user or the role's session.
     pub arn: Option<String>,
-    /// The service that acts for its own.
+    /// The service that made the call.
     pub invoked_by: Option<String>,
-    /// The account of the caller.
+    /// The caller's account.
     pub account_id: Option<String>,
-    /// The id, where there is no ARN.
+    /// The id, if there is no ARN.
     pub principal_id: Option<String>,
-    /// Of a role's session.
+    /// The context of a role's session.
     pub session_context: Option<Session>,
 }
 
-/// What a session comes from.
+/// The context of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
@@ -53,43 +54,43 @@ pub struct Session {
     pub session_issuer: Option<Issuer>,
 }
 
-/// A role.
+/// The issuer of a session: a role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Issuer {
-    /// Its ARN.
+    /// The role's ARN.
     pub arn: Option<String>,
 }
 
 impl Principal {
-    /// The role or user behind the call: the same for every session of a role.
-    pub fn behind(&self) -> &str {
+    /// Returns the role or user: the same for all sessions of a role.
+    pub fn principal(&self) -> &str {
         let role = self.session_context.as_ref().and_then(|session| session.session_issuer.as_ref());
         role.and_then(|role| role.arn.as_deref())
             .or(self.arn.as_deref())
             .or(self.invoked_by.as_deref())
             .or(self.principal_id.as_deref())
-            .unwrap_or("somebody unknown")
+            .unwrap_or("an unknown caller")
     }
 
-    /// The name of the role or user: what follows the last slash.
+    /// Returns the name of the role or user: the part after the last slash.
     pub fn name(&self) -> &str {
-        let behind = self.behind();
-        behind.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(behind)
+        let principal = self.principal();
+        principal.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(principal)
     }
 }
 
-impl Trail {
-    /// A text of the request.
-    pub fn asked(&self, name: &str) -> Option<&str> {
+impl CloudTrailRecord {
+    /// Returns a text of the request.
+    pub fn request(&self, name: &str) -> Option<&str> {
         self.request_parameters.get(name).and_then(Value::as_str).filter(|value| !value.is_empty())
     }
 
-    /// A text of the response.
-    pub fn answered(&self, name: &str) -> Option<&str> {
+    /// Returns a text of the response.
+    pub fn response(&self, name: &str) -> Option<&str> {
         self.response_elements.get(name).and_then(Value::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether the caller lacked the permission.
+    /// Returns true if the caller lacks the permission.
     pub fn was_denied(&self) -> bool {
         self.error_code
             .as_deref()

@@ -5,60 +5,60 @@ use serde_json::Value;
 
 use crate::moment::Moment;
 
-/// A state of an alarm.
+/// The state of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AlarmState {
-    /// Below the threshold.
+    /// The threshold is not breached.
     Ok,
-    /// Beyond it.
+    /// The threshold is breached.
     Alarm,
-    /// Too few values to say.
+    /// There is not enough data.
     InsufficientData,
 }
 
-/// An alarm that changed its state.
+/// A state change of an alarm.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alarm {
-    /// Its name.
+    /// The alarm's name.
     pub alarm_name: String,
-    /// The state now.
+    /// The new state.
     pub state: State,
-    /// The state before.
+    /// The previous state.
     pub previous_state: State,
-    /// What it measures.
+    /// The configuration.
     #[serde(default)]
     pub configuration: Configuration,
-    /// Present while its actions are muted on purpose.
+    /// Present while the alarm's actions are muted.
     #[serde(default)]
     pub mute_detail: Option<Value>,
 }
 
-/// A state and why.
+/// A state with its reason.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct State {
     /// The state.
     pub value: AlarmState,
-    /// Why, in words.
+    /// The reason.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Since when.
+    /// The time of the state change.
     #[serde(default)]
     pub timestamp: Option<String>,
 }
 
-/// What an alarm measures.
+/// The configuration of an alarm.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Configuration {
-    /// What its author says it is about.
+    /// The alarm's description.
     #[serde(default)]
     pub description: Option<String>,
 }
 
-/// The time of a state: `2019-10-02T17:04:40.989+0000`.
+/// Reads the time of a state: `2019-10-02T17:04:40.989+0000`.
 pub(super) fn time(text: &str) -> Option<Moment> {
-    // RFC 3339 has a colon in the offset.
+    // RFC 3339 needs a colon in the offset.
     Moment::parse(text).or_else(|| {
         let (time, offset) = text.split_at_checked(text.len().checked_sub(5)?)?;
         let (hours, minutes) = offset.split_at_checked(3)?;

@@ -1,17 +1,20 @@
-//! What RDS and Redshift say about databases: RDS by EventBridge and by event subscriptions, Redshift by event subscriptions only.
+//! Events of RDS and Redshift about databases. RDS sends them through EventBridge and event
+//! subscriptions, Redshift through event subscriptions only.
 //!
-//! Source: "Amazon RDS event categories and event messages" of the RDS user guide, "Amazon Redshift provisioned cluster event notifications" of
-//! the management guide. The names of a subscription's members are from messages that were published elsewhere.
+//! Source: "Amazon RDS event categories and event messages" of the RDS user guide, "Amazon Redshift
+//! provisioned cluster event notifications" of the management guide. The members of a subscription's
+//! message are from published examples.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, Known, arn_part, typed};
-use crate::incident::Place;
+use super::{Detail, Event, typed};
+use crate::arn::Arn;
+use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
 
-/// Who says it.
+/// The service that sent an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// RDS and Aurora.
@@ -20,26 +23,26 @@ pub enum Engine {
     Redshift,
 }
 
-/// What is said.
+/// An event about a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// By whom.
+    /// The service.
     pub engine: Engine,
-    /// ARN where there is one, else the name.
+    /// The ARN if there is one, else the name.
     pub subject: String,
-    /// The name.
+    /// The database's name.
     pub name: String,
-    /// Such as `RDS-EVENT-0006`, `REDSHIFT-EVENT-3519`.
+    /// The event id, such as `RDS-EVENT-0006`, `REDSHIFT-EVENT-3519`.
     pub event_id: String,
-    /// Such as `failure`, `Monitoring`; of RDS subscriptions unknown.
+    /// The categories, such as `failure` or `Monitoring`. RDS subscriptions omit them.
     pub categories: Vec<String>,
-    /// Redshift says whether it is an error.
+    /// Whether Redshift classifies it as an error.
     pub is_error: Option<bool>,
-    /// In words.
+    /// The message.
     pub message: String,
 }
 
-/// An event of RDS.
+/// Reads an event of RDS.
 pub(super) fn rds(detail: &Value) -> Result<Database, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -65,8 +68,8 @@ pub(super) fn rds(detail: &Value) -> Result<Database, String> {
     })
 }
 
-/// The message of an event subscription, of RDS or Redshift.
-pub(super) fn subscription(value: &Value) -> Result<Known, String> {
+/// Reads the message of an event subscription of RDS or Redshift.
+pub(super) fn subscription(value: &Value) -> Result<Event, String> {
     #[derive(Deserialize)]
     struct Message {
         #[serde(rename = "Event Time")]
@@ -96,19 +99,23 @@ pub(super) fn subscription(value: &Value) -> Result<Known, String> {
     let event_id = about.rsplit(['#', ' ']).next().unwrap_or_default().to_owned();
     let engine = if event_id.starts_with("REDSHIFT") { Engine::Redshift } else { Engine::Rds };
     let (name, arn) = (found.name.trim().to_owned(), found.arn.unwrap_or_default());
-    // Without an ARN only the link to the console names the Region.
+    // Without an ARN, only the link to the console has the Region.
     let linked = found.link.as_deref().and_then(|link| link.split("region=").nth(1)).unwrap_or_default();
     let linked: String = linked
         .chars()
         .take_while(|character| character.is_ascii_alphanumeric() || *character == '-')
         .collect();
-    let region = if arn.is_empty() { linked.as_str() } else { arn_part(&arn, 3) };
-    Ok(Known {
+    let parsed: Option<Arn> = arn.parse().ok();
+    let location = match &parsed {
+        Some(arn) => AccountRegion::new(&arn.account, &arn.region),
+        None => AccountRegion::new("", if arn.is_empty() { &linked } else { "" }),
+    };
+    Ok(Event {
         id: EventId::of(&["subscription", &name, &event_id, &time.millis().to_string(), &found.message]),
-        place: Place::new(arn_part(&arn, 4), region),
+        location,
         time,
         resources: Vec::new(),
-        event: Event::Database(Database {
+        detail: Detail::Database(Database {
             engine,
             subject: if arn.is_empty() { name.clone() } else { arn },
             name,

@@ -1,32 +1,31 @@
-//! How events reach a function: one by one, from a topic, or from a queue in batches; wrapped once or twice.
+//! The delivery of events: one by one, from a topic, or from a queue in batches; wrapped once or twice.
 
 use serde_json::Value;
 
-use super::{Parsed, parse, unknown};
-use crate::incident::Place;
+use super::{Parsed, parse, unrecognized};
 
-/// Most wrappings that are taken off: a topic's notification in a queue's message is two.
-const MOST_LAYERS: usize = 4;
+/// The largest number of wrappings: a topic's notification in a queue's message is two.
+const MAX_LAYERS: usize = 4;
 
-/// What a function was invoked with.
+/// The events of an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
     /// The events.
     pub items: Vec<Item>,
-    /// Whether a queue waits to hear which of them failed.
+    /// Whether the response lists the failed messages, for a queue.
     pub answers_by_message: bool,
 }
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// The id of the queue's message that holds it.
+    /// The id of the queue's message.
     pub message_id: Option<String>,
     /// The event.
     pub parsed: Parsed,
 }
 
-/// Unpacks what a function was invoked with. Never fails: what is not understood is an unknown event.
+/// Unpacks the payload of an invocation. It never fails: what is not recognized is an unrecognized event.
 pub fn deliveries(payload: &Value) -> Delivery {
     let Some(records) = payload.get("Records").and_then(Value::as_array) else {
         return Delivery {
@@ -51,18 +50,18 @@ pub fn deliveries(payload: &Value) -> Delivery {
                 }
             } else {
                 let problem = "not a record of SQS or SNS";
-                Item { message_id: None, parsed: Err(unknown(&record.to_string(), Some(record), problem)) }
+                Item { message_id: None, parsed: Err(unrecognized(&record.to_string(), Some(record), problem)) }
             }
         })
         .collect();
     Delivery { items, answers_by_message }
 }
 
-/// Takes off wrappings: a topic's notification.
+/// Removes wrappings: a topic's notification.
 fn unwrapped(value: &Value, layer: usize) -> Parsed {
     let text = |name: &str| value.get(name).and_then(Value::as_str);
     match (text("Type"), text("Message"), text("TopicArn")) {
-        (Some("Notification"), Some(message), Some(_)) if layer < MOST_LAYERS => {
+        (Some("Notification"), Some(message), Some(_)) if layer < MAX_LAYERS => {
             with_topic(from_text(message, layer + 1), Some(value))
         }
         _ => parse(value),
@@ -72,22 +71,23 @@ fn unwrapped(value: &Value, layer: usize) -> Parsed {
 fn from_text(text: &str, layer: usize) -> Parsed {
     match serde_json::from_str::<Value>(text) {
         Ok(value) => unwrapped(&value, layer),
-        // The parser's own words may quote what it read; where it stopped is enough.
+        // The parser's own text may quote the input; the position is enough.
         Err(error) => {
-            Err(unknown(text, None, &format!("not JSON: line {} column {}", error.line(), error.column())))
+            Err(unrecognized(text, None, &format!("not JSON: line {} column {}", error.line(), error.column())))
         }
     }
 }
 
-/// A subscription's message of Redshift names no account; the topic that it came by is in the same one or in the hub's.
+/// Adds the account and Region of the topic to an event without them: a subscription's message of Redshift
+/// has no account. The topic is in the same account or in the hub's.
 fn with_topic(mut parsed: Parsed, notification: Option<&Value>) -> Parsed {
-    if let (Ok(known), Some(topic)) =
+    if let (Ok(event), Some(topic)) =
         (&mut parsed, notification.and_then(|value| value.get("TopicArn")).and_then(Value::as_str))
     {
-        // As any other text: a queue takes what anybody calls a notification.
-        let of_topic = Place::new(super::arn_part(topic, 4), super::arn_part(topic, 3));
-        let place = &mut known.place;
-        for (text, of_topic) in [(&mut place.account, of_topic.account), (&mut place.region, of_topic.region)]
+        // Untrusted as any other text: a queue accepts any message.
+        let of_topic = super::location_of(topic);
+        let location = &mut event.location;
+        for (text, of_topic) in [(&mut location.account, of_topic.account), (&mut location.region, of_topic.region)]
         {
             if text.is_empty() {
                 *text = of_topic;

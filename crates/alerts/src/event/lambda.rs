@@ -1,53 +1,54 @@
-//! Records of failed asynchronous invocations. Source: "Capturing records of Lambda asynchronous invocations" of the Lambda developer guide.
+//! Records of failed asynchronous invocations. Source: "Capturing records of Lambda asynchronous
+//! invocations" of the Lambda developer guide.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, Known, arn_part, typed};
-use crate::incident::Place;
+use super::{Detail, Event, location_of, typed};
 use crate::moment::Moment;
 use crate::state::EventId;
 
-/// An invocation that failed for good. Its event is not read: it may hold anything, a response URL among them.
+/// The record of an invocation that is not retried any more. Its payload is not read: it may contain
+/// secrets, such as a response URL.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionFailure {
-    /// Which.
+    /// The invocation.
     pub request_context: RequestContext,
-    /// What it answered, if it got that far.
+    /// The function's response, if there was one.
     #[serde(default)]
     pub response_payload: Option<Answer>,
-    /// When Lambda gave up.
+    /// The time at which Lambda discarded the event.
     pub timestamp: String,
 }
 
-/// Which invocation.
+/// An invocation.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestContext {
-    /// Its id, the same in the function's log.
+    /// The request id, as in the function's log.
     pub request_id: String,
     /// The function with its version or alias.
     pub function_arn: String,
-    /// Such as `RetriesExhausted`, `EventAgeExceeded`.
+    /// The condition, such as `RetriesExhausted`, `EventAgeExceeded`.
     pub condition: String,
-    /// How often it was tried.
+    /// The number of attempts.
     #[serde(default)]
     pub approximate_invoke_count: u32,
 }
 
-/// What a function answers when it fails.
+/// The response of a function that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// The name of the error.
+    /// The error's name.
     pub kind: Option<String>,
-    /// What it says.
+    /// The error message.
     pub message: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Answer {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A function may answer with anything; only these two are meant for people.
+        // The response may be any value; only these two members are for people.
         let value = Value::deserialize(deserializer)?;
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         Ok(Self { kind: text("errorType"), message: text("errorMessage") })
@@ -55,7 +56,7 @@ impl<'de> Deserialize<'de> for Answer {
 }
 
 impl RequestContext {
-    /// The function without version or alias: `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
+    /// Returns the function without version or alias: `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
     pub fn function(&self) -> &str {
         match self.function_arn.match_indices(':').nth(6) {
             Some((end, _)) => &self.function_arn[..end],
@@ -64,17 +65,17 @@ impl RequestContext {
     }
 }
 
-/// A record that came to a queue, a topic or a function, without an envelope.
-pub(super) fn record(value: &Value) -> Result<Known, String> {
+/// Reads a record that was sent to a queue, a topic or a function, without an envelope.
+pub(super) fn record(value: &Value) -> Result<Event, String> {
     let failure: FunctionFailure = typed(value, "the record of an invocation")?;
     let time = Moment::parse(&failure.timestamp)
         .ok_or("not the record of an invocation: `timestamp` is not RFC 3339")?;
     let arn = &failure.request_context.function_arn;
-    Ok(Known {
+    Ok(Event {
         id: EventId::of(&["lambda", &failure.request_context.request_id]),
-        place: Place::new(arn_part(arn, 4), arn_part(arn, 3)),
+        location: location_of(arn),
         time,
         resources: vec![arn.clone()],
-        event: Event::FunctionFailure(failure),
+        detail: Detail::FunctionFailure(failure),
     })
 }

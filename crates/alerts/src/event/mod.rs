@@ -1,7 +1,8 @@
-//! Events, parsed once at the door into closed types.
+//! Events, parsed once into closed types.
 //!
-//! What does not parse is not lost: it becomes an [`Unknown`], of which one incident is made. The types are our own: `aws_lambda_events` has the
-//! envelope with a free `detail`, and none of the details below.
+//! An event that cannot be parsed is not lost: it becomes an [`Unrecognized`] event, and all of these are
+//! one incident. The types are our own: `aws_lambda_events` has the envelope, but none of the details
+//! below, and rejects an envelope as a whole where one unrecognized event must still be reported.
 
 mod backup;
 mod cloudformation;
@@ -17,7 +18,7 @@ mod states;
 pub use backup::{Backup, BackupCopy, JobState};
 pub(crate) use cloudformation::stack_name;
 pub use cloudformation::{Stack, StackResource, StatusDetails};
-pub use cloudtrail::{Issuer, Principal, Session, Trail};
+pub use cloudtrail::{Issuer, Principal, Session, CloudTrailRecord};
 pub use cloudwatch::{Alarm, AlarmState, Configuration, State};
 pub use database::{Database, Engine};
 pub use delivery::{Delivery, Item, deliveries};
@@ -30,83 +31,84 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::incident::Place;
+use crate::arn::Arn;
+use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
-use crate::text::kept;
+use crate::text::sanitize;
 
-/// Most characters of an event that nobody understood which are kept.
-const MOST_RAW: usize = 4000;
+/// The largest number of characters that are kept of an unrecognized event.
+const MAX_RAW: usize = 4000;
 
-/// An event that is understood.
+/// A recognized event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Known {
-    /// Its id, of the envelope and its source.
+pub struct Event {
+    /// The id: that of the envelope, with its source.
     pub id: EventId,
-    /// Where it happened.
-    pub place: Place,
-    /// When it happened.
+    /// The account and Region.
+    pub location: AccountRegion,
+    /// The time.
     pub time: Moment,
-    /// ARNs that the envelope names.
+    /// The ARNs in the envelope.
     pub resources: Vec<String>,
-    /// What happened.
-    pub event: Event,
+    /// The detail.
+    pub detail: Detail,
 }
 
-/// What happened. One variant a row of the table in docs/alerts.md.
+/// The detail of an event. There is one variant for each row of the table in docs/alerts.md.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// A step in the life of a rotation.
+pub enum Detail {
+    /// The outcome of a rotation.
     Rotation(Rotation),
-    /// A label of a secret moved.
+    /// A staging label of a secret moved.
     SecretLabel(SecretLabel),
     /// A call to Secrets Manager.
-    SecretCall(Trail),
-    /// A statement of the Data API ended.
+    SecretCall(CloudTrailRecord),
+    /// The end of a statement of the Data API.
     Statement(Statement),
-    /// Something about an integration.
+    /// An event about an integration.
     Integration(Integration),
     /// A call to Redshift.
-    WarehouseCall(Trail),
-    /// An alarm changed its state.
+    WarehouseCall(CloudTrailRecord),
+    /// A state change of an alarm.
     Alarm(Alarm),
-    /// A stack changed its status.
+    /// A status change of a stack.
     Stack(Stack),
-    /// A resource of a stack changed its status.
+    /// A status change of a resource of a stack.
     StackResource(StackResource),
-    /// An execution changed its status.
+    /// A status change of an execution.
     Execution(Execution),
     /// A call to EC2 about security groups.
-    NetworkCall(Trail),
+    NetworkCall(CloudTrailRecord),
     /// A backup job.
     Backup(Backup),
     /// A copy of a backup.
     BackupCopy(BackupCopy),
-    /// What RDS or Redshift say about a database.
+    /// An event of RDS or Redshift about a database.
     Database(Database),
-    /// A function failed for good.
+    /// A failed asynchronous invocation.
     FunctionFailure(FunctionFailure),
-    /// Nothing happened: a schedule asks to look after what is due.
-    Tick,
+    /// A schedule.
+    Schedule,
 }
 
-/// An event that is not understood.
+/// An event that is not recognized.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unknown {
-    /// The envelope's id, or one made of the content.
+pub struct Unrecognized {
+    /// The envelope's id, or a hash of the content.
     pub id: EventId,
-    /// Where it came from, as far as it says.
+    /// The source, as far as it is known.
     pub from: String,
-    /// What is wrong with it: what was expected, and where.
+    /// The problem: what was expected, and where.
     pub problem: String,
-    /// Its beginning, without credentials.
+    /// The start of the event, without credentials.
     pub raw: String,
-    /// When it happened, if it says.
+    /// The time, if it is known.
     pub time: Option<Moment>,
 }
 
-/// An event, or what is known of it.
-pub type Parsed = Result<Known, Unknown>;
+/// A recognized or an unrecognized event.
+pub type Parsed = Result<Event, Unrecognized>;
 
 /// EventBridge's envelope. Source: "Amazon EventBridge event structure".
 #[derive(Deserialize)]
@@ -125,11 +127,11 @@ struct Envelope {
 
 /// Parses one event: EventBridge's envelope, the record of a failed invocation, or the message of an event subscription.
 pub fn parse(value: &Value) -> Parsed {
-    known(value).map_err(|problem| unknown(&value.to_string(), Some(value), &problem))
+    event(value).map_err(|problem| unrecognized(&value.to_string(), Some(value), &problem))
 }
 
-/// What is kept of something that is not understood.
-pub(crate) fn unknown(text: &str, value: Option<&Value>, problem: &str) -> Unknown {
+/// Returns an unrecognized event.
+pub(crate) fn unrecognized(text: &str, value: Option<&Value>, problem: &str) -> Unrecognized {
     let member =
         |name: &str| value.and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or_default();
     let from = match (member("source"), member("detail-type")) {
@@ -140,16 +142,16 @@ pub(crate) fn unknown(text: &str, value: Option<&Value>, problem: &str) -> Unkno
         "" => EventId::of(&["content", text]),
         id => EventId::of(&[member("source"), id]),
     };
-    Unknown {
+    Unrecognized {
         id,
-        from: kept(&from, 200),
-        problem: kept(problem, 300),
-        raw: kept(text, MOST_RAW),
+        from: sanitize(&from, 200),
+        problem: sanitize(problem, 300),
+        raw: sanitize(text, MAX_RAW),
         time: Moment::parse(member("time")),
     }
 }
 
-fn known(value: &Value) -> Result<Known, String> {
+fn event(value: &Value) -> Result<Event, String> {
     if value.get("requestContext").is_some_and(|context| context.get("functionArn").is_some()) {
         return lambda::record(value);
     }
@@ -157,69 +159,69 @@ fn known(value: &Value) -> Result<Known, String> {
         return database::subscription(value);
     }
     let envelope: Envelope = typed(value, "an EventBridge event")?;
-    let event = event(&envelope)?;
+    let detail = detail(&envelope)?;
     let time = Moment::parse(&envelope.time)
-        .ok_or_else(|| format!("`time` is \"{}\", expected RFC 3339", kept(&envelope.time, 60)))?;
-    Ok(Known {
+        .ok_or_else(|| format!("`time` is \"{}\", expected RFC 3339", sanitize(&envelope.time, 60)))?;
+    Ok(Event {
         id: EventId::of(&[&envelope.source, &envelope.id]),
-        place: Place::new(&envelope.account, &envelope.region),
-        // A CloudTrail event says itself when the call was made; an alarm, to the millisecond, when it changed.
-        time: event.time().unwrap_or(time),
+        location: AccountRegion::new(&envelope.account, &envelope.region),
+        // A CloudTrail event has the time of the call, an alarm its own time in milliseconds.
+        time: detail.time().unwrap_or(time),
         resources: envelope.resources,
-        event,
+        detail,
     })
 }
 
-fn event(envelope: &Envelope) -> Result<Event, String> {
+fn detail(envelope: &Envelope) -> Result<Detail, String> {
     const CALL: &str = "AWS API Call via CloudTrail";
     let detail = &envelope.detail;
     Ok(match (envelope.source.as_str(), envelope.detail_type.as_str()) {
         ("aws.secretsmanager", "AWS Service Event via CloudTrail") => {
-            Event::Rotation(secret::rotation(detail)?)
+            Detail::Rotation(secret::rotation(detail)?)
         }
-        ("aws.secretsmanager", "Secret Label Updated") => Event::SecretLabel(typed(detail, "a moved label")?),
-        ("aws.secretsmanager", CALL) => Event::SecretCall(typed(detail, "a call")?),
+        ("aws.secretsmanager", "Secret Label Updated") => Detail::SecretLabel(typed(detail, "a moved label")?),
+        ("aws.secretsmanager", CALL) => Detail::SecretCall(typed(detail, "a call")?),
         ("aws.redshift-data", "Redshift Data Statement Status Change") => {
-            Event::Statement(typed(detail, "a statement")?)
+            Detail::Statement(typed(detail, "a statement")?)
         }
         (
             "aws.redshift",
             "Redshift Integration Monitoring"
             | "Redshift Integration Configuration"
             | "Redshift Integration Operation",
-        ) => Event::Integration(typed(detail, "an integration")?),
-        ("aws.redshift", CALL) => Event::WarehouseCall(typed(detail, "a call")?),
-        ("aws.cloudwatch", "CloudWatch Alarm State Change") => Event::Alarm(typed(detail, "an alarm")?),
+        ) => Detail::Integration(typed(detail, "an integration")?),
+        ("aws.redshift", CALL) => Detail::WarehouseCall(typed(detail, "a call")?),
+        ("aws.cloudwatch", "CloudWatch Alarm State Change") => Detail::Alarm(typed(detail, "an alarm")?),
         ("aws.cloudformation", "CloudFormation Stack Status Change") => {
-            Event::Stack(typed(detail, "a stack")?)
+            Detail::Stack(typed(detail, "a stack")?)
         }
         ("aws.cloudformation", "CloudFormation Resource Status Change") => {
-            Event::StackResource(typed(detail, "a resource of a stack")?)
+            Detail::StackResource(typed(detail, "a resource of a stack")?)
         }
         ("aws.states", "Step Functions Execution Status Change") => {
-            Event::Execution(typed(detail, "an execution")?)
+            Detail::Execution(typed(detail, "an execution")?)
         }
-        ("aws.ec2", CALL) => Event::NetworkCall(typed(detail, "a call")?),
-        ("aws.backup", "Backup Job State Change") => Event::Backup(typed(detail, "a backup job")?),
-        ("aws.backup", "Copy Job State Change") => Event::BackupCopy(typed(detail, "a copy job")?),
+        ("aws.ec2", CALL) => Detail::NetworkCall(typed(detail, "a call")?),
+        ("aws.backup", "Backup Job State Change") => Detail::Backup(typed(detail, "a backup job")?),
+        ("aws.backup", "Copy Job State Change") => Detail::BackupCopy(typed(detail, "a copy job")?),
         ("aws.rds", kind) if kind.starts_with("RDS ") && kind.ends_with(" Event") => {
-            Event::Database(database::rds(detail)?)
+            Detail::Database(database::rds(detail)?)
         }
         ("lambda", kind) if kind.starts_with("Lambda Function Invocation Result") => {
-            Event::FunctionFailure(typed(detail, "the record of an invocation")?)
+            Detail::FunctionFailure(typed(detail, "the record of an invocation")?)
         }
-        ("aws.events" | "aws.scheduler", "Scheduled Event") => Event::Tick,
-        _ => return Err("no such source and detail-type is known here".to_owned()),
+        ("aws.events" | "aws.scheduler", "Scheduled Event") => Detail::Schedule,
+        _ => return Err("the source and detail-type are not known".to_owned()),
     })
 }
 
-impl Event {
-    /// The time that the detail itself states.
+impl Detail {
+    /// Returns the time in the detail itself.
     fn time(&self) -> Option<Moment> {
         let text = match self {
             Self::Rotation(rotation) => rotation.event_time.as_deref(),
-            Self::SecretCall(trail) | Self::WarehouseCall(trail) | Self::NetworkCall(trail) => {
-                trail.event_time.as_deref()
+            Self::SecretCall(record) | Self::WarehouseCall(record) | Self::NetworkCall(record) => {
+                record.event_time.as_deref()
             }
             Self::Alarm(alarm) => return alarm.state.timestamp.as_deref().and_then(cloudwatch::time),
             _ => None,
@@ -228,15 +230,15 @@ impl Event {
     }
 }
 
-/// A value as a type, or a sentence that says what was expected and where.
+/// Reads a value. The error is a sentence that says what was expected and where.
 pub(crate) fn typed<T: DeserializeOwned>(value: &Value, expected: &str) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let place = error.path().to_string();
-        format!("not {expected}: at `{place}`: {}", unquoted(&error.into_inner().to_string()))
+        let location = error.path().to_string();
+        format!("not {expected}: at `{location}`: {}", unquoted(&error.into_inner().to_string()))
     })
 }
 
-/// What a parser says, without the values that it quotes: they may be anything.
+/// Removes the values that a parser quotes: they may be secrets.
 fn unquoted(text: &str) -> String {
     let parts: Vec<&str> = text.split('"').collect();
     let text: Vec<&str> =
@@ -251,9 +253,12 @@ fn unquoted(text: &str) -> String {
     }
 }
 
-/// Part of an ARN by its number: 3 is the Region, 4 the account.
-pub fn arn_part(arn: &str, number: usize) -> &str {
-    if arn.starts_with("arn:") { arn.splitn(6, ':').nth(number).unwrap_or_default() } else { "" }
+/// Returns the account and Region of an ARN; empty ones if the text is not an ARN.
+pub(crate) fn location_of(arn: &str) -> AccountRegion {
+    match arn.parse::<Arn>() {
+        Ok(arn) => AccountRegion::new(&arn.account, &arn.region),
+        Err(_) => AccountRegion::new("", ""),
+    }
 }
 
 #[cfg(test)]

@@ -1,52 +1,53 @@
-//! Redshift's own events. Source: "Monitoring events for the Amazon Redshift Data API in Amazon EventBridge" and "Zero-ETL integration event
-//! notifications with Amazon EventBridge" of the management guide; the detail of the latter from an event that was published elsewhere.
+//! Redshift's events. Source: "Monitoring events for the Amazon Redshift Data API in Amazon EventBridge"
+//! and "Zero-ETL integration event notifications with Amazon EventBridge" of the management guide; the
+//! detail of the latter is from a published example.
 
 use serde::Deserialize;
 
-/// How a statement ended.
+/// The final state of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum StatementState {
-    /// It was stopped.
+    /// Aborted.
     Aborted,
-    /// It failed.
+    /// Failed.
     Failed,
-    /// It is done.
+    /// Finished.
     Finished,
 }
 
-/// A statement that ended.
+/// The end of a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
-    /// How.
+    /// The final state.
     pub state: StatementState,
-    /// Its id, which DescribeStatement takes.
+    /// The id for DescribeStatement.
     pub statement_id: String,
-    /// Its name, if it was given one.
+    /// The statement's name, if it has one.
     #[serde(default)]
     pub statement_name: Option<String>,
-    /// Who ran it.
+    /// The principal that ran it.
     #[serde(default)]
     pub principal: Option<String>,
 }
 
-/// Something about an integration.
+/// An event about an integration.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Integration {
-    /// `Info`, `Warning` or `Error`, in any letter case.
+    /// The severity: `Info`, `Warning` or `Error`, in any letter case.
     pub severity: String,
-    /// What happened, in Redshift's words.
+    /// Redshift's description.
     #[serde(default)]
     pub event_description: Option<String>,
-    /// Such as `ACTIVE`, `SYNCING`, `FAILED`, `NEEDS_ATTENTION`.
+    /// The status, such as `ACTIVE`, `SYNCING`, `FAILED`, `NEEDS_ATTENTION`.
     #[serde(default)]
     pub integration_status: Option<String>,
-    /// Where the data comes from.
+    /// The source.
     #[serde(default)]
     pub source_arn: Option<String>,
-    /// Where it goes.
+    /// The target.
     #[serde(default)]
     pub destination_arn: Option<String>,
 }

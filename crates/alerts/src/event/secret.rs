@@ -1,33 +1,34 @@
-//! Secrets Manager. Source: "AWS CloudTrail entries for Secrets Manager" and "Secret event notifications" of its user guide.
+//! Events of Secrets Manager. Source: "AWS CloudTrail entries for Secrets Manager" and "Secret event
+//! notifications" of its user guide.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How a rotation, or the try-out of one, went.
+/// The outcome of a rotation, or of its test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum RotationOutcome {
-    /// It began.
+    /// The rotation started.
     #[serde(rename = "RotationStarted")]
     Started,
-    /// It ended well.
+    /// The rotation succeeded.
     #[serde(rename = "RotationSucceeded")]
     Succeeded,
-    /// It failed.
+    /// The rotation failed.
     #[serde(rename = "RotationFailed")]
     Failed,
-    /// Another new version ended it.
+    /// Another new version ended the rotation.
     #[serde(rename = "RotationAbandoned")]
     Abandoned,
-    /// A try-out began.
+    /// A test started.
     #[serde(rename = "TestRotationStarted")]
     TestStarted,
-    /// A try-out ended well.
+    /// A test succeeded.
     #[serde(rename = "TestRotationSucceeded")]
     TestSucceeded,
-    /// A try-out failed.
+    /// A test failed.
     #[serde(rename = "TestRotationFailed")]
     TestFailed,
-    /// A service event that says nothing about a rotation: replication, deletion of a version.
+    /// A service event that is not about a rotation: replication, deletion of a version.
     #[serde(other)]
     Other,
 }
@@ -35,16 +36,17 @@ pub enum RotationOutcome {
 /// A service event about a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotation {
-    /// How it went.
+    /// The outcome.
     pub outcome: RotationOutcome,
-    /// ARN of the secret.
+    /// The secret's ARN.
     pub secret: String,
-    /// What Secrets Manager says went wrong.
+    /// Secrets Manager's error message.
     pub error: Option<String>,
-    /// When.
+    /// The time.
     pub event_time: Option<String>,
 }
 
+/// Reads a service event.
 pub(super) fn rotation(detail: &Value) -> Result<Rotation, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -73,14 +75,14 @@ pub(super) fn rotation(detail: &Value) -> Result<Rotation, String> {
     })
 }
 
-/// A label moved: any but AWSPENDING and AWSPREVIOUS.
+/// A staging label that moved, other than AWSPENDING and AWSPREVIOUS.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretLabel {
-    /// Name of the secret.
+    /// The secret's name.
     pub name: String,
     /// The label.
     pub label_updated: String,
-    /// The version that carries it now.
+    /// The version that has the label now.
     pub version_id: String,
 }

@@ -1,4 +1,5 @@
-//! Executions. Source: "Step Functions Execution Status Change" of the Step Functions developer guide.
+//! Executions of state machines. Source: "Step Functions Execution Status Change" of the Step Functions
+//! developer guide.
 
 use serde::Deserialize;
 
@@ -6,37 +7,37 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionStatus {
-    /// It began, or began again.
+    /// Started, or restarted.
     Running,
-    /// It ended well.
+    /// Succeeded.
     Succeeded,
-    /// It failed.
+    /// Failed.
     Failed,
-    /// It took longer than it may.
+    /// Timed out.
     TimedOut,
-    /// Somebody stopped it.
+    /// Aborted.
     Aborted,
-    /// It is about to begin again where it failed.
+    /// Waiting to be redriven from the failed state.
     PendingRedrive,
 }
 
-/// An execution that changed its status. Input and output are not read: they may hold anything.
+/// A status change of an execution. Input and output are not read: they may contain secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Execution {
-    /// Its ARN.
+    /// The execution's ARN.
     pub execution_arn: String,
-    /// ARN of the state machine.
+    /// The state machine's ARN.
     pub state_machine_arn: String,
     /// The status.
     pub status: ExecutionStatus,
-    /// When it ended, in milliseconds since 1970.
+    /// The time of its end, in milliseconds since 1970.
     #[serde(default)]
     pub stop_date: Option<i64>,
-    /// The name of the error.
+    /// The error's name.
     #[serde(default)]
     pub error: Option<String>,
-    /// What the failing state says.
+    /// The cause that the failed state reports.
     #[serde(default)]
     pub cause: Option<String>,
 }

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::*;
-use crate::judge::judge;
-use crate::state::Edge;
+use crate::rules::evaluate;
+use crate::state::Transition;
 
 fn fixture(case: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(case).with_extension("json");
@@ -49,7 +49,7 @@ fn a_batch_is_unpacked_message_by_message_and_what_is_spoilt_spoils_nothing_else
     let batch = deliveries(&fixture("sqs/batch"));
     assert!(batch.answers_by_message);
     let known: Vec<bool> = batch.items.iter().map(|item| item.parsed.is_ok()).collect();
-    assert_eq!(known, [true, true, true, true, false, false]);
+    assert_eq!(event, [true, true, true, true, false, false]);
     assert!(batch.items.iter().all(|item| item.message_id.is_some()));
     let problems: Vec<&str> = batch
         .items
@@ -64,8 +64,8 @@ fn a_batch_is_unpacked_message_by_message_and_what_is_spoilt_spoils_nothing_else
 fn a_message_of_a_subscription_that_names_no_account_has_that_of_its_topic() {
     let delivery = deliveries(&fixture("redshift/subscription-error"));
     let known = delivery.items[0].parsed.as_ref().unwrap();
-    assert_eq!((known.place.account.as_str(), known.place.region.as_str()), ("222222222222", "us-east-1"));
-    assert_eq!(known.time, Moment::parse("2026-03-01T02:58:07.053Z").unwrap());
+    assert_eq!((event.location.account.as_str(), event.location.region.as_str()), ("222222222222", "us-east-1"));
+    assert_eq!(event.time, Moment::parse("2026-03-01T02:58:07.053Z").unwrap());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn the_name_of_a_topic_is_bounded_as_everything_from_outside_is() {
     notification["TopicArn"] =
         format!("arn:aws:sns:{}:{}:t", "r".repeat(300_000), "1".repeat(300_000)).into();
     let known = deliveries(&notification).items.remove(0).parsed.unwrap();
-    assert!(known.place.account.len() < 100 && known.place.region.len() < 100, "{:?}", known.place);
+    assert!(event.location.account.len() < 100 && event.location.region.len() < 100, "{:?}", event.location);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_id_of_a_subscriptions_event_is_found_however_its_link_ends() {
         "http://example.com/events.html#REDSHIFT-EVENT-3519 ",
         "http://example.com/events.html#redshift-event-messages REDSHIFT-EVENT-3519",
     ] {
-        let Event::Database(database) = parse(&body(link)).unwrap().event else { panic!("{link}") };
+        let Detail::Database(database) = parse(&body(link)).unwrap().event else { panic!("{link}") };
         assert_eq!((database.engine, database.event_id.as_str()), (Engine::Redshift, "REDSHIFT-EVENT-3519"));
     }
 }
@@ -146,7 +146,7 @@ fn anything_at_all_is_taken_apart_without_a_panic_and_nothing_of_it_gets_lost() 
             for item in delivery.items {
                 cases += 1;
                 match item.parsed {
-                    Ok(known) => drop(judge(&known)),
+                    Ok(event) => drop(evaluate(&event)),
                     Err(_) => unknown += 1,
                 }
             }
@@ -182,10 +182,10 @@ fn nothing_that_an_event_carries_for_others_gets_into_what_is_kept_or_told() {
         let value: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         for item in deliveries(&value).items {
             let text = match &item.parsed {
-                Ok(known) => {
+                Ok(event) => {
                     let mut text = String::new();
-                    for signal in judge(known) {
-                        if let Edge::Raised(incident) = &signal.edge {
+                    for observation in evaluate(event) {
+                        if let Transition::Firing(incident) = &observation.transition {
                             told += 1;
                             text.push_str(&serde_json::to_string(incident).unwrap());
                         }

@@ -10,15 +10,15 @@ mod people;
 
 use serde_json::json;
 
-use crate::announcement::Announcement;
+use crate::notification::Notification;
 use crate::text::{ascii_line, cut, unmentioned};
 
 /// Most bytes of a message with its attributes and subject. Source: "Amazon SNS endpoints and quotas".
-pub const MOST_BYTES: usize = 262_144;
+pub const MAX_BYTES: usize = 262_144;
 /// Most characters of a subject: "less than 100". Source: "Publish".
-const MOST_SUBJECT: usize = 99;
+const MAX_SUBJECT: usize = 99;
 /// Most characters of a text message: one SMS of GSM characters.
-const MOST_SMS: usize = 140;
+const MAX_SMS: usize = 140;
 
 /// What is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,23 +33,23 @@ pub struct Message {
 
 impl Message {
     /// Renders what there is to tell. Where it would be too large, its texts are cut, with a note.
-    pub fn of(announcement: &Announcement) -> Self {
-        let mut most = usize::MAX;
+    pub fn of(notification: &Notification) -> Self {
+        let mut max = usize::MAX;
         loop {
-            let message = Self::with_texts_of(announcement, most);
+            let message = Self::with_texts_of(notification, max);
             // Without any text it is as small as it gets, and far below the limit.
-            if message.bytes() <= MOST_BYTES || most == 0 {
+            if message.bytes() <= MAX_BYTES || max == 0 {
                 return message;
             }
-            most = most.min(16_384) / 2;
+            max = max.min(16_384) / 2;
         }
     }
 
-    fn with_texts_of(announcement: &Announcement, most: usize) -> Self {
-        let announcement = &shortened(announcement, most);
-        let data = crate::text::json(&data::data(announcement));
-        let first_line = people::first_line(announcement);
-        let text = people::text(announcement);
+    fn with_texts_of(notification: &Notification, max: usize) -> Self {
+        let notification = &shortened(notification, max);
+        let data = crate::text::json(&data::data(notification));
+        let first_line = people::first_line(notification);
+        let text = people::text(notification);
         let body = json!({
             "default": text,
             "email": text,
@@ -58,9 +58,9 @@ impl Message {
             "sqs": data,
             "lambda": data,
             "http": data,
-            "https": crate::text::json(&chat::notification(announcement)),
+            "https": crate::text::json(&chat::chat_notification(notification)),
         });
-        let incident = &announcement.incident;
+        let incident = &notification.incident;
         let attribute = |value: &str| match ascii_line(value, 100) {
             // SNS refuses an attribute without a value.
             nothing if nothing.is_empty() => "unknown".to_owned(),
@@ -68,20 +68,20 @@ impl Message {
         };
         Self {
             // A letter beyond ASCII before an `@` was part of an address, and what stands in its place is not.
-            subject: ascii_line(&unmentioned(&ascii_line(&first_line, usize::MAX)), MOST_SUBJECT),
+            subject: ascii_line(&unmentioned(&ascii_line(&first_line, usize::MAX)), MAX_SUBJECT),
             body: body.to_string(),
             attributes: vec![
                 ("severity", incident.severity.name().to_owned()),
                 ("kind", incident.kind.name().to_owned()),
-                ("status", announcement.status.name().to_owned()),
-                ("account", attribute(&incident.place.account)),
-                ("region", attribute(&incident.place.region)),
-                ("id", attribute(&announcement.id)),
+                ("status", notification.status.name().to_owned()),
+                ("account", attribute(&incident.location.account)),
+                ("region", attribute(&incident.location.region)),
+                ("id", attribute(&notification.id)),
             ],
         }
     }
 
-    /// Bytes that count against [`MOST_BYTES`]: names, types and values of attributes count too.
+    /// Bytes that count against [`MAX_BYTES`]: names, types and values of attributes count too.
     pub fn bytes(&self) -> usize {
         let attributes =
             self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
@@ -90,34 +90,34 @@ impl Message {
 }
 
 fn cut_line(line: &str) -> String {
-    if line.chars().count() <= MOST_SMS {
+    if line.chars().count() <= MAX_SMS {
         line.to_owned()
     } else {
-        line.chars().take(MOST_SMS - 1).chain(['…']).collect()
+        line.chars().take(MAX_SMS - 1).chain(['…']).collect()
     }
 }
 
-fn shortened(announcement: &Announcement, most: usize) -> Announcement {
-    let mut short = announcement.clone();
+fn shortened(notification: &Notification, max: usize) -> Notification {
+    let mut short = notification.clone();
     let incident = &mut short.incident;
     for text in [
-        &mut incident.place.account,
-        &mut incident.place.region,
+        &mut incident.location.account,
+        &mut incident.location.region,
         &mut incident.subject,
         &mut incident.name,
         &mut incident.what,
         &mut incident.impact,
-        &mut incident.remedy,
+        &mut incident.action,
     ] {
-        *text = cut(text, most);
+        *text = cut(text, max);
     }
-    incident.cause = incident.cause.as_deref().map(|cause| cut(cause, most));
-    if let Some(end) = &mut short.end {
-        end.how = cut(&end.how, most);
+    incident.cause = incident.cause.as_deref().map(|cause| cut(cause, max));
+    if let Some(resolution) = &mut short.resolution {
+        resolution.how = cut(&resolution.how, max);
     }
     let incident = &mut short.incident;
     // Half a command is worse than none.
-    incident.command = incident.command.take().filter(|command| command.chars().count() <= most);
+    incident.command = incident.command.take().filter(|command| command.chars().count() <= max);
     short
 }
 

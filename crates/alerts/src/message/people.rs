@@ -1,92 +1,90 @@
-//! What people read.
+//! The message for people.
 
-use crate::announcement::{Announcement, Status};
-use crate::moment::said;
-use crate::text::shown;
+use crate::moment::format_duration;
+use crate::notification::{Notification, Status};
+use crate::text::escape;
 
-/// What and where, in one line.
-pub(super) fn first_line(announcement: &Announcement) -> String {
-    let incident = &announcement.incident;
-    let name = shown(&incident.name);
-    let place = match (shown(&incident.place.account), shown(&incident.place.region)) {
-        (account, region) if account.is_empty() && region.is_empty() => String::new(),
-        (account, region) if region.is_empty() => format!(" ({account})"),
-        (account, region) if account.is_empty() => format!(" ({region})"),
-        (account, region) => format!(" ({account} {region})"),
+/// Returns one line with what happened and where.
+pub(super) fn first_line(notification: &Notification) -> String {
+    let incident = &notification.incident;
+    let name = escape(&incident.name);
+    let (account, region) = (escape(&incident.location.account), escape(&incident.location.region));
+    let location = match (account.is_empty(), region.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => format!(" ({account})"),
+        (true, false) => format!(" ({region})"),
+        (false, false) => format!(" ({account} {region})"),
     };
     let title = incident.kind.title();
-    match announcement.status {
-        Status::Opened | Status::Summary => {
-            format!("[{}] {title}: {name}{place}", incident.severity.name().to_uppercase())
+    let severity = incident.severity.name().to_uppercase();
+    match notification.status {
+        Status::Opened | Status::Summary => format!("[{severity}] {title}: {name}{location}"),
+        Status::Repeated => {
+            format!("[{severity}] Still: {title}, {}: {name}{location}", extent(notification))
         }
-        Status::Repeated => format!(
-            "[{}] Still: {title}, {}: {name}{place}",
-            incident.severity.name().to_uppercase(),
-            how_much(announcement)
-        ),
-        Status::Recovered => format!("[RECOVERED] {title}: {name}{place}"),
-        Status::Passed => format!("[ALREADY OVER] {title}: {name}{place}"),
+        Status::Resolved => format!("[RESOLVED] {title}: {name}{location}"),
+        Status::Transient => format!("[ALREADY RESOLVED] {title}: {name}{location}"),
     }
 }
 
-/// How often it occurred; of what a check finds again and again, for how long.
-fn how_much(announcement: &Announcement) -> String {
-    if announcement.incident.kind.lasts() {
-        format!("for {}", said(announcement.last.since(announcement.first)))
+/// Returns the number of occurrences, or the duration of a condition.
+fn extent(notification: &Notification) -> String {
+    if notification.incident.kind.is_condition() {
+        format!("for {}", format_duration(notification.last.since(notification.first)))
     } else {
-        format!("{} times", announcement.count)
+        format!("{} times", notification.count)
     }
 }
 
-/// The whole text of a mail.
-pub(super) fn text(announcement: &Announcement) -> String {
-    let mut out = first_line(announcement);
+/// Returns the whole text of an e-mail.
+pub(super) fn text(notification: &Notification) -> String {
+    let mut out = first_line(notification);
     out.push_str("\n\n");
-    for (label, value) in lines(announcement) {
+    for (label, value) in lines(notification) {
         out.push_str(&format!("{:<10}{value}\n", format!("{label}:")));
     }
     out
 }
 
-/// Label and value of each line after the first. Values are safe to show.
-pub(super) fn lines(announcement: &Announcement) -> Vec<(&'static str, String)> {
-    let incident = &announcement.incident;
+/// Returns label and value of each line after the first. The values are escaped.
+pub(super) fn lines(notification: &Notification) -> Vec<(&'static str, String)> {
+    let incident = &notification.incident;
     let mut lines = Vec::new();
     let mut line = |label, value: &str| {
         if !value.is_empty() {
-            lines.push((label, shown(value)));
+            lines.push((label, escape(value)));
         }
     };
     line("What", &incident.what);
-    if let Some(end) = &announcement.end {
-        line("Over", &format!("{} at {}, after {}", end.how, end.at, said(end.at.since(announcement.first))));
+    if let Some(end) = &notification.resolution {
+        let lasted = format_duration(end.at.since(notification.first));
+        line("Resolved", &format!("{} at {}, after {lasted}", end.how, end.at));
     }
-    line("Since", &since(announcement));
-    let over = announcement.end.is_some();
-    if !over {
-        line("Means", &incident.impact);
+    line("Since", &since(notification));
+    let resolved = notification.resolution.is_some();
+    if !resolved {
+        line("Impact", &incident.impact);
     }
     line("Cause", incident.cause.as_deref().unwrap_or_default());
-    // What is over needs no remedy; whoever wants to know more finds the runbook.
-    if !over {
-        line("Do", &incident.remedy);
-        // Commands quote what is hidden themselves; showing them otherwise would change them.
+    // A resolved incident needs no action. The runbook has the details.
+    if !resolved {
+        line("Action", &incident.action);
+        // A command quotes hidden characters itself. To escape them would change the command.
         lines.extend(incident.command.as_ref().map(|command| ("Command", command.clone())));
     }
-    let mut line = |label, value: &str| lines.push((label, shown(value)));
+    let mut line = |label, value: &str| lines.push((label, escape(value)));
     line("Runbook", &incident.kind.runbook());
     line("Subject", &incident.subject);
-    line("Alert", &announcement.id);
+    line("Alert", &notification.id);
     lines
 }
 
-/// When it began, and how often it occurred since.
-fn since(announcement: &Announcement) -> String {
-    match announcement.count {
-        0 | 1 => announcement.first.to_string(),
-        count => {
-            let seen = if announcement.incident.kind.lasts() { "seen " } else { "" };
-            format!("{}, {seen}{count} times, last at {}", announcement.first, announcement.last)
-        }
+/// Returns the time of the first occurrence, and the number of occurrences since then.
+fn since(notification: &Notification) -> String {
+    let Notification { first, last, count, .. } = notification;
+    match count {
+        0 | 1 => first.to_string(),
+        _ if notification.incident.kind.is_condition() => format!("{first}, last seen at {last}"),
+        _ => format!("{first}, {count} times, last at {last}"),
     }
 }

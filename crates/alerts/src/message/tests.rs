@@ -2,24 +2,24 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::announcement::{End, Status};
+use crate::notification::{Resolution, Status};
 use crate::command::Command;
-use crate::incident::{Incident, Place};
+use crate::incident::{Incident, AccountRegion};
 use crate::kind::{Kind, Severity};
 use crate::moment::Moment;
 use crate::text::is_hidden;
 
-fn announcement(outside: &str, status: Status) -> Announcement {
+fn notification(outside: &str, status: Status) -> Notification {
     let at = Moment::parse("2026-03-01T02:58:07Z").unwrap();
-    let place = Place::new("111111111111", "us-east-1");
+    let location = AccountRegion::new("111111111111", "us-east-1");
     let incident =
-        Incident::new(Kind::FileInError, Severity::Error, place, outside, &format!("file {outside}"), at)
+        Incident::new(Kind::FileRejected, Severity::Error, location, outside, &format!("file {outside}"), at)
             .what(outside)
             .impact(outside)
             .cause(Some(outside))
-            .remedy(outside, Command::aws("s3api", "head-object").option("key", outside));
-    let end = (status == Status::Recovered).then(|| End { at, how: outside.to_owned() });
-    Announcement { id: "a".into(), thread: "t".into(), status, incident, count: 3, first: at, last: at, end }
+            .action(outside, Command::aws("s3api", "head-object").option("key", outside));
+    let end = (status == Status::Resolved).then(|| Resolution { at, how: outside.to_owned() });
+    Notification { id: "a".into(), thread: "t".into(), status, incident, count: 3, first: at, last: at, end }
 }
 
 fn parts(message: &Message) -> Value {
@@ -43,7 +43,7 @@ fn for_people(message: &Message) -> Vec<String> {
 
 #[test]
 fn every_protocol_has_its_own_text_and_programs_get_what_the_schema_says() {
-    let message = Message::of(&announcement("s3://b/in/a b.csv", Status::Opened));
+    let message = Message::of(&notification("s3://b/in/a b.csv", Status::Opened));
     let parts = parts(&message);
     for protocol in ["default", "email", "email-json", "sms", "sqs", "lambda", "http", "https"] {
         assert!(parts[protocol].is_string(), "{protocol}");
@@ -73,7 +73,7 @@ fn hostile_keys_and_error_texts_neither_hide_nor_call_anybody_nor_break_out_of_c
         "[click](https://evil.example)",
         "\u{1b}]0;title\u{7}",
     ] {
-        let message = Message::of(&announcement(hostile, Status::Opened));
+        let message = Message::of(&notification(hostile, Status::Opened));
         for text in for_people(&message) {
             assert!(
                 !text.chars().any(|character| is_hidden(character) && character != '\n'),
@@ -92,7 +92,7 @@ fn hostile_keys_and_error_texts_neither_hide_nor_call_anybody_nor_break_out_of_c
 
 #[test]
 fn what_is_over_says_so_first_and_asks_nobody_to_do_anything() {
-    let message = Message::of(&announcement("x", Status::Recovered));
+    let message = Message::of(&notification("x", Status::Resolved));
     let text = parts(&message)["email"].as_str().unwrap().to_owned();
     assert!(text.starts_with("[RECOVERED] File not loaded: file x (111111111111 us-east-1)\n"), "{text}");
     assert!(!text.contains("\nDo:") && !text.contains("\nCommand:"), "{text}");
@@ -106,7 +106,7 @@ fn nothing_secret_is_in_any_part_of_a_message() {
         "{\"SecretString\":\"{\\\"password\\\":\\\"hunter2\\\"}\"}",
     ] {
         // A command carries exactly the value that it was given: whoever builds one gives it names, never texts.
-        let mut quiet = announcement(secret, Status::Opened);
+        let mut quiet = notification(secret, Status::Opened);
         quiet.incident.command = None;
         assert!(!format!("{:?}", Message::of(&quiet)).contains("hunter2"), "{secret}");
     }
@@ -115,7 +115,7 @@ fn nothing_secret_is_in_any_part_of_a_message() {
 #[test]
 fn a_message_that_would_be_too_large_is_cut_between_characters_with_a_note() {
     // Controls are the worst: each is six characters in JSON, and twice as many backslashes in JSON within JSON.
-    let mut large = announcement("x", Status::Opened);
+    let mut large = notification("x", Status::Opened);
     large.incident.cause = Some("\u{1}".repeat(60_000));
     large.incident.what = "🦀\\\"".repeat(30_000);
     let message = Message::of(&large);
@@ -125,7 +125,7 @@ fn a_message_that_would_be_too_large_is_cut_between_characters_with_a_note() {
 
 #[test]
 fn a_letter_beyond_ascii_makes_no_mention_of_what_was_an_address() {
-    let message = Message::of(&announcement("ü@team", Status::Opened));
+    let message = Message::of(&notification("ü@team", Status::Opened));
     assert!(parts(&message)["email"].as_str().unwrap().contains("file ü@team ("));
     assert_eq!(message.subject, "[ERROR] File not loaded: file ??team (111111111111 us-east-1)");
 }
@@ -135,9 +135,9 @@ fn a_place_of_blanks_or_of_any_length_makes_a_message_that_sns_takes() {
     for (account, region) in
         [(" ".to_owned(), "\t".to_owned()), ("\u{1}".repeat(300_000), "\u{202e}".repeat(300_000))]
     {
-        let mut hostile = announcement("x", Status::Recovered);
+        let mut hostile = notification("x", Status::Resolved);
         // As an older version may have stored it.
-        hostile.incident.place = Place { account, region };
+        hostile.incident.location = AccountRegion { account, region };
         hostile.end = hostile.end.map(|end| End { how: "\u{1}".repeat(300_000), ..end });
         let message = Message::of(&hostile);
         assert!(message.bytes() <= MOST_BYTES, "{}", message.bytes());
@@ -148,7 +148,7 @@ fn a_place_of_blanks_or_of_any_length_makes_a_message_that_sns_takes() {
 proptest! {
     #[test]
     fn any_text_from_outside_makes_a_message_within_the_limits(outside in any::<String>()) {
-        let message = Message::of(&announcement(&outside, Status::Repeated));
+        let message = Message::of(&notification(&outside, Status::Repeated));
         prop_assert!(message.bytes() <= MOST_BYTES);
         prop_assert!(message.subject.len() < 100 && message.subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
         for text in for_people(&message) {

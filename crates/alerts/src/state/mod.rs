@@ -1,77 +1,104 @@
-//! What is remembered, and what follows from another event. Pure: no clock, no call.
+//! The state of incidents and rate limits, and its transitions. Pure: no clock and no calls.
 
-mod gate;
+mod incident_state;
 mod policy;
-mod record;
+mod rate_limiter;
 
-pub use gate::Gate;
+pub use incident_state::IncidentState;
 pub use policy::Policy;
-pub use record::Record;
+pub use rate_limiter::RateLimiter;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::announcement::Announcement;
-use crate::incident::{Incident, Key, digest};
+use crate::incident::{Incident, IncidentKey, digest};
 use crate::moment::Moment;
+use crate::notification::Notification;
 
-/// What an event says about an incident.
+/// How long the id of an event is remembered unless [`Observation::remembered_for`] says otherwise:
+/// longer than any queue keeps a message (14 days).
+pub const EVENT_MEMORY: Duration = Duration::from_secs(15 * 86_400);
+
+/// A change of an incident that an event or a check observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signal {
-    /// About which.
-    pub key: Key,
-    /// It occurs, or it is over.
-    pub edge: Edge,
-    /// The event's id: the same for every delivery of it, and for no other event.
+pub struct Observation {
+    /// The incident's key.
+    pub key: IncidentKey,
+    /// The change.
+    pub transition: Transition,
+    /// The event's id, which is the same for every delivery of the event and for no other event.
     pub event: EventId,
-    /// The event's time, not that of its arrival.
+    /// The event's own time, not the time of its delivery.
     pub at: Moment,
-    /// What is to be kept of the event itself, where nobody understood it.
+    /// The event itself, if it was not recognized.
     pub raw: Option<String>,
+    /// How long the event's id is remembered.
+    pub memory: Duration,
 }
 
-/// Which way it went.
+/// A change of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edge {
-    /// It occurred, once more or for the first time.
-    Raised(Box<Incident>),
-    /// It is over, in these words.
-    Cleared(String),
+pub enum Transition {
+    /// The problem occurred, for the first time or again.
+    Firing(Box<Incident>),
+    /// The problem ended; the phrase says how.
+    Resolved(String),
 }
 
-impl Signal {
-    /// It occurred.
-    pub fn raised(incident: Incident, event: EventId) -> Self {
+impl Observation {
+    /// Creates the observation that an incident occurred at the time `incident.since`.
+    pub fn firing(incident: Incident, event: EventId) -> Self {
         let (key, at) = (incident.key(), incident.since);
-        Self { key, edge: Edge::Raised(Box::new(incident)), event, at, raw: None }
+        let transition = Transition::Firing(Box::new(incident));
+        Self { key, transition, event, at, raw: None, memory: EVENT_MEMORY }
     }
 
-    /// It is over.
-    pub fn cleared(key: Key, how: &str, event: EventId, at: Moment) -> Self {
-        Self { key, edge: Edge::Cleared(crate::text::kept(how, 300)), event, at, raw: None }
+    /// Creates the observation that an incident ended. `how` is a phrase that says how.
+    pub fn resolved(key: IncidentKey, how: &str, event: EventId, at: Moment) -> Self {
+        let transition = Transition::Resolved(crate::text::sanitize(how, 300));
+        Self { key, transition, event, at, raw: None, memory: EVENT_MEMORY }
+    }
+
+    /// Sets how long the event's id is remembered: an event that is delivered again within this time
+    /// is a duplicate.
+    #[must_use]
+    pub fn remembered_for(mut self, memory: Duration) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Returns the incident, if this is an occurrence.
+    pub fn incident(&self) -> Option<&Incident> {
+        match &self.transition {
+            Transition::Firing(incident) => Some(incident),
+            Transition::Resolved(_) => None,
+        }
     }
 }
 
-/// Identifies an event.
+/// The identity of an event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(String);
 
 impl EventId {
-    /// The id of what has these parts: its source and the id that the source gave it.
+    /// Returns the id of the event with these parts: its source, and the id within that source.
     pub fn of(parts: &[&str]) -> Self {
         Self(digest(parts))
     }
 
-    /// Sixteen hexadecimal digits.
+    /// Returns sixteen hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// An announcement on its way: written before it is published, taken away afterwards.
+/// A notification in the outbox: stored before it is published, removed afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outgoing {
-    /// What is to tell.
-    pub announcement: Announcement,
-    /// Until when the invocation that wrote this publishes it. After that, whoever sees it does.
-    pub claimed: Moment,
+pub struct OutboxEntry {
+    /// The notification.
+    pub notification: Notification,
+    /// The end of the claim of the invocation that wrote this. Afterwards, any invocation that reads
+    /// the entry publishes it.
+    pub claimed_until: Moment,
 }

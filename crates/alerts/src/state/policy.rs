@@ -1,45 +1,52 @@
-//! How often to tell.
+//! The intervals and limits of notifications.
 
 use std::time::Duration;
 
 use crate::kind::Kind;
 
-/// How often to tell.
+/// The intervals and limits of notifications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// After the first announcement, the time until the next one about the same incident; then four times as long, and so on.
-    pub first_pause: Duration,
-    /// The longest of those times.
-    pub longest_pause: Duration,
-    /// Announcements about one subject within [`Policy::window`]; what is more is held back and told as one.
-    pub most_per_subject: u32,
-    /// See [`Policy::most_per_subject`].
+    /// The time between the first notification about an incident and its first repetition. Each
+    /// further interval is four times as long.
+    pub first_interval: Duration,
+    /// The longest of these intervals.
+    pub max_interval: Duration,
+    /// The number of notifications about one subject or group within [`Policy::window`]. Further ones
+    /// are suppressed and summarized.
+    pub max_per_window: u32,
+    /// The length of the rate limit's window.
     pub window: Duration,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            first_pause: Duration::from_secs(15 * 60),
-            longest_pause: Duration::from_secs(24 * 3600),
-            most_per_subject: 12,
+            first_interval: Duration::from_secs(15 * 60),
+            max_interval: Duration::from_secs(24 * 3600),
+            max_per_window: 12,
             window: Duration::from_secs(3600),
         }
     }
 }
 
 impl Policy {
-    /// How many times longer each pause is than the one before.
+    /// The factor between one interval and the next.
     const GROWTH: u32 = 4;
-    /// Of what a check finds again and again: told once more after a day, four days, and then weekly.
-    const LASTING: (Duration, Duration) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
+    /// The first and the longest interval of a condition: it is repeated after a day, after four more
+    /// days, and then weekly.
+    const CONDITION: (Duration, Duration) =
+        (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
 
-    /// The time until the next announcement, after so many about the same incident of this kind.
-    pub fn pause(&self, kind: Kind, told: u32) -> Duration {
-        let growth = Self::GROWTH.checked_pow(told.saturating_sub(1)).unwrap_or(u32::MAX);
-        let (first, longest) =
-            if kind.lasts() { Self::LASTING } else { (self.first_pause, self.longest_pause) };
-        first.saturating_mul(growth).min(longest)
+    /// Returns the time until the next notification, after so many about the same incident.
+    pub fn interval(&self, kind: Kind, notifications: u32) -> Duration {
+        let growth = Self::GROWTH.checked_pow(notifications.saturating_sub(1)).unwrap_or(u32::MAX);
+        let (first, max) = if kind.is_condition() {
+            Self::CONDITION
+        } else {
+            (self.first_interval, self.max_interval)
+        };
+        first.saturating_mul(growth).min(max)
     }
 }
 
@@ -48,13 +55,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pauses_between_two_announcements_grow_up_to_a_day_or_a_week() {
+    fn interval_grows_up_to_a_day_or_a_week() {
         let policy = Policy::default();
-        let pause = |kind, told| policy.pause(kind, told).as_secs() / 60;
+        let minutes = |kind, notifications| policy.interval(kind, notifications).as_secs() / 60;
         assert_eq!(
-            [1, 2, 3, 4, 5, 400].map(|told| pause(Kind::RotationFailed, told)),
+            [1, 2, 3, 4, 5, 400].map(|notifications| minutes(Kind::RotationFailed, notifications)),
             [15, 60, 240, 960, 1440, 1440]
         );
-        assert_eq!([1, 2, 3, 400].map(|told| pause(Kind::RotationOff, told) / 1440), [1, 4, 7, 7]);
+        assert_eq!(
+            [1, 2, 3, 400].map(|notifications| minutes(Kind::RotationDisabled, notifications) / 1440),
+            [1, 4, 7, 7]
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The store in DynamoDB.
 //!
-//! The table: partition key `pk` and sort key `sk`, both strings; time to live on `expires` (seconds); one index `due` with partition key
-//! `due_in` (always `due`) and sort key `due` (milliseconds), keys only, which holds only items that are due some time.
+//! The table has the partition key `pk` and the sort key `sk`, both strings, and a time to live on
+//! `expires` (seconds). Its index `due` has the partition key `due_in` (always `due`) and the sort key
+//! `due` (milliseconds). It holds only the keys of items that have work to do.
 
 use std::collections::HashMap;
 
@@ -11,23 +12,23 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put as PutItem, TransactWriteItem};
 use lambda_kit::call::CallError;
 
-use super::{ItemKey, Put, Store, StoreError, Stored};
+use super::{ItemKey, Put, Store, StoreError, StoredItem, state_unreadable};
 use crate::moment::Moment;
 
-/// The index of items that are due.
+/// The index of the items that have work to do.
 const INDEX: &str = "due";
 
-/// A table of DynamoDB.
+/// A table in DynamoDB.
 #[derive(Debug, Clone)]
-pub struct Dynamo {
+pub struct DynamoStore {
     client: Client,
     table: String,
 }
 
 type Item = HashMap<String, AttributeValue>;
 
-impl Dynamo {
-    /// The table with this name.
+impl DynamoStore {
+    /// Creates the store with the table of this name.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
@@ -46,9 +47,10 @@ impl Dynamo {
             item = item.item("due_in", AttributeValue::S(INDEX.to_owned())).item("due", number(due.millis()));
         }
         item = match put.expected {
-            // Time to live deletes within days, not at once: what is over counts as absent.
+            // Time to live deletes within days, not at once: an expired item counts as absent. So does
+            // one without a revision, which this version did not write.
             None => item
-                .condition_expression("attribute_not_exists(pk) OR expires <= :now")
+                .condition_expression("attribute_not_exists(revision) OR expires <= :now")
                 .expression_attribute_values(":now", number(now.millis().div_euclid(1000))),
             Some(expected) => item
                 .condition_expression("revision = :expected")
@@ -56,13 +58,13 @@ impl Dynamo {
         };
         let item = item
             .build()
-            .map_err(|error| CallError::without_answer("dynamodb:PutItem", &error.to_string()))?;
+            .map_err(|error| CallError::caused_by("dynamodb:PutItem", &error))?;
         Ok(TransactWriteItem::builder().put(item).build())
     }
 }
 
-impl Store for Dynamo {
-    async fn read(&self, keys: &[ItemKey], now: Moment) -> Result<Vec<Option<Stored>>, StoreError> {
+impl Store for DynamoStore {
+    async fn read(&self, keys: &[ItemKey], now: Moment) -> Result<Vec<Option<StoredItem>>, StoreError> {
         const ACTION: &str = "dynamodb:BatchGetItem";
         let mut found = HashMap::with_capacity(keys.len());
         let mut left: Vec<Item> = Vec::with_capacity(keys.len());
@@ -76,7 +78,7 @@ impl Store for Dynamo {
                 .set_keys(Some(left))
                 .consistent_read(true)
                 .build()
-                .map_err(|error| CallError::without_answer(ACTION, &error.to_string()))?;
+                .map_err(|error| CallError::caused_by(ACTION, &error))?;
             let answer = self
                 .client
                 .batch_get_item()
@@ -86,7 +88,7 @@ impl Store for Dynamo {
                 .map_err(|error| CallError::new(ACTION, &error))?;
             let items = answer.responses().and_then(|tables| tables.get(&self.table));
             for item in items.map(Vec::as_slice).unwrap_or_default() {
-                let (key, stored) = item_of(item, now)?;
+                let Some((key, stored)) = item_of(item, now) else { continue };
                 found.insert(key, stored);
             }
             let unprocessed = answer.unprocessed_keys().and_then(|tables| tables.get(&self.table));
@@ -100,7 +102,7 @@ impl Store for Dynamo {
         for put in puts {
             items.push(self.put(put, now)?);
         }
-        // The SDK makes a token for the request: a retry whose first answer was lost is the same transaction.
+        // The SDK adds a token to the request: a retry is the same transaction.
         let sent = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         sent.map(|_| ()).map_err(|error| {
             let lost = match error.as_service_error() {
@@ -134,7 +136,7 @@ impl Store for Dynamo {
             .send()
             .await
             .map_err(|error| CallError::new("dynamodb:Query", &error))?;
-        answer.items().iter().map(key_of).collect()
+        Ok(answer.items().iter().filter_map(key_of).collect())
     }
 }
 
@@ -153,22 +155,27 @@ fn number<T: std::str::FromStr>(item: &Item, name: &str) -> Option<T> {
     item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok())
 }
 
-fn key_of(item: &Item) -> Result<ItemKey, StoreError> {
-    match (text(item, "pk"), text(item, "sk")) {
-        (Some(partition), Some(sort)) => Ok(ItemKey::new(partition, sort)),
-        _ => Err(StoreError::Unreadable("without pk and sk".to_owned())),
-    }
+fn key_of(item: &Item) -> Option<ItemKey> {
+    Some(ItemKey::new(text(item, "pk")?, text(item, "sk")?))
 }
 
-fn item_of(item: &Item, now: Moment) -> Result<(ItemKey, Option<Stored>), StoreError> {
+/// Returns an item that is there. One that this version did not write is reset.
+fn item_of(item: &Item, now: Moment) -> Option<(ItemKey, Option<StoredItem>)> {
     let key = key_of(item)?;
-    let read = (number::<u64>(item, "revision"), text(item, "body"), number::<i64>(item, "expires"));
-    let (Some(revision), Some(body), Some(expires)) = read else {
-        return Err(StoreError::Unreadable(format!("{} {}", key.partition, key.sort)));
+    // In whole seconds, exactly as the condition of a write compares them.
+    let expired = number::<i64>(item, "expires")
+        .is_some_and(|expires| expires <= now.millis().div_euclid(1000));
+    if expired {
+        return Some((key, None));
+    }
+    let Some(revision) = number::<u64>(item, "revision") else {
+        let name = format!("{} {}", key.partition, key.sort);
+        state_unreadable(&name, &"the item has no revision", now);
+        return Some((key, None));
     };
-    // In whole seconds, exactly as the condition of a write sees it.
-    let alive = expires > now.millis().div_euclid(1000);
-    Ok((key, alive.then(|| Stored { revision, body: body.clone() })))
+    // Without a body the content cannot be decoded, which resets it.
+    let body = text(item, "body").cloned().unwrap_or_default();
+    Some((key, Some(StoredItem { revision, body })))
 }
 
 #[cfg(test)]
@@ -220,8 +227,8 @@ mod tests {
             });
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, [&first, &second]);
         let keys = ["over", "late", "absent"].map(|sort| ItemKey::new("p", sort));
-        let found = Dynamo::new(client, "t".into()).read(&keys, now()).await.unwrap();
-        assert_eq!(found, [None, Some(Stored { revision: 3, body: "{}".into() }), None]);
+        let found = DynamoStore::new(client, "t".into()).read(&keys, now()).await.unwrap();
+        assert_eq!(found, [None, Some(StoredItem { revision: 3, body: "{}".into() }), None]);
         assert_eq!((first.num_calls(), second.num_calls()), (1, 1));
     }
 
@@ -232,7 +239,7 @@ mod tests {
                 let puts: Vec<_> = request.transact_items().iter().map(|item| item.put().unwrap()).collect();
                 let [fresh, known] = &puts[..] else { return false };
                 request.client_request_token().is_some()
-                    && fresh.condition_expression() == Some("attribute_not_exists(pk) OR expires <= :now")
+                    && fresh.condition_expression() == Some("attribute_not_exists(revision) OR expires <= :now")
                     && known.condition_expression() == Some("revision = :expected")
                     && known.item()["revision"] == AttributeValue::N("6".into())
                     && known.item()["due"] == AttributeValue::N("5".into())
@@ -248,7 +255,7 @@ mod tests {
             due,
         };
         let puts = [put(None, None), put(Some(5), Some(Moment::from_millis(5)))];
-        Dynamo::new(client, "t".into()).write(&puts, now()).await.unwrap();
+        DynamoStore::new(client, "t".into()).write(&puts, now()).await.unwrap();
         assert_eq!(rule.num_calls(), 1);
     }
 
@@ -273,7 +280,7 @@ mod tests {
                 expires: now(),
                 due: None,
             };
-            let error = Dynamo::new(client, "t".into()).write(&[put], now()).await.unwrap_err();
+            let error = DynamoStore::new(client, "t".into()).write(&[put], now()).await.unwrap_err();
             assert_eq!(matches!(error, StoreError::Conflict), conflict, "{code}: {error}");
         }
     }
@@ -289,7 +296,7 @@ mod tests {
             })
             .then_output(|| QueryOutput::builder().items(attributes(&ItemKey::new("p", "s"))).build());
         let client = mock_client!(aws_sdk_dynamodb, [&rule]);
-        let due = Dynamo::new(client, "t".into()).due(now(), 25).await.unwrap();
+        let due = DynamoStore::new(client, "t".into()).due(now(), 25).await.unwrap();
         assert_eq!(due, [ItemKey::new("p", "s")]);
     }
 }

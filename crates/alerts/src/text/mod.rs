@@ -1,16 +1,19 @@
-//! Text from outside: bounded, without credentials, visible, and calling nobody.
+//! Untrusted text: bounded, without credentials, visible, and without mentions.
 //!
-//! Names, keys and error texts are written by whoever can create a resource or send a file. Each is treated in two steps: [`kept`] when it
-//! is taken from the event (nothing secret goes any further than that), [`shown`] when it is put before people.
+//! Everybody who can create a resource or send a file writes names, keys and error texts. Each text is
+//! processed in two steps: [`sanitize`] when it is taken from an event, so that no secret gets further;
+//! [`escape`] when it is shown to people.
 
 mod redact;
 
 pub use redact::redact;
 
-/// Characters that change how the text around them looks: controls, bidirectional controls, and what is not seen.
+/// Returns true for characters that change the appearance of the text around them: control characters,
+/// bidirectional controls and invisible characters.
 ///
-/// Source: Unicode 16.0, categories Cc, Cf, Zl and Zp of DerivedGeneralCategory.txt without the signs that are seen before digits, and
-/// Default_Ignorable_Code_Point of DerivedCoreProperties.txt; UTS 55 names the bidirectional ones as those that sources should not hide.
+/// Source: Unicode 16.0, categories Cc, Cf, Zl and Zp of DerivedGeneralCategory.txt without the visible
+/// signs before digits, and Default_Ignorable_Code_Point of DerivedCoreProperties.txt; UTS 55 lists the
+/// bidirectional ones as those that sources should not hide.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -20,31 +23,31 @@ pub fn is_hidden(character: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// At most so many characters of a text, with a note of what was cut.
-pub fn cut(text: &str, most: usize) -> String {
+/// Cuts a text to so many characters, with a note about the rest.
+pub fn cut(text: &str, max: usize) -> String {
     let length = text.chars().count();
-    if length <= most {
+    if length <= max {
         return text.to_owned();
     }
-    let note = format!("… [{} more characters]", length - most);
-    text.chars().take(most).chain(note.chars()).collect()
+    let note = format!("… [{} more characters]", length - max);
+    text.chars().take(max).chain(note.chars()).collect()
 }
 
-/// A text from outside as it may be kept: without credentials, of at most so many characters.
-pub fn kept(text: &str, most: usize) -> String {
-    // What is far beyond the limit need not be searched; a credential that the cut would split is cut off with it.
-    let near = text.char_indices().nth(most.saturating_mul(4)).map_or(text, |(end, _)| &text[..end]);
+/// Removes credentials from an untrusted text and cuts it to so many characters.
+pub fn sanitize(text: &str, max: usize) -> String {
+    // Text far beyond the limit is not searched; a credential at that point is cut with it.
+    let near = text.char_indices().nth(max.saturating_mul(4)).map_or(text, |(end, _)| &text[..end]);
     let note = text.len() > near.len();
-    let clean = cut(&redact(near), most);
+    let clean = cut(&redact(near), max);
     if note && !clean.ends_with("characters]") { format!("{clean}…") } else { clean }
 }
 
-/// A text as people may see it: hidden characters escaped, mentions neutralised. Line feeds are hidden too: `\n`.
-pub fn shown(text: &str) -> String {
+/// Escapes hidden characters, line feeds included, and neutralizes mentions.
+pub fn escape(text: &str) -> String {
     unmentioned(&visible(text))
 }
 
-/// Hidden characters as escapes, so that what is seen is what is there.
+/// Replaces hidden characters by escapes.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -59,16 +62,17 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// The same text, but nobody is called by it: `@here`, `<!channel>`, `<@U123>`, `<users/all>` become look-alikes that no chat acts upon.
+/// Neutralizes mentions: `@here`, `<!channel>`, `<@U123>`, `<users/all>` become look-alikes that no chat
+/// interprets.
 ///
-/// An `@` inside a word, as in an address, calls nobody and stays. A backtick would end the code that chats show values in, and `](` would make
-/// a link that shows another address than it leads to.
+/// An `@` inside a word, as in an address, is no mention and stays. A backtick would end a code block, and
+/// `](` would create a link whose text is another address.
 pub fn unmentioned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
     for (at, character) in text.char_indices() {
         let rest = &text[at + character.len_utf8()..];
-        // These call everybody; whether a chat wants a blank before them is its own affair.
+        // These mention everybody; some chats need no blank before them.
         let calls_all =
             || ["here", "channel", "everyone", "all"].iter().any(|name| starts_with_word(rest, name));
         let in_a_word = before.is_alphanumeric();
@@ -94,21 +98,22 @@ fn starts_with_word(text: &str, word: &str) -> bool {
         && !text[word.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '.' || next == '-')
 }
 
-/// A text as one ASCII line, as mail headers take it: anything else becomes `?`, runs of blanks become one.
-pub fn ascii_line(text: &str, most: usize) -> String {
+/// Converts a text to one ASCII line for an e-mail header: other characters become `?`, and runs of blanks
+/// become one.
+pub fn ascii_line(text: &str, max: usize) -> String {
     let line: String =
         text.chars().map(|character| if character.is_ascii() { character } else { '?' }).collect();
     let words: Vec<&str> =
         line.split(|character: char| character.is_whitespace() || character.is_control()).collect();
     let line = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    if line.len() <= most { line } else { format!("{}...", &line[..most.saturating_sub(3)]) }
+    if line.len() <= max { line } else { format!("{}...", &line[..max.saturating_sub(3)]) }
 }
 
-/// JSON in which hidden characters are escaped too: the same value, and what is seen is what is there.
+/// Returns JSON in which hidden characters are escaped: the same value.
 pub fn json(value: &serde_json::Value) -> String {
     let mut out = String::new();
     for character in value.to_string().chars() {
-        // Outside of strings JSON of serde has no hidden character; inside, an escape stands for the same character.
+        // Outside of strings, JSON has no hidden character; in a string, the escape is the same character.
         if is_hidden(character) {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
@@ -128,14 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_turns_the_reading_direction_or_hides_is_left() {
+    fn hidden_and_bidirectional_characters_are_escaped() {
         let hostile = "pay\u{202e}gpj.exe\u{2066}\u{200b}\u{0}\u{1b}[31m\nsecond\u{feff}";
         let seen = visible(hostile);
         assert_eq!(seen, "pay\\u{202e}gpj.exe\\u{2066}\\u{200b}\\u{0}\\u{1b}[31m\\nsecond\\u{feff}");
     }
 
     #[test]
-    fn what_unicode_lets_every_program_ignore_is_escaped_and_signs_that_are_seen_stay() {
+    fn ignorable_characters_are_escaped_and_visible_signs_stay() {
         for hidden in [
             '\u{17b4}',
             '\u{180b}',
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn mentions_of_every_chat_call_nobody_and_addresses_stay_readable() {
+    fn mentions_are_neutralized_and_addresses_stay() {
         for mention in [
             "@here",
             "@channel",
@@ -166,24 +171,24 @@ mod tests {
             "(@everyone)",
             "x @team",
         ] {
-            let text = shown(mention);
+            let text = escape(mention);
             assert!(!text.contains('<') && !text.contains('>') && !text.contains('@'), "{mention}: {text}");
         }
-        assert_eq!(shown("Configuration@here now"), "Configuration＠here now");
-        assert_eq!(shown("ops@example.com, a@here.com at 3 @ 4"), "ops@example.com, a@here.com at 3 @ 4");
+        assert_eq!(escape("Configuration@here now"), "Configuration＠here now");
+        assert_eq!(escape("ops@example.com, a@here.com at 3 @ 4"), "ops@example.com, a@here.com at 3 @ 4");
     }
 
     #[test]
-    fn a_text_is_cut_between_characters_and_says_how_much_is_missing() {
+    fn text_is_cut_between_characters_with_the_number_of_the_rest() {
         assert_eq!(cut("äöü🦀x", 4), "äöü🦀… [1 more characters]");
         assert_eq!(cut("äöü", 3), "äöü");
-        assert_eq!(kept(&"x".repeat(100_000), 10), "xxxxxxxxxx… [30 more characters]");
+        assert_eq!(sanitize(&"x".repeat(100_000), 10), "xxxxxxxxxx… [30 more characters]");
     }
 
     proptest! {
         #[test]
-        fn what_people_see_has_no_hidden_character_and_no_mention(text in any::<String>()) {
-            let seen = shown(&text);
+        fn escaped_text_has_no_hidden_character_and_no_mention(text in any::<String>()) {
+            let seen = escape(&text);
             prop_assert!(!seen.chars().any(is_hidden));
             prop_assert!(!seen.contains('<') && !seen.contains('`'));
             let mut before = ' ';
@@ -206,14 +211,14 @@ mod tests {
         }
 
         #[test]
-        fn a_subject_is_one_line_of_ascii_within_its_limit(text in any::<String>(), most in 3_usize..120) {
+        fn subject_is_one_line_of_ascii_within_its_limit(text in any::<String>(), most in 3_usize..120) {
             let line = ascii_line(&text, most);
             prop_assert!(line.len() <= most && line.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
         }
 
         #[test]
-        fn what_is_kept_is_never_longer_than_the_limit_and_its_note(text in any::<String>(), most in 0_usize..200) {
-            prop_assert!(kept(&text, most).chars().count() <= most + 40);
+        fn sanitized_text_is_within_the_limit_and_its_note(text in any::<String>(), most in 0_usize..200) {
+            prop_assert!(sanitize(&text, most).chars().count() <= most + 40);
         }
     }
 }

@@ -1,0 +1,14 @@
+//! Test support for all crates. Only dev-dependencies name this crate.
+//!
+//! - [`faults`]: schedules of faults in the calls of the tested code;
+//! - [`golden`]: golden files, which hold what people read of each case;
+//! - `alerts` (feature `alerts`): the store and the publisher of the alert pipeline in memory, with
+//!   faults, and its messages as text.
+
+// Tests fail by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[cfg(feature = "alerts")]
+pub mod alerts;
+pub mod faults;
+pub mod golden;
