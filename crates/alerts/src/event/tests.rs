@@ -48,8 +48,8 @@ fn the_same_event_has_the_same_id_however_it_is_wrapped() {
 fn a_batch_is_unpacked_message_by_message_and_what_is_spoilt_spoils_nothing_else() {
     let batch = deliveries(&fixture("sqs/batch"));
     assert!(batch.answers_by_message);
-    let known: Vec<bool> = batch.items.iter().map(|item| item.parsed.is_ok()).collect();
-    assert_eq!(event, [true, true, true, true, false, false]);
+    let recognized: Vec<bool> = batch.items.iter().map(|item| item.parsed.is_ok()).collect();
+    assert_eq!(recognized, [true, true, true, true, false, false]);
     assert!(batch.items.iter().all(|item| item.message_id.is_some()));
     let problems: Vec<&str> = batch
         .items
@@ -63,7 +63,7 @@ fn a_batch_is_unpacked_message_by_message_and_what_is_spoilt_spoils_nothing_else
 #[test]
 fn a_message_of_a_subscription_that_names_no_account_has_that_of_its_topic() {
     let delivery = deliveries(&fixture("redshift/subscription-error"));
-    let known = delivery.items[0].parsed.as_ref().unwrap();
+    let event = delivery.items[0].parsed.as_ref().unwrap();
     assert_eq!((event.location.account.as_str(), event.location.region.as_str()), ("222222222222", "us-east-1"));
     assert_eq!(event.time, Moment::parse("2026-03-01T02:58:07.053Z").unwrap());
 }
@@ -74,7 +74,7 @@ fn the_name_of_a_topic_is_bounded_as_everything_from_outside_is() {
     notification["Type"] = "Notification".into();
     notification["TopicArn"] =
         format!("arn:aws:sns:{}:{}:t", "r".repeat(300_000), "1".repeat(300_000)).into();
-    let known = deliveries(&notification).items.remove(0).parsed.unwrap();
+    let event = deliveries(&notification).items.remove(0).parsed.unwrap();
     assert!(event.location.account.len() < 100 && event.location.region.len() < 100, "{:?}", event.location);
 }
 
@@ -88,7 +88,7 @@ fn the_id_of_a_subscriptions_event_is_found_however_its_link_ends() {
         "http://example.com/events.html#REDSHIFT-EVENT-3519 ",
         "http://example.com/events.html#redshift-event-messages REDSHIFT-EVENT-3519",
     ] {
-        let Detail::Database(database) = parse(&body(link)).unwrap().event else { panic!("{link}") };
+        let Detail::Database(database) = parse(&body(link)).unwrap().detail else { panic!("{link}") };
         assert_eq!((database.engine, database.event_id.as_str()), (Engine::Redshift, "REDSHIFT-EVENT-3519"));
     }
 }

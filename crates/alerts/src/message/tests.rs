@@ -18,8 +18,8 @@ fn notification(outside: &str, status: Status) -> Notification {
             .impact(outside)
             .cause(Some(outside))
             .action(outside, Command::aws("s3api", "head-object").option("key", outside));
-    let end = (status == Status::Resolved).then(|| Resolution { at, how: outside.to_owned() });
-    Notification { id: "a".into(), thread: "t".into(), status, incident, count: 3, first: at, last: at, end }
+    let resolution = (status == Status::Resolved).then(|| Resolution { at, how: outside.to_owned() });
+    Notification { id: "a".into(), thread: "t".into(), status, incident, count: 3, first: at, last: at, resolution }
 }
 
 fn parts(message: &Message) -> Value {
@@ -119,7 +119,7 @@ fn a_message_that_would_be_too_large_is_cut_between_characters_with_a_note() {
     large.incident.cause = Some("\u{1}".repeat(60_000));
     large.incident.what = "🦀\\\"".repeat(30_000);
     let message = Message::of(&large);
-    assert!(message.bytes() <= MOST_BYTES, "{}", message.bytes());
+    assert!(message.bytes() <= MAX_BYTES, "{}", message.bytes());
     assert!(parts(&message)["email"].as_str().unwrap().contains("more characters]"));
 }
 
@@ -138,9 +138,9 @@ fn a_place_of_blanks_or_of_any_length_makes_a_message_that_sns_takes() {
         let mut hostile = notification("x", Status::Resolved);
         // As an older version may have stored it.
         hostile.incident.location = AccountRegion { account, region };
-        hostile.end = hostile.end.map(|end| End { how: "\u{1}".repeat(300_000), ..end });
+        hostile.resolution = hostile.resolution.map(|resolution| Resolution { how: "\u{1}".repeat(300_000), ..resolution });
         let message = Message::of(&hostile);
-        assert!(message.bytes() <= MOST_BYTES, "{}", message.bytes());
+        assert!(message.bytes() <= MAX_BYTES, "{}", message.bytes());
         assert!(message.attributes.iter().all(|(_, value)| !value.is_empty()), "{:?}", message.attributes);
     }
 }
@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn any_text_from_outside_makes_a_message_within_the_limits(outside in any::<String>()) {
         let message = Message::of(&notification(&outside, Status::Repeated));
-        prop_assert!(message.bytes() <= MOST_BYTES);
+        prop_assert!(message.bytes() <= MAX_BYTES);
         prop_assert!(message.subject.len() < 100 && message.subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
         for text in for_people(&message) {
             prop_assert!(!text.chars().any(|character| is_hidden(character) && character != '\n'));

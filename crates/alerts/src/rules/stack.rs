@@ -335,7 +335,7 @@ mod tests {
                     "client-request-token": token},
             });
             let event = crate::event::parse(&event).unwrap();
-            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event}") };
+            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event:?}") };
             let operation = Operation { begun_by: begun_by.map(str::to_owned), cause: None };
             super::status(&event, stack, &operation)[0].event.clone()
         };
@@ -356,7 +356,7 @@ mod tests {
                 "detail": {"stack-id": STACK, "status-details": {"status": status, "status-reason": reason}},
             });
             let event = crate::event::parse(&event).unwrap();
-            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event}") };
+            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event:?}") };
             let observations = super::status(&event, stack, &Operation::default());
             let crate::state::Transition::Firing(incident) = &observations[0].transition else { panic!("{observations:?}") };
             incident.cause.clone()
