@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use alerts::{Coverage, Incident, Notifier, Observation, Scope};
 use lambda_kit::call::CallError;
 use lambda_kit::error::chain;
 use test_support::alerts::World;
+use test_support::faults::Fault;
 use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -283,9 +285,39 @@ async fn unreadable_open_incidents_are_reset() {
 async fn run_without_time_left_states_its_progress() {
     let world = World::default();
     let run = Run { id: "run", window: window(at(0)), until: Instant::now() };
-    let found = [incident("a")];
+    let found: Vec<Incident> = (0..50).map(|number| incident(&format!("s{number}"))).collect();
     let error = notifier(&world).reconcile(&scope(), &found, &Coverage::none(), run).await.unwrap_err();
-    assert_eq!(error.to_string(), "timed out after 0 of 1 incidents; increase the function's timeout");
+    assert_eq!(error.to_string(), "timed out after 40 of 50 incidents; increase the function's timeout");
+    assert_eq!(messages(&world).len(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn incidents_of_a_crashed_run_are_resolved_by_the_next_one() {
+    // Two transactions: one incident, its event and its rate limiter are three of 100 items.
+    let found: Vec<Incident> = (0..34).map(|number| incident(&format!("s{number}"))).collect();
+    let quiet = World::default();
+    run(&quiet, 0, &found).await;
+    let mut half = 0;
+    for call in (0..quiet.calls().0).step_by(2) {
+        for fault in [Fault::DiesBefore, Fault::DiesAfter] {
+            let world = World::new(HashMap::from([(call, fault)]));
+            // Nobody repeats the run.
+            let coverage = Coverage::all("not found any more");
+            let _ = run_as(&world, "crashed", at(0), &found, coverage).await;
+            world.revive();
+            let recorded = world.memory().all().iter().filter(|(key, _)| key.sort == "incident").count();
+            half += usize::from(recorded > 0 && recorded < found.len());
+            run(&world, 1, &[]).await;
+            notifier(&world).sweep(window(at(2)), 100).await.unwrap();
+            let of = |status: &str| {
+                let all: BTreeSet<String> =
+                    messages(&world).into_iter().filter(|message| message.starts_with(status)).collect();
+                all.len()
+            };
+            assert_eq!(of("opened"), of("resolved"), "{fault:?} at call {call}");
+        }
+    }
+    assert!(half > 0, "no crash came between two transactions");
 }
 
 #[test]
