@@ -298,7 +298,7 @@ async fn incidents_of_a_crashed_run_are_resolved_by_the_next_one() {
     let quiet = World::default();
     run(&quiet, 0, &found).await;
     let mut half = 0;
-    for call in (0..quiet.calls().0).step_by(2) {
+    for call in (0..quiet.calls().0).step_by(5) {
         for fault in [Fault::DiesBefore, Fault::DiesAfter] {
             let world = World::new(HashMap::from([(call, fault)]));
             // Nobody repeats the run.
