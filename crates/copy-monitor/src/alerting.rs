@@ -82,20 +82,24 @@ impl<'a, S: Store, P: Publisher> Alerting<'a, S, P> {
         self.record(new).await
     }
 
-    /// Records that incidents are resolved, if they were recorded.
+    /// Records that incidents are resolved, if they were recorded. Each has the time of its
+    /// beginning, by the clock of Redshift.
     pub(crate) async fn resolve(
         &self,
-        keys: Vec<IncidentKey>,
+        incidents: Vec<(IncidentKey, Moment)>,
         how: &str,
     ) -> Result<Handover, MonitorError> {
         let events: Vec<_> =
-            keys.iter().flat_map(|key| [firing(key.clone()), resolved(key.clone())]).collect();
+            incidents.iter().flat_map(|(key, _)| [firing(key.clone()), resolved(key.clone())]).collect();
         let recorded = self.notifier.recorded(&events, self.window.now).await?;
-        let open = keys.into_iter().zip(recorded.chunks(2)).filter(|(_, recorded)| *recorded == [true, false]);
-        let at = self.window.now;
-        let observations = open.map(|(key, _)| {
+        let open =
+            incidents.into_iter().zip(recorded.chunks(2)).filter(|(_, recorded)| *recorded == [true, false]);
+        let now = self.window.now;
+        let observations = open.map(|((key, since), _)| {
             let (key, event) = resolved(key);
-            Observation::resolved(key, how, event, at)
+            // The clock of this function may be behind that of Redshift. An end before the beginning
+            // would resolve nothing, and it is recorded once.
+            Observation::resolved(key, how, event, now.max(since))
         });
         self.observe(observations).await
     }

@@ -175,7 +175,9 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
                         .filter(|entry| entry.state == FileState::Rejected && entry.enqueued < load.ended)
                         .map(|entry| {
                             let (bucket, key) = (load.bucket.as_str(), entry.key.as_str());
-                            incidents::rejected_key(&self.settings.watched, *job, bucket, key, &entry.etag)
+                            let watched = &self.settings.watched;
+                            let id = incidents::rejected_key(watched, *job, bucket, key, &entry.etag);
+                            (id, entry.enqueued)
                         });
                     resolved.extend(keys);
                 }

@@ -1,4 +1,4 @@
-//! What is watched, from the function's environment.
+//! The function's configuration, from its environment.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@
 //! and the rest is one summary. The job itself has its own limit, so that many rejected files never
 //! hide that the job is inactive.
 //!
-//! The dedup key tells apart incidents of one kind about one subject. Conditions, which every run
+//! The dedup key distinguishes incidents of one kind about one subject. Conditions, which every run
 //! finds again until they are over, have keys that begin with their name; [`Condition::resolution`]
 //! says what ended them.
 

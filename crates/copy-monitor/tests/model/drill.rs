@@ -24,6 +24,10 @@ use crate::world::{BUCKET, World};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
+/// The problems that are no conditions: they happen once.
+const EVENTS: [&str; 6] =
+    ["rejected", "never loaded", "overwritten", "gone", "history unknown", "object unknown"];
+
 /// The event that starts an invocation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Start {
@@ -39,8 +43,10 @@ pub(crate) type Plan = HashMap<usize, Fault>;
 pub(crate) struct Drill {
     pub(crate) shared: Shared,
     pub(crate) settings: Settings,
-    /// How often the alerts are repeated and suppressed.
+    /// The intervals and limits of the alerts.
     pub(crate) policy: Policy,
+    /// The time by which the monitor's clock is behind that of Redshift.
+    pub(crate) behind: Duration,
     invocations: Mutex<u64>,
     /// Alerts that a fault left between being published and being removed from the outbox.
     at_risk: Mutex<HashSet<String>>,
@@ -68,6 +74,7 @@ impl Drill {
             settings,
             // No alert is suppressed, so that all of them can be counted.
             policy: Policy { max_per_window: u32::MAX, ..Policy::default() },
+            behind: Duration::ZERO,
             invocations: Mutex::new(seed.wrapping_mul(1000)),
             at_risk: Mutex::default(),
             calls: Mutex::default(),
@@ -114,7 +121,7 @@ impl Drill {
         ports: &Ports<'_>,
         completion: Option<&Completion>,
     ) -> Result<Report, MonitorError> {
-        let now = self.shared.world().now;
+        let now = self.shared.world().now.minus(self.behind);
         let window = InvocationWindow { now, deadline: now.plus(MINUTE * 15) };
         let notifier = Notifier::new(ports, ports, self.policy.clone());
         let work_until = Instant::now() + MINUTE * 60;
@@ -299,11 +306,17 @@ impl Drill {
         }
     }
 
-    /// Checks that a condition begins and ends in turn: each of its incidents begins once, ends at most
-    /// once, and ends before the next one begins.
+    /// Checks that a condition begins and ends in turn, in the order in which its alerts were recorded
+    /// and, unless a fault or a concurrent run delayed an alert, in which they were published.
     pub(crate) fn conditions_begin_and_end_in_turn(&self) {
-        const EVENTS: [&str; 6] =
-            ["rejected", "never loaded", "overwritten", "gone", "history unknown", "object unknown"];
+        in_turn(&self.shared.recorded());
+        in_turn(&self.alerts());
+        self.published_conditions_have_one_begin_and_one_end();
+    }
+
+    /// Checks the published alerts: each incident of a condition begins once, ends at most once, and
+    /// ends before the next one begins.
+    fn published_conditions_have_one_begin_and_one_end(&self) {
         let mut seen = HashSet::new();
         let mut conditions: BTreeMap<(&str, String), BTreeMap<String, Vec<Alert>>> = BTreeMap::new();
         for alert in self.alerts().into_iter().filter(|alert| seen.insert(alert.id().to_owned())) {
@@ -326,6 +339,25 @@ impl Drill {
             for two in periods.windows(2) {
                 assert!(two[0].1.is_some_and(|end| end <= two[1].0), "{about:?}: {periods:?}");
             }
+        }
+    }
+}
+
+/// Checks that the alerts about a condition alternate: it begins, is repeated only while it is open,
+/// ends, and only then begins again.
+fn in_turn(alerts: &[Alert]) {
+    let (mut seen, mut open) = (HashSet::new(), HashSet::new());
+    for alert in alerts.iter().filter(|alert| !EVENTS.contains(&alert.problem())) {
+        if !seen.insert(alert.id()) {
+            continue;
+        }
+        let about = (alert.problem(), alert.text("subject"));
+        match alert.status() {
+            "opened" => assert!(open.insert(about), "{about:?} began twice: {alerts:#?}"),
+            "repeated" => assert!(open.contains(&about), "{about:?} was repeated before it began"),
+            "resolved" => assert!(open.remove(&about), "{about:?} ended before it began: {alerts:#?}"),
+            "transient" => assert!(!open.contains(&about), "{about:?} was over before it ended"),
+            status => panic!("{about:?} is {status}"),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alerts::message::Message;
+use alerts::notification::Notification;
 use alerts::publish::Publisher;
 use alerts::store::{ItemKey, Put, Store, StoreError, StoredItem};
 use aws_sdk_s3::error::SdkError;
@@ -23,13 +24,15 @@ use crate::alerts::Alert;
 use crate::ledger::Table;
 use crate::world::{BUCKET, Batch, World};
 
-/// What the invocations share.
+/// The state that the invocations share.
 pub(crate) struct Shared {
     world: Mutex<World>,
     table: Mutex<Table>,
     /// The state of the alert pipeline.
     pub(crate) alerts: MemoryStore,
     published: Mutex<Vec<Alert>>,
+    /// The alerts in the order in which they were first written into an outbox.
+    recorded: Mutex<Vec<Alert>>,
 }
 
 impl Shared {
@@ -39,6 +42,7 @@ impl Shared {
             table: Mutex::default(),
             alerts: MemoryStore::default(),
             published: Mutex::default(),
+            recorded: Mutex::default(),
         }
     }
 
@@ -52,6 +56,25 @@ impl Shared {
 
     pub(crate) fn published(&self) -> MutexGuard<'_, Vec<Alert>> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn recorded(&self) -> MutexGuard<'_, Vec<Alert>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the alerts that a transaction wrote into outboxes for the first time.
+    fn note_recorded(&self, puts: &[Put], now: Moment) {
+        let mut recorded = self.recorded();
+        for put in puts {
+            let state: serde_json::Value = serde_json::from_str(&put.body).unwrap_or_default();
+            for entry in state["outbox"].as_array().into_iter().flatten() {
+                let notification: Notification =
+                    serde_json::from_value(entry["notification"].clone()).unwrap();
+                if !recorded.iter().any(|alert| alert.id() == notification.id) {
+                    recorded.push(Alert::new(&Message::of(&notification), now));
+                }
+            }
+        }
     }
 }
 
@@ -92,7 +115,12 @@ impl Store for &Ports<'_> {
     }
 
     async fn write(&self, puts: &[Put], now: Moment) -> Result<(), StoreError> {
-        self.call("alerts write", (&self.shared.alerts).write(puts, now)).await?
+        let write = async {
+            (&self.shared.alerts).write(puts, now).await?;
+            self.shared.note_recorded(puts, now);
+            Ok(())
+        };
+        self.call("alerts write", write).await?
     }
 
     async fn due(&self, now: Moment, max_items: usize) -> Result<Vec<ItemKey>, StoreError> {

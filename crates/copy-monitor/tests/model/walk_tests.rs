@@ -5,7 +5,7 @@ use std::time::Duration;
 use copy_monitor::ports::{Document, FileState};
 use copy_monitor::report::Outcome;
 
-use crate::drill::{Drill, Start};
+use crate::drill::{Drill, MINUTE, Start};
 use crate::world::World;
 
 fn drill() -> Drill {
@@ -70,6 +70,21 @@ async fn manual_load_resolves_rejected_file() {
     assert_eq!(drill.statuses("rejected"), ["opened", "resolved"]);
     let alerts = drill.alerts();
     assert_eq!((alerts.len(), alerts[1].thread()), (2, alerts[0].thread()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_behind_redshift_resolves_rejected_file() {
+    let mut drill = drill();
+    let row = arrive(&mut drill.shared.world(), "in1/a");
+    drill.shared.world().reject(row, Some(Duration::ZERO));
+    drill.settle(5).await;
+    drill.shared.world().load_by_hand("in1/a");
+    // By the monitor's clock, Redshift will reject the file in a few minutes.
+    drill.behind = MINUTE * 35;
+    drill.settle(1).await;
+    assert_eq!(drill.statuses("rejected"), ["opened", "resolved"]);
+    let resolved = &drill.about("rejected")[1];
+    assert_eq!(resolved.resolved_at(), Some(resolved.since()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ pub(crate) struct LoadError {
     pub(crate) visible: Moment,
 }
 
-/// What has to be told of a file that was rejected.
+/// A rejected file, and the cause that its alert must have.
 #[derive(Debug, Clone)]
 pub(crate) struct Rejected {
     pub(crate) job: String,
@@ -98,14 +98,14 @@ pub(crate) struct World {
     pub(crate) batches: Vec<Batch>,
     /// Ends of statements that EventBridge has not delivered yet.
     pub(crate) events: VecDeque<usize>,
-    /// How long the views remember.
+    /// The time for which the views keep their rows.
     pub(crate) retention: Duration,
     pub(crate) sees_all: bool,
-    /// Whether statements are rejected.
+    /// True if statements are rejected.
     pub(crate) paused: bool,
     /// A prefix that may not be listed.
     pub(crate) denied: Option<String>,
-    /// Whether the world moves between the statements of a batch: the views have no common snapshot.
+    /// True if the world moves between the statements of a batch: the views have no common snapshot.
     pub(crate) restless: bool,
     /// Rows in a page of a result, objects in a page of a bucket.
     pub(crate) page: usize,
