@@ -1,8 +1,7 @@
 //! The batch of statements of a run: its name, its token and its completion event.
 
+use alerts::incident::digest;
 use lambda_kit::moment::Moment;
-
-use crate::incidents::digest;
 
 /// The beginning of the names of the monitor's batches. Event rules match it.
 pub const NAME_PREFIX: &str = alerts::rules::MONITOR_STATEMENT_PREFIX;

@@ -1,10 +1,10 @@
 //! Incidents about a file.
 
-use alerts::incident::{Incident, IncidentKey};
+use alerts::incident::{Incident, IncidentKey, digest};
 use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::Moment;
 
-use super::{about, account_region, digest, job_name};
+use super::subject::{about, account_region, job_name};
 use crate::commands::{self, Reload, url};
 use crate::ports::Object;
 use crate::settings::Watched;

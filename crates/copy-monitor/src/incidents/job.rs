@@ -6,7 +6,8 @@ use alerts::incident::Incident;
 use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::{Moment, format_duration};
 
-use super::{Condition, about, job_name};
+use super::condition::Condition;
+use super::subject::{about, job_name};
 use crate::commands;
 use crate::settings::Watched;
 use crate::state::JobState;

@@ -6,7 +6,8 @@ use alerts::incident::Incident;
 use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::Moment;
 
-use super::{Condition, about, all_jobs, job_name};
+use super::condition::Condition;
+use super::subject::{about, all_jobs, job_name};
 use crate::commands;
 use crate::settings::Watched;
 use crate::state::JobState;

@@ -12,6 +12,7 @@ use warehouse::target::Target;
 
 use super::*;
 use crate::ports::Object;
+use crate::settings::Watched;
 use crate::state::{Gap, JobState};
 use crate::views::{Counts, RejectedFile};
 
