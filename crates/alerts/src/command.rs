@@ -45,6 +45,15 @@ impl Command {
         self
     }
 
+    /// Adds a positional argument, such as a URL. A value that would be an option is refused.
+    #[must_use]
+    pub fn argument(mut self, value: &str) -> Self {
+        self.refuse(value);
+        self.refused |= value.starts_with('-');
+        self.words.push_str(&format!(" {}", quote(value)));
+        self
+    }
+
     /// Adds a flag, or an option with a literal value.
     #[must_use]
     pub fn flag(mut self, words: &'static str) -> Self {

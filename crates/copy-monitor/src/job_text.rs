@@ -1,27 +1,28 @@
-//! What a job reads, from the text that Redshift shows of it.
+//! The bucket, the prefix and the COPY of a job, from the text that Redshift shows of it.
 //!
-//! `SYS_COPY_JOB.job_text` is "the parameters of the COPY statement" in 256 characters (Redshift database developer guide). A text that is cut, or that has another
-//! form than a COPY with `FROM 's3://…'`, gives what it has; the rest comes from the settings.
+//! `SYS_COPY_JOB.job_text` is "the parameters of the COPY statement" in 256 characters (Redshift
+//! database developer guide). If the text is cut, or is no COPY with `FROM 's3://…'`, the missing
+//! parts come from the settings.
 
 use warehouse::sql::Literal;
 
-/// Characters that Redshift shows of a job.
+/// The number of characters that Redshift shows of a job.
 const SHOWN: usize = 256;
 
-/// What a job's text says.
+/// The content of a job's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobText {
     pub(crate) bucket: String,
     pub(crate) prefix: String,
-    /// The COPY before and after its source, if the text is a whole one.
+    /// The COPY before and after its source, if the text is complete.
     pub(crate) copy: Option<(String, String)>,
 }
 
-/// A word or a quoted text, and where it ends.
+/// A word or a quoted text.
 #[derive(Debug, PartialEq, Eq)]
 enum Token<'a> {
     Word(&'a str),
-    /// The content, with doubled quotes and escapes undone; `None` if it is cut.
+    /// The content without doubled quotes and escapes; `None` if it is cut.
     Quoted(Option<String>),
     Other,
 }
@@ -39,7 +40,8 @@ fn token(text: &str) -> (Token<'_>, usize) {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
         match c {
-            // A backslash escapes in a literal, as Redshift's QUOTE_LITERAL shows; in a delimited identifier it is itself.
+            // A backslash escapes in a literal, as Redshift's QUOTE_LITERAL shows, but not in a
+            // delimited identifier.
             '\\' if first == '\'' => content.extend(chars.next().map(|(_, escaped)| escaped)),
             c if c == first => match chars.peek() {
                 Some((_, next)) if *next == first => {
@@ -54,7 +56,7 @@ fn token(text: &str) -> (Token<'_>, usize) {
     (Token::Quoted(None), text.len())
 }
 
-/// Reads the text of a job. `None`: it does not show where the job reads from.
+/// Reads the text of a job. Returns `None` if it does not show where the job reads from.
 pub(crate) fn read(text: &str) -> Option<JobText> {
     let text = text.trim();
     let whole = text.chars().count() < SHOWN;
@@ -67,7 +69,7 @@ pub(crate) fn read(text: &str) -> Option<JobText> {
             Token::Word(word) => {
                 is_copy.get_or_insert(word.eq_ignore_ascii_case("copy"));
                 after_from = word.eq_ignore_ascii_case("from");
-                // The rest makes the job; a COPY of one file ends before it.
+                // The rest creates the job. A COPY of one file ends before it.
                 if found.is_some() && word.eq_ignore_ascii_case("job") {
                     end = at;
                     break;
@@ -93,7 +95,7 @@ pub(crate) fn read(text: &str) -> Option<JobText> {
     Some(JobText { bucket, prefix, copy })
 }
 
-/// The job's COPY, from exactly one key.
+/// Returns the job's COPY from exactly one key.
 pub(crate) fn copy_of(copy: &(String, String), bucket: &str, key: &str) -> Option<String> {
     let from = Literal::new("key", &format!("s3://{bucket}/{key}")).ok()?;
     Some(format!("{}{from}{}", copy.0, copy.1))
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bucket_prefix_and_copy_are_found_in_what_redshift_shows() {
+    fn bucket_prefix_and_copy_are_found_in_job_text() {
         let text = "COPY \"public\".\"from 's3://no/no'\" FROM 's3://b/it''s/\\\\in/' IAM_ROLE 'arn' FORMAT AS CSV JOB CREATE j AUTO ON";
         let read = read(text).unwrap();
         assert_eq!((read.bucket.as_str(), read.prefix.as_str()), ("b", "it's/\\in/"));
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_cut_gives_no_copy_and_none_that_is_no_copy() {
+    fn cut_text_and_text_without_copy_give_no_copy() {
         let long =
             format!("COPY t FROM 's3://b/in/' IAM_ROLE 'arn' FORMAT AS CSV NULL AS '{}", "x".repeat(300));
         let cut: String = long.chars().take(256).collect();
@@ -137,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_job_that_this_kit_makes_is_read_back(prefix in "[ -~é🦀]{0,24}", table in "[ -~]{1,24}", key in "[ -~é🦀]{0,24}") {
+        fn every_job_of_this_kit_is_read_back(prefix in "[ -~é🦀]{0,24}", table in "[ -~]{1,24}", key in "[ -~é🦀]{0,24}") {
             prop_assume!(!prefix.starts_with('/') && !key.starts_with('/'));
             let name = |text: &str| Identifier::new("P", text);
             let copy = |prefix: &str| Copy::new(
@@ -154,7 +156,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fail(text in "\\PC{0,300}") {
+        fn arbitrary_text_never_panics(text in "\\PC{0,300}") {
             let _ = read(&text);
         }
     }

@@ -1,43 +1,47 @@
-//! What became of every file that a copy job should have loaded.
+//! The copy monitor: finds rejected files, files that are never loaded, overwritten objects, and copy
+//! jobs that do not load.
 //!
-//! A schedule starts a batch of nine statements on Redshift's system views ([`Monitor::tick`]) and lists some pages of the buckets; the batch's completion event brings
-//! the result ([`Monitor::completed`]). Nobody waits. What is known of each file is kept in a ledger that outlives the views, and every finding is told exactly once.
+//! A schedule starts a batch of nine statements on Redshift's system views ([`Monitor::tick`]) and
+//! lists some pages of the buckets. The batch's completion event brings the result
+//! ([`Monitor::completed`]), so no invocation waits. A ledger keeps the load status of every file
+//! for longer than the views do. The alert pipeline ([`alerts`]) gets everything that is found, and
+//! knows what was notified.
 //!
-//! * [`ports`]: what it needs from outside; [`adapters`]: those on AWS;
-//! * [`finding`]: what it finds; [`incident`]: what people are told of it.
+//! The parts, each of which uses only those above it:
 //!
-//! **What is found**: files in error with line, column and cause; objects that are in the bucket and were never loaded; keys that were overwritten after their load; jobs
-//! that are gone, inactive, without an integration or without AUTO; files that wait; jobs whose newest object waits longer than their limit; times of which
-//! nothing is known; a reader that may not see other users' rows; statements that fail.
+//! - `ports` and `adapters`: statements, buckets and ledger, and their implementations on AWS;
+//! - `views`: the statements on the views, and their results as typed rows;
+//! - `incidents` and `commands`: the alert of each problem;
+//! - `rules`: from rows and state to incidents, without any call;
+//! - `sweep` and `reading`: the run that lists the buckets, and the run that reads the views;
+//! - `monitor`: starts runs and puts the parts together.
 //!
-//! **What is promised**: a run that is lost, late, repeated or beside another one misses nothing and tells nothing twice. Each finding has an id that
-//! follows from what it is about. It is claimed in the ledger, told, and noted as told; marks move forward only when everything before them is told. A finding reaches
-//! the announcer a second time only if a run died between the telling and the note, with the same id.
+//! A run that is lost, late, repeated or concurrent with another one misses nothing and notifies
+//! nothing twice: the marks from where the next run reads move only after everything before them was
+//! handed over to the alert pipeline, which records each event once.
 //!
-//! **What is not judged**: objects that are older than the monitor's first sight of their job (the job may be younger than they are), and objects older than the ledger's memory.
+//! Not checked: objects that are older than the monitor's first run for their job, because the job
+//! may be younger than they are, and objects that are older than the ledger's memory.
 
 pub mod adapters;
-mod failures;
-pub mod finding;
-pub mod incident;
+mod alerting;
+mod batch;
+mod commands;
+mod documents;
+mod error;
+mod incidents;
 mod job_text;
-mod jobs;
-#[cfg(test)]
-mod model;
 mod monitor;
 pub mod ports;
-mod read;
-mod remedy;
+mod reading;
 pub mod report;
-mod rows;
+mod rules;
 pub mod settings;
-mod sql;
-mod standing;
-mod start;
 mod state;
 mod sweep;
+mod views;
 
-pub use lambda_kit::moment;
-pub use monitor::{Monitor, MonitorError};
-pub use sql::STATEMENTS_PER_RUN;
-pub use start::{Completion, NAME_PREFIX};
+pub use batch::{Completion, NAME_PREFIX};
+pub use error::MonitorError;
+pub use monitor::Monitor;
+pub use views::sql::STATEMENTS_PER_RUN;

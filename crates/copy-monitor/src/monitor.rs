@@ -1,187 +1,263 @@
-//! One invocation of the monitor, and how it tells a finding exactly once.
+//! The monitor: starts the batch of a run, looks for batches whose event does not come, and puts the
+//! parts together.
 
-use std::collections::HashSet;
-
-use futures_util::future::join_all;
-use lambda_kit::call::CallError;
+use alerts::notifier::Notifier;
+use alerts::publish::Publisher;
+use alerts::store::Store;
+use lambda_kit::moment::Moment;
+use lambda_kit::window::InvocationWindow;
 use tokio::time::Instant;
-use warehouse::value::InvalidValue;
+use warehouse::batch::Progress;
 
-use crate::finding::{Finding, Problem, Turn};
-use crate::moment::Moment;
-use crate::ports::{Announcer, Claimed, Document, Ledger, Objects, Statements};
+use crate::alerting::{Alerting, Handover};
+use crate::batch::{self, Completion};
+use crate::documents;
+use crate::error::MonitorError;
+use crate::incidents::{self, Condition};
+use crate::ports::{Ledger, Objects, Statements};
+use crate::reading::{Reading, VIEWS};
+use crate::report::{Outcome, Report};
 use crate::settings::Settings;
-use crate::state::{SWEEP, SweepState, TARGET, TargetState};
+use crate::documents::Stored;
+use crate::state::{Running, SweepState, ViewsState};
+use crate::sweep::Sweep;
+use crate::views::{Views, sql};
 
-/// Findings that are told at the same time.
-const AT_ONCE: usize = 16;
+/// Most due items of the alerts' state that one scheduled run works on.
+const MAX_DUE: usize = 100;
 
-/// Why an invocation could not do its work. The next one goes on where this one stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum MonitorError {
-    /// A call failed.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// A document of the ledger is not what this version writes.
-    #[error(
-        "the ledger's document \"{name}\" cannot be read: {problem}; it was written by another version, or by hand"
-    )]
-    Document {
-        /// Which.
-        name: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A value that no statement may hold.
-    #[error(transparent)]
-    Sql(#[from] InvalidValue),
+/// One invocation of the monitor.
+pub struct Monitor<'a, S, P> {
+    settings: &'a Settings,
+    statements: &'a dyn Statements,
+    objects: &'a dyn Objects,
+    ledger: &'a dyn Ledger,
+    alerting: Alerting<'a, S, P>,
+    work_until: Instant,
 }
 
-/// One invocation: what it may use, and until when.
-#[derive(Debug)]
-pub struct Monitor<'a, S, O, L, A> {
-    /// What is watched.
-    pub settings: &'a Settings,
-    /// The warehouse.
-    pub statements: &'a S,
-    /// The buckets.
-    pub objects: &'a O,
-    /// The memory.
-    pub ledger: &'a L,
-    /// Who passes findings on.
-    pub announcer: &'a A,
-    /// Unlike that of every other invocation: its request id.
-    pub holder: &'a str,
-    /// It stops before this.
-    pub until: Instant,
+/// The document of the views' run, as it was read or written last.
+struct Run {
+    revision: u64,
+    state: ViewsState,
 }
 
-/// What came of telling a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// It was told by this invocation.
-    Now,
-    /// It was told before.
-    Before,
-    /// Another invocation is at it: whether it succeeds is not known yet.
-    ByAnother,
-}
+impl<'a, S: Store, P: Publisher> Monitor<'a, S, P> {
+    /// Makes a monitor that begins no page of work after `work_until`.
+    pub fn new(
+        settings: &'a Settings,
+        (statements, objects, ledger): (&'a dyn Statements, &'a dyn Objects, &'a dyn Ledger),
+        notifier: &'a Notifier<S, P>,
+        window: InvocationWindow,
+        work_until: Instant,
+    ) -> Self {
+        let alerting = Alerting::new(notifier, settings, window, work_until);
+        Self { settings, statements, objects, ledger, alerting, work_until }
+    }
 
-impl<S: Statements, O: Objects, L: Ledger, A: Announcer> Monitor<'_, S, O, L, A> {
-    /// Tells a finding, unless it was told or another invocation is at it.
-    pub(crate) async fn tell(&self, finding: &Finding, now: Moment) -> Result<Told, MonitorError> {
-        match self.ledger.claim(&finding.id, self.holder, now, now.plus(self.settings.lease)).await? {
-            Claimed::Told => return Ok(Told::Before),
-            Claimed::ByAnother => return Ok(Told::ByAnother),
-            Claimed::Yes => {}
-        }
-        if let Err(error) = self.announcer.announce(finding).await {
-            // Otherwise the next invocation would have to wait until the claim has run out.
-            if let Err(release) = self.ledger.release(&finding.id, self.holder).await {
-                tracing::warn!(finding = finding.id, error = %release, "a finding that could not be told stays taken up");
+    /// Runs on a schedule: starts a batch of statements, lists some pages of the buckets, and
+    /// publishes alerts that are due.
+    ///
+    /// # Errors
+    /// A call failed. The next run continues where this one stopped.
+    pub async fn tick(&self) -> Result<Report, MonitorError> {
+        // An alert that could not be published, or a summary, is due although nothing new is found.
+        // The check itself does not depend on it.
+        let due = self.alerting.publish_due(MAX_DUE).await;
+        let mut report = self.report(Outcome::Started);
+        report.outcome = self.start_or_look(&mut report).await?;
+        self.sweep(&mut report).await?;
+        report.notified += due?;
+        Ok(report)
+    }
+
+    /// Reads the result of a batch that has ended.
+    ///
+    /// # Errors
+    /// A call failed. The next scheduled run reads the result again.
+    pub async fn completed(&self, completion: &Completion) -> Result<Report, MonitorError> {
+        let mut report = self.report(Outcome::Overtaken);
+        let Some(run) = self.run_of(completion).await? else { return Ok(report) };
+        // The event does not say why a batch failed.
+        let progress = if completion.finished {
+            Progress::Finished
+        } else {
+            self.statements.progress(&completion.id).await?
+        };
+        report.outcome = match progress {
+            Progress::Finished => self.finish(run, &completion.id, &mut report).await?,
+            Progress::Failed(message) | Progress::Aborted(message) => {
+                self.fail(run, &message, &mut report).await?
             }
-            return Err(error.into());
-        }
-        self.ledger.told(&finding.id, now).await?;
-        Ok(Told::Now)
+            Progress::OnTheWay => Outcome::OnTheWay,
+            Progress::Forgotten => self.forget(run).await?,
+        };
+        Ok(report)
     }
 
-    /// Tells findings, several at a time; how many were told now, and whether all of them are told.
-    pub(crate) async fn tell_all(
-        &self,
-        findings: &[Finding],
-        now: Moment,
-    ) -> Result<(u32, bool), MonitorError> {
-        let (mut told, mut all) = (0, true);
-        let mut failed = None;
-        // A holder's second claim of the same finding would be granted.
-        let mut seen = HashSet::new();
-        let findings: Vec<&Finding> =
-            findings.iter().filter(|finding| seen.insert(finding.id.as_str())).collect();
-        for some in findings.chunks(AT_ONCE) {
-            for result in join_all(some.iter().map(|finding| self.tell(finding, now))).await {
-                match result {
-                    Ok(Told::Now) => told += 1,
-                    Ok(Told::Before) => {}
-                    Ok(Told::ByAnother) => all = false,
-                    Err(error) => failed = Some(error),
-                }
+    fn report(&self, outcome: Outcome) -> Report {
+        Report::new(&self.settings.watched.name, outcome)
+    }
+
+    async fn load<T: Stored>(&self) -> Result<(u64, T), MonitorError> {
+        documents::load(self.ledger, &self.settings.watched.name, self.alerting.window.now).await
+    }
+
+    async fn run(&self) -> Result<Run, MonitorError> {
+        let (revision, state) = self.load().await?;
+        Ok(Run { revision, state })
+    }
+
+    /// Returns false if another invocation wrote the document meanwhile.
+    async fn save(&self, run: &mut Run) -> Result<bool, MonitorError> {
+        let saved = documents::save(self.ledger, run.revision, &run.state).await?;
+        run.revision += u64::from(saved);
+        Ok(saved)
+    }
+
+    /// Returns the current run if the batch is its own.
+    async fn run_of(&self, completion: &Completion) -> Result<Option<Run>, MonitorError> {
+        for _ in 0..2 {
+            let mut run = self.run().await?;
+            let is_ours = completion.run(&self.settings.watched.name) == Some(run.state.run);
+            let Some(running) = run.state.running.as_mut().filter(|_| is_ours) else { return Ok(None) };
+            if let Some(known) = &running.statement {
+                let is_same = *known == completion.id;
+                return Ok(is_same.then_some(run));
             }
-            if let Some(error) = failed {
-                return Err(error);
+            // The invocation that started the batch died, or has not written its id yet. The id is
+            // written here before anything is read: otherwise that invocation could write it
+            // meanwhile, and the result of this reading could not be saved.
+            running.statement = Some(completion.id.clone());
+            if self.save(&mut run).await? {
+                return Ok(Some(run));
             }
         }
-        Ok((told, all))
+        Ok(None)
     }
 
-    /// Those of these ids that were not told yet.
-    pub(crate) async fn untold(&self, ids: Vec<String>) -> Result<HashSet<String>, MonitorError> {
-        let mut untold = HashSet::new();
-        for some in ids.chunks(100) {
-            let told = self.ledger.told_among(some).await?;
-            untold.extend(some.iter().filter(|id| !told.contains(*id)).cloned());
+    async fn start_or_look(&self, report: &mut Report) -> Result<Outcome, MonitorError> {
+        let now = self.alerting.window.now;
+        let run = self.run().await?;
+        let Some(Running { started, statement }) = run.state.running.clone() else {
+            return self.start(run, report).await;
+        };
+        let Some(id) = statement else {
+            // The invocation that wanted to start the batch died, or is about to start it. The token
+            // makes both the same batch.
+            return self.send(run, started, report).await;
+        };
+        if now.since(started) < self.settings.event_delay {
+            return Ok(Outcome::OnTheWay);
         }
-        Ok(untold)
-    }
-
-    /// A finding about the warehouse or one of its jobs.
-    pub(crate) fn finding(
-        &self,
-        id: String,
-        problem: Problem,
-        job: Option<&str>,
-        since: Moment,
-        noticed: Moment,
-        command: Vec<String>,
-    ) -> Finding {
-        let watched = &self.settings.watched;
-        Finding {
-            id,
-            turn: Turn::Began,
-            problem,
-            account: watched.account.clone(),
-            region: watched.region.clone(),
-            warehouse: watched.target.to_string(),
-            job: job.map(str::to_owned),
-            since,
-            noticed,
-            command,
+        match self.statements.progress(&id).await? {
+            Progress::Finished => self.finish(run, &id, report).await,
+            Progress::Failed(message) | Progress::Aborted(message) => self.fail(run, &message, report).await,
+            Progress::Forgotten => self.forget(run).await,
+            Progress::OnTheWay if now.since(started) < self.settings.max_batch_duration => {
+                Ok(Outcome::OnTheWay)
+            }
+            Progress::OnTheWay => {
+                self.statements.cancel(&id).await;
+                let minutes = self.settings.max_batch_duration.as_secs() / 60;
+                let message = format!("the batch did not finish within {minutes} minutes and was cancelled");
+                self.fail(run, &message, report).await
+            }
         }
     }
 
-    pub(crate) async fn target(&self) -> Result<(u64, TargetState), MonitorError> {
-        read(TARGET, self.ledger.document(TARGET).await?)
+    async fn start(&self, mut run: Run, report: &mut Report) -> Result<Outcome, MonitorError> {
+        let now = self.alerting.window.now;
+        run.state.run += 1;
+        run.state.running = Some(Running { started: now, statement: None });
+        // Written before the batch is started, so that its event always finds its run.
+        if !self.save(&mut run).await? {
+            return Ok(Outcome::OnTheWay);
+        }
+        self.send(run, now, report).await
     }
 
-    pub(crate) async fn sweep_state(&self) -> Result<(u64, SweepState), MonitorError> {
-        read(SWEEP, self.ledger.document(SWEEP).await?)
+    async fn send(&self, mut run: Run, started: Moment, report: &mut Report) -> Result<Outcome, MonitorError> {
+        let Settings { watched, view_delay, rows_per_run, .. } = self.settings;
+        let name = batch::name(&watched.name, run.state.run);
+        let token = batch::token(&watched.name, run.state.run, started);
+        let statements = sql::statements(&run.state, started, *view_delay, *rows_per_run)?;
+        let id = match self.statements.start(&name, &token, &statements).await {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::warn!(%error, "could not start the statements on the system views");
+                return self.fail(run, &error.to_string(), report).await;
+            }
+        };
+        if let Some(running) = &mut run.state.running {
+            running.statement = Some(id);
+        }
+        // If another invocation wrote meanwhile, the batch's event was faster than this.
+        self.save(&mut run).await?;
+        Ok(Outcome::Started)
     }
 
-    /// Whether it was written: not if somebody else wrote since `revision`.
-    pub(crate) async fn save<T: serde::Serialize>(
-        &self,
-        name: &'static str,
-        revision: u64,
-        state: &T,
-    ) -> Result<bool, MonitorError> {
-        let body = serde_json::to_string(state)
-            .map_err(|error| MonitorError::Document { name, problem: error.to_string() })?;
-        Ok(self.ledger.save(name, revision, &body).await?)
+    /// Drops a run whose result no longer exists. The next run reads the same rows again.
+    async fn forget(&self, mut run: Run) -> Result<Outcome, MonitorError> {
+        run.state.running = None;
+        self.save(&mut run).await?;
+        Ok(Outcome::Overtaken)
     }
 
-    pub(crate) fn out_of_time(&self) -> bool {
-        Instant::now() >= self.until
+    /// Ends a run that could not read the views.
+    async fn fail(&self, mut run: Run, message: &str, report: &mut Report) -> Result<Outcome, MonitorError> {
+        let running = run.state.running.take();
+        let started = running.as_ref().map_or(self.alerting.window.now, |running| running.started);
+        let batch = running.as_ref().and_then(|running| running.statement.as_deref());
+        let found = incidents::views_unreadable(&self.settings.watched, message, batch, started);
+        // Nothing else was covered.
+        let resolution = |_: Condition, _| None;
+        match self.alerting.reconcile(VIEWS, &[found], resolution, started).await? {
+            Handover::Done(notified) => report.notified += notified,
+            Handover::Incomplete => return Ok(Outcome::Partly),
+        }
+        self.save(&mut run).await?;
+        Ok(Outcome::Failed)
     }
-}
 
-fn read<T: serde::de::DeserializeOwned + Default>(
-    name: &'static str,
-    document: Option<Document>,
-) -> Result<(u64, T), MonitorError> {
-    match document {
-        None => Ok((0, T::default())),
-        Some(document) => serde_json::from_str(&document.body)
-            .map(|state| (document.revision, state))
-            .map_err(|error| MonitorError::Document { name, problem: error.to_string() }),
+    /// Reads the result of a run and moves forward.
+    async fn finish(&self, mut run: Run, id: &str, report: &mut Report) -> Result<Outcome, MonitorError> {
+        let now = self.alerting.window.now;
+        let started = run.state.running.take().map_or(now, |running| running.started);
+        let (_, SweepState { newest, .. }) = self.load().await?;
+        let reading = Reading {
+            settings: self.settings,
+            objects: self.objects,
+            ledger: self.ledger,
+            alerting: &self.alerting,
+            work_until: self.work_until,
+            started,
+        };
+        let mut views = Views::new(self.statements, id);
+        let outcome = reading.run(&mut views, &mut run.state, &newest, report).await;
+        report.pages += views.pages;
+        match outcome? {
+            Outcome::Read if !self.save(&mut run).await? => Ok(Outcome::Overtaken),
+            outcome => Ok(outcome),
+        }
+    }
+
+    async fn sweep(&self, report: &mut Report) -> Result<(), MonitorError> {
+        let (_, views): (_, ViewsState) = self.load().await?;
+        let (revision, mut state): (_, SweepState) = self.load().await?;
+        let before = state.clone();
+        let sweep = Sweep {
+            settings: self.settings,
+            objects: self.objects,
+            ledger: self.ledger,
+            alerting: &self.alerting,
+            work_until: self.work_until,
+        };
+        report.sweep = Some(sweep.run(&views, &mut state, &mut report.notified).await?);
+        // If another invocation listed the same pages, its position is as good as this one's.
+        if state != before {
+            documents::save(self.ledger, revision, &state).await?;
+        }
+        Ok(())
     }
 }

@@ -1,157 +1,127 @@
-//! What the monitor needs from outside, cut as narrowly as its grants.
+//! The ports: what the monitor needs from AWS, cut as narrowly as its grants.
 
-use std::collections::HashSet;
-use std::future::Future;
-
+use futures_util::future::BoxFuture;
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
 use serde::{Deserialize, Serialize};
 use warehouse::batch::{Page, Progress};
 
-use crate::finding::Finding;
-use crate::moment::Moment;
+/// A call to AWS that is under way.
+pub type Call<'a, T> = BoxFuture<'a, Result<T, CallError>>;
 
-/// Statements in the warehouse, each told by an event when it ends.
+/// Batches of statements in the warehouse. The end of each batch is an event.
 pub trait Statements: Send + Sync {
-    /// Starts a batch under a name of ours; the same token gives the same batch.
-    fn start(
-        &self,
-        name: &str,
-        token: &str,
-        statements: &[String],
-    ) -> impl Future<Output = Result<String, CallError>> + Send;
-    /// What became of it.
-    fn progress(&self, id: &str) -> impl Future<Output = Result<Progress, CallError>> + Send;
-    /// A part of the result of one statement, which are counted from 1.
-    fn page(
-        &self,
-        id: &str,
-        statement: usize,
-        next: Option<String>,
-    ) -> impl Future<Output = Result<Page, CallError>> + Send;
-    /// Ends it before its time.
-    fn cancel(&self, id: &str) -> impl Future<Output = ()> + Send;
+    /// Starts a batch under a name. The same token always gives the same batch.
+    fn start<'a>(&'a self, name: &'a str, token: &'a str, statements: &'a [String]) -> Call<'a, String>;
+    /// Returns the state of a batch.
+    fn progress<'a>(&'a self, id: &'a str) -> Call<'a, Progress>;
+    /// Returns a page of the result of one statement. Statements are counted from 1.
+    fn page<'a>(&'a self, id: &'a str, statement: usize, next: Option<String>) -> Call<'a, Page>;
+    /// Cancels a batch.
+    fn cancel<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()>;
 }
 
 /// An object in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// Without quotes.
+    /// The ETag, without quotes.
     pub etag: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// When it was written.
+    /// The time at which the object was written.
     pub modified: Moment,
 }
 
-/// The objects of the source buckets.
+/// A page of a bucket's listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The objects, in the order of their keys' bytes.
+    pub objects: Vec<Object>,
+    /// True if there are more objects after these.
+    pub more: bool,
+}
+
+/// The source buckets.
 pub trait Objects: Send + Sync {
-    /// At most `limit` (up to 1000) objects under a prefix, by key in the order of its bytes, after a key; and whether there are more.
-    fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&str>,
+    /// Lists at most `limit` (up to 1000) objects under a prefix, after a key.
+    fn list<'a>(
+        &'a self,
+        bucket: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
         limit: u16,
-    ) -> impl Future<Output = Result<(Vec<Object>, bool), CallError>> + Send;
+    ) -> Call<'a, Listing>;
 }
 
-/// What Redshift did with a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The load status of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FileState {
-    /// Loaded, which is final: Redshift loads a name once.
-    Loaded,
-    /// In error.
-    Failed,
-    /// Waiting, or in a state that Redshift calls unknown.
+    /// The file waits, or Redshift calls its state unknown.
     Waiting,
+    /// COPY rejected the file.
+    Rejected,
+    /// The file is loaded. This is final: Redshift loads a name once.
+    Loaded,
 }
 
-/// A line of the ledger: what Redshift's view says of a key.
+/// A file in the ledger: what Redshift's view says of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
-    /// The job's id: a job that is made again has another one.
+    /// The job's id. A job that is created again has another one.
     pub job: i64,
-    /// The key.
+    /// The object's key.
     pub key: String,
     /// The ETag that Redshift saw.
     pub etag: String,
-    /// When that content was written.
+    /// The time at which that content was written.
     pub modified: Moment,
-    /// When Redshift put it into its queue.
+    /// The time at which Redshift put the file into its queue.
     pub enqueued: Moment,
-    /// What became of it.
+    /// The load status.
     pub state: FileState,
 }
 
-/// What came of taking up a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claimed {
-    /// It is ours to tell.
-    Yes,
-    /// It was told.
-    Told,
-    /// Another invocation is at it.
-    ByAnother,
+/// A page of the ledger's files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntryPage {
+    /// The entries, in the order of their keys' bytes.
+    pub entries: Vec<FileEntry>,
+    /// The key after which the next page begins.
+    pub next: Option<String>,
 }
 
-/// A document of the ledger with the revision that it was read at.
+/// A document of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Counts its writes, from 1.
+    /// The number of writes so far.
     pub revision: u64,
-    /// JSON.
+    /// The content, in JSON.
     pub body: String,
 }
 
-/// What outlives the system views. Every write that could undo another one is conditional.
+/// The monitor's own record of every file, which outlives the system views.
+///
+/// A write that could undo another one is conditional.
 pub trait Ledger: Send + Sync {
-    /// A document by its name.
-    fn document(&self, name: &str) -> impl Future<Output = Result<Option<Document>, CallError>> + Send;
-    /// Writes a document if it still has this revision (`0`: if there is none); whether it did.
-    fn save(
-        &self,
-        name: &str,
-        revision: u64,
-        body: &str,
-    ) -> impl Future<Output = Result<bool, CallError>> + Send;
-    /// Writes entries of loaded files. Such an entry is final and the same whoever writes it, so it needs no condition.
-    fn put_loaded(&self, entries: &[FileEntry]) -> impl Future<Output = Result<(), CallError>> + Send;
-    /// Writes the entry of a file that is not loaded, unless the ledger knows better: a loaded entry stays, a failed one does not become waiting.
-    fn put_unloaded(&self, entry: &FileEntry) -> impl Future<Output = Result<(), CallError>> + Send;
-    /// Entries of a job with keys from `first` to `last`, both included, in the order of the keys' bytes; at most a page, and the key to go on after.
-    fn entries(
-        &self,
+    /// Returns a document by its name.
+    fn document<'a>(&'a self, name: &'a str) -> Call<'a, Option<Document>>;
+    /// Writes a document if it still has this revision (`0`: if there is none). Returns false if it has not.
+    fn save<'a>(&'a self, name: &'a str, revision: u64, body: &'a str) -> Call<'a, bool>;
+    /// Writes the entries of loaded files. Such an entry is final, so the write needs no condition.
+    fn put_loaded<'a>(&'a self, entries: &'a [FileEntry]) -> Call<'a, ()>;
+    /// Writes the entry of a file that is not loaded, unless the ledger has a later state of it: a
+    /// loaded entry stays, a rejected one does not become waiting again.
+    fn put_not_loaded<'a>(&'a self, entry: &'a FileEntry) -> Call<'a, ()>;
+    /// Returns a page of a job's entries with keys from `first` to `last`, both included.
+    fn entries_between<'a>(
+        &'a self,
         job: i64,
-        first: &str,
-        last: &str,
-        after: Option<&str>,
-    ) -> impl Future<Output = Result<(Vec<FileEntry>, Option<String>), CallError>> + Send;
-    /// Entries of a job with these keys; up to 100.
-    fn entries_of(
-        &self,
-        job: i64,
-        keys: &[String],
-    ) -> impl Future<Output = Result<Vec<FileEntry>, CallError>> + Send;
-    /// Those of these findings that were told; up to 100.
-    fn told_among(&self, ids: &[String]) -> impl Future<Output = Result<HashSet<String>, CallError>> + Send;
-    /// Takes up a finding until a moment, unless it was told or another holder has it.
-    fn claim(
-        &self,
-        id: &str,
-        holder: &str,
-        now: Moment,
-        until: Moment,
-    ) -> impl Future<Output = Result<Claimed, CallError>> + Send;
-    /// Notes that a finding was told.
-    fn told(&self, id: &str, now: Moment) -> impl Future<Output = Result<(), CallError>> + Send;
-    /// Gives a finding back that could not be told, if this holder still has it.
-    fn release(&self, id: &str, holder: &str) -> impl Future<Output = Result<(), CallError>> + Send;
-}
-
-/// Whoever passes findings on. A finding comes more than once only when an earlier call died or its answer was lost; it then has the same id.
-pub trait Announcer: Send + Sync {
-    /// Passes a finding on.
-    fn announce(&self, finding: &Finding) -> impl Future<Output = Result<(), CallError>> + Send;
+        first: &'a str,
+        last: &'a str,
+        after: Option<&'a str>,
+    ) -> Call<'a, EntryPage>;
+    /// Returns a job's entries with these keys, at most 100.
+    fn entries_of<'a>(&'a self, job: i64, keys: &'a [String]) -> Call<'a, Vec<FileEntry>>;
 }

@@ -1,75 +1,77 @@
-//! What a run did, for the log and for CloudWatch.
+//! The report of an invocation, for the log and for CloudWatch.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lambda_kit::metrics::Metrics;
+use lambda_kit::moment::Moment;
 
 use crate::state::Cycle;
 
-/// What an invocation did with the views' statement.
+/// The result of an invocation, as far as the statements on the views are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// A statement was started; its event brings the result.
+    /// A batch was started. Its event brings the result.
     Started,
-    /// A statement is on the way.
+    /// A batch is under way.
     OnTheWay,
     /// A result was read to its end.
     Read,
-    /// A result was read, and something in it waits for another invocation or for more time. It is read again.
+    /// A result was read in part: the time ran out, or another invocation is notifying the same
+    /// incidents. It is read again.
     Partly,
-    /// Somebody else read the same result and was faster, or the event is of a run that is over.
+    /// Another invocation has read the same result, or the event belongs to an earlier run.
     Overtaken,
-    /// The statement failed.
+    /// The statements failed.
     Failed,
 }
 
 /// The numbers of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobReport {
-    /// Its name.
+    /// The job's name.
     pub name: String,
     /// Rows that were loaded since the last run.
     pub rows: u64,
     /// Files that were loaded since the last run.
     pub files: u64,
-    /// Files in error that were found now.
-    pub in_error: u64,
+    /// Rejected files that were found in this run.
+    pub rejected: u64,
     /// Files that wait.
     pub waiting: u64,
-    /// How long the oldest unloaded object waits that is newer than every loaded one.
+    /// The time for which the oldest object waits that is newer than every loaded one.
     pub lag: Duration,
 }
 
-/// What the listing of the buckets did.
+/// The numbers of the bucket sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SweepReport {
     /// Pages that were listed.
     pub pages: u32,
-    /// Objects that were judged.
+    /// Objects that were compared with the ledger.
     pub objects: u64,
-    /// Objects that are older than what can be judged.
-    pub not_judged: u64,
-    /// The last cycle over all buckets that is complete.
+    /// Objects that are too old to be checked.
+    pub too_old: u64,
+    /// The last complete cycle over all buckets.
     pub last_cycle: Option<Cycle>,
 }
 
-/// What an invocation did.
+/// The report of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The warehouse.
+    /// The name of the warehouse.
     pub watched: String,
-    /// What became of the statement.
+    /// The result.
     pub outcome: Outcome,
-    /// Findings that were told.
-    pub told: u32,
+    /// Alerts that were published.
+    pub notified: u32,
     /// Pages of results that were read.
     pub pages: u32,
-    /// Rows of files that were read.
+    /// Files that were read into the ledger.
     pub rows: u64,
-    /// The jobs, by id; only after a result was read to its end.
+    /// The jobs, by id. Complete only after a result was read to its end.
     pub jobs: BTreeMap<i64, JobReport>,
-    /// The buckets, if they were listed.
+    /// The bucket sweep, if there was one.
     pub sweep: Option<SweepReport>,
 }
 
@@ -78,7 +80,7 @@ impl Report {
         Self {
             watched: watched.to_owned(),
             outcome,
-            told: 0,
+            notified: 0,
             pages: 0,
             rows: 0,
             jobs: BTreeMap::new(),
@@ -86,10 +88,12 @@ impl Report {
         }
     }
 
-    /// For CloudWatch: one set for the warehouse and, with `per_job`, one for each job (each costs as a metric of its own).
+    /// Returns the metrics: one set for the warehouse and, with `per_job`, one for each job, which
+    /// costs as many further metrics.
     ///
-    /// `CopyRuns` is there only after a result was read to its end: an alarm on its absence finds a monitor that stands still.
-    pub fn metrics(&self, at: SystemTime, per_job: bool) -> Vec<Metrics> {
+    /// `CopyRuns` is counted only after a result was read to its end, so an alarm on its absence
+    /// finds a monitor that does not run.
+    pub fn metrics(&self, at: Moment, per_job: bool) -> Vec<Metrics> {
         let set = || Metrics::new("Sluice/Copy", at).dimension("Warehouse", &self.watched);
         let mut sets = Vec::new();
         if self.outcome == Outcome::Read {
@@ -100,20 +104,20 @@ impl Report {
                     .count("CopyRuns", 1)
                     .count("FilesLoaded", sum(|job| job.files))
                     .count("RowsLoaded", sum(|job| job.rows))
-                    .count("FilesInError", sum(|job| job.in_error))
+                    .count("FilesInError", sum(|job| job.rejected))
                     .count("FilesWaiting", sum(|job| job.waiting))
-                    .seconds("Lag", lag),
+                    .seconds("LoadLag", lag),
             );
             if per_job {
-                // A job that is gone has loads and no name any more.
+                // A job that no longer exists may have loads, but has no name.
                 let named = self.jobs.values().filter(|job| !job.name.is_empty());
                 sets.extend(named.map(|job| {
                     set()
                         .dimension("Job", &job.name)
                         .count("FilesLoaded", count(job.files))
                         .count("RowsLoaded", count(job.rows))
-                        .count("FilesInError", count(job.in_error))
-                        .seconds("Lag", job.lag)
+                        .count("FilesInError", count(job.rejected))
+                        .seconds("LoadLag", job.lag)
                 }));
             }
         }
@@ -130,23 +134,21 @@ fn count(number: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
 
     #[test]
-    fn a_run_that_was_read_to_its_end_counts_and_others_do_not() {
+    fn only_complete_runs_have_metrics() {
         let job = |name: &str, rows, lag| JobReport {
             name: name.to_owned(),
             rows,
             files: 2,
-            in_error: 1,
+            rejected: 1,
             waiting: 3,
             lag: Duration::from_secs(lag),
         };
         let jobs = BTreeMap::from([(1, job("orders", 10, 60)), (2, job("", 5, 7))]);
         let report = Report { jobs, ..Report::new("main", Outcome::Read) };
-        let sets: Vec<_> = report.metrics(UNIX_EPOCH, true).iter().map(Metrics::to_json).collect();
+        let sets: Vec<_> = report.metrics(Moment::BEGINNING, true).iter().map(Metrics::to_json).collect();
         let [warehouse, orders] = sets.as_slice() else { panic!("{sets:?}") };
         for (name, number) in [
             ("CopyRuns", 1.0),
@@ -154,7 +156,7 @@ mod tests {
             ("FilesLoaded", 4.0),
             ("FilesInError", 2.0),
             ("FilesWaiting", 6.0),
-            ("Lag", 60.0),
+            ("LoadLag", 60.0),
         ] {
             assert_eq!(warehouse[name].as_f64(), Some(number), "{name}");
         }
@@ -163,6 +165,6 @@ mod tests {
             serde_json::json!([["Warehouse"]])
         );
         assert_eq!((orders["Job"].as_str(), orders["RowsLoaded"].as_u64()), (Some("orders"), Some(10)));
-        assert!(Report { outcome: Outcome::Partly, ..report }.metrics(UNIX_EPOCH, true).is_empty());
+        assert!(Report { outcome: Outcome::Partly, ..report }.metrics(Moment::BEGINNING, true).is_empty());
     }
 }

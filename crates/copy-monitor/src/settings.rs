@@ -1,18 +1,19 @@
-//! What is watched, and how closely.
+//! The settings: the warehouse and its jobs, limits and periods.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lambda_kit::moment::Moment;
 use serde::Deserialize;
 use warehouse::data_api::Login;
 use warehouse::target::Target;
 
-use crate::moment::Moment;
 
 /// A warehouse with its jobs.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// A short name, unique in the ledger: letters, digits, hyphens. Part of statement names, so at most 64 characters.
+    /// A short name, unique in the ledger: letters, digits, hyphens. It is part of statement names,
+    /// so it has at most 64 characters.
     pub name: String,
     /// The account.
     pub account: String,
@@ -22,52 +23,55 @@ pub struct Watched {
     pub target: Target,
     /// The database that has the jobs.
     pub database: String,
-    /// How the reader logs in.
+    /// The login of the reader.
     pub login: Login,
 }
 
-/// How closely jobs are watched.
+/// The settings of a monitor.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The warehouse.
     pub watched: Watched,
-    /// How late a row may become visible in a system view, compared with the time it carries: this much is read again by every run.
-    pub overlap: Duration,
-    /// How long the system views remember. "STL system views retain seven days of log history" (System tables and views reference); for SYS views nothing is documented.
-    pub retention: Duration,
-    /// Rows of files that one run reads into the ledger; the next run goes on.
+    /// The longest time after which a row becomes visible in a system view, compared with the time
+    /// that the row carries. Every run reads this much again.
+    pub view_delay: Duration,
+    /// The time for which the system views keep their rows. "STL system views retain seven days of
+    /// log history" (System tables and views reference); nothing is documented for SYS views.
+    pub view_retention: Duration,
+    /// The number of files that one run reads into the ledger. The next run continues.
     pub rows_per_run: u32,
-    /// Pages of the buckets (up to 1000 objects each) that one run lists; the next run goes on.
+    /// The number of pages of the buckets (up to 1000 objects each) that one run lists. The next run
+    /// continues.
     pub pages_per_run: u32,
-    /// How long one invocation may be at work. A finding that it took up and did not finish is free for another one afterwards.
-    pub lease: Duration,
-    /// How long a statement's event is waited for before the statement is asked for.
-    pub patience: Duration,
-    /// How long a statement may run before it is cancelled.
-    pub longest_statement: Duration,
-    /// How long the ledger remembers a file and a finding.
-    pub memory: Duration,
-    /// What holds for jobs that are not named.
+    /// The time after which a run looks for a batch whose completion event has not come.
+    pub event_delay: Duration,
+    /// The time after which a batch is cancelled.
+    pub max_batch_duration: Duration,
+    /// The time for which the ledger keeps a file, and the alerts keep the id of a file's event.
+    pub ledger_memory: Duration,
+    /// The settings of jobs that are not named.
     pub defaults: JobSettings,
-    /// Jobs with settings of their own, by name: the full one, or the one without the suffix that `Custom::CopyJob` adds.
+    /// Jobs with settings of their own, by name: the full one, or the one without the suffix that
+    /// `Custom::CopyJob` adds.
     pub jobs: BTreeMap<String, JobSettings>,
 }
 
-/// How closely one job is watched. In JSON, seconds are whole numbers.
+/// The settings of a job. In JSON, seconds are whole numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
 pub struct JobSettings {
-    /// How long the newest object may wait for its load.
+    /// The longest time for which the newest object may wait for its load.
     #[serde(rename = "FreshnessSeconds", deserialize_with = "seconds")]
     pub freshness: Duration,
-    /// How long Redshift may take to notice an object before it counts as never loaded, and how long a job may be pending.
+    /// The grace period: the time that Redshift has to notice an object before it counts as never
+    /// loaded, to load a file, and to establish an integration.
     #[serde(rename = "GraceSeconds", deserialize_with = "seconds")]
     pub grace: Duration,
-    /// The bucket and prefix of the job, where Redshift's view does not show them (it shows 256 characters of the job).
+    /// The bucket of the job, if Redshift's view does not show it (it shows 256 characters).
     pub bucket: Option<String>,
-    /// See `bucket`.
+    /// The prefix of the job, if Redshift's view does not show it.
     pub prefix: Option<String>,
-    /// Whether the job is run by hand: AUTO OFF and files that wait are not reported.
+    /// True if the job is run manually: AUTO OFF and waiting files are no problem then.
     pub manual: bool,
 }
 
@@ -82,29 +86,28 @@ fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration
     u32::deserialize(deserializer).map(|seconds| Duration::from_secs(seconds.into()))
 }
 
-/// Length of the suffix of the jobs that `Custom::CopyJob` makes: an underscore and 8 hexadecimal digits.
+/// The length of the suffix that `Custom::CopyJob` adds: an underscore and 8 hexadecimal digits.
 const SUFFIX: usize = 9;
 
 impl Settings {
-    /// The defaults for a warehouse.
+    /// Returns the defaults for a warehouse.
     pub fn new(watched: Watched) -> Self {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         Self {
             watched,
-            overlap: minutes(15),
-            retention: minutes(7 * 24 * 60),
+            view_delay: minutes(15),
+            view_retention: minutes(7 * 24 * 60),
             rows_per_run: 100_000,
             pages_per_run: 50,
-            lease: minutes(16),
-            patience: minutes(5),
-            longest_statement: minutes(60),
-            memory: minutes(400 * 24 * 60),
+            event_delay: minutes(5),
+            max_batch_duration: minutes(60),
+            ledger_memory: minutes(400 * 24 * 60),
             defaults: JobSettings::default(),
             jobs: BTreeMap::new(),
         }
     }
 
-    /// The settings of a job.
+    /// Returns the settings of a job.
     pub fn job(&self, name: &str) -> &JobSettings {
         let base = || {
             let (base, suffix) = name.split_at_checked(name.len().checked_sub(SUFFIX)?)?;
@@ -114,18 +117,18 @@ impl Settings {
         self.jobs.get(name).or_else(|| base().and_then(|base| self.jobs.get(base))).unwrap_or(&self.defaults)
     }
 
-    /// Objects older than this are not judged: the ledger may have forgotten that they were loaded.
+    /// Objects older than this are not checked: the ledger may have forgotten that they were loaded.
     pub(crate) fn remembered_since(&self, now: Moment) -> Moment {
-        // A month of margin for entries that DynamoDB has deleted before their time was quite over.
-        now.minus(self.memory.saturating_sub(Duration::from_secs(30 * 86_400)))
+        // A margin of a month, so that no entry has expired yet.
+        now.minus(self.ledger_memory.saturating_sub(Duration::from_secs(30 * 86_400)))
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    pub(crate) fn watched() -> Watched {
+    fn watched() -> Watched {
         Watched {
             name: "main".to_owned(),
             account: "222222222222".to_owned(),
@@ -137,7 +140,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_job_is_found_by_its_full_name_or_without_its_suffix() {
+    fn job_is_found_by_full_name_or_without_suffix() {
         let mut settings = Settings::new(watched());
         let limit =
             |seconds| JobSettings { freshness: Duration::from_secs(seconds), ..JobSettings::default() };
@@ -156,7 +159,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn settings_of_a_job_are_read_from_json_and_unknown_names_refused() {
+    fn job_settings_are_read_from_json_and_unknown_names_rejected() {
         let read: JobSettings = serde_json::from_str(r#"{"FreshnessSeconds": 60, "Prefix": "in/"}"#).unwrap();
         assert_eq!(
             (read.freshness.as_secs(), read.grace.as_secs(), read.prefix.as_deref()),

@@ -1,124 +1,135 @@
-//! What the monitor remembers between runs: two documents of the ledger.
+//! The monitor's memory between runs: two documents of the ledger.
 //!
-//! [`TargetState`] is written by whoever reads the views, [`SweepState`] by whoever lists the buckets, each under the
-//! condition that nobody else wrote meanwhile.
+//! [`ViewsState`] is written by the run that reads the views, [`SweepState`] by the run that lists
+//! the buckets. Each write is conditional on the revision that was read.
 
 use std::collections::BTreeMap;
 
+use lambda_kit::moment::Moment;
 use serde::{Deserialize, Serialize};
 
-use crate::failures::Held;
-use crate::moment::Moment;
-use crate::standing::Standings;
+use crate::documents::Stored;
 
-/// The document of the views' reader.
-pub(crate) const TARGET: &str = "target";
-/// The document of the buckets' reader.
-pub(crate) const SWEEP: &str = "sweep";
-
-/// How far the files of the view are in the ledger: everything up to this row, in the order of time, job and key.
+/// The last row that was read of the view of files, in the order of time, job and key.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Cursor {
-    /// `enqueue_time`.
+    /// The row's `enqueue_time`.
     pub(crate) time: Moment,
-    /// The last row of that time, if some of them are still to come.
+    /// The job and key of the row, if rows of the same time are still to be read.
     pub(crate) row: Option<(i64, String)>,
 }
 
-/// A run whose statement is on the way.
+/// A run whose batch of statements is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Running {
-    /// When it was started: the views are read as of then.
+    /// The start of the run: the views are read as of then.
     pub(crate) started: Moment,
-    /// The statement, once it is known.
+    /// The batch's id, once it is known.
     pub(crate) statement: Option<String>,
 }
 
-/// A time of which nothing is known.
+/// A period of which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gap {
     pub(crate) from: Moment,
     pub(crate) to: Moment,
 }
 
-/// A job, as it was last seen.
+/// A rejected file whose error the views do not show yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AwaitedError {
+    /// The time at which the file was first read.
+    pub(crate) noticed: Moment,
+    /// The time at which Redshift put the file into its queue.
+    pub(crate) enqueued: Moment,
+}
+
+/// A copy job, as of the last run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct JobState {
     pub(crate) name: String,
     pub(crate) bucket: Option<String>,
     pub(crate) prefix: Option<String>,
-    /// The job's COPY up to its prefix and after it, if Redshift shows all of it. Every reading brings it anew.
+    /// The job's COPY before and after its source, if Redshift shows all of it. Not stored: every
+    /// run reads it again.
     #[serde(skip)]
     pub(crate) copy: Option<(String, String)>,
-    /// The user that owns it, if an integration shows it.
+    /// The user that owns the job, if an integration shows it.
     pub(crate) owner: Option<i64>,
-    /// Objects from before this are not judged: the job may be younger than they are.
+    /// Objects from before this are not checked: the job may be younger than they are.
     pub(crate) first_seen: Moment,
     /// The newest object in the view, loaded or not.
     pub(crate) newest_seen: Option<Moment>,
     /// The newest object that was loaded.
     pub(crate) newest_loaded: Option<Moment>,
-    /// The oldest object known that is newer than every loaded one.
+    /// The oldest known object that is newer than every loaded one.
     pub(crate) waits_since: Option<Moment>,
 }
 
 impl JobState {
-    /// Whether a key is one that the job reads.
+    /// Returns true if the job reads this key.
     pub(crate) fn reads(&self, bucket: &str, key: &str) -> bool {
         self.bucket.as_deref() == Some(bucket)
             && self.prefix.as_deref().is_some_and(|prefix| key.starts_with(prefix))
     }
 }
 
-/// What the reader of the views remembers.
+/// The memory of the run that reads the views.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct TargetState {
-    /// Counts the runs; the number is in the statement's name.
+pub(crate) struct ViewsState {
+    /// The number of the last run, which is part of its batch's name.
     pub(crate) run: u64,
     pub(crate) running: Option<Running>,
     pub(crate) cursor: Cursor,
-    /// Files in error that were put into the queue before this are all told.
+    /// All rejected files that were put into the queue before this are notified.
     pub(crate) errors_from: Moment,
-    /// Files in error whose cause has not been seen yet, by the id of their finding.
-    pub(crate) held: BTreeMap<String, Held>,
-    /// Waiting files up to the cursor, and the first of them: if their number changes, the ledger has to be read again from there.
+    /// Rejected files whose error is awaited, by the id of their event.
+    pub(crate) awaited: BTreeMap<String, AwaitedError>,
+    /// The number of waiting files up to the cursor. If it changes, the view of files has to be read
+    /// again from the oldest of them.
     pub(crate) waiting_behind: u64,
     pub(crate) oldest_waiting: Option<Moment>,
     /// Loads that ended before this are in the metrics.
     pub(crate) loads_until: Moment,
-    /// The last run that saw everything began then.
+    /// The start of the last run that saw everything.
     pub(crate) seen_until: Option<Moment>,
     /// The ledger has every file that was put into the queue before this.
     pub(crate) ledger_until: Option<Moment>,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) jobs: BTreeMap<i64, JobState>,
-    pub(crate) standings: Standings,
 }
 
-/// What the reader of the buckets remembers.
+impl Stored for ViewsState {
+    const NAME: &'static str = "views";
+}
+
+/// The memory of the run that lists the buckets.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct SweepState {
-    /// The job that is being listed, and the last key that was judged.
+    /// The job whose prefix is being listed, and the last key that was compared.
     pub(crate) job: i64,
     pub(crate) after: Option<String>,
-    /// The cycle over all jobs that is under way.
+    /// The start of the current cycle over all jobs.
     pub(crate) began: Option<Moment>,
     pub(crate) pages: u64,
     pub(crate) objects: u64,
-    /// The last whole cycle: seconds, pages, objects.
+    /// The last complete cycle.
     pub(crate) last_cycle: Option<Cycle>,
     /// The newest object of each job.
     pub(crate) newest: BTreeMap<i64, Moment>,
-    pub(crate) standings: Standings,
 }
 
-/// A whole cycle over the buckets.
+impl Stored for SweepState {
+    const NAME: &'static str = "sweep";
+}
+
+/// A complete cycle over the buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cycle {
-    /// How long it took, with the pauses between runs.
+    /// The duration in seconds, pauses between runs included.
     pub seconds: u64,
-    /// Pages that were listed.
+    /// The number of listed pages.
     pub pages: u64,
-    /// Objects that were listed.
+    /// The number of listed objects.
     pub objects: u64,
 }

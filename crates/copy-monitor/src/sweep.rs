@@ -1,247 +1,161 @@
-//! Lists the buckets, a bounded number of pages an invocation, and compares them with the ledger.
+//! The bucket sweep: lists the buckets, a bounded number of pages in each run, and compares the
+//! objects with the ledger.
 //!
-//! A page of the bucket is compared with the ledger's entries between its first and its last key. The place is remembered by key, not by S3's token, so that it
-//! outlives everything. A page counts as done when everything found in it is told. A cycle over all jobs takes as many invocations as the buckets have pages, divided by
-//! `pages_per_run`: with 10^6 objects, 50 pages and a schedule of 5 minutes, 20 invocations or 100 minutes. The last cycle's time is in the report.
+//! A page of a bucket is compared with the ledger's entries between its first and its last key. The
+//! position is remembered by key, not by S3's token, so that it stays valid. A page is done when
+//! everything found in it was handed over to the alerts. A cycle over all jobs takes as many runs as
+//! the buckets have pages, divided by `pages_per_run`: with 10^6 objects, 50 pages and a schedule of
+//! 5 minutes, 20 runs or 100 minutes. The report has the duration of the last cycle.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
-use crate::finding::{FileId, Finding, Problem, file_id, id};
-use crate::moment::Moment;
-use crate::monitor::{Monitor, MonitorError};
-use crate::ports::{Announcer, FileEntry, FileState, Ledger, Object, Objects, Statements};
-use crate::remedy;
-use crate::report::{Report, SweepReport};
-use crate::standing::Judged;
-use crate::state::{Cycle, JobState, SWEEP, SweepState, TargetState};
+use alerts::incident::Incident;
+use alerts::publish::Publisher;
+use alerts::store::Store;
+use lambda_kit::moment::Moment;
+use tokio::time::Instant;
+
+use crate::alerting::{Alerting, Handover};
+use crate::error::MonitorError;
+use crate::incidents::{self, Condition};
+use crate::ports::{FileEntry, Ledger, Object, Objects};
+use crate::report::SweepReport;
+use crate::rules::objects::{Comparison, key_in_views};
+use crate::settings::Settings;
+use crate::state::{Cycle, SweepState, ViewsState};
 
 /// Objects in a page of S3.
 const PAGE: u16 = 1000;
-/// Pages of the ledger that are read for one page of a bucket. Where the ledger has more (objects that were deleted after their load), the rest is looked up by key.
+/// Pages of the ledger that are read for one page of a bucket. If the ledger has more (objects that
+/// were deleted after their load), the other entries are read by key.
 const LEDGER_PAGES: usize = 3;
 
-impl<S: Statements, O: Objects, L: Ledger, A: Announcer> Monitor<'_, S, O, L, A> {
-    /// Lists some pages and judges their objects.
-    pub(crate) async fn sweep(&self, now: Moment, report: &mut Report) -> Result<SweepReport, MonitorError> {
-        let (_, target) = self.target().await?;
-        let (revision, mut state) = self.sweep_state().await?;
-        let mut done = SweepReport { last_cycle: state.last_cycle, ..SweepReport::default() };
-        // Before the first whole reading of the views there is nothing to compare with.
-        if target.ledger_until.is_none() || target.jobs.is_empty() {
-            return Ok(done);
-        }
-        let before = state.clone();
-        let (mut all, mut ended) = (true, false);
-        while all && done.pages < self.settings.pages_per_run && !self.out_of_time() {
-            let Some((job_id, job)) = target.jobs.range(state.job..).next() else {
-                let began = state.began.take().unwrap_or(now);
-                let cycle =
-                    Cycle { seconds: now.since(began).as_secs(), pages: state.pages, objects: state.objects };
-                state.last_cycle = Some(cycle);
-                done.last_cycle = Some(cycle);
-                (state.job, state.after, state.pages, state.objects) = (0, None, 0, 0);
-                state.newest.retain(|id, _| target.jobs.contains_key(id));
-                // One cycle an invocation is enough, unless this invocation only found that there was nothing left of it.
-                if done.pages > 0 || ended {
+/// The bucket sweep of one run.
+pub(crate) struct Sweep<'a, S, P> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) objects: &'a dyn Objects,
+    pub(crate) ledger: &'a dyn Ledger,
+    pub(crate) alerting: &'a Alerting<'a, S, P>,
+    /// No page is begun after this.
+    pub(crate) work_until: Instant,
+}
+
+/// The jobs whose prefix this run has listed, and those that it may not list.
+#[derive(Default)]
+struct Listed {
+    jobs: HashSet<i64>,
+    denied: HashMap<i64, String>,
+}
+
+impl<S: Store, P: Publisher> Sweep<'_, S, P> {
+    /// Lists some pages and compares their objects.
+    pub(crate) async fn run(
+        &self,
+        views: &ViewsState,
+        state: &mut SweepState,
+        notified: &mut u32,
+    ) -> Result<SweepReport, MonitorError> {
+        let now = self.alerting.window.now;
+        let mut report = SweepReport { last_cycle: state.last_cycle, ..SweepReport::default() };
+        // Before the views were first read completely there is nothing to compare with.
+        let Some(ledger_until) = views.ledger_until.filter(|_| !views.jobs.is_empty()) else {
+            return Ok(report);
+        };
+        let (mut listed, mut ended) = (Listed::default(), false);
+        while report.pages < self.settings.pages_per_run && Instant::now() < self.work_until {
+            let Some((id, job)) = views.jobs.range(state.job..).next() else {
+                report.last_cycle = Some(state.end_cycle(now, views));
+                // One cycle in a run is enough, unless this run only found that there was nothing
+                // left of the last one.
+                if report.pages > 0 || ended {
                     break;
                 }
                 ended = true;
                 continue;
             };
-            if *job_id != state.job {
-                (state.job, state.after) = (*job_id, None);
+            if *id != state.job {
+                (state.job, state.after) = (*id, None);
             }
             state.began.get_or_insert(now);
-            all = self.page_of(*job_id, job, &target, &mut state, &mut done, now, report).await?;
+            let (Some(bucket), Some(prefix)) = (&job.bucket, &job.prefix) else {
+                // The run that reads the views notifies that they are unknown.
+                (state.job, state.after) = (id + 1, None);
+                continue;
+            };
+            report.pages += 1;
+            state.pages += 1;
+            let page = match self.objects.list(bucket, prefix, state.after.as_deref(), PAGE).await {
+                Ok(page) => page,
+                Err(error) if error.is_access_denied() || error.has_code(&["NoSuchBucket"]) => {
+                    listed.denied.insert(*id, error.to_string());
+                    (state.job, state.after) = (id + 1, None);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            listed.jobs.insert(*id);
+            let comparison =
+                Comparison { settings: self.settings, id: *id, job, bucket, ledger_until, gaps: &views.gaps, now };
+            let entries = self.entries_for(*id, &page.objects).await?;
+            let compared = comparison.compare(&page.objects, &entries);
+            report.too_old += compared.too_old;
+            if let Some(newest) = compared.newest {
+                let known = state.newest.entry(*id).or_insert(newest);
+                *known = (*known).max(newest);
+            }
+            match self.alerting.record_new(compared.incidents).await? {
+                Handover::Done(sent) => *notified += sent,
+                Handover::Incomplete => break,
+            }
+            report.objects += page.objects.len() as u64;
+            state.objects += page.objects.len() as u64;
+            match page.objects.last() {
+                Some(last) if page.more => state.after = Some(last.key.clone()),
+                _ => (state.job, state.after) = (id + 1, None),
+            }
         }
-        if state != before {
-            // If another invocation listed the same pages, its place is as good as this one's.
-            self.save(SWEEP, revision, &state).await?;
-        }
-        Ok(done)
+        *notified += self.reconcile(views, &listed).await?;
+        Ok(report)
     }
 
-    /// One page of a job's prefix; whether everything in it is told.
-    #[allow(clippy::too_many_arguments)]
-    async fn page_of(
-        &self,
-        job_id: i64,
-        job: &JobState,
-        target: &TargetState,
-        state: &mut SweepState,
-        done: &mut SweepReport,
-        now: Moment,
-        report: &mut Report,
-    ) -> Result<bool, MonitorError> {
-        let (Some(bucket), Some(prefix)) = (&job.bucket, &job.prefix) else {
-            // The reader of the views tells that they are not known.
-            (state.job, state.after) = (job_id + 1, None);
-            return Ok(true);
-        };
-        done.pages += 1;
-        state.pages += 1;
-        let listed = self.objects.list(bucket, prefix, state.after.as_deref(), PAGE).await;
-        let refused =
-            listed.as_ref().err().filter(|error| error.is_refusal() || error.has_code(&["NoSuchBucket"]));
-        let refusal = refused.map(ToString::to_string);
-        // Told by the second invocation that is refused: its beginning is then written down, so that each one tells the same.
-        let judged = Judged {
-            key: format!("list:{job_id}"),
-            holds: refusal.is_some(),
-            patience: Duration::from_micros(1),
-        };
-        let finding = state.standings.judge(&judged, now, |since| {
-            let id = id(&[
-                &self.settings.watched.name,
-                "CannotList",
-                &job_id.to_string(),
-                &since.micros().to_string(),
-            ]);
-            let problem =
-                Problem::CannotList { bucket: bucket.clone(), message: refusal.clone().unwrap_or_default() };
-            self.finding(id, problem, Some(&job.name), since, now, remedy::list(bucket, prefix))
+    /// Reconciles which of the listed jobs may not be listed.
+    async fn reconcile(&self, views: &ViewsState, listed: &Listed) -> Result<u32, MonitorError> {
+        let now = self.alerting.window.now;
+        let denied = listed.denied.iter().filter_map(|(id, message)| {
+            let job = views.jobs.get(id)?;
+            Some(incidents::listing_denied(&self.settings.watched, *id, job, message, now))
         });
-        let (told, all) = self.tell_all(finding.as_slice(), now).await?;
-        report.told += told;
-        if refusal.is_some() {
-            (state.job, state.after) = (job_id + 1, None);
-            return Ok(all);
+        let found: Vec<Incident> = denied.collect();
+        let resolution = |condition: Condition, job: Option<i64>| match job {
+            Some(id) if !views.jobs.contains_key(&id) => Some(incidents::JOB_GONE),
+            Some(id) => listed.jobs.contains(&id).then(|| condition.resolution()),
+            None => None,
+        };
+        match self.alerting.reconcile("bucket", &found, resolution, now).await? {
+            Handover::Done(notified) => Ok(notified),
+            // The next run covers the same jobs again.
+            Handover::Incomplete => Ok(0),
         }
-        let (objects, more) = listed?;
-        let last = objects.last().map(|object| object.key.clone());
-
-        let findings = self.compare(job_id, job, bucket, target, &objects, state, done, now).await?;
-        let (told, told_all) = self.tell_all(&findings, now).await?;
-        report.told += told;
-        if !(all && told_all) {
-            return Ok(false);
-        }
-        done.objects += objects.len() as u64;
-        state.objects += objects.len() as u64;
-        match last {
-            Some(key) if more => state.after = Some(key),
-            _ => (state.job, state.after) = (job_id + 1, None),
-        }
-        Ok(true)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    async fn compare(
-        &self,
-        job_id: i64,
-        job: &JobState,
-        bucket: &str,
-        target: &TargetState,
-        objects: &[Object],
-        state: &mut SweepState,
-        done: &mut SweepReport,
-        now: Moment,
-    ) -> Result<Vec<Finding>, MonitorError> {
-        let from = job.first_seen.max(self.settings.remembered_since(now));
-        let grace = self.settings.job(&job.name).grace;
-        let judged_until = target.ledger_until.unwrap_or(Moment::BEGINNING).minus(grace);
-        let entries = self.entries_for(job_id, objects).await?;
-        let mut candidates = Vec::new();
-        for object in objects {
-            if object.size == 0 && object.key.ends_with('/') {
-                // A folder as the console makes it.
-                continue;
-            }
-            if object.modified < from {
-                done.not_judged += 1;
-                continue;
-            }
-            let newest = state.newest.entry(job_id).or_insert(object.modified);
-            *newest = (*newest).max(object.modified);
-            let file =
-                FileId { bucket: bucket.to_owned(), key: object.key.clone(), etag: object.etag.clone() };
-            let watched = &self.settings.watched.name;
-            match entries.get(in_views(&object.key)) {
-                Some(entry) if entry.state == FileState::Loaded && entry.etag != object.etag => {
-                    let id = file_id(watched, "Overwritten", job_id, bucket, &object.key, &object.etag);
-                    let command = remedy::reload(&self.settings.watched, job, &file, false);
-                    let problem = Problem::Overwritten {
-                        file,
-                        loaded_etag: entry.etag.clone(),
-                        modified: object.modified,
-                    };
-                    candidates.push(self.finding(
-                        id,
-                        problem,
-                        Some(&job.name),
-                        object.modified,
-                        now,
-                        command,
-                    ));
-                }
-                Some(_) => {}
-                None if object.modified >= judged_until => {}
-                None => {
-                    // Redshift may have put it into its queue any time until the grace was over.
-                    let gap = target
-                        .gaps
-                        .iter()
-                        .find(|gap| object.modified.plus(grace) >= gap.from && object.modified <= gap.to);
-                    let (id, problem, command) = match gap {
-                        Some(gap) => (
-                            // Told for the first such object of the job, not for each.
-                            id(&[
-                                watched,
-                                "UnknownFile",
-                                &job_id.to_string(),
-                                &gap.from.micros().to_string(),
-                            ]),
-                            Problem::UnknownFile { file, modified: object.modified },
-                            remedy::list(bucket, job.prefix.as_deref().unwrap_or_default()),
-                        ),
-                        None => (
-                            file_id(watched, "NeverLoaded", job_id, bucket, &object.key, &object.etag),
-                            Problem::NeverLoaded {
-                                file: file.clone(),
-                                modified: object.modified,
-                                size: object.size,
-                            },
-                            remedy::send_again(&file),
-                        ),
-                    };
-                    candidates.push(self.finding(
-                        id,
-                        problem,
-                        Some(&job.name),
-                        object.modified,
-                        now,
-                        command,
-                    ));
-                }
-            }
-        }
-        let mut untold = self.untold(candidates.iter().map(|finding| finding.id.clone()).collect()).await?;
-        // Each once, though many objects may have led to the same one.
-        candidates.retain(|finding| untold.remove(&finding.id));
-        Ok(candidates)
-    }
-
-    /// The ledger's entries for the objects of a page.
+    /// Returns the ledger's entries for the objects of a page, by key.
     async fn entries_for(
         &self,
         job: i64,
         objects: &[Object],
     ) -> Result<HashMap<String, FileEntry>, MonitorError> {
         let (Some(first), Some(last)) = (objects.first(), objects.last()) else { return Ok(HashMap::new()) };
-        let wanted: HashSet<&str> = objects.iter().map(|object| in_views(&object.key)).collect();
+        let wanted: HashSet<&str> = objects.iter().map(|object| key_in_views(&object.key)).collect();
         let mut found = HashMap::new();
         let mut after: Option<String> = None;
         for _ in 0..LEDGER_PAGES {
-            let (entries, next) =
-                self.ledger.entries(job, in_views(&first.key), &last.key, after.as_deref()).await?;
-            found.extend(
-                entries
-                    .into_iter()
-                    .filter(|entry| wanted.contains(entry.key.as_str()))
-                    .map(|entry| (entry.key.clone(), entry)),
-            );
-            let Some(next) = next else { return Ok(found) };
+            let page = self
+                .ledger
+                .entries_between(job, key_in_views(&first.key), &last.key, after.as_deref())
+                .await?;
+            let entries = page.entries.into_iter().filter(|entry| wanted.contains(entry.key.as_str()));
+            found.extend(entries.map(|entry| (entry.key.clone(), entry)));
+            let Some(next) = page.next else { return Ok(found) };
             after = Some(next);
         }
         let read_until = after.unwrap_or_default();
@@ -255,7 +169,16 @@ impl<S: Statements, O: Objects, L: Ledger, A: Announcer> Monitor<'_, S, O, L, A>
     }
 }
 
-/// A key as the views show it: without the blanks at its end, which they pad with.
-fn in_views(key: &str) -> &str {
-    key.trim_end_matches(' ')
+impl SweepState {
+    /// Ends the current cycle over all jobs and returns it.
+    fn end_cycle(&mut self, now: Moment, views: &ViewsState) -> Cycle {
+        let began = self.began.take().unwrap_or(now);
+        let cycle =
+            Cycle { seconds: now.since(began).as_secs(), pages: self.pages, objects: self.objects };
+        self.last_cycle = Some(cycle);
+        (self.job, self.after, self.pages, self.objects) = (0, None, 0, 0);
+        self.newest.retain(|id, _| views.jobs.contains_key(id));
+        cycle
+    }
 }
+

@@ -8,11 +8,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client as Dynamo;
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemOutput;
-use aws_sdk_dynamodb::operation::delete_item::{DeleteItemError, DeleteItemOutput};
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::operation::query::QueryOutput;
-use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_redshiftdata::Client as Data;
@@ -25,18 +23,18 @@ use aws_sdk_s3::Client as S3;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-use copy_monitor::adapters::{Buckets, Table};
-use copy_monitor::moment::Moment;
-use copy_monitor::ports::{Claimed, FileEntry, FileState, Ledger, Objects, Statements};
+use copy_monitor::adapters::{Buckets, LedgerTable};
+use copy_monitor::ports::{FileEntry, FileState, Ledger, Objects, Statements};
+use lambda_kit::moment::Moment;
 use warehouse::batch::Progress;
 use warehouse::data_api::{Cell, Database, Login};
 use warehouse::target::Target;
 
 const NOW: i64 = 1_800_000_000;
 
-fn table(rules: &[&Rule]) -> Table {
+fn table(rules: &[&Rule]) -> LedgerTable {
     let client = mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, rules);
-    Table::new(client, "ledger".into(), "main".into(), Duration::from_secs(60), Moment::from_secs(NOW))
+    LedgerTable::new(client, "ledger".into(), "main".into(), Duration::from_secs(60), Moment::from_secs(NOW))
 }
 
 fn s(text: &str) -> AttributeValue {
@@ -47,10 +45,10 @@ fn n(number: i64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-fn refused(item: Option<HashMap<String, AttributeValue>>) -> ConditionalCheckFailedException {
+fn condition_failed() -> ConditionalCheckFailedException {
     let code =
         aws_smithy_types::error::ErrorMetadata::builder().code("ConditionalCheckFailedException").build();
-    ConditionalCheckFailedException::builder().set_item(item).meta(code).build()
+    ConditionalCheckFailedException::builder().meta(code).build()
 }
 
 fn entry(key: &str, state: FileState) -> FileEntry {
@@ -78,41 +76,7 @@ fn item(key: &str) -> HashMap<String, AttributeValue> {
 }
 
 #[tokio::test]
-async fn a_finding_is_claimed_under_a_condition_and_a_refusal_says_whether_it_was_told() {
-    let claim = mock!(Dynamo::update_item)
-        .match_requests(|request| {
-            let values = request.expression_attribute_values().unwrap();
-            request.key().unwrap()["pk"] == s("N#main#f1")
-                && request.condition_expression()
-                    == Some("attribute_not_exists(t) AND (attribute_not_exists(u) OR u <= :n OR h = :h)")
-                && values[":h"] == s("me")
-                && values[":n"] == n(NOW * 1_000_000)
-                && values[":u"] == n((NOW + 9) * 1_000_000)
-                && values[":x"] == n(NOW + 60)
-        })
-        .then_output(|| UpdateItemOutput::builder().build());
-    let told = mock!(Dynamo::update_item).then_error(|| {
-        UpdateItemError::ConditionalCheckFailedException(refused(Some(HashMap::from([(
-            "t".to_owned(),
-            n(1),
-        )]))))
-    });
-    let held = mock!(Dynamo::update_item).then_error(|| {
-        UpdateItemError::ConditionalCheckFailedException(refused(Some(HashMap::from([(
-            "h".to_owned(),
-            s("other"),
-        )]))))
-    });
-    let table = table(&[&claim, &told, &held]);
-    let now = Moment::from_secs(NOW);
-    for expected in [Claimed::Yes, Claimed::Told, Claimed::ByAnother] {
-        let claimed = table.claim("f1", "me", now, now.plus(Duration::from_secs(9))).await.unwrap();
-        assert_eq!(claimed, expected);
-    }
-}
-
-#[tokio::test]
-async fn a_document_is_written_only_over_the_revision_that_was_read() {
+async fn document_is_written_only_over_revision_that_was_read() {
     let absent = mock!(Dynamo::get_item)
         .match_requests(|request| request.consistent_read() == Some(true))
         .then_output(|| GetItemOutput::builder().build());
@@ -130,7 +94,7 @@ async fn a_document_is_written_only_over_the_revision_that_was_read() {
                 && request.expression_attribute_values().unwrap()[":r"] == n(1)
                 && request.item().unwrap()["r"] == n(2)
         })
-        .then_error(|| PutItemError::ConditionalCheckFailedException(refused(None)));
+        .then_error(|| PutItemError::ConditionalCheckFailedException(condition_failed()));
     let table = table(&[&absent, &first, &read, &overtaken]);
     assert_eq!(table.document("target").await.unwrap(), None);
     assert!(table.save("target", 0, "{}").await.unwrap());
@@ -140,7 +104,7 @@ async fn a_document_is_written_only_over_the_revision_that_was_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn loaded_files_are_written_by_25_each_once_and_again_where_dynamodb_left_some() {
+async fn loaded_files_are_written_by_25_and_unprocessed_again() {
     let some_left = mock!(Dynamo::batch_write_item)
         .match_requests(|request| request.request_items().unwrap()["ledger"].len() == 25)
         .then_compute_output(|request| {
@@ -161,40 +125,40 @@ async fn loaded_files_are_written_by_25_each_once_and_again_where_dynamodb_left_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_stays_throttled_is_an_error_that_says_so() {
+async fn throttled_table_is_named_in_error() {
     let full = mock!(Dynamo::batch_write_item).then_compute_output(|request| {
         let left = request.request_items().unwrap()["ledger"].clone();
         BatchWriteItemOutput::builder().unprocessed_items("ledger", left).build()
     });
     let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&full]);
     let table =
-        Table::new(client, "ledger".into(), "main".into(), Duration::from_secs(60), Moment::from_secs(NOW));
+        LedgerTable::new(client, "ledger".into(), "main".into(), Duration::from_secs(60), Moment::from_secs(NOW));
     let error = table.put_loaded(&[entry("k", FileState::Loaded)]).await.unwrap_err().to_string();
     assert!(error.contains("1 items were not written after 8 attempts: the table is throttled"), "{error}");
     assert_eq!(full.num_calls(), 8);
 }
 
 #[tokio::test]
-async fn an_unloaded_file_does_not_replace_what_the_ledger_knows_better() {
+async fn file_that_is_not_loaded_replaces_no_later_state() {
     let put = mock!(Dynamo::put_item)
         .match_requests(|request| {
             request.condition_expression() == Some("attribute_not_exists(pk) OR k <= :k")
                 && request.expression_attribute_values().unwrap()[":k"] == n(1)
         })
-        .then_error(|| PutItemError::ConditionalCheckFailedException(refused(None)));
+        .then_error(|| PutItemError::ConditionalCheckFailedException(condition_failed()));
     let throttled = mock!(Dynamo::put_item).then_error(|| {
         PutItemError::generic(
             aws_smithy_types::error::ErrorMetadata::builder().code("AccessDeniedException").build(),
         )
     });
     let table = table(&[&put, &throttled]);
-    table.put_unloaded(&entry("k", FileState::Failed)).await.unwrap();
-    let error = table.put_unloaded(&entry("k", FileState::Failed)).await.unwrap_err();
-    assert!(error.is_refusal(), "{error}");
+    table.put_not_loaded(&entry("k", FileState::Rejected)).await.unwrap();
+    let error = table.put_not_loaded(&entry("k", FileState::Rejected)).await.unwrap_err();
+    assert!(error.is_access_denied(), "{error}");
 }
 
 #[tokio::test]
-async fn entries_between_two_keys_are_one_query_that_goes_on_after_a_key() {
+async fn entries_between_keys_are_one_query_after_a_key() {
     let query = mock!(Dynamo::query)
         .match_requests(|request| {
             let values = request.expression_attribute_values().unwrap();
@@ -205,53 +169,33 @@ async fn entries_between_two_keys_are_one_query_that_goes_on_after_a_key() {
         .then_output(|| {
             QueryOutput::builder().items(item("d")).items(item("e")).last_evaluated_key("sk", s("e")).build()
         });
-    let (entries, next) = table(&[&query]).entries(7, "a", "z", Some("c")).await.unwrap();
-    assert_eq!(entries, [entry("d", FileState::Loaded), entry("e", FileState::Loaded)]);
-    assert_eq!(next.as_deref(), Some("e"));
+    let page = table(&[&query]).entries_between(7, "a", "z", Some("c")).await.unwrap();
+    assert_eq!(page.entries, [entry("d", FileState::Loaded), entry("e", FileState::Loaded)]);
+    assert_eq!(page.next.as_deref(), Some("e"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn told_findings_are_read_together_and_again_where_dynamodb_left_some() {
-    let told =
-        |id: &str| HashMap::from([("pk".to_owned(), s(&format!("N#main#{id}"))), ("t".to_owned(), n(1))]);
+async fn entries_of_keys_are_read_together_and_unprocessed_keys_again() {
     let left = mock!(Dynamo::batch_get_item)
         .match_requests(|request| request.request_items().unwrap()["ledger"].keys().len() == 3)
         .then_compute_output(move |request| {
             let keys = request.request_items().unwrap()["ledger"].keys()[2..].to_vec();
             let left = KeysAndAttributes::builder().set_keys(Some(keys)).build().unwrap();
             BatchGetItemOutput::builder()
-                .responses("ledger", vec![told("one"), HashMap::from([("pk".to_owned(), s("N#main#two"))])])
+                .responses("ledger", vec![item("one")])
                 .unprocessed_keys("ledger", left)
                 .build()
         });
     let rest = mock!(Dynamo::batch_get_item)
-        .then_output(move || BatchGetItemOutput::builder().responses("ledger", vec![told("three")]).build());
-    let ids = ["one", "two", "three"].map(str::to_owned);
-    let told = table(&[&left, &rest]).told_among(&ids).await.unwrap();
-    assert_eq!(told, ["one".to_owned(), "three".to_owned()].into());
+        .match_requests(|request| request.request_items().unwrap()["ledger"].keys().len() == 1)
+        .then_output(move || BatchGetItemOutput::builder().responses("ledger", vec![item("three")]).build());
+    let keys = ["one", "two", "three"].map(str::to_owned);
+    let entries = table(&[&left, &rest]).entries_of(7, &keys).await.unwrap();
+    assert_eq!(entries, [entry("one", FileState::Loaded), entry("three", FileState::Loaded)]);
 }
 
 #[tokio::test]
-async fn only_the_holder_gives_a_finding_back_and_a_note_is_kept() {
-    let release = mock!(Dynamo::delete_item)
-        .match_requests(|request| {
-            request.condition_expression() == Some("attribute_not_exists(t) AND h = :h")
-        })
-        .then_output(|| DeleteItemOutput::builder().build());
-    let taken = mock!(Dynamo::delete_item)
-        .then_error(|| DeleteItemError::ConditionalCheckFailedException(refused(None)));
-    let told = mock!(Dynamo::update_item)
-        .match_requests(|request| request.update_expression() == Some("SET t = if_not_exists(t, :t), x = :x"))
-        .then_output(|| UpdateItemOutput::builder().build());
-    let table = table(&[&release, &taken, &told]);
-    table.release("f1", "me").await.unwrap();
-    table.release("f1", "me").await.unwrap();
-    table.told("f1", Moment::from_secs(NOW)).await.unwrap();
-    assert_eq!(told.num_calls(), 1);
-}
-
-#[tokio::test]
-async fn keys_of_a_listing_are_decoded_and_etags_lose_their_quotes() {
+async fn listing_has_decoded_keys_and_etags_without_quotes() {
     let list = mock!(S3::list_objects_v2)
         .match_requests(|request| {
             (request.bucket(), request.prefix(), request.start_after(), request.max_keys())
@@ -278,14 +222,14 @@ async fn keys_of_a_listing_are_decoded_and_etags_lose_their_quotes() {
         ListObjectsV2Output::builder().contents(object).build()
     });
     let buckets = Buckets::new(mock_client!(aws_sdk_s3, RuleMode::Sequential, [&list, &plain]));
-    let (objects, more) = buckets.list("b", "in/", Some("in/a"), 1000).await.unwrap();
-    assert!(more);
-    let object = &objects[0];
+    let page = buckets.list("b", "in/", Some("in/a"), 1000).await.unwrap();
+    assert!(page.more);
+    let object = &page.objects[0];
     assert_eq!((object.key.as_str(), object.etag.as_str(), object.size), ("in/a b+c\n", "x-2", 5));
     assert_eq!(object.modified, Moment::from_secs(9));
     // A stand-in for S3 may not know the encoding.
-    let (objects, more) = buckets.list("b", "in/", None, 1000).await.unwrap();
-    assert_eq!((objects[0].key.as_str(), more), ("in/100%+1", false));
+    let page = buckets.list("b", "in/", None, 1000).await.unwrap();
+    assert_eq!((page.objects[0].key.as_str(), page.more), ("in/100%+1", false));
 }
 
 fn database(rules: &[&Rule]) -> Database {
@@ -294,7 +238,7 @@ fn database(rules: &[&Rule]) -> Database {
 }
 
 #[tokio::test]
-async fn a_batch_is_started_with_an_event_a_name_and_a_token_and_read_by_statement() {
+async fn batch_has_event_name_token_and_is_read_by_statement() {
     let start = mock!(Data::batch_execute_statement)
         .match_requests(|request| {
             request.with_event() == Some(true)
@@ -322,7 +266,7 @@ async fn a_batch_is_started_with_an_event_a_name_and_a_token_and_read_by_stateme
 }
 
 #[tokio::test]
-async fn what_became_of_a_batch_is_told_with_the_text_of_the_statement_that_failed() {
+async fn failed_batch_has_error_of_its_statement() {
     let described = |status: StatusString| DescribeStatementOutput::builder().id("id-1").status(status);
     let on_the_way = mock!(Data::describe_statement)
         .then_output(move || described(StatusString::from("A_NEW_ONE")).build().unwrap());

@@ -1,4 +1,4 @@
-//! What is watched, from the function's environment.
+//! The function's configuration, from its environment.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use warehouse::data_api::Login;
 use warehouse::target::{AmbiguousTarget, Target};
 
-/// Settings that make no sense.
+/// An error in the configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error(transparent)]
@@ -20,7 +20,7 @@ pub(crate) enum ConfigError {
     )]
     NoLogin,
     #[error(
-        "environment variable JOB_SETTINGS is not what it should be ({{\"Default\": {{\"FreshnessSeconds\": 3600}}, \"Jobs\": {{\"orders\": {{…}}}}}})"
+        "environment variable JOB_SETTINGS is invalid, expected JSON such as {{\"Default\": {{\"FreshnessSeconds\": 3600}}, \"Jobs\": {{\"orders\": {{…}}}}}}"
     )]
     Jobs(#[source] serde_json::Error),
 }
@@ -28,9 +28,9 @@ pub(crate) enum ConfigError {
 /// The function's configuration.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The ledger's table.
+    /// The name of the ledger's table.
     pub(crate) table: String,
-    /// Whether each job has metrics of its own.
+    /// True if each job has metrics of its own.
     pub(crate) job_metrics: bool,
     settings: Settings,
 }
@@ -64,10 +64,12 @@ impl Config {
             login,
         };
         let mut settings = Settings::new(watched);
-        settings.retention = env.duration("VIEW_RETENTION_DAYS", Unit::Days, settings.retention)?;
-        settings.memory = env.duration("LEDGER_DAYS", Unit::Days, settings.memory)?;
-        settings.overlap = env.duration("VIEW_DELAY_MINUTES", Unit::Minutes, settings.overlap)?;
-        settings.patience = env.duration("EVENT_DELAY_MINUTES", Unit::Minutes, settings.patience)?;
+        settings.view_retention =
+            env.duration("VIEW_RETENTION_DAYS", Unit::Days, settings.view_retention)?;
+        settings.ledger_memory = env.duration("LEDGER_DAYS", Unit::Days, settings.ledger_memory)?;
+        settings.view_delay = env.duration("VIEW_DELAY_MINUTES", Unit::Minutes, settings.view_delay)?;
+        settings.event_delay =
+            env.duration("EVENT_DELAY_MINUTES", Unit::Minutes, settings.event_delay)?;
         let number = "a whole number";
         settings.pages_per_run = env.parsed("PAGES_PER_RUN", number, settings.pages_per_run)?;
         settings.rows_per_run = env.parsed("ROWS_PER_RUN", number, settings.rows_per_run)?;
@@ -77,12 +79,12 @@ impl Config {
         }
         Ok(Self {
             table: env.required("LEDGER_TABLE")?,
-            job_metrics: env.parsed("JOB_METRICS", "true or false", true)?,
+            job_metrics: env.flag("JOB_METRICS", true)?,
             settings,
         })
     }
 
-    /// The settings, in this account.
+    /// Returns the settings for a warehouse in this account.
     pub(crate) fn settings(&self, account: &str) -> Settings {
         let mut settings = self.settings.clone();
         settings.watched.account = account.to_owned();
@@ -104,11 +106,11 @@ mod tests {
         let source = |name: &str| {
             more.iter().chain(&all).find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        Config::from_env(Env::from(&source)).map_err(|error| lambda_kit::call::chain(&error))
+        Config::from_env(Env::from(&source)).map_err(|error| lambda_kit::error::chain(&error))
     }
 
     #[test]
-    fn the_environment_says_what_is_watched_and_how_closely() {
+    fn settings_are_read_from_environment() {
         let jobs = r#"{"Default": {"FreshnessSeconds": 60}, "Jobs": {"orders": {"Manual": true}}}"#;
         let config = read(&[
             ("WORKGROUP_NAME", "w"),
@@ -127,14 +129,14 @@ mod tests {
         );
         assert_eq!(settings.job("other").freshness.as_secs(), 60);
         assert!(settings.job("orders_0a1b2c3d").manual && !config.job_metrics);
-        assert_eq!((settings.memory.as_secs(), settings.retention.as_secs()), (90 * 86_400, 7 * 86_400));
-        assert_eq!((settings.overlap.as_secs(), settings.patience.as_secs()), (0, 60));
+        assert_eq!((settings.ledger_memory.as_secs(), settings.view_retention.as_secs()), (90 * 86_400, 7 * 86_400));
+        assert_eq!((settings.view_delay.as_secs(), settings.event_delay.as_secs()), (0, 60));
         let usual = read(&[("WORKGROUP_NAME", "w")]).unwrap().settings("222222222222");
-        assert_eq!((usual.overlap.as_secs(), usual.patience.as_secs()), (15 * 60, 5 * 60));
+        assert_eq!((usual.view_delay.as_secs(), usual.event_delay.as_secs()), (15 * 60, 5 * 60));
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_by_name() {
+    fn invalid_variable_is_named_in_error() {
         for (more, part) in [
             (vec![], "CLUSTER_IDENTIFIER and WORKGROUP_NAME: give exactly one"),
             (vec![("CLUSTER_IDENTIFIER", "c"), ("WORKGROUP_NAME", "w")], "found both"),

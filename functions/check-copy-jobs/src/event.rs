@@ -1,4 +1,4 @@
-//! What starts the function: a schedule, or the end of one of its own statements.
+//! The events that invoke the function: a schedule, or the end of one of its own batches.
 
 use copy_monitor::{Completion, NAME_PREFIX};
 use serde::Deserialize;
@@ -7,9 +7,9 @@ use serde_json::Value;
 /// An event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A rule or a schedule.
+    /// A schedule, of a rule or of EventBridge Scheduler.
     Schedule,
-    /// A statement of ours has ended.
+    /// A batch of the function has ended.
     StatementEnded(Completion),
 }
 
@@ -31,7 +31,7 @@ struct StatementChange {
 }
 
 impl Event {
-    /// Reads an event; an error says what was expected.
+    /// Parses an event. The error says what was expected.
     pub(crate) fn parse(event: &Value) -> Result<Self, String> {
         let Envelope { source, detail_type, detail } = Envelope::deserialize(event).map_err(|error| {
             format!("expected an event of EventBridge (a schedule, or a Redshift Data Statement Status Change): {error}")
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_and_the_ends_of_statements_are_read() {
+    fn schedule_and_completion_events_are_parsed() {
         assert_eq!(Event::parse(&sample("events/scheduled.json")), Ok(Event::Schedule));
         for (name, finished) in [("copy-monitor-finished", true), ("copy-monitor-failed", false)] {
             let event = Event::parse(&sample(&format!("redshift-data/{name}.json")));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_refused_with_what_was_expected() {
+    fn unexpected_event_is_rejected_with_what_was_expected() {
         let mut foreign = sample("redshift-data/copy-monitor-finished.json");
         foreign["detail"]["statementName"] = "nightly".into();
         let mut cut = sample("redshift-data/copy-monitor-finished.json");

@@ -1,25 +1,25 @@
 //! Statements through the Redshift Data API.
 
-use lambda_kit::call::CallError;
+use futures_util::future::{BoxFuture, FutureExt};
 use warehouse::batch::{Batch, Page, Progress};
 use warehouse::data_api::Database;
 
-use crate::ports::Statements;
+use crate::ports::{Call, Statements};
 
 impl Statements for Database {
-    async fn start(&self, name: &str, token: &str, statements: &[String]) -> Result<String, CallError> {
-        self.start_batch(&Batch { name, token, statements }).await
+    fn start<'a>(&'a self, name: &'a str, token: &'a str, statements: &'a [String]) -> Call<'a, String> {
+        async move { self.start_batch(&Batch { name, token, statements }).await }.boxed()
     }
 
-    async fn progress(&self, id: &str) -> Result<Progress, CallError> {
-        Self::progress(self, id).await
+    fn progress<'a>(&'a self, id: &'a str) -> Call<'a, Progress> {
+        Self::progress(self, id).boxed()
     }
 
-    async fn page(&self, id: &str, statement: usize, next: Option<String>) -> Result<Page, CallError> {
-        Self::page(self, &format!("{id}:{statement}"), next).await
+    fn page<'a>(&'a self, id: &'a str, statement: usize, next: Option<String>) -> Call<'a, Page> {
+        async move { Self::page(self, &format!("{id}:{statement}"), next).await }.boxed()
     }
 
-    async fn cancel(&self, id: &str) {
-        Self::cancel(self, id).await;
+    fn cancel<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()> {
+        Self::cancel(self, id).boxed()
     }
 }

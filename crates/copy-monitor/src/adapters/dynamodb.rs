@@ -1,41 +1,43 @@
 //! The ledger in one DynamoDB table.
 //!
-//! Keys `pk` and `sk`, both strings; `x` is the time to live. Files: `F#<warehouse>#<job>` and the object's key (both at most 1024 bytes), so that the entries
-//! between two keys are one Query in the order in which S3 lists. Findings: `N#<warehouse>#<id>`. Documents: `D#<warehouse>` and their name; they never expire.
-//! Actions: GetItem, PutItem, UpdateItem, DeleteItem, Query, BatchGetItem, BatchWriteItem.
-//! Source: "Constraints in Amazon DynamoDB" and "Service, account, and table quotas" of the DynamoDB developer guide: a document is at most 400 KB.
+//! The keys `pk` and `sk` are strings; `x` is the time to live. The key of a file is
+//! `F#<warehouse>#<job>` and the object's key (both at most 1024 bytes), so that one Query returns the
+//! entries between two keys in the order in which S3 lists them. The key of a document is
+//! `D#<warehouse>` and its name; documents never expire.
+//!
+//! Permissions: `dynamodb:GetItem`, `PutItem`, `Query`, `BatchGetItem` and `BatchWriteItem`.
+//! Source: "Constraints in Amazon DynamoDB" and "Service, account, and table quotas" of the DynamoDB
+//! developer guide: an item has at most 400 KB.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
-};
-use futures_util::future::join_all;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
+use futures_util::future::{FutureExt, join_all};
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
 
-use crate::moment::Moment;
-use crate::ports::{Claimed, Document, FileEntry, FileState, Ledger};
+use crate::ports::{Call, Document, EntryPage, FileEntry, FileState, Ledger};
 
-/// Requests in a BatchWriteItem.
+/// The number of requests in a BatchWriteItem.
 const WRITES: usize = 25;
-/// BatchWriteItem calls at the same time.
+/// The number of concurrent BatchWriteItem calls.
 const AT_ONCE: usize = 8;
-/// How often what DynamoDB did not process is sent again, with pauses that double from 50 ms: 12 s in all.
+/// The number of attempts for items that DynamoDB did not process, with pauses that double from 50 ms:
+/// 12 s in all.
 const TRIES: u32 = 8;
 
 type Item = HashMap<String, AttributeValue>;
 
 /// The ledger of one warehouse.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct LedgerTable {
     client: Client,
     name: String,
     watched: String,
-    /// How long entries live after they were written.
+    /// The time for which entries are kept after they were written.
     memory: Duration,
     now: Moment,
 }
@@ -56,21 +58,14 @@ fn number_of(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-impl Table {
-    /// The table of this name, for one warehouse and one invocation, which began `now`.
+impl LedgerTable {
+    /// Makes the ledger of one warehouse in a table, for an invocation that started `now`.
     pub fn new(client: Client, name: String, watched: String, memory: Duration, now: Moment) -> Self {
         Self { client, name, watched, memory, now }
     }
 
     fn files(&self, job: i64) -> String {
         format!("F#{}#{job}", self.watched)
-    }
-
-    fn finding(&self, id: &str) -> Item {
-        Item::from([
-            ("pk".to_owned(), text(format!("N#{}#{id}", self.watched))),
-            ("sk".to_owned(), text("-")),
-        ])
     }
 
     fn expires(&self) -> AttributeValue {
@@ -80,7 +75,7 @@ impl Table {
     fn item(&self, entry: &FileEntry) -> Item {
         let rank = match entry.state {
             FileState::Waiting => 0,
-            FileState::Failed => 1,
+            FileState::Rejected => 1,
             FileState::Loaded => 2,
         };
         [
@@ -105,19 +100,19 @@ impl Table {
             enqueued: Moment::from_micros(number_of(item, "q")?),
             state: match number_of(item, "k")? {
                 0 => FileState::Waiting,
-                1 => FileState::Failed,
+                1 => FileState::Rejected,
                 _ => FileState::Loaded,
             },
         })
     }
 
-    /// Writes at most 25 items, and again what was not processed.
+    /// Writes at most 25 items. Repeats those that were not processed.
     async fn write(&self, items: Vec<Item>) -> Result<(), CallError> {
         let request = |item| {
             let put = PutRequest::builder()
                 .set_item(Some(item))
                 .build()
-                .map_err(|error| CallError::without_answer("dynamodb:BatchWriteItem", &error.to_string()))?;
+                .map_err(|error| CallError::caused_by("dynamodb:BatchWriteItem", &error))?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
         let mut left = items.into_iter().map(request).collect::<Result<Vec<_>, CallError>>()?;
@@ -149,7 +144,7 @@ impl Table {
         let action = "dynamodb:BatchGetItem";
         let wanted =
             KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression(attributes).build();
-        let mut left = wanted.map_err(|error| CallError::without_answer(action, &error.to_string()))?;
+        let mut left = wanted.map_err(|error| CallError::caused_by(action, &error))?;
         let mut found = Vec::new();
         for attempt in 0..TRIES {
             let output = self
@@ -177,8 +172,40 @@ async fn pause(attempt: u32) {
     tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
 }
 
-impl Ledger for Table {
-    async fn document(&self, name: &str) -> Result<Option<Document>, CallError> {
+impl Ledger for LedgerTable {
+    fn document<'a>(&'a self, name: &'a str) -> Call<'a, Option<Document>> {
+        self.read_document(name).boxed()
+    }
+
+    fn save<'a>(&'a self, name: &'a str, revision: u64, body: &'a str) -> Call<'a, bool> {
+        self.write_document(name, revision, body).boxed()
+    }
+
+    fn put_loaded<'a>(&'a self, entries: &'a [FileEntry]) -> Call<'a, ()> {
+        self.write_loaded(entries).boxed()
+    }
+
+    fn put_not_loaded<'a>(&'a self, entry: &'a FileEntry) -> Call<'a, ()> {
+        self.write_not_loaded(entry).boxed()
+    }
+
+    fn entries_between<'a>(
+        &'a self,
+        job: i64,
+        first: &'a str,
+        last: &'a str,
+        after: Option<&'a str>,
+    ) -> Call<'a, EntryPage> {
+        self.query_entries(job, first, last, after).boxed()
+    }
+
+    fn entries_of<'a>(&'a self, job: i64, keys: &'a [String]) -> Call<'a, Vec<FileEntry>> {
+        self.read_entries(job, keys).boxed()
+    }
+}
+
+impl LedgerTable {
+    async fn read_document(&self, name: &str) -> Result<Option<Document>, CallError> {
         let output = self
             .client
             .get_item()
@@ -195,7 +222,7 @@ impl Ledger for Table {
         }))
     }
 
-    async fn save(&self, name: &str, revision: u64, body: &str) -> Result<bool, CallError> {
+    async fn write_document(&self, name: &str, revision: u64, body: &str) -> Result<bool, CallError> {
         let mut put = self
             .client
             .put_item()
@@ -217,7 +244,7 @@ impl Ledger for Table {
         }
     }
 
-    async fn put_loaded(&self, entries: &[FileEntry]) -> Result<(), CallError> {
+    async fn write_loaded(&self, entries: &[FileEntry]) -> Result<(), CallError> {
         // A batch must not hold a key twice; of two entries for one key the last one counts.
         let mut seen = HashSet::new();
         let mut items: Vec<Item> = entries
@@ -235,7 +262,7 @@ impl Ledger for Table {
         Ok(())
     }
 
-    async fn put_unloaded(&self, entry: &FileEntry) -> Result<(), CallError> {
+    async fn write_not_loaded(&self, entry: &FileEntry) -> Result<(), CallError> {
         let item = self.item(entry);
         let rank = item["k"].clone();
         let put = self
@@ -251,13 +278,13 @@ impl Ledger for Table {
         }
     }
 
-    async fn entries(
+    async fn query_entries(
         &self,
         job: i64,
         first: &str,
         last: &str,
         after: Option<&str>,
-    ) -> Result<(Vec<FileEntry>, Option<String>), CallError> {
+    ) -> Result<EntryPage, CallError> {
         let start = after
             .map(|key| Item::from([("pk".to_owned(), text(self.files(job))), ("sk".to_owned(), text(key))]));
         let output = self
@@ -273,87 +300,19 @@ impl Ledger for Table {
             .await
             .map_err(|error| CallError::new("dynamodb:Query", &error))?;
         let entries = output.items().iter().filter_map(|item| Self::entry(job, item)).collect();
-        Ok((entries, output.last_evaluated_key().and_then(|key| text_of(key, "sk"))))
+        Ok(EntryPage { entries, next: output.last_evaluated_key().and_then(|key| text_of(key, "sk")) })
     }
 
-    async fn entries_of(&self, job: i64, keys: &[String]) -> Result<Vec<FileEntry>, CallError> {
+    async fn read_entries(&self, job: i64, keys: &[String]) -> Result<Vec<FileEntry>, CallError> {
         let key = |key: &String| {
             Item::from([("pk".to_owned(), text(self.files(job))), ("sk".to_owned(), text(key))])
         };
         let items = self.get(keys.iter().map(key).collect(), "sk, e, m, q, k").await?;
         Ok(items.iter().filter_map(|item| Self::entry(job, item)).collect())
     }
-
-    async fn told_among(&self, ids: &[String]) -> Result<HashSet<String>, CallError> {
-        let items = self.get(ids.iter().map(|id| self.finding(id)).collect(), "pk, t").await?;
-        let told: HashSet<String> = items
-            .iter()
-            .filter(|item| item.contains_key("t"))
-            .filter_map(|item| text_of(item, "pk"))
-            .collect();
-        Ok(ids.iter().filter(|id| told.contains(&format!("N#{}#{id}", self.watched))).cloned().collect())
-    }
-
-    async fn claim(&self, id: &str, holder: &str, now: Moment, until: Moment) -> Result<Claimed, CallError> {
-        let claim = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(self.finding(id)))
-            .update_expression("SET h = :h, u = :u, x = :x")
-            // A claim of our own is one whose answer was lost.
-            .condition_expression(
-                "attribute_not_exists(t) AND (attribute_not_exists(u) OR u <= :n OR h = :h)",
-            )
-            .expression_attribute_values(":h", text(holder))
-            .expression_attribute_values(":u", number(until.micros()))
-            .expression_attribute_values(":n", number(now.micros()))
-            .expression_attribute_values(":x", self.expires())
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match claim {
-            Ok(_) => Ok(Claimed::Yes),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    let told = refused.item().is_some_and(|item| item.contains_key("t"));
-                    Ok(if told { Claimed::Told } else { Claimed::ByAnother })
-                }
-                _ => Err(CallError::new("dynamodb:UpdateItem", &error)),
-            },
-        }
-    }
-
-    async fn told(&self, id: &str, now: Moment) -> Result<(), CallError> {
-        self.client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(self.finding(id)))
-            .update_expression("SET t = if_not_exists(t, :t), x = :x")
-            .expression_attribute_values(":t", number(now.micros()))
-            .expression_attribute_values(":x", self.expires())
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| CallError::new("dynamodb:UpdateItem", &error))
-    }
-
-    async fn release(&self, id: &str, holder: &str) -> Result<(), CallError> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(self.finding(id)))
-            .condition_expression("attribute_not_exists(t) AND h = :h")
-            .expression_attribute_values(":h", text(holder));
-        match delete.send().await {
-            Err(error) if !is_conditional(&error) => Err(CallError::new("dynamodb:DeleteItem", &error)),
-            _ => Ok(()),
-        }
-    }
 }
 
-/// Whether a write was refused by its condition.
+/// Returns true if a write failed because of its condition.
 fn is_conditional<E, R>(error: &SdkError<E, R>) -> bool
 where
     E: aws_sdk_dynamodb::error::ProvideErrorMetadata,

@@ -2,31 +2,44 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::EncodingType;
+use futures_util::future::FutureExt;
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
 use percent_encoding::percent_decode_str;
 
-use crate::moment::Moment;
-use crate::ports::{Object, Objects};
+use crate::ports::{Call, Listing, Object, Objects};
 
-/// Buckets, read with `s3:ListBucket`.
+/// Buckets. Permission: `s3:ListBucket`.
 #[derive(Debug, Clone)]
 pub struct Buckets(Client);
 
 impl Buckets {
-    /// Read with this client.
+    /// Makes the port with a client.
     pub fn new(client: Client) -> Self {
         Self(client)
     }
 }
 
 impl Objects for Buckets {
-    async fn list(
+    fn list<'a>(
+        &'a self,
+        bucket: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: u16,
+    ) -> Call<'a, Listing> {
+        self.page(bucket, prefix, after, limit).boxed()
+    }
+}
+
+impl Buckets {
+    async fn page(
         &self,
         bucket: &str,
         prefix: &str,
         after: Option<&str>,
         limit: u16,
-    ) -> Result<(Vec<Object>, bool), CallError> {
+    ) -> Result<Listing, CallError> {
         let output = self
             .0
             .list_objects_v2()
@@ -34,7 +47,7 @@ impl Objects for Buckets {
             .prefix(prefix)
             .set_start_after(after.map(str::to_owned))
             .max_keys(limit.into())
-            // Keys may hold characters that XML cannot.
+            // Keys may have characters that XML has not.
             .encoding_type(EncodingType::Url)
             .send()
             .await
@@ -55,11 +68,11 @@ impl Objects for Buckets {
                 })
             })
             .collect();
-        Ok((objects, output.is_truncated() == Some(true)))
+        Ok(Listing { objects, more: output.is_truncated() == Some(true) })
     }
 }
 
-/// A key as S3 encodes it in a listing: a blank is a plus sign.
+/// Decodes a key of a listing, in which a blank is a plus sign.
 fn decoded(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

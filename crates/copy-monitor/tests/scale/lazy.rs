@@ -1,15 +1,19 @@
 //! A warehouse, buckets and a ledger that make their rows while they are read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use copy_monitor::finding::Finding;
-use copy_monitor::moment::Moment;
+use alerts::message::Message;
+use alerts::publish::Publisher;
+use alerts::store::{ItemKey, Put, Store, StoreError, StoredItem};
 use copy_monitor::ports::{
-    Announcer, Claimed, Document, FileEntry, FileState, Ledger, Object, Objects, Statements,
+    Call, Document, EntryPage, FileEntry, FileState, Ledger, Listing, Object, Objects, Statements,
 };
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
+use test_support::alerts::MemoryStore;
 use warehouse::batch::{Page, Progress};
 use warehouse::data_api::Cell;
 
@@ -23,11 +27,12 @@ const FIRST_JOB: i64 = 100_000;
 pub(crate) struct Lazy {
     /// Jobs.
     pub(crate) jobs: u64,
-    /// The rest.
+    /// The changing state.
     pub(crate) state: Mutex<State>,
+    alerts: MemoryStore,
 }
 
-/// What changes.
+/// The changing state.
 #[derive(Default)]
 pub(crate) struct State {
     /// Files.
@@ -37,24 +42,33 @@ pub(crate) struct State {
     statements: Vec<String>,
     /// Documents of the ledger.
     pub(crate) documents: HashMap<String, Document>,
-    told: HashSet<String>,
     /// Entries that were written.
     pub(crate) entries: u64,
-    /// Findings that came.
-    pub(crate) announced: u64,
     /// Calls.
     pub(crate) calls: BTreeMap<&'static str, u64>,
 }
 
-/// When the first file came.
+/// Returns the time of the first file.
 pub(crate) fn beginning() -> Moment {
     Moment::parse_sql("2026-11-01 00:00:00").unwrap()
 }
 
 impl Lazy {
-    /// With so many jobs and files.
+    /// Makes a warehouse with so many jobs and files.
     pub(crate) fn new(jobs: u64, files: u64) -> Self {
-        Self { jobs, state: Mutex::new(State { files, ..State::default() }) }
+        Self {
+            jobs,
+            state: Mutex::new(State { files, ..State::default() }),
+            alerts: MemoryStore::default(),
+        }
+    }
+
+    /// Returns the number of rejected files that the alerts have recorded.
+    pub(crate) fn rejected_recorded(&self) -> u64 {
+        let is_rejected = |key: &ItemKey| {
+            key.partition.starts_with("incident|file-rejected|") && key.sort.starts_with("event|")
+        };
+        self.alerts.all().iter().filter(|(key, _)| is_rejected(key)).count() as u64
     }
 
     fn count(&self, action: &'static str, calls: u64) {
@@ -72,7 +86,7 @@ impl Lazy {
         }
     }
 
-    /// Later than the monitor's first sight of the jobs, so that objects are judged.
+    /// Later than the first run, so that objects are checked.
     fn modified(&self, number: u64) -> Moment {
         self.at(number).plus(Duration::from_secs(2 * 86_400))
     }
@@ -240,41 +254,43 @@ impl Lazy {
 }
 
 impl Statements for Lazy {
-    async fn start(&self, _: &str, _: &str, statements: &[String]) -> Result<String, CallError> {
+    fn start<'a>(&'a self, _: &'a str, _: &'a str, statements: &'a [String]) -> Call<'a, String> {
         self.count("statements", statements.len() as u64);
         self.state.lock().unwrap().statements = statements.to_vec();
-        Ok("id".to_owned())
+        ready(Ok("id".to_owned())).boxed()
     }
 
-    async fn progress(&self, _: &str) -> Result<Progress, CallError> {
-        Ok(Progress::Finished)
+    fn progress<'a>(&'a self, _: &'a str) -> Call<'a, Progress> {
+        ready(Ok(Progress::Finished)).boxed()
     }
 
-    async fn page(&self, _: &str, statement: usize, next: Option<String>) -> Result<Page, CallError> {
+    fn page<'a>(&'a self, _: &'a str, statement: usize, next: Option<String>) -> Call<'a, Page> {
         self.count("result pages", 1);
         let page = next.map_or(0, |next| next.parse().unwrap());
         let (columns, rows, more) = self.rows(statement, page);
         let columns = columns.into_iter().map(str::to_owned).collect();
-        Ok(Page { columns, rows, next: more.then(|| (page + 1).to_string()) })
+        ready(Ok(Page { columns, rows, next: more.then(|| (page + 1).to_string()) })).boxed()
     }
 
-    async fn cancel(&self, _: &str) {}
+    fn cancel<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
+        ready(()).boxed()
+    }
 }
 
 impl Objects for Lazy {
-    async fn list(
-        &self,
-        _: &str,
-        prefix: &str,
-        after: Option<&str>,
+    fn list<'a>(
+        &'a self,
+        _: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
         limit: u16,
-    ) -> Result<(Vec<Object>, bool), CallError> {
+    ) -> Call<'a, Listing> {
         self.count("listings", 1);
         let rest = prefix.strip_prefix("in").unwrap();
         let (job, key) = rest.split_once('/').unwrap();
         let job: u64 = job.parse().unwrap();
         if !key.is_empty() {
-            return Ok((Vec::new(), false));
+            return ready(Ok(Listing::default())).boxed();
         }
         let first = after.map_or(job, |after| self.number_of(job, after) + self.jobs);
         let numbers = (first..self.files()).step_by(usize::try_from(self.jobs).unwrap());
@@ -289,42 +305,42 @@ impl Objects for Lazy {
             .collect();
         let more =
             objects.last().is_some_and(|last| self.number_of(job, &last.key) + self.jobs < self.files());
-        Ok((objects, more))
+        ready(Ok(Listing { objects, more })).boxed()
     }
 }
 
 impl Ledger for Lazy {
-    async fn document(&self, name: &str) -> Result<Option<Document>, CallError> {
+    fn document<'a>(&'a self, name: &'a str) -> Call<'a, Option<Document>> {
         self.count("ledger", 1);
-        Ok(self.state.lock().unwrap().documents.get(name).cloned())
+        ready(Ok(self.state.lock().unwrap().documents.get(name).cloned())).boxed()
     }
 
-    async fn save(&self, name: &str, revision: u64, body: &str) -> Result<bool, CallError> {
+    fn save<'a>(&'a self, name: &'a str, revision: u64, body: &'a str) -> Call<'a, bool> {
         self.count("ledger", 1);
         let document = Document { revision: revision + 1, body: body.to_owned() };
         self.state.lock().unwrap().documents.insert(name.to_owned(), document);
-        Ok(true)
+        ready(Ok(true)).boxed()
     }
 
-    async fn put_loaded(&self, entries: &[FileEntry]) -> Result<(), CallError> {
+    fn put_loaded<'a>(&'a self, entries: &'a [FileEntry]) -> Call<'a, ()> {
         self.count("ledger", entries.len().div_ceil(25) as u64);
         self.state.lock().unwrap().entries += entries.len() as u64;
-        Ok(())
+        ready(Ok(())).boxed()
     }
 
-    async fn put_unloaded(&self, _: &FileEntry) -> Result<(), CallError> {
+    fn put_not_loaded<'a>(&'a self, _: &'a FileEntry) -> Call<'a, ()> {
         self.count("ledger", 1);
         self.state.lock().unwrap().entries += 1;
-        Ok(())
+        ready(Ok(())).boxed()
     }
 
-    async fn entries(
-        &self,
+    fn entries_between<'a>(
+        &'a self,
         job: i64,
-        first: &str,
-        last: &str,
-        after: Option<&str>,
-    ) -> Result<(Vec<FileEntry>, Option<String>), CallError> {
+        first: &'a str,
+        last: &'a str,
+        after: Option<&'a str>,
+    ) -> Call<'a, EntryPage> {
         self.count("ledger", 1);
         let of_job = u64::try_from(job - FIRST_JOB).unwrap();
         let from = after
@@ -344,41 +360,35 @@ impl Ledger for Lazy {
             .collect();
         let next = entries.last().filter(|entry| self.number_of(of_job, &entry.key) < to);
         let next = next.map(|entry| entry.key.clone());
-        Ok((entries, next))
+        ready(Ok(EntryPage { entries, next })).boxed()
     }
 
-    async fn entries_of(&self, _: i64, _: &[String]) -> Result<Vec<FileEntry>, CallError> {
+    fn entries_of<'a>(&'a self, _: i64, _: &'a [String]) -> Call<'a, Vec<FileEntry>> {
         self.count("ledger", 1);
-        Ok(Vec::new())
-    }
-
-    async fn told_among(&self, ids: &[String]) -> Result<HashSet<String>, CallError> {
-        self.count("ledger", 1);
-        let state = self.state.lock().unwrap();
-        Ok(ids.iter().filter(|id| state.told.contains(*id)).cloned().collect())
-    }
-
-    async fn claim(&self, id: &str, _: &str, _: Moment, _: Moment) -> Result<Claimed, CallError> {
-        self.count("ledger", 1);
-        let told = self.state.lock().unwrap().told.contains(id);
-        Ok(if told { Claimed::Told } else { Claimed::Yes })
-    }
-
-    async fn told(&self, id: &str, _: Moment) -> Result<(), CallError> {
-        self.count("ledger", 1);
-        self.state.lock().unwrap().told.insert(id.to_owned());
-        Ok(())
-    }
-
-    async fn release(&self, _: &str, _: &str) -> Result<(), CallError> {
-        Ok(())
+        ready(Ok(Vec::new())).boxed()
     }
 }
 
-impl Announcer for Lazy {
-    async fn announce(&self, finding: &Finding) -> Result<(), CallError> {
-        assert_eq!(finding.problem.kind(), "FileInError");
-        self.state.lock().unwrap().announced += 1;
+/// Calls for alerts count with those for the ledger: both are calls of DynamoDB.
+impl Store for &Lazy {
+    async fn read(&self, keys: &[ItemKey], now: Moment) -> Result<Vec<Option<StoredItem>>, StoreError> {
+        self.count("ledger", 1);
+        (&self.alerts).read(keys, now).await
+    }
+
+    async fn write(&self, puts: &[Put], now: Moment) -> Result<(), StoreError> {
+        self.count("ledger", 1);
+        (&self.alerts).write(puts, now).await
+    }
+
+    async fn due(&self, now: Moment, max_items: usize) -> Result<Vec<ItemKey>, StoreError> {
+        self.count("ledger", 1);
+        (&self.alerts).due(now, max_items).await
+    }
+}
+
+impl Publisher for &Lazy {
+    async fn publish(&self, _: &Message) -> Result<(), CallError> {
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
-//! What a run costs, against the number of jobs and files: statements, calls, memory, time.
+//! The cost of a run for different numbers of jobs and files: statements, calls, memory, time.
 //!
-//! Warehouse, buckets and ledger make their rows while they are read, so that the memory measured is the monitor's. `SLUICE_SCALE=full` measures up to 200 jobs and
-//! 10^6 files; without it the table is small. Times are of this machine and this build, without any network.
+//! Warehouse, buckets and ledger make their rows while they are read, so that the measured memory is
+//! the monitor's. `SLUICE_SCALE=full` measures up to 200 jobs and 10^6 files; without it the table is
+//! small. Times are those of this machine and this build, without any network.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -10,10 +11,13 @@ mod lazy;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use copy_monitor::moment::Moment;
+use alerts::notifier::Notifier;
+use alerts::state::Policy;
 use copy_monitor::report::{Outcome, Report};
 use copy_monitor::settings::{Settings, Watched};
 use copy_monitor::{Completion, Monitor, STATEMENTS_PER_RUN};
+use lambda_kit::moment::Moment;
+use lambda_kit::window::InvocationWindow;
 use warehouse::data_api::Login;
 use warehouse::target::Target;
 
@@ -33,36 +37,31 @@ fn settings() -> Settings {
     })
 }
 
-/// A tick and its event.
+/// Runs a tick and its event.
 async fn run(lazy: &Lazy, settings: &Settings, now: Moment) -> Report {
-    let monitor = Monitor {
-        settings,
-        statements: lazy,
-        objects: lazy,
-        ledger: lazy,
-        announcer: lazy,
-        holder: "only",
-        until: tokio::time::Instant::now() + Duration::from_secs(3600),
-    };
-    monitor.tick(now).await.unwrap();
+    let window = InvocationWindow { now, deadline: now.plus(Duration::from_secs(900)) };
+    let work_until = tokio::time::Instant::now() + Duration::from_secs(3600);
+    let notifier = Notifier::new(lazy, lazy, Policy::default());
+    let monitor = Monitor::new(settings, (lazy, lazy, lazy), &notifier, window, work_until);
+    monitor.tick().await.unwrap();
     let number = {
         let documents = &lazy.state.lock().unwrap().documents;
-        let state: serde_json::Value = serde_json::from_str(&documents["target"].body).unwrap();
+        let state: serde_json::Value = serde_json::from_str(&documents["views"].body).unwrap();
         state["run"].as_u64().unwrap()
     };
     let completion =
         Completion { name: format!("sluice-copy-monitor.main.{number}"), id: "id".into(), finished: true };
-    let report = monitor.completed(&completion, now).await.unwrap();
+    let report = monitor.completed(&completion).await.unwrap();
     assert_eq!(report.outcome, Outcome::Read);
     report
 }
 
-/// The most memory that this process ever had since the last call, in KiB.
+/// Returns the peak memory of this process since the last call, in KiB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
     let peak = line.trim().trim_end_matches(" kB").parse().unwrap_or(0);
-    // Where it is not allowed, the peak is that of everything before, too.
+    // Where this is not allowed, the peak includes everything before.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     peak
 }
@@ -93,11 +92,11 @@ async fn measure(jobs: u64, files: u64) -> Measured {
         assert!(runs <= files / u64::from(settings.rows_per_run) + 2, "the ledger is never filled");
     }
     assert_eq!(lazy.state.lock().unwrap().entries, files);
-    assert_eq!(lazy.state.lock().unwrap().announced, files.div_ceil(BAD));
+    assert_eq!(lazy.rejected_recorded(), files.div_ceil(BAD));
     let filled = std::mem::take(&mut lazy.state.lock().unwrap().calls);
     let fill_time = begun.elapsed();
 
-    // A usual run: some new files, some pages of the buckets. The rows of the last 15 minutes are read again.
+    // A usual run: some new files, some pages of the buckets.
     let jumped = Duration::from_secs(86_400 * 3);
     now = now.plus(jumped);
     run(&lazy, &settings, now).await;
@@ -113,7 +112,7 @@ async fn measure(jobs: u64, files: u64) -> Measured {
     let usual_time = begun.elapsed();
     let usual = lazy.state.lock().unwrap().calls.clone();
 
-    // The end of the cycle that is under way, and a whole one.
+    // The end of the current cycle, and a complete one.
     let mut cycles = Vec::new();
     for _ in 0..200 {
         now = now.plus(Duration::from_secs(300));
@@ -129,7 +128,7 @@ async fn measure(jobs: u64, files: u64) -> Measured {
         }
     }
     let cycle_pages = *cycles.last().unwrap();
-    let state = lazy.state.lock().unwrap().documents["target"].body.len();
+    let state = lazy.state.lock().unwrap().documents["views"].body.len();
     Measured { filled, runs, fill_time, usual, usual_time, cycle_pages, peak: peak(), state }
 }
 

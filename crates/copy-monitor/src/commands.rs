@@ -1,0 +1,156 @@
+//! The command in an alert: it fixes a problem or shows its cause.
+//!
+//! **A rejected file** is loaded by the job's own COPY from exactly that key, run through the Data
+//! API after the file is fixed: a job takes neither a manifest nor a second attempt ("COPY JOB" of the
+//! Redshift database developer guide). `FROM` is a prefix, so the COPY is given only if no other key
+//! begins with the file's key and if Redshift shows the job's whole text. Otherwise the fixed file is
+//! copied to a new name under the prefix, which the job loads.
+//!
+//! **An object that was never loaded** is copied onto itself. This sends a new event, and the job
+//! loads the object as any other.
+
+use alerts::command::Command;
+use lambda_kit::moment::Moment;
+use warehouse::data_api::Login;
+use warehouse::sql::{Identifier, JobName, Literal};
+use warehouse::target::Target;
+
+use crate::job_text;
+use crate::settings::Watched;
+use crate::state::JobState;
+
+/// Returns the command that runs a statement through the Data API.
+pub(crate) fn statement(watched: &Watched, sql: &str) -> Command {
+    let command = Command::aws("redshift-data", "execute-statement").option("region", &watched.region);
+    let command = match &watched.target {
+        Target::Cluster(name) => command.option("cluster-identifier", name),
+        Target::Workgroup(name) => command.option("workgroup-name", name),
+    };
+    let command = command.option("database", &watched.database);
+    let command = match &watched.login {
+        Login::Secret(arn) => command.option("secret-arn", arn),
+        Login::DbUser(user) => command.option("db-user", user),
+    };
+    command.option("sql", sql)
+}
+
+/// A command that loads a rejected file once it is fixed.
+pub(crate) enum Reload {
+    /// Runs the job's COPY from exactly the file's key.
+    Copy(Command),
+    /// Copies the file to a new name, which the job loads.
+    NewName(Command),
+}
+
+/// Returns the command that loads a rejected file.
+///
+/// `sole_key` is true if no other key begins with the file's key.
+pub(crate) fn reload(watched: &Watched, job: &JobState, bucket: &str, key: &str, sole_key: bool) -> Reload {
+    let copy = job.copy.as_ref().filter(|_| sole_key);
+    match copy.and_then(|copy| job_text::copy_of(copy, bucket, key)) {
+        Some(sql) => Reload::Copy(statement(watched, &sql)),
+        None => Reload::NewName(copy_to_new_name(bucket, key)),
+    }
+}
+
+/// Copies an object to a new name, which the job loads.
+pub(crate) fn copy_to_new_name(bucket: &str, key: &str) -> Command {
+    let url = url(bucket, key);
+    Command::aws("s3", "cp").argument(&url).argument(&format!("{url}.reload"))
+}
+
+/// Copies an object onto itself, which sends a new event.
+pub(crate) fn copy_onto_itself(bucket: &str, key: &str) -> Command {
+    let url = url(bucket, key);
+    Command::aws("s3", "cp").argument(&url).argument(&url).flag("--metadata-directive REPLACE")
+}
+
+/// Returns the URL of an object.
+pub(crate) fn url(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
+}
+
+/// Shows the newest files of a job in Redshift's view.
+pub(crate) fn show_files(watched: &Watched, job: i64) -> Command {
+    statement(
+        watched,
+        &format!(
+            "SELECT file_name, status, enqueue_time FROM sys_copy_job_detail WHERE job_id = {job} ORDER BY enqueue_time DESC LIMIT 20"
+        ),
+    )
+}
+
+/// Shows the jobs.
+pub(crate) fn show_jobs(watched: &Watched) -> Command {
+    statement(watched, "SELECT job_id, job_name, is_auto FROM sys_copy_job")
+}
+
+/// Shows the parameters of the jobs.
+pub(crate) fn show_job_texts(watched: &Watched) -> Command {
+    statement(watched, "SELECT job_name, job_text FROM sys_copy_job")
+}
+
+/// Loads the waiting files of a job.
+pub(crate) fn run_job(watched: &Watched, job: &JobState) -> Command {
+    on_job(watched, job, |name| format!("COPY JOB RUN {name}"))
+}
+
+/// Turns AUTO on for a job.
+pub(crate) fn turn_auto_on(watched: &Watched, job: &JobState) -> Command {
+    on_job(watched, job, |name| format!("COPY JOB ALTER {name} AUTO ON"))
+}
+
+/// The statement has the job's name without quotes, so a name that is no plain word gets none.
+fn on_job(watched: &Watched, job: &JobState, sql: impl Fn(&str) -> String) -> Command {
+    match JobName::existing(&job.name) {
+        Ok(name) => statement(watched, &sql(name.as_str())),
+        Err(_) => show_jobs(watched),
+    }
+}
+
+/// Shows the state of the integrations into the account's warehouses.
+pub(crate) fn show_integrations(watched: &Watched) -> Command {
+    Command::aws("redshift", "describe-inbound-integrations").option("region", &watched.region)
+}
+
+/// Lets the reader see the rows of other users.
+pub(crate) fn allow_reading(watched: &Watched, user: Option<&str>) -> Command {
+    match user.and_then(|user| Identifier::new("user", user).ok()) {
+        Some(user) => statement(watched, &format!("ALTER USER {user} SYSLOG ACCESS UNRESTRICTED")),
+        None => statement(watched, "SELECT user_name, superuser, syslog_access FROM svv_user_info"),
+    }
+}
+
+/// Shows a batch that failed.
+pub(crate) fn describe_batch(watched: &Watched, batch: Option<&str>) -> Command {
+    match batch {
+        Some(id) => Command::aws("redshift-data", "describe-statement")
+            .option("region", &watched.region)
+            .option("id", id),
+        None => statement(watched, "SELECT 1"),
+    }
+}
+
+/// Shows the files of a period.
+pub(crate) fn show_period(watched: &Watched, from: Moment, to: Moment) -> Command {
+    // The texts are made of numbers here, so they always fit into a literal.
+    let literal = |moment: Moment| {
+        Literal::new("time", &moment.sql()).map_or_else(|_| String::new(), |literal| literal.to_string())
+    };
+    statement(
+        watched,
+        &format!(
+            "SELECT job_name, file_location, file_name, status FROM sys_copy_job_detail WHERE enqueue_time BETWEEN {} AND {} ORDER BY enqueue_time",
+            literal(from),
+            literal(to)
+        ),
+    )
+}
+
+/// Lists the objects under a prefix.
+pub(crate) fn list_objects(bucket: &str, prefix: &str) -> Command {
+    Command::aws("s3api", "list-objects-v2")
+        .option("bucket", bucket)
+        .option("prefix", prefix)
+        .flag("--max-items 20")
+}
