@@ -18,7 +18,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # Finds and installs everything that is neither in the checkout nor on the system.
 CLOUD := $(TARGET_DIR)/debug/sluice-cloud
 # What is not a function.
-NOT_DEPLOYED := --exclude cloud --exclude local-servers --exclude sluice-redshift --exclude end-to-end
+NOT_DEPLOYED := --exclude cloud --exclude local-servers --exclude sluice-redshift --exclude end-to-end \
+  --exclude local-ports --exclude test-support
 # The functions of all stacks that `make demo` deploys, which are those without a rotation.
 DEMO_TEMPLATES := $(filter-out templates/rotation%,$(wildcard templates/*.yaml))
 DEMO_FUNCTIONS = $(sort $(shell sed -n 's|^ *CodeUri: \.\./target/lambda/\([a-z-]*\)/*$$|\1|p' $(DEMO_TEMPLATES)))
