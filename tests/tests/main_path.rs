@@ -19,7 +19,7 @@ fn the_demo_deploys_both_accounts_with_sam_and_shows_ten_rows_and_the_malformed_
     let shown = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{errors}{shown}");
-    let alert = "[ERROR] File not loaded: load_measurements_";
+    let alert = "[ERROR] File rejected: load_measurements_";
     for expected in [
         "juliett",
         "active",
