@@ -1,4 +1,5 @@
-//! The stacks of `templates/alerts-hub.yaml` and `templates/alerts-spoke.yaml`, and what arrives at the topic's subscribers.
+//! The stacks of `templates/alerts-hub.yaml` and `templates/alerts-spoke.yaml`, and the messages
+//! that the topic's subscribers receive.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,11 +19,11 @@ use serde_json::{Value, json};
 
 use crate::{PATIENCE, log_of};
 
-/// The account with the hub.
+/// The account of the hub.
 pub const HUB: Profile = SECOND;
 /// The stack of the hub.
 pub const HUB_STACK: &str = "sluice-hub";
-/// The hub's alarms that stand behind `AlertingUnhealthyAlarm`.
+/// The hub's alarms that `AlertingUnhealthyAlarm` combines.
 pub const ALARMS: [&str; 8] = [
     "DeadLettersAlarm",
     "EventAgeAlarm",
@@ -33,13 +34,14 @@ pub const ALARMS: [&str; 8] = [
     "DeadLetterCheckNotRunningAlarm",
     "SecretCheckNotRunningAlarm",
 ];
-/// How long it may take until a new hub's alarms are quiet: that of the secrets' check ends with an hour, 72 s where a minute is 1.2 s.
+/// The longest time until all alarms of a new hub are OK. The alarm on the secret check has a
+/// period of an hour, which is 72 s when the metric period scale makes a minute 1.2 s.
 pub const QUIET: Duration = Duration::from_secs(180);
 /// The stack of a spoke.
 pub const SPOKE_STACK: &str = "sluice-spoke";
 
-/// Three accounts: the hub in one, spokes in the others, and subscribers of both topics.
-pub struct Night {
+/// Three accounts with a hub in one, spokes in the others, and subscribers of both topics.
+pub struct AlertWorld {
     /// The local cloud.
     pub cloud: Cloud,
     /// The hub's account.
@@ -50,15 +52,16 @@ pub struct Night {
     pub endpoint: Endpoint,
     /// A subscriber of the hub's topic by a queue.
     inbox: Inbox,
-    /// A subscriber of the second topic.
-    second: Inbox,
+    /// A subscriber of the fallback topic.
+    fallback: Inbox,
 }
 
-impl Night {
-    /// With the hub's parameters beside those that every test needs.
+impl AlertWorld {
+    /// Starts a local cloud and deploys the hub and the spokes. `parameters` are added to the hub's
+    /// parameters that every test needs.
     pub fn new(environment: &[(&str, &str)], parameters: &[(&str, &str)]) -> Self {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        // Alarms are evaluated when a test says so.
+        // Alarms are evaluated only on request of a test.
         let quiet = ("SLUICE_ALARM_EVALUATION_SECONDS".to_owned(), "0".to_owned());
         let environment = environment.chain([quiet]).collect();
         let cloud = Cloud::start(&Options { environment, ..Options::default() }, &|_| {}).unwrap();
@@ -70,24 +73,25 @@ impl Night {
         let endpoint = Endpoint::start();
         endpoint.subscribe(&hub, &outputs["TopicArn"]);
         let inbox = Inbox::of(&hub, "alerts", &outputs["TopicArn"]).unwrap();
-        let second = Inbox::of(&hub, "failures", &outputs["FallbackTopicArn"]).unwrap();
-        let night = Self { cloud, hub, outputs, endpoint, inbox, second };
+        let fallback = Inbox::of(&hub, "failures", &outputs["FallbackTopicArn"]).unwrap();
+        let world = Self { cloud, hub, outputs, endpoint, inbox, fallback };
         for spoke in [SOURCE, TARGET] {
-            let handed_on = ["ReaderRoleArns", "ReadRoleName", "FallbackTopicArn"]
-                .map(|name| (name, night.outputs[name].as_str()));
-            let mut all = vec![("HubBusArn", night.outputs["BusArn"].as_str())];
-            all.extend(handed_on);
-            night.cloud.account(spoke).deploy(SPOKE_STACK, "alerts-spoke", &all).unwrap();
+            let hub_outputs = ["ReaderRoleArns", "ReadRoleName", "FallbackTopicArn"]
+                .map(|name| (name, world.outputs[name].as_str()));
+            let mut all = vec![("HubBusArn", world.outputs["BusArn"].as_str())];
+            all.extend(hub_outputs);
+            world.cloud.account(spoke).deploy(SPOKE_STACK, "alerts-spoke", &all).unwrap();
         }
-        night
+        world
     }
 
-    /// Waits for a message of this kind and status from an account, at the queue and at the endpoint. Everything that came is kept.
-    pub fn told(&self, kind: &str, status: &str, account: Profile) -> Value {
+    /// Waits until both subscribers have received an alert of this kind and status from an account,
+    /// and returns it.
+    pub fn alert(&self, kind: &str, status: &str, account: Profile) -> Value {
         self.wait_for(kind, status, account, 1).remove(0)
     }
 
-    /// The same for a number of messages.
+    /// Waits for a number of such alerts and returns them.
     pub fn wait_for(&self, kind: &str, status: &str, account: Profile, number: usize) -> Vec<Value> {
         let is = |message: &&Value| {
             message["kind"] == kind && message["status"] == status && message["account"] == account.account
@@ -102,24 +106,25 @@ impl Night {
         .unwrap()
     }
 
-    /// Everything that came to the topic's queue until now.
+    /// Returns every message that the topic's queue has received so far.
     pub fn messages(&self) -> Vec<Value> {
         self.inbox.all().unwrap()
     }
 
-    /// Everything that came to the second topic until now.
-    pub fn failures(&self) -> Vec<Value> {
-        self.second.all().unwrap()
+    /// Returns every message that was published to the fallback topic so far.
+    pub fn fallback_messages(&self) -> Vec<Value> {
+        self.fallback.all().unwrap()
     }
 
-    /// What the local cloud does on demand: `POST /_sluice/NAME`.
-    pub fn ask(&self, name: &str, body: &Value) -> Value {
+    /// Sends a request to the local cloud's control API, `POST /_sluice/NAME`.
+    pub fn control(&self, name: &str, body: &Value) -> Value {
         let path = format!("/_sluice/{name}");
         self.hub.rest("s3", "POST", &path, &[], body.to_string().as_bytes()).unwrap().json()
     }
 
-    /// What a service says happens now in an account: a sample of `events/`, such as `backup/job-failed`.
-    pub fn happens(&self, sample: &str, profile: Profile) {
+    /// Emits a service's event in an account now. `sample` is a file in `events/`, such as
+    /// `backup/job-failed`.
+    pub fn emit(&self, sample: &str, profile: Profile) {
         let path =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(sample).with_extension("json");
         let text = std::fs::read_to_string(path).unwrap();
@@ -131,19 +136,20 @@ impl Night {
             let now = DateTime::from(SystemTime::now()).fmt(Format::DateTime).unwrap();
             event["detail"]["eventTime"] = now.into();
         }
-        let told = json!({
+        let request = json!({
             "account": profile.account, "region": self.cloud.region(), "source": event["source"],
             "detail_type": event["detail-type"], "resources": event["resources"], "detail": event["detail"],
         });
-        self.ask("event", &told);
+        self.control("event", &request);
     }
 
-    /// Deploys a spoke once more, with other parameters.
+    /// Deploys a spoke again, with other parameters.
     pub fn deploy_spoke(&self, spoke: Profile, parameters: &[(&str, &str)]) -> Outputs {
         self.cloud.account(spoke).deploy(SPOKE_STACK, "alerts-spoke", parameters).unwrap()
     }
 
-    /// Has a spoke make event subscriptions, and subscribes the hub's queue to their topic as `scripts/deploy` does.
+    /// Deploys a spoke's event subscriptions, and subscribes the hub's queue to their topic as
+    /// `scripts/deploy` does.
     pub fn subscribe_databases(&self, spoke: Profile, which: &str) {
         let topic = self.deploy_spoke(spoke, &[("DatabaseEvents", which)])["DatabaseTopicArn"].clone();
         let redrive =
@@ -158,7 +164,8 @@ impl Night {
         self.hub.query("sns", "Subscribe", &words).unwrap();
     }
 
-    /// Something happens to a database of a spoke; gives how many subscriptions published it.
+    /// Emits an event of a database of a spoke and returns the number of subscriptions that
+    /// published it.
     pub fn database_event(
         &self,
         service: &str,
@@ -176,26 +183,27 @@ impl Night {
             "service": service, "account": spoke.account, "region": self.cloud.region(), "source_type": kind, "source": "main",
             "event_id": id, "message": message, "categories": [category], "severity": severity,
         });
-        self.ask("database-event", &event)["published"].as_u64().unwrap()
+        self.control("database-event", &event)["published"].as_u64().unwrap()
     }
 
-    /// Waits until the functions have worked off everything that came, failure queues aside.
-    pub fn wait_until_worked_off(&self) {
+    /// Waits until the functions have processed every received event, except those in dead-letter
+    /// queues.
+    pub fn wait_until_processed(&self) {
         let queues = ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"]
             .map(|name| self.resource(name));
         wait::until("all queues are empty", PATIENCE, || {
-            let held = |url: &String| {
+            let counts = |url: &String| {
                 let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
                 names.map(|name| self.attribute(url, name))
             };
-            let held: Vec<_> = queues.iter().map(held).collect();
-            let empty = held.iter().flatten().all(|number| number == "0");
-            Ok(if empty { Seen::Yes(()) } else { Seen::NotYet(format!("{held:?}")) })
+            let counts: Vec<_> = queues.iter().map(counts).collect();
+            let empty = counts.iter().flatten().all(|number| number == "0");
+            Ok(if empty { Seen::Yes(()) } else { Seen::NotYet(format!("{counts:?}")) })
         })
         .unwrap();
     }
 
-    /// Events that could not be worked off come again after so many seconds.
+    /// Sets the number of seconds after which events whose processing failed are redelivered.
     pub fn retry_after(&self, seconds: u32) {
         for name in ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"] {
             let attributes = json!({"VisibilityTimeout": seconds.to_string()});
@@ -204,8 +212,8 @@ impl Night {
         }
     }
 
-    /// The credentials of a role that may do nothing.
-    pub fn nobody(&self, profile: Profile) -> Account {
+    /// Creates a role without permissions and returns its credentials.
+    pub fn unprivileged(&self, profile: Profile) -> Account {
         let account = self.cloud.account(profile);
         let trust = json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{}:root", profile.account)}, "Action": "sts:AssumeRole"}]});
@@ -214,25 +222,25 @@ impl Night {
         account.assume(&role).unwrap()
     }
 
-    /// Lets a scheduled rule of the hub fire.
+    /// Starts a scheduled rule of the hub.
     pub fn fire(&self, rule: &str) {
         self.cloud.fire(HUB, HUB_STACK, rule).unwrap();
     }
 
-    /// All schedules of the hub fire, and somebody looks at the alarms.
-    pub fn pulse(&self) {
+    /// Starts every scheduled rule of the hub and evaluates the alarms.
+    pub fn run_schedules(&self) {
         for rule in ["FailureFunctionSweep", "DeadLetterFunctionCheck", "SecretsFunctionCheck"] {
             self.fire(rule);
         }
-        self.ask("tick", &json!({}));
+        self.control("tick", &json!({}));
     }
 
-    /// The states of all alarms of the hub that stand behind `AlertingUnhealthyAlarm`.
+    /// Returns the states of all alarms that `AlertingUnhealthyAlarm` combines.
     pub fn alarms(&self) -> String {
         ALARMS.map(|name| format!("{name} {}", self.alarm(name))).join(", ")
     }
 
-    /// State of an alarm of the hub.
+    /// Returns the state of an alarm of the hub.
     pub fn alarm(&self, name: &str) -> String {
         let words = [
             ("AlarmNames.member.1", self.resource(name)),
@@ -243,17 +251,17 @@ impl Night {
         self.hub.query("monitoring", "DescribeAlarms", &words).unwrap().text("StateValue").unwrap_or_default()
     }
 
-    /// The physical id of a resource of the hub.
+    /// Returns the physical id of a resource of the hub.
     pub fn resource(&self, name: &str) -> String {
         self.hub.physical_id(HUB_STACK, name).unwrap()
     }
 
-    /// The ARN of a queue of the hub, by its address.
+    /// Returns the ARN of a queue of the hub, by its URL.
     pub fn queue_arn(&self, url: &str) -> String {
         self.attribute(url, "QueueArn")
     }
 
-    /// An attribute of a queue of the hub.
+    /// Returns an attribute of a queue of the hub.
     pub fn attribute(&self, url: &str, name: &str) -> String {
         let words = json!({"QueueUrl": url, "AttributeNames": [name]});
         let found = self.hub.json("sqs", "GetQueueAttributes", words).unwrap();
@@ -261,15 +269,15 @@ impl Night {
     }
 }
 
-/// The flow of files, with a copy monitor that tells the hub.
+/// The file flow, with a copy monitor that sends alerts to the hub.
 pub struct Flow {
-    /// Outputs of the warehouse's stack.
+    /// The outputs of the warehouse's stack.
     pub warehouse: Outputs,
-    /// Outputs of the target's stack.
+    /// The outputs of the target's stack.
     pub target: Outputs,
     /// The source's bucket.
     pub bucket: String,
-    /// The warehouse's database as its admin.
+    /// The warehouse's database, with its admin as the user.
     pub database: Database,
 }
 
@@ -277,14 +285,15 @@ pub struct Flow {
 pub const TARGET_STACK: &str = "sluice-target";
 
 impl Flow {
-    /// Deploys it from the source's account into the target's, with the sample's job and further parameters of the target.
-    pub fn watched_by(night: &Night, further: &[(&str, &str)]) -> Self {
-        let cloud = &night.cloud;
+    /// Deploys the flow from the source account to the target account, with the sample job.
+    /// `further` are parameters of the target stack.
+    pub fn with_monitor(world: &AlertWorld, further: &[(&str, &str)]) -> Self {
+        let cloud = &world.cloud;
         let warehouse = kit::warehouse(cloud, &[]).unwrap();
         let mut monitor = vec![
-            ("AlertTopicArn", night.outputs["TopicArn"].as_str()),
-            ("AlertTopicKeyArn", night.outputs["TopicKeyArn"].as_str()),
-            ("FallbackTopicArn", night.outputs["FallbackTopicArn"].as_str()),
+            ("AlertTopicArn", world.outputs["TopicArn"].as_str()),
+            ("AlertTopicKeyArn", world.outputs["TopicKeyArn"].as_str()),
+            ("FallbackTopicArn", world.outputs["FallbackTopicArn"].as_str()),
             ("MonitorDatabase", warehouse["Database"].as_str()),
             ("MonitorSecretArn", warehouse["SecretArn"].as_str()),
         ];
@@ -297,35 +306,36 @@ impl Flow {
         Self { bucket: source["BucketName"].clone(), warehouse, target, database }
     }
 
-    /// Puts a file into the bucket, and waits until Redshift's view shows it in this state.
-    pub fn put(&self, night: &Night, key: &str, body: &str, state: &str) {
-        night.cloud.account(SOURCE).put_object(&self.bucket, key, body.as_bytes()).unwrap();
+    /// Uploads a file to the bucket, and waits until Redshift's view shows it in this state.
+    pub fn put(&self, world: &AlertWorld, key: &str, body: &str, state: &str) {
+        world.cloud.account(SOURCE).put_object(&self.bucket, key, body.as_bytes()).unwrap();
         wait::until(&format!("state {state} of {key}"), PATIENCE, || {
             let sql = format!(
                 "SELECT RTRIM(status) FROM sys_copy_job_detail WHERE RTRIM(file_name) = '{}'",
                 key.replace('\'', "''")
             );
             let found = self.database.query(&sql)?.rows;
-            let is_there = found.iter().any(|row| row[0].as_deref() == Some(state));
-            Ok(if is_there { Seen::Yes(()) } else { Seen::NotYet(format!("{found:?}")) })
+            let listed = found.iter().any(|row| row[0].as_deref() == Some(state));
+            Ok(if listed { Seen::Yes(()) } else { Seen::NotYet(format!("{found:?}")) })
         })
         .unwrap();
     }
 
-    /// Lets the monitor's schedule fire, and waits until the run that it began has been read to its end: so many more runs are in the log.
-    pub fn look(&self, night: &Night) {
-        let before = self.runs(night);
-        night.cloud.fire(TARGET, TARGET_STACK, "MonitorSchedule").unwrap();
-        wait::until("the monitor has read what the jobs did", PATIENCE, || {
-            let runs = self.runs(night);
-            Ok(if runs > before { Seen::Yes(()) } else { Seen::NotYet(self.log(night)) })
+    /// Starts the monitor's scheduled rule, and waits until the log has a run that completed after
+    /// that.
+    pub fn run_monitor(&self, world: &AlertWorld) {
+        let before = self.runs(world);
+        world.cloud.fire(TARGET, TARGET_STACK, "MonitorSchedule").unwrap();
+        wait::until("a completed run of the monitor", PATIENCE, || {
+            let runs = self.runs(world);
+            Ok(if runs > before { Seen::Yes(()) } else { Seen::NotYet(self.log(world)) })
         })
         .unwrap();
     }
 
     /// Changes variables of the monitor's environment.
-    pub fn set(&self, night: &Night, variables: &[(&str, &str)]) {
-        let account = night.cloud.account(TARGET);
+    pub fn set_environment(&self, world: &AlertWorld, variables: &[(&str, &str)]) {
+        let account = world.cloud.account(TARGET);
         let name = &self.target["MonitorFunctionName"];
         let path = format!("/2015-03-31/functions/{name}/configuration");
         let found = account.rest("lambda", "GET", &path, &[], &[]).unwrap().json();
@@ -337,26 +347,26 @@ impl Flow {
         account.rest("lambda", "PUT", &path, &[], body.as_bytes()).unwrap();
     }
 
-    fn runs(&self, night: &Night) -> usize {
-        self.log(night).matches("\"CopyRuns\":1").count()
+    fn runs(&self, world: &AlertWorld) -> usize {
+        self.log(world).matches("\"CopyRuns\":1").count()
     }
 
-    /// Everything that the monitor has logged.
-    pub fn log(&self, night: &Night) -> String {
-        let account = night.cloud.account(TARGET);
+    /// Returns the complete log of the monitor.
+    pub fn log(&self, world: &AlertWorld) -> String {
+        let account = world.cloud.account(TARGET);
         log_of(&account, &account.physical_id(TARGET_STACK, "MonitorLogs").unwrap())
     }
 }
 
-/// Kind, status and account of a message.
+/// Returns kind, status and account of a message.
 pub fn summary(message: &Value) -> String {
     ["kind", "status", "account"].map(|name| message[name].as_str().unwrap_or("?").to_owned()).join(" ")
 }
 
-/// A server that is subscribed to a topic by HTTP; it ends with the process.
+/// A server that is subscribed to a topic by HTTP. It ends with the process.
 pub struct Endpoint {
     url: String,
-    /// Type of the message, and its body.
+    /// The type and body of each received message.
     received: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
@@ -379,14 +389,14 @@ impl Endpoint {
         Self { url, received }
     }
 
-    /// Subscribes, and confirms with the token that the topic sends.
+    /// Subscribes the server, and confirms with the token that the topic sends.
     fn subscribe(&self, account: &Account, topic: &str) {
         let words = [("TopicArn", topic), ("Protocol", "http"), ("Endpoint", &self.url)];
         account.query("sns", "Subscribe", &words).unwrap();
-        let token = wait::until("the topic asks to confirm", PATIENCE, || {
+        let token = wait::until("the request to confirm the subscription", PATIENCE, || {
             let received = self.received.lock().unwrap();
-            let asked = received.iter().find(|(kind, _)| kind == "SubscriptionConfirmation");
-            Ok(match asked {
+            let request = received.iter().find(|(kind, _)| kind == "SubscriptionConfirmation");
+            Ok(match request {
                 Some((_, body)) => Seen::Yes(body["Token"].as_str().unwrap().to_owned()),
                 None => Seen::NotYet(format!("{received:?}")),
             })
@@ -395,11 +405,13 @@ impl Endpoint {
         account.query("sns", "ConfirmSubscription", &[("TopicArn", topic), ("Token", &token)]).unwrap();
     }
 
-    /// Everything that was announced until now.
+    /// Returns every notification that was received so far.
     pub fn messages(&self) -> Vec<Value> {
         let received = self.received.lock().unwrap();
-        let told = received.iter().filter(|(kind, _)| kind == "Notification");
-        told.map(|(_, body)| serde_json::from_str(body["Message"].as_str().unwrap()).unwrap()).collect()
+        let notifications = received.iter().filter(|(kind, _)| kind == "Notification");
+        notifications
+            .map(|(_, body)| serde_json::from_str(body["Message"].as_str().unwrap()).unwrap())
+            .collect()
     }
 }
 

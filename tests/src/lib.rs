@@ -1,4 +1,5 @@
-//! What the end-to-end tests share: playing CloudFormation towards one deployed function.
+//! Helpers shared by the end-to-end tests, such as requests to a deployed function in place of
+//! CloudFormation.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,12 +18,13 @@ use percent_encoding::percent_decode_str;
 pub use rotation::{STACK, log_of};
 use serde_json::{Value, json};
 
-/// How long a test waits for what it expects.
+/// The longest time that a test waits for an expected condition.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 type Bodies = HashMap<String, Vec<Value>>;
 
-/// A server that takes answers to custom-resource requests, in place of the pre-signed URL.
+/// A server that receives the responses to custom-resource requests, in place of the pre-signed
+/// URL.
 pub struct Answers {
     port: u16,
     bodies: Arc<(Mutex<Bodies>, Condvar)>,
@@ -50,21 +52,21 @@ impl Answers {
         Self { port, bodies }
     }
 
-    /// The URL that the request with this id is answered to.
+    /// Returns the response URL of the request with this id.
     pub fn url(&self, request_id: &str) -> String {
         format!("http://127.0.0.1:{}/{request_id}?signature=not-to-be-logged", self.port)
     }
 
-    /// The one answer to a request, as soon as it is there.
+    /// Waits for the only response to a request and returns it.
     ///
     /// # Panics
-    /// No answer came in time, or more than one.
+    /// No response arrived in time, or more than one.
     pub fn of(&self, request_id: &str) -> Value {
         self.within(request_id, PATIENCE)
-            .unwrap_or_else(|| panic!("no answer to {request_id} within {PATIENCE:?}"))
+            .unwrap_or_else(|| panic!("no response to {request_id} within {PATIENCE:?}"))
     }
 
-    /// The same, or `None` if none came within `patience`.
+    /// The same, or `None` if no response arrived within `patience`.
     pub fn within(&self, request_id: &str, patience: Duration) -> Option<Value> {
         let path = format!("/{request_id}?signature=not-to-be-logged");
         let (all, arrived) = &*self.bodies;
@@ -72,7 +74,7 @@ impl Answers {
         let mut bodies = all.lock().unwrap();
         loop {
             if let Some(found) = bodies.get(&path) {
-                assert_eq!(found.len(), 1, "{request_id} was answered more than once: {found:?}");
+                assert_eq!(found.len(), 1, "more than one response to {request_id}: {found:?}");
                 return Some(found[0].clone());
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -108,48 +110,49 @@ fn take(stream: TcpStream) -> Option<(String, Value)> {
     Some((path, serde_json::from_slice(&body).ok()?))
 }
 
-/// A call of AWS that the local cloud stops until the test lets it go on (`local/ministack/README.md`, holds).
+/// An AWS call that the local cloud holds until the test releases it (`local/ministack/README.md`,
+/// holds).
 pub struct Hold<'a> {
     account: &'a Account,
     path: String,
 }
 
 impl<'a> Hold<'a> {
-    /// Orders the hold that `rule` describes.
+    /// Requests the hold that `rule` describes.
     pub fn order(account: &'a Account, rule: &Value) -> Self {
         let answer = account.rest("s3", "POST", "/_sluice/hold", &[], rule.to_string().as_bytes()).unwrap();
         Self { account, path: format!("/_sluice/hold/{}", answer.json()["hold"]) }
     }
 
-    /// Waits until it has caught a call.
+    /// Waits until the local cloud holds a matching call.
     ///
     /// # Panics
-    /// It caught none in time.
+    /// No call matched in time.
     pub fn caught(&self) {
         let path = format!("{}?wait=90", self.path);
         let seen = self.account.rest("s3", "GET", &path, &[], &[]).unwrap().json();
-        assert_eq!(seen["state"], "caught", "nothing was caught");
+        assert_eq!(seen["state"], "caught", "no call was held");
     }
 
-    /// Lets the call go on.
+    /// Releases the call.
     pub fn release(self) {
         self.account.rest("s3", "POST", &format!("{}/release", self.path), &[], b"{}").unwrap();
     }
 }
 
-/// One deployed function, called as CloudFormation would call it, without a stack around it.
+/// A deployed function, called as CloudFormation would call it, but without a stack around it.
 pub struct Function<'a> {
     /// The account and its credentials.
     pub account: Account,
-    /// Its name.
+    /// The name of the function.
     pub name: String,
-    /// Where it answers.
+    /// The server that receives its responses.
     pub answers: &'a Answers,
     stack_id: String,
 }
 
 impl<'a> Function<'a> {
-    /// The function with a logical id in a stack.
+    /// Returns the function with a logical id in a stack.
     pub fn of(
         cloud: &Cloud,
         profile: cloud::Profile,
@@ -165,20 +168,21 @@ impl<'a> Function<'a> {
         Self { account, name, answers, stack_id }
     }
 
-    /// Sends a request and waits for its one answer.
+    /// Sends a request and waits for its only response.
     pub fn call(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> Value {
         let id = self.send(kind, properties, physical_id);
         self.answers.of(&id)
     }
 
-    /// Sends a request, waits for the end of the invocation, returns the request's id.
+    /// Sends a request, waits for the end of the invocation and returns the request's id.
     pub fn send(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> String {
         let (id, event) = self.request(kind, properties, physical_id);
         self.account.invoke(&self.name, &event).unwrap();
         id
     }
 
-    /// Sends a request to create as CloudFormation does, without waiting for the function; returns the request's id.
+    /// Sends a Create request as CloudFormation does, without waiting for the function, and returns
+    /// the request's id.
     pub fn start_creating(&self, properties: &Value) -> String {
         let (id, event) = self.request("Create", properties, None);
         let path = format!("/2015-03-31/functions/{}/invocations", self.name);
@@ -199,20 +203,20 @@ impl<'a> Function<'a> {
         (id, event)
     }
 
-    /// Creates, and returns the physical id.
+    /// Creates the resource and returns its physical id.
     ///
     /// # Panics
-    /// It was not created.
+    /// The Create request failed.
     pub fn create(&self, properties: &Value) -> String {
         let answer = self.call("Create", properties, None);
         assert_eq!(answer["Status"], "SUCCESS", "{answer}");
         answer["PhysicalResourceId"].as_str().unwrap().to_owned()
     }
 
-    /// The reason of a request that must fail.
+    /// Sends a request that must fail and returns the reason.
     ///
     /// # Panics
-    /// It did not fail.
+    /// The request succeeded.
     pub fn refusal(&self, kind: &str, properties: &Value, physical_id: Option<&str>) -> String {
         let answer = self.call(kind, properties, physical_id);
         assert_eq!(answer["Status"], "FAILED", "{answer}");
@@ -220,16 +224,16 @@ impl<'a> Function<'a> {
     }
 }
 
-/// A secret in Secrets Manager, as its account's root sees it.
+/// A secret in Secrets Manager, accessed with the credentials of its account's root.
 pub struct Secret {
-    /// Its account.
+    /// The account of the secret.
     pub account: Account,
-    /// Its ARN.
+    /// The ARN of the secret.
     pub arn: String,
 }
 
 impl Secret {
-    /// Calls an operation of Secrets Manager on it.
+    /// Calls an operation of Secrets Manager on this secret.
     ///
     /// # Errors
     /// The service's error.
@@ -238,24 +242,24 @@ impl Secret {
         self.account.json("secretsmanager", action, input)
     }
 
-    /// The value of AWSCURRENT.
+    /// Returns the value of the version with AWSCURRENT.
     pub fn value(&self) -> Value {
         let answer = self.call("GetSecretValue", json!({})).unwrap();
         serde_json::from_str(answer["SecretString"].as_str().unwrap()).unwrap()
     }
 
-    /// The password in it.
+    /// Returns the password in that value.
     pub fn password(&self) -> String {
         self.value()["password"].as_str().unwrap().to_owned()
     }
 
-    /// Version ids and the labels on each.
+    /// Returns the version ids and the labels of each version.
     pub fn versions(&self) -> BTreeMap<String, Vec<String>> {
         let found = self.call("DescribeSecret", json!({})).unwrap();
         serde_json::from_value(found["VersionIdsToStages"].clone()).unwrap()
     }
 
-    /// The labels of all versions, sorted.
+    /// Returns the labels of all versions, sorted.
     pub fn labels(&self) -> Vec<String> {
         let mut labels: Vec<String> = self.versions().into_values().flatten().collect();
         labels.sort();
@@ -263,7 +267,8 @@ impl Secret {
     }
 }
 
-/// Granted, but not called by a function itself: why it is there all the same.
+/// Actions that the function's role needs although the function does not call them, with the
+/// reason.
 pub const PLATFORM: [(&str, &str); 2] = [
     ("logs:CreateLogStream", "Lambda writes the function's log"),
     ("logs:PutLogEvents", "Lambda writes the function's log"),
@@ -273,7 +278,7 @@ pub const PLATFORM: [(&str, &str); 2] = [
 pub struct Grants<'a> {
     account: &'a Account,
     role: &'a str,
-    /// The name of each policy, and how many statements of the document are its own.
+    /// The name of each policy, and the number of its statements in the document.
     policies: Vec<(String, usize)>,
     /// All statements as they were deployed.
     pub document: Value,
@@ -308,7 +313,8 @@ impl<'a> Grants<'a> {
         Self { account, role, policies, document }
     }
 
-    /// Replaces the statements of the role's policies, each of which keeps its number of statements.
+    /// Replaces the statements of the role's policies. The number of statements of each policy must
+    /// stay the same.
     pub fn put(&self, document: &Value) {
         let mut left = document["Statement"].as_array().unwrap().as_slice();
         for (name, count) in &self.policies {
@@ -321,7 +327,7 @@ impl<'a> Grants<'a> {
         assert!(left.is_empty(), "{} statements belong to no policy", left.len());
     }
 
-    /// The granted actions that the function itself calls, with the statement of each.
+    /// Returns the granted actions that the function itself calls, with the statement of each.
     pub fn pairs(&self) -> Vec<(String, String)> {
         let of = |statement: &Value| {
             let sid = statement["Sid"].as_str().unwrap().to_owned();
@@ -332,22 +338,22 @@ impl<'a> Grants<'a> {
         statements.iter().flat_map(of).filter(|(_, action)| !platform(action)).collect()
     }
 
-    /// The granted actions that the function itself calls.
+    /// Returns the granted actions that the function itself calls.
     pub fn called(&self) -> BTreeSet<String> {
         self.pairs().into_iter().map(|(_, action)| action).collect()
     }
 
-    /// The document without one action, wherever it is granted.
+    /// Returns the document without one action in any statement.
     pub fn without(&self, action: &str) -> Value {
         self.document_with(|_, found| found != action)
     }
 
-    /// The document without one action of one statement.
+    /// Returns the document without one action of one statement.
     pub fn without_in(&self, sid: &str, action: &str) -> Value {
         self.document_with(|statement, found| statement["Sid"] != sid || found != action)
     }
 
-    /// The document without several actions, each of one statement.
+    /// Returns the document without several actions, each of one statement.
     pub fn without_all(&self, pairs: &[(&str, &str)]) -> Value {
         self.document_with(|statement, found| {
             !pairs.iter().any(|(sid, action)| statement["Sid"] == *sid && found == *action)
@@ -359,7 +365,7 @@ impl<'a> Grants<'a> {
         for statement in document["Statement"].as_array_mut().unwrap() {
             let mut left = actions(statement);
             left.retain(|action| kept(statement, action));
-            // A statement without actions is not a statement; this one allows what nothing calls.
+            // A statement must have an action. This one is not called by any function.
             statement["Action"] =
                 if left.is_empty() { json!(["sts:GetCallerIdentity"]) } else { left.into() };
         }
@@ -374,7 +380,7 @@ fn actions(statement: &Value) -> Vec<String> {
     }
 }
 
-/// Every page of a list operation of the JSON services.
+/// Returns the items of every page of a list operation of a JSON service.
 fn all(account: &Account, service: &str, action: &str, input: Value, list: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut input = input;
@@ -388,7 +394,8 @@ fn all(account: &Account, service: &str, action: &str, input: Value, list: &str)
     }
 }
 
-/// Every log line and every execution history of an account, the latter beginning with `history `.
+/// Returns every log line and every execution history of an account. Histories begin with
+/// `history `.
 pub fn written(account: &Account) -> Vec<String> {
     let mut lines = Vec::new();
     for group in all(account, "logs", "DescribeLogGroups", json!({}), "logGroups") {

@@ -11,21 +11,21 @@ use crate::{Grants, PATIENCE, Secret};
 pub const STACK: &str = "sluice-rotation";
 
 impl Secret {
-    /// A new secret with a value.
+    /// Creates a secret with a value.
     pub fn create(account: Account, name: &str, value: &Value) -> Self {
         let words = json!({"Name": name, "SecretString": value.to_string()});
         let made = account.json("secretsmanager", "CreateSecret", words).unwrap();
         Self { account, arn: made["ARN"].as_str().unwrap().to_owned() }
     }
 
-    /// Deploys the stack that rotates it; the function does not wait for new permissions.
+    /// Deploys the stack that rotates the secret. The function does not wait for new permissions.
     pub fn deploy_rotation(&self, engine: &str, further: &[(&str, &str)]) {
         let mut parameters = vec![("SecretArn", self.arn.as_str()), ("AccessGrantWaitSeconds", "0")];
         parameters.extend(further);
         kit::rotation(&self.account, STACK, engine, &parameters).unwrap();
     }
 
-    /// Writes a value by hand.
+    /// Writes a value, as a user does by hand.
     pub fn put(&self, value: &Value) {
         self.call("PutSecretValue", json!({"SecretString": value.to_string()})).unwrap();
     }
@@ -35,18 +35,18 @@ impl Secret {
         self.call("RotateSecret", json!({})).unwrap();
     }
 
-    /// Waits until a started rotation has succeeded; returns the new value.
+    /// Waits until a started rotation has succeeded and returns the new value.
     pub fn rotated(&self, before: &Value) -> Value {
         self.ended(|value| value != before)
     }
 
-    /// Waits until a rotation has succeeded with another password than this.
+    /// Waits until a rotation has replaced the password `before`.
     pub fn wait_for_another_password_than(&self, before: &str) {
         self.ended(|value| value["password"] != before);
     }
 
     fn ended(&self, is_new: impl Fn(&Value) -> bool) -> Value {
-        wait::until("another value, and nothing pending", PATIENCE, || {
+        wait::until("a new value and no pending version", PATIENCE, || {
             let (labels, value) = (self.labels(), self.value());
             let ended = is_new(&value) && !labels.contains(&"AWSPENDING".to_owned());
             Ok(if ended {
@@ -58,7 +58,7 @@ impl Secret {
         .unwrap()
     }
 
-    /// Waits for the end of a rotation or of its test.
+    /// Waits for the end of a rotation or of its test, when no version has AWSPENDING.
     pub fn wait_until_nothing_is_pending(&self) {
         wait::until("no version is pending", PATIENCE, || {
             let labels = self.labels();
@@ -68,7 +68,8 @@ impl Secret {
         .unwrap();
     }
 
-    /// Waits for the third failed attempt in the log after `seen`, when Secrets Manager gives up.
+    /// Waits for the third failed attempt in the log after `seen`, when Secrets Manager stops
+    /// retrying.
     pub fn wait_until_it_stopped(&self, seen: usize) {
         wait::until("three attempts failed", PATIENCE, || {
             let log = self.rotation_log();
@@ -78,7 +79,7 @@ impl Secret {
         .unwrap();
     }
 
-    /// Waits until the log after `seen` contains all of these.
+    /// Waits until the log after `seen` contains all of `parts`.
     pub fn wait_for_log(&self, seen: usize, parts: &[&str]) {
         wait::until(&format!("{parts:?} in the log"), PATIENCE, || {
             let log = self.rotation_log();
@@ -89,7 +90,7 @@ impl Secret {
         .unwrap();
     }
 
-    /// Turns rotation off and removes AWSPENDING, as a new value by hand does.
+    /// Cancels the rotation and removes AWSPENDING, so that a new rotation can start.
     pub fn unstick(&self) {
         self.call("CancelRotateSecret", json!({})).unwrap();
         for (version, labels) in self.versions() {
@@ -100,14 +101,14 @@ impl Secret {
         }
     }
 
-    /// Every line in the function's log group.
+    /// Returns every line in the function's log group.
     pub fn rotation_log(&self) -> String {
         log_of(&self.account, &self.account.physical_id(STACK, "RotationLogs").unwrap_or_default())
     }
 
-    /// Removes each action of each statement of the function's role in turn, waits for a failure that
-    /// names it, restores it, and waits for the rotation to succeed with a value that `works`. Actions
-    /// in `spared` stay. Returns the number of removed actions.
+    /// Removes each action of each statement of the function's role in turn, waits for a failure
+    /// that names it, restores it, and waits for the rotation to succeed with a value that `works`.
+    /// Actions in `spared` stay. Returns the number of removed actions.
     pub fn every_grant_is_needed(&self, spared: &[(&str, &str)], works: &dyn Fn(&Value) -> bool) -> usize {
         let role = self.account.physical_id(STACK, "RotationRole").unwrap();
         let grants = Grants::of(&self.account, &role);
@@ -122,11 +123,12 @@ impl Secret {
             self.rotate();
             self.wait_for_log(seen, &["AccessDenied", &action]);
             grants.put(&grants.document);
-            // Resumed, not dropped: without the last action the server already has the new password.
+            // The rotation is resumed and not cancelled, because without the last action the server
+            // already has the new password.
             wait::until(&format!("the end of the rotation without {sid} {action}"), PATIENCE, || {
                 let labels = self.labels();
                 if labels.contains(&"AWSPENDING".to_owned()) {
-                    // Rejected while pending, and started again.
+                    // Rejected while the version is pending, otherwise the rotation starts again.
                     let _refused = self.call("RotateSecret", json!({}));
                     return Ok(Seen::NotYet(format!("{labels:?}; {}", self.rotation_log())));
                 }
@@ -141,7 +143,7 @@ impl Secret {
     }
 }
 
-/// Every line of a log group.
+/// Returns every line of a log group.
 pub fn log_of(account: &Account, group: &str) -> String {
     let found = account.json("logs", "FilterLogEvents", json!({"logGroupName": group}));
     let events = found.map(|found| found["events"].clone()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The stacks of `templates/alerts-hub.yaml` and `templates/alerts-spoke.yaml`: what fails in any account is told once, at the hub.
+//! The stacks of `templates/alerts-hub.yaml` and `templates/alerts-spoke.yaml`: the hub sends one
+//! alert for each failure in any account.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,18 +10,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Error, Options, Profile, SOURCE, TARGET, deploy};
-use end_to_end::alerts::{HUB, HUB_STACK, Night, QUIET, SPOKE_STACK, summary};
+use end_to_end::alerts::{AlertWorld, HUB, HUB_STACK, QUIET, SPOKE_STACK, summary};
 use end_to_end::{Grants, PATIENCE, Secret};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use stage::Target;
 
-/// "Within seconds": measured are one to three; the rest is for a machine with other work.
+/// The longest time from a failure to its alert. Usually it is one to three seconds; the rest is
+/// for a busy machine.
 const SECONDS: Duration = Duration::from_secs(30);
 
-/// A state machine that ends as its definition says; its role may do nothing.
-fn machine(night: &Night, profile: Profile, name: &str, definition: &Value) -> String {
-    let account = night.cloud.account(profile);
+/// Creates a state machine whose role has no permissions and returns its ARN.
+fn machine(world: &AlertWorld, profile: Profile, name: &str, definition: &Value) -> String {
+    let account = world.cloud.account(profile);
     let trust = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
     let words = [("RoleName", name), ("AssumeRolePolicyDocument", &trust.to_string())];
@@ -30,16 +32,17 @@ fn machine(night: &Night, profile: Profile, name: &str, definition: &Value) -> S
     made["stateMachineArn"].as_str().unwrap().to_owned()
 }
 
-fn start(night: &Night, profile: Profile, machine: &str) {
+fn start(world: &AlertWorld, profile: Profile, machine: &str) {
     let words = json!({"stateMachineArn": machine});
-    night.cloud.account(profile).json("states", "StartExecution", words).unwrap();
+    world.cloud.account(profile).json("states", "StartExecution", words).unwrap();
 }
 
-/// Waits longer than it may.
+/// Returns the definition of a state machine that times out.
 fn slow() -> Value {
     json!({"StartAt": "Wait", "TimeoutSeconds": 1, "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": true}}})
 }
 
+/// Returns the definition of a state machine that succeeds.
 fn good() -> Value {
     json!({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
 }
@@ -57,38 +60,39 @@ Resources:
     Type: AWS::SQS::Queue
 "#;
 
-/// Waits for the clock's next second: no real deployment ends in the one in which it began, and events of stacks have whole seconds.
-fn another_second() {
+/// Waits for the clock's next second. The events of stacks have whole seconds, and no deployment on
+/// AWS ends in the second in which it started.
+fn wait_for_next_second() {
     let second = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let now = second();
-    wait::until("another second", PATIENCE, || {
+    wait::until("the next second", PATIENCE, || {
         Ok(if second() > now { Seen::Yes(()) } else { Seen::NotYet(now.to_string()) })
     })
     .unwrap();
 }
 
-/// What came, counted.
+/// Returns the number of messages with each summary.
 fn counted(messages: &[Value]) -> BTreeMap<String, usize> {
-    let mut found = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for message in messages {
-        *found.entry(summary(message)).or_default() += 1;
+        *counts.entry(summary(message)).or_default() += 1;
     }
-    found
+    counts
 }
 
 #[test]
 fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
-    let night = Night::new(&[], &[]);
-    night.retry_after(2);
-    let (source, target) = (night.cloud.account(SOURCE), night.cloud.account(TARGET));
+    let world = AlertWorld::new(&[], &[]);
+    world.retry_after(2);
+    let (source, target) = (world.cloud.account(SOURCE), world.cloud.account(TARGET));
 
-    // A state machine of the source takes too long; later it does not.
+    // A state machine in the source account times out; its next execution succeeds.
     let began = Instant::now();
-    let nightly = machine(&night, SOURCE, "nightly", &slow());
-    start(&night, SOURCE, &nightly);
-    let told = night.told("execution-failed", "opened", SOURCE);
-    assert!(began.elapsed() < SECONDS, "told after {:?}", began.elapsed());
-    assert_eq!((&told["subject"], &told["severity"]), (&json!(nightly), &json!("error")), "{told}");
+    let nightly = machine(&world, SOURCE, "nightly", &slow());
+    start(&world, SOURCE, &nightly);
+    let alert = world.alert("execution-failed", "opened", SOURCE);
+    assert!(began.elapsed() < SECONDS, "alert after {:?}", began.elapsed());
+    assert_eq!((&alert["subject"], &alert["severity"]), (&json!(nightly), &json!("error")), "{alert}");
     source
         .json(
             "states",
@@ -96,60 +100,62 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
             json!({"stateMachineArn": nightly, "definition": good().to_string()}),
         )
         .unwrap();
-    start(&night, SOURCE, &nightly);
-    let end = night.told("execution-failed", "resolved", SOURCE);
-    assert_eq!(end["thread"], told["thread"]);
+    start(&world, SOURCE, &nightly);
+    let end = world.alert("execution-failed", "resolved", SOURCE);
+    assert_eq!(end["thread"], alert["thread"]);
 
-    // A stack of the target is rolled back. The cause is read there, under the role that only the hub's functions may assume.
+    // A stack in the target account is rolled back. The hub reads the cause there, with the role
+    // that only its functions may assume.
     let began = Instant::now();
     let failed = target.deploy_text("bad", BAD_STACK, &[]).unwrap_err();
     assert!(matches!(failed, Error::Stack { .. }), "{failed}");
-    let told = night.told("stack-failed", "opened", TARGET);
-    assert!(began.elapsed() < SECONDS, "told after {:?}", began.elapsed());
-    assert!(told["cause"].as_str().unwrap().contains("RedrivePolicy"), "{told}");
+    let alert = world.alert("stack-failed", "opened", TARGET);
+    assert!(began.elapsed() < SECONDS, "alert after {:?}", began.elapsed());
+    assert!(alert["cause"].as_str().unwrap().contains("RedrivePolicy"), "{alert}");
     target.delete_stack("bad").unwrap();
-    night.told("stack-failed", "resolved", TARGET);
+    world.alert("stack-failed", "resolved", TARGET);
 
-    // Two deployments fail, a good one between them: the second is told as the first was, though neither has a token.
+    // Two deployments fail, with a successful one between them. The second failure raises an alert
+    // as the first did, although neither deployment has a client request token.
     target.deploy_text("app", GOOD_STACK, &[]).unwrap();
     for number in [2, 3] {
-        another_second();
+        wait_for_next_second();
         let both = format!("{GOOD_STACK}{}", BAD_STACK.replace("\nResources:", ""));
         target.deploy_text("app", &both, &[]).unwrap_err();
-        let told = night.wait_for("stack-failed", "opened", TARGET, number).pop().unwrap();
-        assert!(told["cause"].as_str().unwrap().contains("RedrivePolicy"), "{told}");
+        let alert = world.wait_for("stack-failed", "opened", TARGET, number).pop().unwrap();
+        assert!(alert["cause"].as_str().unwrap().contains("RedrivePolicy"), "{alert}");
         target.deploy_text("app", &GOOD_STACK.replace("Good", &format!("Good{number}")), &[]).unwrap();
-        night.wait_for("stack-failed", "resolved", TARGET, number);
+        world.wait_for("stack-failed", "resolved", TARGET, number);
     }
 
-    // A rotation of the source cannot reach its server, until somebody mends the secret by hand.
+    // A rotation in the source account cannot reach its server until the secret is fixed by hand.
     let server = Target::new();
     let mut unreachable = server.value();
     unreachable["host"] = "localhost.invalid".into();
-    let secret = Secret::create(night.cloud.account(SOURCE), "app", &unreachable);
+    let secret = Secret::create(world.cloud.account(SOURCE), "app", &unreachable);
     let began = Instant::now();
     secret.deploy_rotation("postgres", &[("CaCertificates", &server.ca)]);
-    let told = night.told("rotation-failed", "opened", SOURCE);
-    assert!(began.elapsed() < SECONDS, "told after {:?}", began.elapsed());
-    assert_eq!(told["subject"], secret.arn, "{told}");
+    let alert = world.alert("rotation-failed", "opened", SOURCE);
+    assert!(began.elapsed() < SECONDS, "alert after {:?}", began.elapsed());
+    assert_eq!(alert["subject"], secret.arn, "{alert}");
     secret.wait_until_it_stopped(0);
     secret.put(&server.value());
-    night.told("secret-changed-by-hand", "opened", SOURCE);
+    world.alert("secret-changed-by-hand", "opened", SOURCE);
     secret.unstick();
-    night.told("rotation-disabled", "opened", SOURCE);
+    world.alert("rotation-disabled", "opened", SOURCE);
     secret.rotate();
     secret.wait_for_another_password_than(stage::FIRST);
-    night.told("rotation-failed", "resolved", SOURCE);
+    world.alert("rotation-failed", "resolved", SOURCE);
 
-    // Somebody without a permission asks for a secret of the target.
-    let denied = Secret::create(night.cloud.account(TARGET), "payroll", &json!({"password": "p"}));
-    let nobody = night.nobody(TARGET);
-    nobody.json("secretsmanager", "GetSecretValue", json!({"SecretId": denied.arn})).unwrap_err();
-    let told = night.told("secret-access-denied", "opened", TARGET);
-    assert!(told["what"].as_str().unwrap().contains("nobody"), "{told}");
+    // A role without permissions requests a secret of the target account.
+    let denied = Secret::create(world.cloud.account(TARGET), "payroll", &json!({"password": "p"}));
+    let unprivileged = world.unprivileged(TARGET);
+    unprivileged.json("secretsmanager", "GetSecretValue", json!({"SecretId": denied.arn})).unwrap_err();
+    let alert = world.alert("secret-access-denied", "opened", TARGET);
+    assert!(alert["what"].as_str().unwrap().contains("nobody"), "{alert}");
 
-    // Each of them once, at both subscribers, and nothing else.
-    night.wait_until_worked_off();
+    // Both subscribers have each alert once, and no other alert.
+    world.wait_until_processed();
     let expected = [
         ("execution-failed", "opened", SOURCE, 1),
         ("execution-failed", "resolved", SOURCE, 1),
@@ -166,113 +172,116 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
         .iter()
         .map(|(kind, status, profile, number)| (format!("{kind} {status} {}", profile.account), *number))
         .collect();
-    assert_eq!(counted(&night.messages()), expected);
-    assert_eq!(counted(&night.endpoint.messages()), expected);
-    // Nothing that is secret, or nobody's business, is in any of them.
-    let all = night.messages().iter().map(Value::to_string).collect::<String>();
+    assert_eq!(counted(&world.messages()), expected);
+    assert_eq!(counted(&world.endpoint.messages()), expected);
+    // No alert contains a password.
+    let all = world.messages().iter().map(Value::to_string).collect::<String>();
     assert!(!all.contains(stage::FIRST) && !all.contains(&secret.password()), "{all}");
 }
 
 #[test]
 fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_sends_it_again() {
     // An alarm's minute is 1.2 s here.
-    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MaxReceiveCount", "2")]);
-    // Longer than an invocation takes on a slow machine: what is received a second time while it is worked off would count as a try.
-    night.retry_after(5);
-    let until = |what: &str, seen: &dyn Fn() -> (bool, String)| {
+    let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MaxReceiveCount", "2")]);
+    // Longer than an invocation on a slow machine: a second delivery during the processing would
+    // count as an attempt.
+    world.retry_after(5);
+    let until = |what: &str, check: &dyn Fn() -> (bool, String)| {
         wait::until(what, QUIET, || {
-            let (done, text) = seen();
+            let (done, text) = check();
             Ok(if done { Seen::Yes(()) } else { Seen::NotYet(text) })
         })
         .unwrap();
     };
-    until("a quiet night", &|| {
-        night.pulse();
-        (night.alarm("AlertingUnhealthyAlarm") == "OK", night.alarms())
+    until("every alarm is OK", &|| {
+        world.run_schedules();
+        (world.alarm("AlertingUnhealthyAlarm") == "OK", world.alarms())
     });
-    let quiet = night.failures().len();
+    let known = world.fallback_messages().len();
 
-    let topic = night.outputs["TopicArn"].clone();
-    night.ask("fault", &json!({"action": "sns:Publish", "resource": topic, "times": 1_000_000}));
-    let nightly = machine(&night, SOURCE, "nightly", &slow());
-    start(&night, SOURCE, &nightly);
-    let held = night.resource("FailureEventsDeadLetterQueue");
-    until("the event in the failure queue, and the second topic told", &|| {
-        night.ask("tick", &json!({}));
-        let (number, failures) = (night.attribute(&held, "ApproximateNumberOfMessages"), night.failures());
-        let said = failures.iter().skip(quiet).any(|one| one["NewStateValue"] == "ALARM");
-        (number == "1" && said, format!("{number} held, {failures:?}"))
+    let topic = world.outputs["TopicArn"].clone();
+    world.control("fault", &json!({"action": "sns:Publish", "resource": topic, "times": 1_000_000}));
+    let nightly = machine(&world, SOURCE, "nightly", &slow());
+    start(&world, SOURCE, &nightly);
+    let dead_letters = world.resource("FailureEventsDeadLetterQueue");
+    until("the event in the dead-letter queue, and a message on the fallback topic", &|| {
+        world.control("tick", &json!({}));
+        let (number, failures) =
+            (world.attribute(&dead_letters, "ApproximateNumberOfMessages"), world.fallback_messages());
+        let notified = failures.iter().skip(known).any(|one| one["NewStateValue"] == "ALARM");
+        (number == "1" && notified, format!("{number} dead letters, {failures:?}"))
     });
-    assert!(night.messages().is_empty(), "{:?}", night.messages());
+    assert!(world.messages().is_empty(), "{:?}", world.messages());
 
-    // SNS works again. What the failure queue holds is told with the command that sends it again.
-    night.hub.rest("s3", "DELETE", "/_sluice/faults", &[], &[]).unwrap();
-    until("what the failure queue holds is told", &|| {
-        night.pulse();
-        let messages = night.messages();
+    // SNS works again. The alert about the dead letter has the command that sends it again.
+    world.hub.rest("s3", "DELETE", "/_sluice/faults", &[], &[]).unwrap();
+    until("an alert about the dead letter", &|| {
+        world.run_schedules();
+        let messages = world.messages();
         (messages.iter().any(|one| one["kind"] == "dead-letter"), format!("{messages:?}"))
     });
-    let told = night.told("dead-letter", "opened", HUB);
-    let command = told["command"].as_str().unwrap();
-    assert!(command.contains(&night.queue_arn(&held)), "{command}");
-    until("the message in the failure queue is not being looked at", &|| {
-        let seen = night.attribute(&held, "ApproximateNumberOfMessagesNotVisible");
-        (seen == "0", seen)
+    let alert = world.alert("dead-letter", "opened", HUB);
+    let command = alert["command"].as_str().unwrap();
+    assert!(command.contains(&world.queue_arn(&dead_letters)), "{command}");
+    until("no message of the dead-letter queue is in flight", &|| {
+        let in_flight = world.attribute(&dead_letters, "ApproximateNumberOfMessagesNotVisible");
+        (in_flight == "0", in_flight)
     });
-    // As it is; but version 1 of the AWS CLI takes no endpoint for SQS from its configuration.
-    let here = format!("{command} --endpoint-url {}", night.cloud.endpoint());
+    // The command runs unchanged, except that version 1 of the AWS CLI ignores the configured
+    // endpoint for SQS.
+    let local = format!("{command} --endpoint-url {}", world.cloud.endpoint());
     let output =
-        night.cloud.command("bash").args(["-c", &here]).env("AWS_PROFILE", HUB.name).output().unwrap();
+        world.cloud.command("bash").args(["-c", &local]).env("AWS_PROFILE", HUB.name).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    until("the event is told, the failure queue empty, all well", &|| {
-        night.pulse();
-        let all = counted(&night.messages());
-        let ended = all.contains_key(&format!("dead-letter recovered {}", HUB.account));
-        let told = all.contains_key(&format!("execution-failed opened {}", SOURCE.account));
+    until("the alert of the event, an empty dead-letter queue and OK", &|| {
+        world.run_schedules();
+        let all = counted(&world.messages());
+        let resolved = all.contains_key(&format!("dead-letter recovered {}", HUB.account));
+        let alerted = all.contains_key(&format!("execution-failed opened {}", SOURCE.account));
         (
-            ended && told && night.alarm("AlertingUnhealthyAlarm") == "OK",
-            format!("{all:?}, {}", night.alarms()),
+            resolved && alerted && world.alarm("AlertingUnhealthyAlarm") == "OK",
+            format!("{all:?}, {}", world.alarms()),
         )
     });
-    night.wait_until_worked_off();
-    let count = |kind: &str| night.messages().iter().filter(|one| one["kind"] == kind).count();
-    assert_eq!((count("execution-failed"), count("dead-letter")), (1, 2), "{:?}", night.messages());
+    world.wait_until_processed();
+    let count = |kind: &str| world.messages().iter().filter(|one| one["kind"] == kind).count();
+    assert_eq!((count("execution-failed"), count("dead-letter")), (1, 2), "{:?}", world.messages());
     let ok = |one: &Value| one["NewStateValue"] == "OK";
-    assert!(night.failures().last().is_some_and(ok), "{:?}", night.failures());
+    assert!(world.fallback_messages().last().is_some_and(ok), "{:?}", world.fallback_messages());
 
-    // Nobody looks any more: silence is told as well.
-    let before = night.failures().len();
-    until("silence is told", &|| {
-        night.ask("tick", &json!({}));
-        let failures = night.failures();
-        let said = failures.iter().skip(before).any(|one| one["NewStateValue"] == "ALARM");
-        // Both schedules stand still, and either alarm may be the first.
-        let said = said && night.alarm("SweepNotRunningAlarm") == "ALARM";
-        (said, format!("{failures:?}, {}", night.alarms()))
+    // The scheduled rules no longer start the functions, which raises an alarm as well.
+    let before = world.fallback_messages().len();
+    until("the alarm about the missing runs", &|| {
+        world.control("tick", &json!({}));
+        let failures = world.fallback_messages();
+        let notified = failures.iter().skip(before).any(|one| one["NewStateValue"] == "ALARM");
+        // Both schedules stopped, and either alarm may be the first.
+        let notified = notified && world.alarm("SweepNotRunningAlarm") == "ALARM";
+        (notified, format!("{failures:?}, {}", world.alarms()))
     });
 }
 
 #[test]
 fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic() {
-    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[]);
-    let bus = night.outputs["BusArn"].rsplit('/').next().unwrap().to_owned();
+    let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[]);
+    let bus = world.outputs["BusArn"].rsplit('/').next().unwrap().to_owned();
     let words = json!({"EventBusName": bus, "RemoveAllPermissions": true});
-    night.hub.json("events", "RemovePermission", words).unwrap();
-    start(&night, SOURCE, &machine(&night, SOURCE, "nightly", &slow()));
-    let source = night.cloud.account(SOURCE);
+    world.hub.json("events", "RemovePermission", words).unwrap();
+    start(&world, SOURCE, &machine(&world, SOURCE, "nightly", &slow()));
+    let source = world.cloud.account(SOURCE);
     let url = source.physical_id(SPOKE_STACK, "UndeliveredEventsQueue").unwrap();
-    let told = wait::until("the event at the spoke, and the second topic told", PATIENCE, || {
-        night.ask("tick", &json!({}));
-        let failures = night.failures();
-        let told = failures
+    let alarm = wait::until("the event at the spoke, and a message on the fallback topic", PATIENCE, || {
+        world.control("tick", &json!({}));
+        let failures = world.fallback_messages();
+        let alarm = failures
             .iter()
             .find(|one| one["AWSAccountId"] == SOURCE.account && one["NewStateValue"] == "ALARM")
             .cloned();
-        Ok(told.map_or_else(|| Seen::NotYet(format!("{failures:?}")), Seen::Yes))
+        Ok(alarm.map_or_else(|| Seen::NotYet(format!("{failures:?}")), Seen::Yes))
     })
     .unwrap();
-    assert!(told["AlarmName"].as_str().unwrap().contains("UndeliveredEventsAlarm"), "{told}");
-    // The alarms' own events went the same way.
+    assert!(alarm["AlarmName"].as_str().unwrap().contains("UndeliveredEventsAlarm"), "{alarm}");
+    // The same queue has the events of the alarms.
     let event = wait::until("the event in the spoke's queue", PATIENCE, || {
         let words = json!({"QueueUrl": url, "MaxNumberOfMessages": 10});
         let received = source.json("sqs", "ReceiveMessage", words)?;
@@ -282,18 +291,18 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
         Ok(found.map_or_else(|| Seen::NotYet(received.to_string()), |body| Seen::Yes(body.to_owned())))
     })
     .unwrap();
-    // Sent again by hand, as docs/alerts.md says, twice: told once.
+    // The event is sent twice by hand, as docs/alerts.md describes, and raises one alert.
     let event: Value = serde_json::from_str(&event).unwrap();
     for _ in 0..2 {
-        night.hub.invoke(&night.resource("FailureFunction"), &event).unwrap();
+        world.hub.invoke(&world.resource("FailureFunction"), &event).unwrap();
     }
-    night.told("execution-failed", "opened", SOURCE);
-    assert_eq!(night.messages().len(), 1);
-    // Nothing lies there any more: that is told as well.
+    world.alert("execution-failed", "opened", SOURCE);
+    assert_eq!(world.messages().len(), 1);
+    // The empty queue is reported as well.
     source.json("sqs", "PurgeQueue", json!({"QueueUrl": url})).unwrap();
-    wait::until("the second topic told of the end", PATIENCE, || {
-        night.ask("tick", &json!({}));
-        let failures = night.failures();
+    wait::until("the OK on the fallback topic", PATIENCE, || {
+        world.control("tick", &json!({}));
+        let failures = world.fallback_messages();
         let mut of_the_spoke = failures.iter().filter(|one| one["AWSAccountId"] == SOURCE.account);
         let last = of_the_spoke.next_back().is_some_and(|one| {
             one["NewStateValue"] == "OK"
@@ -306,13 +315,13 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
 
 #[test]
 fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
-    let night = Night::new(&[], &[]);
-    let arn = format!("arn:aws:iam::{}:role/{}", TARGET.account, night.outputs["ReadRoleName"]);
-    for who in [night.hub.clone(), night.cloud.account(SOURCE), night.nobody(TARGET)] {
-        let refused = who.assume(&arn).unwrap_err();
+    let world = AlertWorld::new(&[], &[]);
+    let arn = format!("arn:aws:iam::{}:role/{}", TARGET.account, world.outputs["ReadRoleName"]);
+    for principal in [world.hub.clone(), world.cloud.account(SOURCE), world.unprivileged(TARGET)] {
+        let refused = principal.assume(&arn).unwrap_err();
         assert!(refused.code.contains("AccessDenied"), "{refused}");
     }
-    let grants = Grants::of(&night.cloud.account(TARGET), &night.outputs["ReadRoleName"]).called();
+    let grants = Grants::of(&world.cloud.account(TARGET), &world.outputs["ReadRoleName"]).called();
     let expected = [
         "cloudformation:DescribeStackEvents",
         "secretsmanager:DescribeSecret",
@@ -324,19 +333,19 @@ fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
 
 #[test]
 fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_told() {
-    let night = Night::new(&[], &[]);
+    let world = AlertWorld::new(&[], &[]);
     let tag = |secret: &Secret, value: &str| {
         secret.call("TagResource", json!({"Tags": [{"Key": "sluice:rotation", "Value": value}]})).unwrap();
     };
-    // One that should rotate and does not, in the hub's own account and in a spoke's.
+    // A secret that should rotate and does not, in the hub's account and in a spoke account.
     let secrets = [HUB, SOURCE].map(|profile| {
-        let secret = Secret::create(night.cloud.account(profile), "app", &json!({"password": "p"}));
+        let secret = Secret::create(world.cloud.account(profile), "app", &json!({"password": "p"}));
         tag(&secret, "on");
         secret
     });
-    // The target's role trusts nobody: the others are checked all the same.
-    let target = night.cloud.account(TARGET);
-    let role = night.outputs["ReadRoleName"].as_str();
+    // The target's role trusts no account. The other accounts are checked nevertheless.
+    let target = world.cloud.account(TARGET);
+    let role = world.outputs["ReadRoleName"].as_str();
     let name = [("RoleName", role)];
     let trust = target.query("iam", "GetRole", &name).unwrap().text("AssumeRolePolicyDocument").unwrap();
     let put = |document: &str| {
@@ -344,21 +353,21 @@ fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_to
         target.query("iam", "UpdateAssumeRolePolicy", &words).unwrap();
     };
     put(r#"{"Version": "2012-10-17", "Statement": []}"#);
-    night.fire("SecretsFunctionCheck");
+    world.fire("SecretsFunctionCheck");
     for (secret, profile) in secrets.iter().zip([HUB, SOURCE]) {
-        let told = night.told("rotation-disabled", "opened", profile);
-        assert_eq!(told["subject"], secret.arn, "{told}");
+        let alert = world.alert("rotation-disabled", "opened", profile);
+        assert_eq!(alert["subject"], secret.arn, "{alert}");
     }
-    let told = night.told("secret-check-failed", "opened", TARGET);
-    assert!(told["cause"].as_str().unwrap().contains("sts:AssumeRole"), "{told}");
-    assert!(told["command"].as_str().unwrap().contains(role), "{told}");
+    let alert = world.alert("secret-check-failed", "opened", TARGET);
+    assert!(alert["cause"].as_str().unwrap().contains("sts:AssumeRole"), "{alert}");
+    assert!(alert["command"].as_str().unwrap().contains(role), "{alert}");
 
-    // The same again is no news; what is well again is.
+    // An unchanged problem raises no further alert, and a fixed one is reported as resolved.
     put(&percent_decode_str(&trust).decode_utf8().unwrap());
     tag(&secrets[1], "off");
-    night.fire("SecretsFunctionCheck");
-    night.told("rotation-disabled", "resolved", SOURCE);
-    night.told("secret-check-failed", "resolved", TARGET);
+    world.fire("SecretsFunctionCheck");
+    world.alert("rotation-disabled", "resolved", SOURCE);
+    world.alert("secret-check-failed", "resolved", TARGET);
     let expected = [
         ("rotation-disabled", "opened", HUB),
         ("rotation-disabled", "opened", SOURCE),
@@ -370,14 +379,15 @@ fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_to
         .iter()
         .map(|(kind, status, profile)| (format!("{kind} {status} {}", profile.account), 1))
         .collect();
-    assert_eq!(counted(&night.messages()), expected);
+    assert_eq!(counted(&world.messages()), expected);
 }
 
 #[test]
 fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let log = cloud.logs().join("deploy.log");
-    // The defaults of scripts/deploy: the hub in the target's account, which needs no leave to use its own bus.
+    // The defaults of scripts/deploy: the hub is in the target's account, which needs no permission
+    // for its own bus.
     deploy::with_sam(&cloud, "hub", TARGET, &[], &log).unwrap();
     deploy::with_sam(&cloud, "spoke", SOURCE, &[], &log).unwrap();
     let hub = cloud.account(TARGET).stack_outputs(HUB_STACK).unwrap();
@@ -387,7 +397,8 @@ fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
         cloud.account(TARGET).json("events", "DescribeEventBus", json!({"Name": "sluice-alerts"})).unwrap();
     let policy = bus["Policy"].as_str().unwrap();
     assert!(policy.contains(SOURCE.account), "{policy}");
-    // Once databases tell something, the hub's queue is subscribed to it. What is deployed again without a change stays as it is.
+    // With database events, the hub's queue is subscribed to their topic. A second deployment
+    // without a change keeps the subscription.
     for _ in 0..2 {
         deploy::with_sam(&cloud, "spoke", SOURCE, &[("DatabaseEvents", "redshift")], &log).unwrap();
     }

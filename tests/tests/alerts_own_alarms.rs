@@ -1,63 +1,66 @@
-//! What goes wrong with the alerts themselves: each alarm of the hub fires for its own cause, is named to a subscriber of the second topic, and ends.
+//! Failures of the alerting itself: each alarm of the hub fires for its own cause, is named on the
+//! fallback topic, and returns to OK.
 
 #![allow(clippy::unwrap_used)]
 
 use cloud::wait::{self, Seen};
 use end_to_end::PATIENCE;
-use end_to_end::alerts::{ALARMS, HUB, Night, QUIET};
+use end_to_end::alerts::{ALARMS, AlertWorld, HUB, QUIET};
 use serde_json::{Value, json};
 
-/// A night whose alarms have a minute of 1.2 s; "late" are ten of them. All is well.
-fn quiet() -> Night {
-    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MaxEventAgeSeconds", "600")]);
-    // Longer than an invocation takes on a slow machine: nothing here has to be tried again soon.
-    night.retry_after(15);
-    // Nobody hears of an alarm that is OK from the beginning, so wait for the ones that are not: nobody has looked for what is due yet.
-    // For the message, too, which comes after the state.
-    wait::until("all is well, and the second topic has told so", QUIET, || {
-        night.pulse();
-        let failures = night.failures();
-        let told = failures.last().is_some_and(|last| last["NewStateValue"] == "OK");
-        let quiet = told && night.alarm("AlertingUnhealthyAlarm") == "OK";
-        Ok(if quiet { Seen::Yes(()) } else { Seen::NotYet(format!("{failures:?}, {}", night.alarms())) })
+/// Deploys a hub whose alarms have a minute of 1.2 s and a maximum event age of ten such minutes,
+/// and waits until all alarms are OK.
+fn healthy_hub() -> AlertWorld {
+    let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MaxEventAgeSeconds", "600")]);
+    // Longer than an invocation on a slow machine. No event of this test needs a retry.
+    world.retry_after(15);
+    // The alarms about missing runs fire at first, because no scheduled run has happened yet. Wait
+    // for their OK, and for its message, which follows the change of state.
+    wait::until("every alarm is OK, and the fallback topic has the message", QUIET, || {
+        world.run_schedules();
+        let failures = world.fallback_messages();
+        let notified = failures.last().is_some_and(|last| last["NewStateValue"] == "OK");
+        let healthy = notified && world.alarm("AlertingUnhealthyAlarm") == "OK";
+        Ok(if healthy { Seen::Yes(()) } else { Seen::NotYet(format!("{failures:?}, {}", world.alarms())) })
     })
     .unwrap();
-    night
+    world
 }
 
-/// Waits until the second topic tells something after what it has told, and gives it.
-fn told_after(night: &Night, known: usize, state: &str) -> Value {
-    wait::until(&format!("the second topic tells {state}"), PATIENCE, || {
-        night.pulse();
-        let failures = night.failures();
+/// Waits for a message of this state on the fallback topic after the first `known`, and returns it.
+fn wait_for_state(world: &AlertWorld, known: usize, state: &str) -> Value {
+    wait::until(&format!("{state} on the fallback topic"), PATIENCE, || {
+        world.run_schedules();
+        let failures = world.fallback_messages();
         let found = failures.iter().skip(known).find(|one| one["NewStateValue"] == state).cloned();
-        Ok(found.map_or_else(|| Seen::NotYet(format!("{failures:?}, {}", night.alarms())), Seen::Yes))
+        Ok(found.map_or_else(|| Seen::NotYet(format!("{failures:?}, {}", world.alarms())), Seen::Yes))
     })
     .unwrap()
 }
 
-/// What is wrong makes one alarm fire, which the second topic names; what mends it ends that.
-fn fires_and_ends(night: &Night, alarm: &str, mut wrong: impl FnMut(), mend: impl FnOnce()) {
-    let known = night.failures().len();
-    wrong();
-    let told = told_after(night, known, "ALARM");
-    let children = told["TriggeringChildren"].to_string();
+/// Checks that `cause` makes one alarm fire, that the fallback topic names it, and that `fix`
+/// returns it to OK.
+fn fires_and_ends(world: &AlertWorld, alarm: &str, mut cause: impl FnMut(), fix: impl FnOnce()) {
+    let known = world.fallback_messages().len();
+    cause();
+    let message = wait_for_state(world, known, "ALARM");
+    let children = message["TriggeringChildren"].to_string();
     let arn = format!(
         "arn:aws:cloudwatch:{}:{}:alarm:{}",
-        night.cloud.region(),
+        world.cloud.region(),
         HUB.account,
-        night.resource(alarm)
+        world.resource(alarm)
     );
-    assert!(children.contains(&arn), "{alarm}: {told}");
-    let others = ALARMS.iter().filter(|other| **other != alarm && night.alarm(other) == "ALARM").count();
-    assert_eq!(others, 0, "{alarm}: {}", night.alarms());
-    mend();
-    told_after(night, known, "OK");
-    assert_eq!(night.alarm(alarm), "OK", "{}", night.alarms());
-    assert_eq!(night.failures().len(), known + 2, "{alarm}: {:?}", night.failures());
+    assert!(children.contains(&arn), "{alarm}: {message}");
+    let others = ALARMS.iter().filter(|other| **other != alarm && world.alarm(other) == "ALARM").count();
+    assert_eq!(others, 0, "{alarm}: {}", world.alarms());
+    fix();
+    wait_for_state(world, known, "OK");
+    assert_eq!(world.alarm(alarm), "OK", "{}", world.alarms());
+    assert_eq!(world.fallback_messages().len(), known + 2, "{alarm}: {:?}", world.fallback_messages());
 }
 
-/// An event that somebody is told of.
+/// Returns an event that raises an alert.
 fn event(subject: &str) -> String {
     let sample: Value = serde_json::from_str(include_str!("../../events/backup/job-failed.json")).unwrap();
     let mut event = sample;
@@ -66,63 +69,64 @@ fn event(subject: &str) -> String {
     event.to_string()
 }
 
-fn send(night: &Night, queue: &str, body: &str) {
-    let words = json!({"QueueUrl": night.resource(queue), "MessageBody": body});
-    night.hub.json("sqs", "SendMessage", words).unwrap();
+fn send(world: &AlertWorld, queue: &str, body: &str) {
+    let words = json!({"QueueUrl": world.resource(queue), "MessageBody": body});
+    world.hub.json("sqs", "SendMessage", words).unwrap();
 }
 
 #[test]
 fn each_alarm_of_the_hub_fires_for_its_own_cause_is_named_on_the_second_topic_and_ends() {
-    let night = quiet();
+    let world = healthy_hub();
 
-    // Nobody takes events out of their queue.
+    // No function receives the events of the queue.
     let enable = |enabled: bool| {
-        let path = format!("/2015-03-31/event-source-mappings/{}", night.resource("FailureFunctionQueue"));
-        night
+        let path = format!("/2015-03-31/event-source-mappings/{}", world.resource("FailureFunctionQueue"));
+        world
             .hub
             .rest("lambda", "PUT", &path, &[], json!({"Enabled": enabled}).to_string().as_bytes())
             .unwrap();
     };
     let late = || {
         enable(false);
-        send(&night, "FailureEventsQueue", &event("late"));
+        send(&world, "FailureEventsQueue", &event("late"));
     };
-    fires_and_ends(&night, "EventAgeAlarm", late, || enable(true));
+    fires_and_ends(&world, "EventAgeAlarm", late, || enable(true));
 
-    // A function ends with an error before it can say anything.
-    let function = night.resource("AccessFunction");
+    // A function fails before it processes its event.
+    let function = world.resource("AccessFunction");
     let path = format!("/2015-03-31/functions/{function}/configuration");
-    let found = night.hub.rest("lambda", "GET", &path, &[], b"").unwrap().json();
+    let found = world.hub.rest("lambda", "GET", &path, &[], b"").unwrap().json();
     let whole = found["Environment"]["Variables"].clone();
     let set = |variables: &Value| {
         let words = json!({"Environment": {"Variables": variables}}).to_string();
-        night.hub.rest("lambda", "PUT", &path, &[], words.as_bytes()).unwrap();
+        world.hub.rest("lambda", "PUT", &path, &[], words.as_bytes()).unwrap();
     };
     let broken = || {
         let mut less = whole.clone();
         less.as_object_mut().unwrap().remove("STATE_TABLE");
         set(&less);
-        let answer = night.hub.invoke(&function, &json!({})).unwrap();
+        let answer = world.hub.invoke(&function, &json!({})).unwrap();
         assert!(answer.json()["errorMessage"].is_string(), "{:?}", answer.json());
     };
-    fires_and_ends(&night, "FunctionErrorsAlarm", broken, || set(&whole));
+    fires_and_ends(&world, "FunctionErrorsAlarm", broken, || set(&whole));
 
-    // A subscriber of the alerts does not let SNS in.
+    // A subscriber of the alerts does not allow deliveries from SNS.
     let words = json!({"QueueName": "closed"});
-    let url = night.hub.json("sqs", "CreateQueue", words).unwrap()["QueueUrl"].as_str().unwrap().to_owned();
-    let closed = night.queue_arn(&url);
+    let url = world.hub.json("sqs", "CreateQueue", words).unwrap()["QueueUrl"].as_str().unwrap().to_owned();
+    let closed = world.queue_arn(&url);
     let words =
-        [("TopicArn", night.outputs["TopicArn"].as_str()), ("Protocol", "sqs"), ("Endpoint", &closed)];
-    let subscription = night.hub.query("sns", "Subscribe", &words).unwrap().text("SubscriptionArn").unwrap();
-    let undelivered = || send(&night, "FailureEventsQueue", &event("undelivered"));
+        [("TopicArn", world.outputs["TopicArn"].as_str()), ("Protocol", "sqs"), ("Endpoint", &closed)];
+    let subscription = world.hub.query("sns", "Subscribe", &words).unwrap().text("SubscriptionArn").unwrap();
+    let undelivered = || send(&world, "FailureEventsQueue", &event("undelivered"));
     let unsubscribe = || {
-        night.hub.query("sns", "Unsubscribe", &[("SubscriptionArn", &subscription)]).unwrap();
+        world.hub.query("sns", "Unsubscribe", &[("SubscriptionArn", &subscription)]).unwrap();
     };
-    fires_and_ends(&night, "DeliveryFailedAlarm", undelivered, unsubscribe);
+    fires_and_ends(&world, "DeliveryFailedAlarm", undelivered, unsubscribe);
 
-    // What was late and what one subscriber did not get was told to the others.
-    night.wait_until_worked_off();
-    let told: Vec<Value> =
-        night.messages().into_iter().filter(|one| one["kind"] == "backup-failed").collect();
-    assert_eq!(told.len(), 2, "{told:?}");
+    // The late event and the one that a subscriber did not receive were sent to the other
+    // subscribers.
+    world.wait_until_processed();
+    let alerts: Vec<Value> =
+        world.messages().into_iter().filter(|one| one["kind"] == "backup-failed").collect();
+    assert_eq!(alerts.len(), 2, "{alerts:?}");
 }

@@ -1,10 +1,10 @@
-//! What the services of a watched account report, each in its own way: told once at the hub.
+//! Events of the services of a monitored account: the hub sends one alert for each.
 
 #![allow(clippy::unwrap_used)]
 
 use cloud::wait::{self, Seen};
 use cloud::{SOURCE, TARGET};
-use end_to_end::alerts::{Night, SPOKE_STACK};
+use end_to_end::alerts::{AlertWorld, SPOKE_STACK};
 use end_to_end::{PATIENCE, Secret};
 use serde_json::{Value, json};
 
@@ -45,83 +45,84 @@ Resources:
 
 #[test]
 fn a_function_that_lambda_gave_up_is_told_once_with_its_error_and_without_what_it_was_invoked_with() {
-    let night = Night::new(&[], &[]);
-    night.retry_after(2);
-    let source = night.cloud.account(SOURCE);
+    let world = AlertWorld::new(&[], &[]);
+    world.retry_after(2);
+    let source = world.cloud.account(SOURCE);
     source.deploy_text("ledger", FAILING, &[]).unwrap();
     let payload = json!({"order": "NEVERSHOWN", "ResponseURL": "https://example.com/answer?X-Amz-Signature=NEVERSHOWN"});
     let headers = [("content-type", "application/json"), ("x-amz-invocation-type", "Event")];
     let path = "/2015-03-31/functions/ledger/invocations";
     source.rest("lambda", "POST", path, &headers, payload.to_string().as_bytes()).unwrap();
 
-    let told = night.told("function-failed", "opened", SOURCE);
+    let alert = world.alert("function-failed", "opened", SOURCE);
     // MiniStack calls every exception of Python a Runtime.HandlerError.
-    assert!(told["cause"].as_str().unwrap().ends_with(": the ledger is locked"), "{told}");
-    assert!(told["what"].as_str().unwrap().contains("after 3 attempts"), "{told}");
-    assert!(told["subject"].as_str().unwrap().ends_with(":function:ledger"), "{told}");
-    night.wait_until_worked_off();
-    assert_eq!(night.messages().len(), 1, "{:?}", night.messages());
+    assert!(alert["cause"].as_str().unwrap().ends_with(": the ledger is locked"), "{alert}");
+    assert!(alert["what"].as_str().unwrap().contains("after 3 attempts"), "{alert}");
+    assert!(alert["subject"].as_str().unwrap().ends_with(":function:ledger"), "{alert}");
+    world.wait_until_processed();
+    assert_eq!(world.messages().len(), 1, "{:?}", world.messages());
     let all =
-        night.messages().iter().chain(&night.endpoint.messages()).map(Value::to_string).collect::<String>();
+        world.messages().iter().chain(&world.endpoint.messages()).map(Value::to_string).collect::<String>();
     assert!(!all.contains("NEVERSHOWN"), "{all}");
 }
 
 #[test]
 fn what_databases_tell_by_event_subscriptions_arrives_once() {
-    let night = Night::new(&[], &[]);
-    night.retry_after(2);
-    night.subscribe_databases(SOURCE, "both");
+    let world = AlertWorld::new(&[], &[]);
+    world.retry_after(2);
+    world.subscribe_databases(SOURCE, "both");
 
-    // An error that is pending as well is of both subscriptions; a cluster's maintenance is of neither.
+    // A pending error matches both subscriptions, and a cluster's maintenance matches neither.
     assert_eq!(
-        night.database_event("redshift", SOURCE, "ERROR", "pending", "The cluster is not reachable."),
+        world.database_event("redshift", SOURCE, "ERROR", "pending", "The cluster is not reachable."),
         2
     );
-    assert_eq!(night.database_event("redshift", SOURCE, "INFO", "management", "Maintenance is over."), 0);
-    let told = night.told("database-event", "opened", SOURCE);
+    assert_eq!(world.database_event("redshift", SOURCE, "INFO", "management", "Maintenance is over."), 0);
+    let alert = world.alert("database-event", "opened", SOURCE);
     assert_eq!(
-        (&told["cause"], &told["severity"]),
+        (&alert["cause"], &alert["severity"]),
         (&json!("The cluster is not reachable."), &json!("error"))
     );
-    assert_eq!((&told["subject"], &told["count"]), (&json!("main"), &json!(1)), "{told}");
-    assert!(told["what"].as_str().unwrap().contains("REDSHIFT-EVENT-3519"), "{told}");
+    assert_eq!((&alert["subject"], &alert["count"]), (&json!("main"), &json!(1)), "{alert}");
+    assert!(alert["what"].as_str().unwrap().contains("REDSHIFT-EVENT-3519"), "{alert}");
 
-    // RDS comes by its subscription, and by EventBridge no more; a spoke without subscriptions has it from EventBridge.
-    assert_eq!(night.database_event("rds", SOURCE, "ERROR", "failure", "The instance failed."), 1);
-    assert_eq!(night.database_event("rds", SOURCE, "ERROR", "backup", "The backup is done."), 0);
-    night.happens("rds/instance-failure", SOURCE);
-    night.happens("rds/instance-failure", TARGET);
-    let both = night.wait_for("database-event", "opened", SOURCE, 2);
+    // With a subscription, events of RDS no longer arrive by EventBridge. A spoke without
+    // subscriptions still sends them by EventBridge.
+    assert_eq!(world.database_event("rds", SOURCE, "ERROR", "failure", "The instance failed."), 1);
+    assert_eq!(world.database_event("rds", SOURCE, "ERROR", "backup", "The backup is done."), 0);
+    world.emit("rds/instance-failure", SOURCE);
+    world.emit("rds/instance-failure", TARGET);
+    let both = world.wait_for("database-event", "opened", SOURCE, 2);
     assert_eq!(both[1]["cause"], "The instance failed.", "{both:?}");
-    night.told("database-event", "opened", TARGET);
-    night.wait_until_worked_off();
-    assert_eq!(night.messages().len(), 3, "{:?}", night.messages());
+    world.alert("database-event", "opened", TARGET);
+    world.wait_until_processed();
+    assert_eq!(world.messages().len(), 3, "{:?}", world.messages());
 }
 
 #[test]
 fn backups_integrations_security_groups_and_alarms_of_a_spoke_are_told_once_and_so_is_their_end() {
-    let night = Night::new(&[], &[]);
-    night.retry_after(2);
-    night.happens("backup/job-failed", SOURCE);
-    let told = night.told("backup-failed", "opened", SOURCE);
-    assert!(told["cause"].as_str().unwrap().contains("Insufficient privileges"), "{told}");
-    night.happens("backup/job-completed", SOURCE);
-    let end = night.told("backup-failed", "resolved", SOURCE);
-    assert_eq!(end["thread"], told["thread"]);
+    let world = AlertWorld::new(&[], &[]);
+    world.retry_after(2);
+    world.emit("backup/job-failed", SOURCE);
+    let alert = world.alert("backup-failed", "opened", SOURCE);
+    assert!(alert["cause"].as_str().unwrap().contains("Insufficient privileges"), "{alert}");
+    world.emit("backup/job-completed", SOURCE);
+    let end = world.alert("backup-failed", "resolved", SOURCE);
+    assert_eq!(end["thread"], alert["thread"]);
 
-    night.happens("redshift/integration-error", TARGET);
-    let told = night.told("integration-failed", "opened", TARGET);
-    assert!(told["cause"].as_str().unwrap().contains("permissions were revoked"), "{told}");
-    night.happens("redshift/integration-active", TARGET);
-    let end = night.told("integration-failed", "resolved", TARGET);
-    assert_eq!(end["thread"], told["thread"]);
+    world.emit("redshift/integration-error", TARGET);
+    let alert = world.alert("integration-failed", "opened", TARGET);
+    assert!(alert["cause"].as_str().unwrap().contains("permissions were revoked"), "{alert}");
+    world.emit("redshift/integration-active", TARGET);
+    let end = world.alert("integration-failed", "resolved", TARGET);
+    assert_eq!(end["thread"], alert["thread"]);
 
-    night.happens("ec2/authorize-ingress-open", TARGET);
-    let told = night.told("security-group-changed", "opened", TARGET);
-    assert!(told["title"].as_str().unwrap().contains("opened to every address"), "{told}");
-    assert_eq!(told["severity"], "error", "{told}");
+    world.emit("ec2/authorize-ingress-open", TARGET);
+    let alert = world.alert("security-group-changed", "opened", TARGET);
+    assert!(alert["title"].as_str().unwrap().contains("opened to every address"), "{alert}");
+    assert_eq!(alert["severity"], "error", "{alert}");
 
-    let source = night.cloud.account(SOURCE);
+    let source = world.cloud.account(SOURCE);
     let words = [
         ("AlarmName", "orders-late"),
         ("AlarmDescription", "Orders wait longer than an hour."),
@@ -134,22 +135,22 @@ fn backups_integrations_security_groups_and_alarms_of_a_spoke_are_told_once_and_
         ("ComparisonOperator", "GreaterThanThreshold"),
     ];
     source.query("monitoring", "PutMetricAlarm", &words).unwrap();
-    let turn = |state: &str| {
+    let set_state = |state: &str| {
         let words = [("AlarmName", "orders-late"), ("StateValue", state), ("StateReason", "as a test says")];
         source.query("monitoring", "SetAlarmState", &words).unwrap();
     };
-    turn("ALARM");
-    let told = night.told("alarm", "opened", SOURCE);
-    assert_eq!(told["impact"], "Orders wait longer than an hour.", "{told}");
-    turn("OK");
-    let end = night.told("alarm", "resolved", SOURCE);
-    assert_eq!(end["thread"], told["thread"]);
+    set_state("ALARM");
+    let alert = world.alert("alarm", "opened", SOURCE);
+    assert_eq!(alert["impact"], "Orders wait longer than an hour.", "{alert}");
+    set_state("OK");
+    let end = world.alert("alarm", "resolved", SOURCE);
+    assert_eq!(end["thread"], alert["thread"]);
 
-    night.wait_until_worked_off();
-    assert_eq!((night.messages().len(), night.endpoint.messages().len()), (7, 7), "{:?}", night.messages());
+    world.wait_until_processed();
+    assert_eq!((world.messages().len(), world.endpoint.messages().len()), (7, 7), "{:?}", world.messages());
 }
 
-/// A trail that writes to a log group of its own, as an account may have one.
+/// A trail that writes to a log group of its own.
 const TRAIL: &str = r#"
 Resources:
   Logs:
@@ -190,12 +191,13 @@ Resources:
       CloudWatchLogsRoleArn: !GetAtt Role.Arn
 "#;
 
-/// Does something again and again until an alarm of the source tells a state at the hub.
-fn until_told(night: &Night, alarm: &str, status: &str, act: &dyn Fn()) -> Value {
+/// Repeats `act` until an alarm of the source account raises an alert of this status, and returns
+/// the alert.
+fn repeat_until_alert(world: &AlertWorld, alarm: &str, status: &str, act: &dyn Fn()) -> Value {
     wait::until(&format!("{alarm} {status}"), PATIENCE, || {
         act();
-        night.ask("tick", &json!({}));
-        let messages = night.messages();
+        world.control("tick", &json!({}));
+        let messages = world.messages();
         let is = |one: &&Value| {
             let name = one["name"].as_str().unwrap();
             name.contains(alarm) && one["status"] == status && one["account"] == SOURCE.account
@@ -208,12 +210,12 @@ fn until_told(night: &Night, alarm: &str, status: &str, act: &dyn Fn()) -> Value
 #[test]
 fn refused_calls_and_many_reads_of_secrets_are_counted_in_a_trails_log_group() {
     // The alarms' five minutes are 6 s here.
-    let night = Night::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[]);
-    night.retry_after(2);
-    let source = night.cloud.account(SOURCE);
+    let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[]);
+    world.retry_after(2);
+    let source = world.cloud.account(SOURCE);
     source.deploy_text("trail", TRAIL, &[]).unwrap();
     let counted = [("TrailLogGroupName", "trail"), ("MaxDeniedSecretCalls", "2"), ("MaxSecretReads", "5")];
-    night.deploy_spoke(SOURCE, &counted);
+    world.deploy_spoke(SOURCE, &counted);
     let secrets: Vec<Secret> = (0..6)
         .map(|number| Secret::create(source.clone(), &format!("app-{number}"), &json!({"password": "p"})))
         .collect();
@@ -222,34 +224,36 @@ fn refused_calls_and_many_reads_of_secrets_are_counted_in_a_trails_log_group() {
         let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
         source.query("monitoring", "DescribeAlarms", &words).unwrap().text("StateValue").unwrap()
     };
-    let nobody = night.nobody(SOURCE);
+    let unprivileged = world.unprivileged(SOURCE);
 
-    // As many as may be are nothing to tell.
+    // As many calls as the parameters allow raise no alert.
     for secret in &secrets[..2] {
-        nobody.json("secretsmanager", "DescribeSecret", json!({"SecretId": secret.arn})).unwrap_err();
+        unprivileged.json("secretsmanager", "DescribeSecret", json!({"SecretId": secret.arn})).unwrap_err();
         secret.value();
     }
-    night.ask("tick", &json!({}));
+    world.control("tick", &json!({}));
     assert_eq!(
         (state("DeniedSecretCallsAlarm"), state("SecretReadsAlarm")),
         ("OK".to_owned(), "OK".to_owned())
     );
 
-    // Refused calls that are no reads of a value: nothing else tells of them.
+    // Denied calls that do not read a value are reported by this alarm only.
     let denied = || {
         for secret in &secrets[..3] {
-            nobody.json("secretsmanager", "DescribeSecret", json!({"SecretId": secret.arn})).unwrap_err();
+            unprivileged
+                .json("secretsmanager", "DescribeSecret", json!({"SecretId": secret.arn}))
+                .unwrap_err();
         }
     };
-    let told = until_told(&night, "DeniedSecretCallsAlarm", "opened", &denied);
-    assert!(told["impact"].as_str().unwrap().contains("docs/runbooks/secret-access-denied.md"), "{told}");
-    until_told(&night, "DeniedSecretCallsAlarm", "resolved", &|| {});
+    let alert = repeat_until_alert(&world, "DeniedSecretCallsAlarm", "opened", &denied);
+    assert!(alert["impact"].as_str().unwrap().contains("docs/runbooks/secret-access-denied.md"), "{alert}");
+    repeat_until_alert(&world, "DeniedSecretCallsAlarm", "resolved", &|| {});
 
-    // One read of each of many secrets: unusual for none of them.
+    // One read of each of many secrets, which is not unusual for a single secret.
     let reads = || secrets.iter().for_each(|secret| drop(secret.value()));
-    let told = until_told(&night, "SecretReadsAlarm", "opened", &reads);
-    assert!(told["impact"].as_str().unwrap().contains("docs/runbooks/secret-access-unusual.md"), "{told}");
-    until_told(&night, "SecretReadsAlarm", "resolved", &|| {});
-    night.wait_until_worked_off();
-    assert_eq!(night.messages().len(), 4, "{:?}", night.messages());
+    let alert = repeat_until_alert(&world, "SecretReadsAlarm", "opened", &reads);
+    assert!(alert["impact"].as_str().unwrap().contains("docs/runbooks/secret-access-unusual.md"), "{alert}");
+    repeat_until_alert(&world, "SecretReadsAlarm", "resolved", &|| {});
+    world.wait_until_processed();
+    assert_eq!(world.messages().len(), 4, "{:?}", world.messages());
 }

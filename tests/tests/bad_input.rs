@@ -1,6 +1,8 @@
-//! Bad input: one sentence that names the property or permission, what was found, what was expected and the remedy.
+//! Bad input: the reason names the property or permission, the found and the expected value, and
+//! the fix.
 //!
-//! The functions are called as CloudFormation calls them; `life_cycle.rs` shows that the sentence reaches the stack's events.
+//! The functions are called as CloudFormation calls them. `life_cycle.rs` shows that the reason
+//! reaches the stack's events.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,9 +12,10 @@ use cloud::{Cloud, Options, SECOND, SOURCE, TARGET, kit};
 use end_to_end::{Answers, Function};
 use serde_json::{Value, json};
 
-/// What an API can answer at once is answered within this time, the retries of fresh grants left out.
+/// The time limit of a response that needs no wait for new permissions.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
+/// Returns `base` with the members of `change`.
 fn with(base: &Value, change: Value) -> Value {
     let mut properties = base.clone();
     let (Value::Object(map), Value::Object(change)) = (&mut properties, change) else { panic!("maps") };
@@ -20,6 +23,7 @@ fn with(base: &Value, change: Value) -> Value {
     properties
 }
 
+/// Checks that a Create request fails at once with a reason that contains all of `parts`.
 #[track_caller]
 fn refused(function: &Function<'_>, properties: &Value, parts: &[&str]) {
     let started = Instant::now();
@@ -40,7 +44,8 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
     let answers = Answers::start();
     let function = Function::of(&cloud, SOURCE, "sluice-source", "EventIntegrationFunction", &answers);
     let account = cloud.account(SOURCE);
-    // The function's role may look at every bucket here: the cases are about buckets, not about its own grants.
+    // The function's role may read every bucket here, because the cases are about the buckets and
+    // not about its permissions.
     let role = account.physical_id("sluice-source", "EventIntegrationRole").unwrap();
     let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": [
         "s3:GetBucketLocation", "s3:GetBucketNotification", "s3:GetBucketPolicy", "redshift:CreateInboundIntegration"]}]});
@@ -85,7 +90,7 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
     refused(&function, &base, &["there is an integration between bucket", "AdoptExisting: true"]);
     refused(&function, &with(&base, json!({"Buckte": "x"})), &["`Buckte` is unknown"]);
 
-    // No policy at all, then a notification that is there already.
+    // A bucket without a policy, then one that already has a notification.
     account.create_bucket("no-policy").unwrap();
     refused(
         &function,
@@ -128,7 +133,7 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
         &["has a notification for s3:ObjectCreated:* already (id \"mine\")", "remove it"],
     );
 
-    // A bucket policy whose condition names another account: Redshift reports it, as soon as it knows.
+    // Redshift reports a bucket policy whose condition names another account only after some time.
     account.create_bucket("wrong-conditions").unwrap();
     let mut policy = allowed(SECOND.account);
     policy["Statement"][0]["Resource"] = "arn:aws:s3:::wrong-conditions".into();
@@ -144,13 +149,13 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
     let reason = answer["Reason"].as_str().unwrap_or_default().to_owned();
     assert_eq!(answer["Status"], "FAILED", "{answer}");
     assert!(reason.contains("is failed: "), "{reason}");
-    // It left an integration behind, so its Delete comes back for it and finds it.
+    // The failed Create left an integration, and the Delete request with its id removes it.
     let id = answer["PhysicalResourceId"].as_str().unwrap();
     assert!(id.starts_with("sluice-event-integration:"), "{answer}");
     let deleted = function.call("Delete", &bucket("wrong-conditions"), Some(id));
     assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
 
-    // From the wrong account: the bucket is another account's.
+    // The bucket belongs to another account.
     let other = kit::source(
         &cloud,
         SECOND,
@@ -218,7 +223,7 @@ fn what_a_job_cannot_be_is_said_in_one_sentence() {
     ] {
         refused(&function, &with(&base, change), parts);
     }
-    // Names that are strange but good: quoted, created, loaded into, dropped.
+    // Unusual but valid names are quoted when the table is created and dropped.
     let strange = "we\"ird; -- table \\ 🦀 /* ' */";
     let properties = with(
         &base,

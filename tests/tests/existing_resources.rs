@@ -1,4 +1,5 @@
-//! The appendix of the seed: a cluster, a bucket and a role that no stack of ours made are used, and not harmed.
+//! Stacks that use an existing cluster, bucket and role, which stay unchanged when the stacks are
+//! deleted.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +13,8 @@ fn a_cluster_a_bucket_and_a_role_that_exist_are_used_and_left_as_they_were() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let (target, source) = (cloud.account(TARGET), cloud.account(SOURCE));
 
-    // By hand: cluster and secret, role with its policy, attached; bucket with a policy and a table with a row.
+    // Resources without a stack: a cluster with its secret and an attached role, a bucket with a
+    // policy, and a table with a row.
     let words = [
         ("ClusterIdentifier", "by-hand"),
         ("NodeType", "ra3.large"),
@@ -58,7 +60,7 @@ fn a_cluster_a_bucket_and_a_role_that_exist_are_used_and_left_as_they_were() {
     })
     .unwrap();
 
-    // Not adopted without being asked to.
+    // Without `AdoptExistingRole` the deployment is rejected.
     let mut parameters = vec![
         ("ClusterIdentifier", "by-hand"),
         ("SourceAccounts", SOURCE.account),

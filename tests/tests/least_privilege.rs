@@ -1,4 +1,5 @@
-//! Every action that a function calls is granted, and taking any single one away fails with AccessDenied naming it.
+//! Every granted action is needed: without it, the function fails with AccessDenied and names the
+//! action.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,20 +12,21 @@ use cloud::{Cloud, Options, Profile, SOURCE, TARGET, kit};
 use end_to_end::{Answers, Function, Grants, PATIENCE};
 use serde_json::{Value, json};
 
-/// Called only when a statement takes longer than the function may: `data_api.rs` proves the call.
+/// Called only for a statement that outlasts the function's time; `data_api.rs` covers the call.
 const ON_DEADLINE_ONLY: &str = "redshift-data:CancelStatement";
 
-/// One function, its role, and requests that make it call everything it may call.
+/// A function, its role, and requests that make it call every granted action.
 struct Case<'a> {
     function: Function<'a>,
     role: String,
-    /// Each is created, updated where there is a second form, and deleted.
+    /// Properties of resources that are created, updated if there are second properties, and
+    /// deleted.
     properties: Vec<(Value, Option<Value>)>,
 }
 
-/// Runs the whole scenario and returns everything that anybody said about a failure: reasons, logs, histories.
+/// Runs all requests and returns the reasons and execution histories of those that failed.
 fn replay(case: &Case<'_>, account: &Account) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut failures = Vec::new();
     for (first, second) in &case.properties {
         let mut id = None;
         let mut requests = vec![("Create", first)];
@@ -37,19 +39,19 @@ fn replay(case: &Case<'_>, account: &Account) -> Vec<String> {
                     let given = answer["PhysicalResourceId"].as_str().unwrap().to_owned();
                     id.get_or_insert(given);
                     if answer["Status"] == "FAILED" {
-                        said.push(answer["Reason"].as_str().unwrap().to_owned());
+                        failures.push(answer["Reason"].as_str().unwrap().to_owned());
                     }
                 }
-                Err(silence) => said.push(silence),
+                Err(cause) => failures.push(cause),
             }
         }
     }
-    said
+    failures
 }
 
-/// The answer, or the reason why a state machine could not give one.
+/// Returns the response, or the cause of a state machine's failure to send one.
 fn answer(case: &Case<'_>, account: &Account, request: &str) -> Result<Value, String> {
-    wait::until(&format!("an answer to {request}"), PATIENCE, || {
+    wait::until(&format!("a response to {request}"), PATIENCE, || {
         if let Some(answer) = case.function.answers.within(request, Duration::from_millis(50)) {
             return Ok(Seen::Yes(Ok(answer)));
         }
@@ -59,7 +61,7 @@ fn answer(case: &Case<'_>, account: &Account, request: &str) -> Result<Value, St
     .unwrap()
 }
 
-/// Causes of executions of this request that ended without an answer.
+/// Returns the causes of executions of this request that failed.
 fn failed_executions(account: &Account, request: &str) -> Vec<String> {
     let machines = account.json("states", "ListStateMachines", json!({})).unwrap();
     let mut causes = Vec::new();
@@ -78,13 +80,14 @@ fn failed_executions(account: &Account, request: &str) -> Vec<String> {
     causes
 }
 
+/// Checks that every granted action is needed.
 fn check(case: &Case<'_>, profile: Profile, cloud: &Cloud) {
     let account = cloud.account(profile);
     let grants = Grants::of(&account, &case.role);
     assert_eq!(
         replay(case, &account),
         Vec::<String>::new(),
-        "{}: the scenario must work with all grants",
+        "{}: the requests must succeed with all permissions",
         case.role
     );
     let mut checked = 0;
@@ -93,15 +96,16 @@ fn check(case: &Case<'_>, profile: Profile, cloud: &Cloud) {
             continue;
         }
         grants.put(&grants.without(&action));
-        let said = replay(case, &account);
+        let failures = replay(case, &account);
         grants.put(&grants.document);
-        let named = said.iter().any(|text| text.contains("AccessDenied") && text.contains(action.as_str()));
-        assert!(named, "{}: without {action} nothing named it: {said:#?}", case.role);
-        // What the crippled runs left behind is cleaned up by a whole one.
+        let named =
+            failures.iter().any(|text| text.contains("AccessDenied") && text.contains(action.as_str()));
+        assert!(named, "{}: without {action} no failure names it: {failures:#?}", case.role);
+        // A complete run removes the resources that the failed requests left.
         assert_eq!(
             replay(case, &account),
             Vec::<String>::new(),
-            "{}: after {action} was given back",
+            "{}: after {action} was restored",
             case.role
         );
         checked += 1;
@@ -125,7 +129,8 @@ fn in_the_source_account_every_grant_is_needed() {
     let account = cloud.account(SOURCE);
     let bucket = source["BucketName"].as_str();
     let role = |name: &str| account.physical_id("sluice-source", name).unwrap();
-    // The stack's own integration makes room for one of the test's.
+    // The stack's own integration is replaced by one of the test, because a bucket can have only
+    // one.
     let own = account.query("redshift", "DescribeIntegrations", &[]).unwrap().text("IntegrationArn").unwrap();
     account.query("redshift", "DeleteIntegration", &[("IntegrationArn", &own)]).unwrap();
     wait::until("the integration gone", PATIENCE, || {
@@ -143,7 +148,7 @@ fn in_the_source_account_every_grant_is_needed() {
         SOURCE,
         &cloud,
     );
-    // An empty policy, so that the last statement's removal removes the policy.
+    // The bucket has no policy, so that the removal of the last statement removes the policy.
     account.rest("s3", "DELETE", &format!("/{bucket}?policy"), &[], &[]).unwrap();
     let statement = |action: &str| {
         json!({"Sid": "Direct", "Effect": "Allow", "Principal": {"AWS": "222222222222"}, "Action": action,
@@ -254,7 +259,7 @@ fn target_account(kind: &str) {
         TARGET,
         &cloud,
     );
-    // The role of the stack makes room for the test's own claim on it.
+    // The stack's own attachment of the role is replaced by one of the test.
     account.delete_stack("sluice-job").unwrap();
     let id = account.physical_id("sluice-target", "CopyRoleAttachment").unwrap_or_default();
     assert!(id.starts_with("sluice-warehouse-role:"), "{id}");

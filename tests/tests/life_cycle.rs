@@ -1,4 +1,4 @@
-//! Stacks through their whole life: created, changed, failed, deleted in either order, deployed again.
+//! The life cycle of stacks: creation, update, failure, deletion in either order, new deployment.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use cloud::{Cloud, Error, Options, SOURCE, TARGET, kit};
 use end_to_end::{Hold, PATIENCE};
 use serde_json::json;
 
-/// What is left of the kit in both accounts, by name; empty when everything is gone.
+/// Returns the names of the kit's resources that are left in both accounts.
 fn leftovers(cloud: &Cloud, namespace: &str, bucket: &str) -> Vec<String> {
     let (target, source) = (cloud.account(TARGET), cloud.account(SOURCE));
     let mut left = Vec::new();
@@ -53,7 +53,7 @@ fn stacks_are_created_changed_and_deleted_and_nothing_is_left() {
     assert_eq!(jobs(auto), [[Some("0".to_owned())]]);
     assert_eq!(cloud.account(TARGET).physical_id("sluice-job", "CopyJob").unwrap(), before);
 
-    // Anything else is refused with a way to go about it, and rolled back to what was.
+    // Every other change is rejected with a remedy, and the stack is rolled back.
     parameters.push(("SourcePrefix", "elsewhere/"));
     let refused = kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap_err();
     let Error::Stack { status, reason, .. } = &refused else { panic!("{refused}") };
@@ -61,11 +61,11 @@ fn stacks_are_created_changed_and_deleted_and_nothing_is_left() {
     assert!(reason.contains("only `Auto` of an existing copy job can be changed"), "{reason}");
     assert_eq!(jobs(auto), [[Some("0".to_owned())]]);
 
-    // The target's account first: the source can still be deleted.
+    // The target account's stacks are deleted first. The source stack can still be deleted.
     cloud.account(TARGET).delete_stack("sluice-job").unwrap();
     assert_eq!(jobs("SELECT job_name FROM sys_copy_job"), Vec::<Vec<Option<String>>>::new());
     cloud.account(TARGET).delete_stack("sluice-target").unwrap();
-    // Deployed again while the source stays: the integration's stack needs no hand.
+    // The target stack is deployed again while the source stack stays, which needs no manual step.
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
     let again = kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB);
     assert!(again.is_ok(), "{again:?}");
@@ -75,12 +75,13 @@ fn stacks_are_created_changed_and_deleted_and_nothing_is_left() {
     let left = leftovers(&cloud, &warehouse["NamespaceArn"], &source["BucketName"]);
     assert_eq!(left, Vec::<String>::new());
 
-    // The warehouse's secret was ours to make; it goes with its stack.
+    // The warehouse's secret was created by its stack and is deleted with it.
     cloud.account(TARGET).delete_stack("sluice-warehouse").unwrap();
     cloud.account(TARGET).delete_stack("sluice-network").unwrap();
 }
 
-/// A role that is attached to the cluster and may read nothing: a job with it fails after its table is there.
+/// Attaches a role without permissions to the cluster and returns its ARN. A job with this role
+/// fails after its table was created.
 fn unreadable_role(account: &Account, cluster: &str) -> String {
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"redshift.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
     let words = [("RoleName", "cannot-read"), ("AssumeRolePolicyDocument", trust)];
@@ -104,7 +105,7 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
     let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
     let stacks = (&warehouse, &target, &source);
 
-    // A role that is attached but may not read: the table that this very request made is dropped again.
+    // The role is attached but may not read. The table that the failed request created is dropped.
     let account = cloud.account(TARGET);
     let cluster = warehouse["ClusterIdentifier"].as_str();
     let role = unreadable_role(&account, cluster);
@@ -119,7 +120,8 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
     assert_eq!(tables.unwrap().rows, Vec::<Vec<Option<String>>>::new());
     account.delete_stack("sluice-job").unwrap();
 
-    // A job on a paused cluster cannot be dropped; the stack says how to go on, and then it goes.
+    // A job on a paused cluster cannot be dropped. The reason has the command that resumes the
+    // cluster, and then the deletion succeeds.
     kit::job(&cloud, "sluice-job", stacks, &kit::SAMPLE_JOB).unwrap();
     let words = [("ClusterIdentifier", cluster)];
     account.query("redshift", "PauseCluster", &words).unwrap();
@@ -141,8 +143,8 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
     );
     account.query("redshift", "ResumeCluster", &words).unwrap();
     status("available");
-    let gone = account.delete_stack("sluice-job");
-    assert!(gone.is_ok(), "{gone:?}: {:#?}", account.stack_events("sluice-job"));
+    let deleted = account.delete_stack("sluice-job");
+    assert!(deleted.is_ok(), "{deleted:?}: {:#?}", account.stack_events("sluice-job"));
     assert_eq!(
         database.query("SELECT job_name FROM sys_copy_job").unwrap().rows,
         Vec::<Vec<Option<String>>>::new()
@@ -159,7 +161,7 @@ fn a_failing_job_never_takes_a_table_that_holds_rows() {
     let role = unreadable_role(&account, &warehouse["ClusterIdentifier"]);
     let mut parameters = kit::SAMPLE_JOB.to_vec();
     parameters.push(("CopyRoleArn", &role));
-    let fails = || {
+    let assert_job_fails = || {
         let error = kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &parameters).unwrap_err();
         let Error::Stack { status, reason, .. } = &error else { panic!("{error}") };
         assert_eq!(status, "ROLLBACK_COMPLETE");
@@ -172,18 +174,18 @@ fn a_failing_job_never_takes_a_table_that_holds_rows() {
     };
     let names = || database.query("SELECT name FROM measurements").unwrap().rows;
 
-    // The table was there before the stack.
+    // The table existed before the stack.
     database.query("CREATE TABLE measurements (id integer, name varchar(64))").unwrap();
     insert("before");
-    fails();
+    assert_job_fails();
     assert_eq!(names(), [[Some("before".to_owned())]]);
 
-    // The stack made the table, and a row came before the stack failed.
+    // The stack created the table, and a row was inserted before the stack failed.
     database.query("DROP TABLE measurements").unwrap();
     let rule = json!({"action": "redshift-data:ExecuteStatement", "principal": "*CopyJobRole*", "skip": 3});
     let hold = Hold::order(&account, &rule);
     std::thread::scope(|scope| {
-        let failing = scope.spawn(fails);
+        let failing = scope.spawn(assert_job_fails);
         hold.caught();
         insert("meanwhile");
         hold.release();

@@ -1,4 +1,4 @@
-//! The main job on real input, by the way users take and by the quick way that the other tests take.
+//! The main file flow, deployed with SAM as users deploy it, and without SAM as the other tests do.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,9 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn the_demo_deploys_both_accounts_with_sam_and_shows_ten_rows_and_the_malformed_one() {
     let demo = workspace::binary("sluice-cloud", "SLUICE_CLOUD_BIN").unwrap();
     let output = Command::new(demo).arg("demo").output().unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let status = output.status;
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{errors}{shown}");
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(status.success(), "{errors}{output}");
     let alert = "[ERROR] File rejected: load_measurements_";
     for expected in [
         "juliett",
@@ -30,9 +31,9 @@ fn the_demo_deploys_both_accounts_with_sam_and_shows_ten_rows_and_the_malformed_
         alert,
         "line 4",
     ] {
-        assert!(shown.contains(expected), "the demo does not show `{expected}`:\n{shown}");
+        assert!(output.contains(expected), "the demo does not print `{expected}`:\n{output}");
     }
-    assert!(!shown.contains("kilo"), "a row of the malformed file was loaded:\n{shown}");
+    assert!(!output.contains("kilo"), "a row of the malformed file was loaded:\n{output}");
 }
 
 #[test]

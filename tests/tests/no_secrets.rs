@@ -1,4 +1,5 @@
-//! Nothing secret in logs and histories: no response URL, no password, anywhere, after everything has run once.
+//! Logs and execution histories contain no response URL and no password after all functions have
+//! run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +14,7 @@ fn no_log_line_and_no_history_holds_a_response_url_or_a_password() {
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
     let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
     kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB).unwrap();
-    // A failure says more than a success.
+    // A failure logs more than a success.
     let mut wrong = kit::SAMPLE_JOB.to_vec();
     wrong.push(("SourcePrefix", "elsewhere/"));
     kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &wrong).unwrap_err();
@@ -28,7 +29,7 @@ fn no_log_line_and_no_history_holds_a_response_url_or_a_password() {
     let mut lines = written(&account);
     lines.extend(written(&cloud.account(SOURCE)));
     let (logs, histories): (Vec<_>, Vec<_>) = lines.iter().partition(|line| !line.starts_with("history "));
-    // What is searched is really there.
+    // The logs and histories exist.
     assert!(logs.iter().any(|line| line.contains("request received")), "no log of a function was found");
     assert!(histories.iter().any(|line| line.contains("SealedUrl")), "no history of a wait was found");
     for line in &lines {

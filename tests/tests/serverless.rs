@@ -1,4 +1,4 @@
-//! The main job with Redshift Serverless as the warehouse.
+//! The main file flow with Redshift Serverless as the warehouse.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ fn files_flow_into_a_serverless_workgroup_and_everything_goes_again() {
         Ok(if rows.len() == 1 { Seen::Yes(()) } else { Seen::NotYet(format!("{rows:?}")) })
     })
     .unwrap();
-    // The source first, then the target: the other order is in life_cycle.rs.
+    // The source stack is deleted first; life_cycle.rs covers the other order.
     cloud.account(SOURCE).delete_stack("sluice-source").unwrap();
     cloud.account(TARGET).delete_stack("sluice-job").unwrap();
     cloud.account(TARGET).delete_stack("sluice-target").unwrap();

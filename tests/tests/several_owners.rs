@@ -1,4 +1,5 @@
-//! Several owners of one policy: ours, others of ours at the same moment, and foreign ones who write in between.
+//! Several owners of one policy: stacks of Sluice that write at the same time, and foreign writers
+//! in between.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,6 +8,7 @@ use cloud::{Cloud, Options, SOURCE, TARGET, kit};
 use end_to_end::{Answers, Function, Hold};
 use serde_json::{Value, json};
 
+/// Returns a statement that does not belong to Sluice.
 fn foreign(sid: &str, resource: &str, action: &str) -> Value {
     json!({"Sid": sid, "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::444444444444:root"}, "Action": action,
         "Resource": resource, "Condition": {"StringEquals": {"aws:PrincipalTag/team": ["b", "a"]}}})
@@ -20,9 +22,11 @@ fn with_sid(policy: &Value, sid: &str) -> Option<Value> {
     statements(policy).into_iter().find(|statement| statement["Sid"] == sid)
 }
 
-/// Runs `meanwhile` between the moment at which the first call of an action by `caller` was served and that at which it gets the answer.
+/// Runs `meanwhile` after the first call of an action by `caller` was served and before it receives
+/// the response.
 fn between(account: &Account, action: &str, meanwhile: impl FnOnce() + Send, caller: impl FnOnce() + Send) {
-    // Before the caller begins: a later call of the same action may be its last look, and what is written after that is not seen.
+    // The hold starts before the caller, because a later call of the same action may be its last
+    // read, which would miss the foreign write.
     let hold = Hold::order(account, &json!({"action": action, "phase": "after"}));
     at_once(vec![
         Box::new(|| {
@@ -34,7 +38,7 @@ fn between(account: &Account, action: &str, meanwhile: impl FnOnce() + Send, cal
     ]);
 }
 
-/// Runs several calls at the same moment and fails if one of them does.
+/// Runs several calls at the same time and fails if one of them does.
 fn at_once<'a>(calls: Vec<Box<dyn FnOnce() + Send + 'a>>) {
     std::thread::scope(|scope| {
         for call in calls.into_iter().map(|call| scope.spawn(call)).collect::<Vec<_>>() {
@@ -71,7 +75,7 @@ fn bucket_policy(cloud: &Cloud, bucket: &str, answers: &Answers) {
             {"Sid": format!("Owner{number}"), "Effect": "Allow", "Principal": {"AWS": "222222222222"}, "Action": "s3:ListBucket", "Resource": arn},
         ]})
     };
-    // Four owners at the same moment.
+    // Four owners write at the same time.
     let ids: Vec<std::sync::Mutex<String>> = owners.iter().map(|_| Default::default()).collect();
     at_once(
         owners
@@ -87,7 +91,7 @@ fn bucket_policy(cloud: &Cloud, bucket: &str, answers: &Answers) {
     assert_eq!(statements(&after).len(), statements(&before).len() + 4, "{after:#}");
     assert_eq!(with_sid(&after, "FirstForeign"), Some(first.clone()));
 
-    // A foreign writer between our read and our write: its statement stays, and so does ours.
+    // A foreign write between our read and our write: both statements stay.
     let second = foreign("SecondForeign", &arn, "s3:ListBucketVersions");
     let change = json!({"BucketName": bucket, "Statements": [
         {"Sid": "Owner0", "Effect": "Allow", "Principal": {"AWS": "222222222222"}, "Action": "s3:GetBucketLocation", "Resource": arn},
@@ -106,7 +110,7 @@ fn bucket_policy(cloud: &Cloud, bucket: &str, answers: &Answers) {
     assert_eq!(with_sid(&after, "SecondForeign"), Some(second.clone()));
     assert!(statements(&after).iter().any(|one| one["Action"] == "s3:GetBucketLocation"), "{after:#}");
 
-    // All of ours go at the same moment; what is not ours is as it was.
+    // All owners delete their statements at the same time. The other statements stay.
     at_once(
         owners
             .iter()
@@ -142,7 +146,7 @@ fn namespace_policy(cloud: &Cloud, warehouse: &cloud::stacks::Outputs, answers: 
     let mut before = read();
     before["Statement"].as_array_mut().unwrap().insert(0, first);
     write(&before);
-    // As the service gives it back: it re-serialises, and that is how it has to stay.
+    // The service serialises the policy again, and this form must stay.
     let before = read();
 
     let owners: Vec<Function<'_>> = (0..2)

@@ -1,4 +1,4 @@
-//! What is deployed locally is what the checkout holds: the same templates, the same functions.
+//! Local deployments use the unmodified templates and functions of the checkout.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,37 +6,37 @@ use cloud::{Cloud, Options, Profile, SOURCE, TARGET, deploy, kit};
 use end_to_end::Secret;
 use serde_json::json;
 
-/// Compares a deployed stack with the files it came from; see `deployed.py`.
+/// Compares a deployed stack with its files and returns the output; see `deployed.py`.
 fn compare(cloud: &Cloud, mode: &str, profile: Profile, stack: &str, template: &str) -> String {
     let mut command = cloud.command("python");
     command.env("AWS_PROFILE", profile.name).env("AWS_REGION", cloud.region());
     let output = command.args(["tests/deployed.py", mode, stack, template]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stack} is not templates/{template}.yaml:\n{said}{errors}");
-    said
+    assert!(output.status.success(), "{stack} is not templates/{template}.yaml:\n{report}{errors}");
+    report
 }
 
 /// The templates of `deploy::STACKS`, in its order.
 const TEMPLATES: [&str; 6] = ["alerts-hub", "network", "warehouse", "copy-target", "copy-source", "copy-job"];
 
-/// How many functions the stacks have.
-fn functions(said: &[String]) -> usize {
-    said.iter().filter_map(|text| text.split_whitespace().rev().nth(1)?.parse::<usize>().ok()).sum()
+/// Returns the number of functions in the stacks, from the output of `compare`.
+fn functions(reports: &[String]) -> usize {
+    reports.iter().filter_map(|text| text.split_whitespace().rev().nth(1)?.parse::<usize>().ok()).sum()
 }
 
 #[test]
 fn what_sam_deploys_is_every_template_and_the_functions_as_they_were_built() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let log = std::env::temp_dir().join(format!("sluice-sam-{}.log", std::process::id()));
-    let mut said = Vec::new();
+    let mut reports = Vec::new();
     for ((stack, profile), template) in deploy::STACKS.iter().zip(TEMPLATES) {
         deploy::with_sam(&cloud, stack, *profile, deploy::sample_parameters(stack), &log).unwrap();
-        said.push(compare(&cloud, "sam", *profile, &format!("sluice-{stack}"), template));
+        reports.push(compare(&cloud, "sam", *profile, &format!("sluice-{stack}"), template));
     }
     std::fs::remove_file(&log).unwrap();
-    // Five of the hub, six of custom resources, and the copy monitor, which the hub turns on.
-    assert_eq!(functions(&said), 12, "{said:?}");
+    // Five of the hub, six of custom resources, and the copy monitor, which is on with a hub.
+    assert_eq!(functions(&reports), 12, "{reports:?}");
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn what_the_other_tests_deploy_is_every_template_byte_for_byte() {
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
     let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
     kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB).unwrap();
-    // The hub's and the spoke's tests have none of these.
-    let said: Vec<_> = deploy::STACKS
+    // The tests of the hub and the spoke deploy other stacks.
+    let reports: Vec<_> = deploy::STACKS
         .iter()
         .zip(TEMPLATES)
         .filter(|((stack, _), _)| *stack != "hub")
@@ -55,7 +55,7 @@ fn what_the_other_tests_deploy_is_every_template_byte_for_byte() {
             compare(&cloud, "text", *profile, &format!("sluice-{stack}"), template)
         })
         .collect();
-    assert_eq!(functions(&said), 6, "{said:?}");
+    assert_eq!(functions(&reports), 6, "{reports:?}");
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn every_rotation_template_deploys_with_sam_unmodified() {
         deploy::with_sam(&cloud, stack, TARGET, &parameters, &log).unwrap();
         let (name, template) =
             if rotates { ("sluice-rotation", stack) } else { ("sluice-consumers", "rotation-consumers") };
-        let said = compare(&cloud, "sam", TARGET, name, template);
-        assert_eq!(functions(&[said]), usize::from(rotates), "{stack}");
+        let report = compare(&cloud, "sam", TARGET, name, template);
+        assert_eq!(functions(&[report]), usize::from(rotates), "{stack}");
         account.delete_stack(name).unwrap();
     }
     std::fs::remove_file(&log).unwrap();

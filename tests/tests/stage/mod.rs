@@ -1,6 +1,6 @@
 //! A real PostgreSQL with a user, and the stack that rotates that user's secret.
 
-// Each test binary uses a part of it.
+// Each test binary uses only a part of this module.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use cloud::{Cloud, Options, TARGET};
@@ -47,7 +47,7 @@ impl Target {
         runtime.block_on(server.start()).unwrap();
         let target = Self { engine, server, ca, runtime, _kit: kit, _folder: folder };
         target.execute(&format!("CREATE ROLE {QUOTED} LOGIN PASSWORD '{FIRST}'"));
-        // What the master user of RDS may do here; no superuser.
+        // The permissions of the master user of RDS, which is no superuser.
         target.execute("CREATE ROLE boss LOGIN CREATEROLE PASSWORD 'boss-password'");
         target
     }
@@ -61,7 +61,8 @@ impl Target {
         self.engine.account(&document).unwrap()
     }
 
-    /// What a session of a user sees after these statements; the settings of its role hold as after a login.
+    /// Runs statements in a session of a user, with the settings of its role, and returns the row
+    /// of a query.
     pub fn row(&self, user: &Value, statements: &str, question: &str) -> tokio_postgres::Row {
         let login = Session::Trusted(user.as_str().unwrap().to_owned());
         self.runtime.block_on(async {
@@ -71,7 +72,7 @@ impl Target {
         })
     }
 
-    /// As the server's own superuser.
+    /// Runs statements as the server's superuser.
     pub fn execute(&self, sql: &str) {
         self.runtime.block_on(async {
             let client = self.server.connect("postgres", &Session::system()).await.unwrap();
@@ -79,7 +80,8 @@ impl Target {
         });
     }
 
-    /// Drills look at every key but those of the credential.
+    /// Returns the value without its URL, because drills compare every key except those of the
+    /// credential.
     pub fn value_without_address(&self) -> Value {
         let mut value = self.value();
         value.as_object_mut().unwrap().remove("url");
@@ -92,7 +94,7 @@ impl Target {
     }
 }
 
-/// The target, the secrets of its user and its admin, the stack that rotates its user's secret, and what looks at both.
+/// A target, the secrets of its user and its admin, and the stack that rotates the user's secret.
 pub struct Stage {
     pub target: Target,
     pub cloud: Cloud,
@@ -119,7 +121,8 @@ impl Stage {
         self.secret.deploy_rotation("postgres", &parameters);
     }
 
-    /// Rotates while the server is down: there is a new version with a value, and the server knows nothing of it.
+    /// Rotates while the server is down, so that the pending version has a password that the server
+    /// does not have.
     pub fn rotate_without_a_server(&self) {
         self.target.server.stop();
         let seen = self.secret.rotation_log().len();
@@ -128,7 +131,8 @@ impl Stage {
         self.target.runtime.block_on(self.target.server.start()).unwrap();
     }
 
-    /// Over TLS with a verified certificate, as the function does it; the server takes nothing else.
+    /// Logs in over TLS with a verified certificate, as the function does. The server accepts no
+    /// other connection.
     pub fn try_password(&self, value: &Value, password: &str) -> Login {
         let mut value = value.clone();
         value["password"] = password.into();
