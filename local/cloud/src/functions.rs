@@ -1,8 +1,8 @@
 //! The functions' binaries in `target/lambda`, where the templates expect them.
 //!
-//! Tests and the demo deploy the binaries of the build that they run from, stripped: nothing is compiled
-//! twice (`docs/decisions/0008-functions-of-tests.md`). With `SLUICE_FUNCTIONS=as-built`, they deploy what
-//! `make build` left in `target/lambda`.
+//! Tests and the demo deploy the stripped binaries of the build that they run from, so that nothing
+//! is compiled twice (`docs/decisions/0008-functions-of-tests.md`). With
+//! `SLUICE_FUNCTIONS=as-built`, they deploy the output of `make build` in `target/lambda`.
 
 use std::{
     env, fs,
@@ -13,8 +13,8 @@ use std::{
 
 use crate::{Error, process, workspace};
 
-/// The profile that `target/lambda/profile` names after [`place`]; `scripts/deploy` sends such functions to a local
-/// cloud only.
+/// The build profile that [`place`] writes to `target/lambda/profile`. `scripts/deploy` deploys
+/// such functions to a local cloud only.
 const PROFILE: &str = "dev\n";
 
 /// Puts the functions of a template into `target/lambda`, unless they are there already.
@@ -51,24 +51,26 @@ fn names(template: &str) -> Vec<&str> {
 
 fn place_one(name: &str, lambda: &Path, bootstrap: &Path) -> Result<(), Error> {
     let binary = workspace::built(name)?;
-    // The stamp lies outside of the function's folder, all of which `sam deploy` puts into the zip.
+    // The stamp is outside of the function's folder, because `sam deploy` zips the whole folder.
     let stamp = lambda.join("stamps").join(name);
     let wanted = stamp_of(&binary)?;
     if bootstrap.is_file() && fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
-    // Before the first of them is there, so that no interruption leaves a function of tests that counts as released.
+    // The profile is written first, so that an interruption never leaves a test function that
+    // counts as a release build.
     write(&lambda.join("profile"), PROFILE)?;
     create_parent(bootstrap)?;
     create_parent(&stamp)?;
-    // Several tests may do this at once: each writes a file of its own and puts it in place in one step.
-    let own = stamp.with_file_name(format!("{name}-{:016x}", fastrand::u64(..)));
-    process::run(Command::new("strip").arg("-o").arg(&own).arg(&binary))?;
-    fs::rename(&own, bootstrap).map_err(Error::io(format!("write {}", bootstrap.display())))?;
+    // Several tests may do this at once, so each writes its own file and renames it.
+    let temporary = stamp.with_file_name(format!("{name}-{:016x}", fastrand::u64(..)));
+    process::run(Command::new("strip").arg("-o").arg(&temporary).arg(&binary))?;
+    fs::rename(&temporary, bootstrap).map_err(Error::io(format!("write {}", bootstrap.display())))?;
     write(&stamp, &wanted)
 }
 
-/// What tells a binary from its predecessors: cargo may put an older one back, so that its time alone is not enough.
+/// Returns the text that identifies a binary. Its time alone is not enough, because cargo may
+/// restore an older binary.
 fn stamp_of(binary: &Path) -> Result<String, Error> {
     let data = fs::metadata(binary).map_err(Error::io(format!("read {}", binary.display())))?;
     Ok(format!("{} {} {}.{} {}\n", binary.display(), data.len(), data.mtime(), data.mtime_nsec(), data.ino()))

@@ -1,8 +1,8 @@
-//! The kit's stacks one after another, by the quick way of [`crate::stacks`]; what `scripts/deploy` hands on from
-//! account to account is handed on here in the same way.
+//! Deploys the kit's stacks without the SAM CLI, see [`crate::stacks`]. The outputs of one stack
+//! become parameters of the next, as in `scripts/deploy`.
 //!
-//! The stacks have the names that `samconfig/` gives them: `sluice-network` and so on. Every function takes further
-//! parameters, which win over what is handed on.
+//! The stacks have the names from `samconfig/`, such as `sluice-network`. Every function takes
+//! `further` parameters, which override those from other stacks.
 
 use serde_json::json;
 
@@ -23,22 +23,22 @@ pub const SAMPLE_JOB: [(&str, &str); 6] = [
     ("IgnoreHeader", "1"),
 ];
 
-/// Network and warehouse in the target account.
+/// Deploys the network and the warehouse in the target account.
 ///
 /// # Errors
 /// A stack failed.
 pub fn warehouse(cloud: &Cloud, further: &[(&str, &str)]) -> Result<Outputs, Error> {
     let account = cloud.account(TARGET);
     let network = account.deploy("sluice-network", "network", &[("NatGateways", "none")])?;
-    let handed = [
+    let derived = [
         ("VpcId", output(&network, "VpcId")),
         ("SubnetIds", output(&network, "PrivateSubnetIds")),
         ("Architecture", deploy::architecture()),
     ];
-    account.deploy("sluice-warehouse", "warehouse", &merged(&handed, further))
+    account.deploy("sluice-warehouse", "warehouse", &merged(&derived, further))
 }
 
-/// The target stack, open to the buckets of `sources`.
+/// Deploys the target stack, which authorises the buckets of `sources`.
 ///
 /// # Errors
 /// The stack failed.
@@ -50,7 +50,7 @@ pub fn target(
 ) -> Result<Outputs, Error> {
     let accounts = sources.iter().map(|source| source.account).collect::<Vec<_>>().join(",");
     let buckets = sources.iter().map(|source| bucket(cloud, *source)).collect::<Vec<_>>().join(",");
-    let handed = [
+    let derived = [
         ("ClusterIdentifier", output(warehouse, "ClusterIdentifier")),
         ("WorkgroupName", output(warehouse, "WorkgroupName")),
         ("WorkgroupArn", output(warehouse, "WorkgroupArn")),
@@ -59,10 +59,10 @@ pub fn target(
         ("SourceBuckets", &buckets),
         ("Architecture", deploy::architecture()),
     ];
-    cloud.account(TARGET).deploy("sluice-target", "copy-target", &merged(&handed, further))
+    cloud.account(TARGET).deploy("sluice-target", "copy-target", &merged(&derived, further))
 }
 
-/// The source stack of one account.
+/// Deploys the source stack of one account.
 ///
 /// # Errors
 /// The stack failed.
@@ -73,16 +73,16 @@ pub fn source(
     further: &[(&str, &str)],
 ) -> Result<Outputs, Error> {
     let bucket = bucket(cloud, profile);
-    let handed = [
+    let derived = [
         ("BucketName", bucket.as_str()),
         ("TargetNamespaceArn", output(target, "NamespaceArn")),
         ("CopyRoleArn", output(target, "CopyRoleArn")),
         ("Architecture", deploy::architecture()),
     ];
-    cloud.account(profile).deploy("sluice-source", "copy-source", &merged(&handed, further))
+    cloud.account(profile).deploy("sluice-source", "copy-source", &merged(&derived, further))
 }
 
-/// A job's stack, called `stack`, over the bucket of a source stack.
+/// Deploys the stack `stack` with a job for the bucket of a source stack.
 ///
 /// # Errors
 /// The stack failed.
@@ -93,7 +93,7 @@ pub fn job(
     further: &[(&str, &str)],
 ) -> Result<Outputs, Error> {
     let in_workgroup = warehouse.contains_key("WorkgroupName");
-    let handed = [
+    let derived = [
         ("ClusterIdentifier", output(warehouse, "ClusterIdentifier")),
         ("WorkgroupName", output(warehouse, "WorkgroupName")),
         ("WorkgroupArn", output(warehouse, "WorkgroupArn")),
@@ -105,11 +105,11 @@ pub fn job(
         ("SourcePrefix", output(source, "Prefix")),
         ("Architecture", deploy::architecture()),
     ];
-    cloud.account(TARGET).deploy(stack, "copy-job", &merged(&handed, further))
+    cloud.account(TARGET).deploy(stack, "copy-job", &merged(&derived, further))
 }
 
-/// The stack `stack` that rotates the secret in `further`, from the template of its engine, as
-/// `scripts/deploy` chooses it.
+/// Deploys the stack `stack`, which rotates the secret in `further`, from the template that
+/// `scripts/deploy` selects for its engine.
 ///
 /// # Errors
 /// The stack failed, or there is no template for the engine.
@@ -125,11 +125,12 @@ pub fn rotation(
         "elasticache-user" | "elasticache-token" => ("rotation-elasticache", true),
         _ => (own.as_str(), false),
     };
-    let handed = [("Engine", if has_engine { engine } else { "" }), ("Architecture", deploy::architecture())];
-    account.deploy(stack, template, &merged(&handed, further))
+    let derived =
+        [("Engine", if has_engine { engine } else { "" }), ("Architecture", deploy::architecture())];
+    account.deploy(stack, template, &merged(&derived, further))
 }
 
-/// The warehouse's database as its admin.
+/// Returns the warehouse's database, with its admin as the user.
 pub fn database(cloud: &Cloud, warehouse: &Outputs) -> Database {
     let mut target = json!({
         "Database": output(warehouse, "Database"),
@@ -143,14 +144,14 @@ pub fn database(cloud: &Cloud, warehouse: &Outputs) -> Database {
     Database::new(cloud.account(TARGET), target)
 }
 
-/// An output, or nothing if the stack has it only in another kind.
+/// Returns an output, or an empty text if this kind of stack does not have it.
 fn output<'a>(outputs: &'a Outputs, name: &str) -> &'a str {
     outputs.get(name).map(String::as_str).unwrap_or_default()
 }
 
-/// Parameters without empty values, which are the templates' defaults for what is optional.
-fn merged<'a>(handed: &[(&'a str, &'a str)], further: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+/// Merges parameters, without those that are empty. An empty value is the template's default.
+fn merged<'a>(derived: &[(&'a str, &'a str)], further: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let given = |name: &str| further.iter().any(|(other, _)| *other == name);
-    let handed = handed.iter().filter(|(name, value)| !value.is_empty() && !given(name));
-    handed.chain(further).copied().collect()
+    let derived = derived.iter().filter(|(name, value)| !value.is_empty() && !given(name));
+    derived.chain(further).copied().collect()
 }

@@ -114,7 +114,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Writes the script `env`, which directs the AWS commands of the shell that reads it to the instance.
+/// Writes the script `env`. It directs the AWS commands of a shell that sources it to the instance.
 pub(crate) fn write_script(directory: &Path) -> Result<PathBuf, Error> {
     let mut script = format!("unset {}\n", CLEARED.join(" "));
     for (name, value) in environment(directory) {

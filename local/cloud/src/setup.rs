@@ -1,4 +1,5 @@
-//! What the local cloud and the build need that is not in the checkout: pinned Python packages, PostgreSQL, tools.
+//! Dependencies of the local cloud and the build outside of the checkout: pinned Python packages,
+//! PostgreSQL, tools.
 
 use std::{
     fs::{self, File},
@@ -15,12 +16,12 @@ use crate::{Error, process, workspace};
 /// The oldest Python that the pinned packages support.
 const OLDEST_PYTHON: (u32, u32) = (3, 11);
 
-/// Programs of one purpose, installed into a folder of the cache of their own.
+/// Programs for one purpose, installed into their own folder of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
-    /// MiniStack and what our extension needs.
+    /// MiniStack and the dependencies of our extension.
     Gateway,
-    /// The same with what the extension's tests need.
+    /// The same, with the dependencies of the extension's tests.
     GatewayTests,
     /// The SAM CLI, the AWS CLI and cfn-lint.
     Sam,
@@ -30,26 +31,29 @@ pub enum Environment {
     Nextest,
     /// The checker of dependencies, unless it is on `PATH`.
     Deny,
-    /// Tansu, the Kafka broker of tests, unless it is on `PATH`. Its release build takes about ten minutes on two cores.
+    /// Tansu, the Kafka broker of tests, unless it is on `PATH`. Its release build takes about ten
+    /// minutes on two cores.
     Kafka,
-    /// What the Python originals of rotations run on, for `make bench` only. PyGreSQL is compiled here, with libpq.
+    /// The packages of the Python originals of rotations, for `make bench` only. PyGreSQL is
+    /// compiled on this machine, with libpq.
     PythonOriginals,
     /// The installer of the Python environments.
     Uv,
 }
 
-/// Where an environment's programs come from.
+/// The source of an environment's programs.
 enum Origin {
-    /// Requirements files in the checkout; the last one is installed, and includes the others.
+    /// Requirements files in the checkout. The last one includes the others and is installed.
     Python(&'static [&'static str]),
-    /// A program that is published as a Python package with its binary: its name and its requirements file.
+    /// A program that is published as a Python package: its name and its requirements file.
     Packaged(&'static str, &'static str),
-    /// A crate with a binary of the same name, its version, and further arguments of `cargo install`.
+    /// A crate with a binary of the same name: its name, its version, and further arguments of
+    /// `cargo install`.
     Cargo(&'static str, &'static str, &'static [&'static str]),
 }
 
 impl Environment {
-    /// What the local cloud needs.
+    /// The environments that the local cloud needs.
     pub const NEEDED: [Self; 2] = [Self::Gateway, Self::Sam];
 
     fn name(self) -> &'static str {
@@ -98,8 +102,9 @@ impl Environment {
         }
     }
 
-    /// Finds the environment in the cache or makes it there; `progress` gets one line if it has to be made. Several
-    /// processes may call this at once: one makes the environment, the others wait for it.
+    /// Finds the environment in the cache, or creates it there and reports that to `progress`.
+    /// Several processes may call this at once: one creates the environment, the others wait for
+    /// it.
     ///
     /// # Errors
     /// No suitable Python, or the packages could not be installed.
@@ -118,7 +123,7 @@ impl Environment {
                 let words = ["install", program, "--version", version, "--locked", "--quiet", "--root"];
                 let mut command = Command::new("cargo");
                 command.args(words).arg(&venv.folder).args(further);
-                // What a caller says of this workspace's target folder is not meant for another package.
+                // The caller's target folder is that of this workspace, not of another package.
                 process::run(command.env_remove("CARGO_TARGET_DIR"))?;
                 Ok(())
             }),
@@ -138,7 +143,8 @@ impl Environment {
         let requirements = files.last().map(|file| root.join(file)).unwrap_or_default();
         self.make_once(&key, progress, |venv| {
             if self != Self::Uv {
-                // In a tenth of the time. pip takes over where uv finds no index: only pip reads pip's configuration.
+                // uv needs a tenth of pip's time. Where uv reaches no index, pip may, because only
+                // pip reads its own configuration.
                 let uv = Self::Uv.ensure(progress)?;
                 match self.make_with_uv(&uv, &python, venv, &requirements) {
                     Ok(()) => return Ok(()),
@@ -192,7 +198,7 @@ impl Environment {
         if complete.is_file() {
             return Ok(venv);
         }
-        // Without the marker it is what an interrupted run left behind.
+        // A folder without the marker is incomplete, from an interrupted run.
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(Error::io(format!("remove {}", folder.display())))?;
         }
@@ -205,10 +211,10 @@ impl Environment {
         Ok(venv)
     }
 
-    /// Ensures several at once.
+    /// Ensures several environments at once.
     ///
     /// # Errors
-    /// The first that failed.
+    /// The error of the first environment that failed.
     pub fn ensure_all(wanted: &[Self], progress: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
         thread::scope(|scope| {
             let workers: Vec<_> =
@@ -221,7 +227,7 @@ impl Environment {
     }
 }
 
-/// An environment that is complete.
+/// A complete environment.
 #[derive(Debug, Clone)]
 pub struct Venv {
     folder: PathBuf,
@@ -229,12 +235,12 @@ pub struct Venv {
 }
 
 impl Venv {
-    /// The folder with its programs, to be put in front of `PATH`.
+    /// Returns the folder with its programs, for the front of `PATH`.
     pub fn bin(&self) -> PathBuf {
         self.bin.clone()
     }
 
-    /// One of its programs.
+    /// Returns the path of one of its programs.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin().join(name)
     }
@@ -243,12 +249,13 @@ impl Venv {
 struct Python {
     program: PathBuf,
     version: (u32, u32),
-    /// Version and architecture: what a virtual environment is tied to.
+    /// Version, prefix and architecture, on which a virtual environment depends.
     identity: String,
 }
 
 impl Python {
-    /// `$SLUICE_PYTHON`, else the first of `python3`, `python3.14` … `python3.11` on `PATH` that is new enough.
+    /// Finds `$SLUICE_PYTHON`, else the first of `python3`, `python3.14` … `python3.11` on `PATH`
+    /// that is new enough.
     fn find() -> Result<Self, Error> {
         let named = std::env::var_os("SLUICE_PYTHON").map(PathBuf::from);
         let candidates = match named {
@@ -260,7 +267,7 @@ impl Python {
         };
         candidates
             .iter()
-            .filter_map(|program| Self::ask(program))
+            .filter_map(|program| Self::inspect(program))
             .find(|p| p.version >= OLDEST_PYTHON)
             .ok_or_else(|| Error::Missing {
                 what: "Python 3.11 or later".into(),
@@ -271,7 +278,8 @@ impl Python {
             })
     }
 
-    fn ask(program: &Path) -> Option<Self> {
+    /// Returns the version and identity that an interpreter prints.
+    fn inspect(program: &Path) -> Option<Self> {
         let script = "import sys, platform; v = sys.version_info; \
                       print(v[0], v[1], sys.prefix, platform.machine(), sep='|')";
         let output = Command::new(program).args(["-c", script]).stdin(Stdio::null()).output().ok()?;
@@ -285,7 +293,8 @@ impl Python {
         process::run(Command::new(&self.program).args(["-m", "venv", "--clear"]).arg(folder)).map_err(
             |error| {
                 match error {
-                    // Debian ships the module without what it needs, and says so at length.
+                    // Debian packages the module without its dependencies. Its long error message
+                    // is replaced by the remedy.
                     Error::Command { .. } => Error::Missing {
                         what: format!("the venv module of {}", self.program.display()),
                         remedy: "install it (Debian, Ubuntu: apt-get install python3-venv)".into(),
@@ -298,8 +307,9 @@ impl Python {
     }
 }
 
-/// The folder with PostgreSQL's programs: `$SLUICE_POSTGRES_BIN`, else that of `postgres` on `PATH`, else the newest
-/// under `/usr/lib/postgresql` (Debian keeps the server's programs off `PATH`).
+/// Returns the folder with PostgreSQL's programs: `$SLUICE_POSTGRES_BIN`, else that of `postgres`
+/// on `PATH`, else the newest in `/usr/lib/postgresql`, because Debian does not put the server's
+/// programs on `PATH`.
 ///
 /// # Errors
 /// PostgreSQL's server is not installed.
@@ -307,7 +317,7 @@ pub fn postgres() -> Result<PathBuf, Error> {
     if let Some(folder) = std::env::var_os("SLUICE_POSTGRES_BIN") {
         return Ok(folder.into());
     }
-    // Both are needed, and a client package may bring a folder without them.
+    // A client package may install a folder without the server's programs.
     let complete =
         |folder: &Path| ["postgres", "initdb"].iter().all(|program| folder.join(program).is_file());
     let on_path = workspace::on_path("postgres").and_then(|program| program.parent().map(Path::to_owned));

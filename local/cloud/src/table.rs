@@ -107,8 +107,8 @@ fn items(word: &str, width: usize) -> Vec<&str> {
     if word.chars().count() > width { word.split_inclusive(',').collect() } else { vec![word] }
 }
 
-/// Lines of whole words. A list with commas that is longer than `width` has a line for each item; any
-/// other longer word has a line of its own.
+/// Lines of whole words. A list with commas that is longer than `width` has a line for each item;
+/// any other longer word has a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace().flat_map(|word| items(word, width)) {

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, the cache, the binaries of the workspace.
+//! Paths of the checkout, the cache and the binaries of the workspace.
 
 use std::{
     env,
@@ -7,8 +7,8 @@ use std::{
 
 use crate::Error;
 
-/// The root of the checkout: the nearest folder at or above the working directory that holds this crate, else the
-/// folder that this crate was compiled from.
+/// Returns the root of the checkout: the nearest folder at or above the working directory that
+/// contains this crate, else the folder from which this crate was compiled.
 pub fn root() -> PathBuf {
     let is_root = |folder: &Path| folder.join("local/cloud/Cargo.toml").is_file();
     if let Ok(here) = env::current_dir()
@@ -16,13 +16,13 @@ pub fn root() -> PathBuf {
     {
         return root.to_owned();
     }
-    // local/cloud is two below the root.
+    // local/cloud is two levels below the root.
     let compiled = Path::new(env!("CARGO_MANIFEST_DIR"));
     compiled.ancestors().nth(2).unwrap_or(compiled).to_owned()
 }
 
-/// Where downloaded tools are kept between runs and shared by checkouts: `$SLUICE_CACHE`, else `sluice` in
-/// `$XDG_CACHE_HOME` or `~/.cache`.
+/// Returns the folder of downloaded tools, which runs and checkouts share: `$SLUICE_CACHE`, else
+/// `sluice` in `$XDG_CACHE_HOME` or `~/.cache`.
 ///
 /// # Errors
 /// None of the three variables is set.
@@ -37,7 +37,8 @@ pub fn cache() -> Result<PathBuf, Error> {
         })
 }
 
-/// A binary of this workspace: from `variable` if it is set, else as [`built`].
+/// Returns the path of a binary of this workspace: the value of `variable` if it is set, else as
+/// [`built`].
 ///
 /// # Errors
 /// The binary has not been built.
@@ -45,8 +46,8 @@ pub fn binary(name: &str, variable: &str) -> Result<PathBuf, Error> {
     env::var_os(variable).map_or_else(|| built(name), |path| Ok(path.into()))
 }
 
-/// A binary of this workspace, next to the running executable (cargo puts test executables one folder below the
-/// binaries).
+/// Returns the path of a binary of this workspace in the folder of the running executable or the
+/// one above it, because cargo puts test executables one folder below the binaries.
 ///
 /// # Errors
 /// The binary has not been built.
@@ -64,7 +65,7 @@ pub fn built(name: &str) -> Result<PathBuf, Error> {
         })
 }
 
-/// The first file called `name` in the folders of `PATH`.
+/// Returns the first file called `name` in the folders of `PATH`.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH")?;
     env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())

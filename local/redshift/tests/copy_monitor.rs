@@ -1,5 +1,5 @@
-//! The copy monitor reads the stand-in's views with its own statements, and the command of its alert
-//! loads a rejected file.
+//! The copy monitor reads the stand-in's views with its own statements, and the command of its
+//! alert loads a rejected file.
 
 #![allow(clippy::expect_used, reason = "tests")]
 

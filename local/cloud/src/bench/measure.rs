@@ -81,7 +81,7 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
                     sent = Instant::now();
                     reply
                         .send(event.clone())
-                        .map_err(|_| wrong("hung up while it asked for an event".into()))?;
+                        .map_err(|_| wrong("closed the connection while it requested an event".into()))?;
                 } else {
                     waits = Some(reply);
                 }
@@ -114,7 +114,7 @@ pub(super) fn measure(subject: &Subject) -> Result<Sample, Error> {
         ([start, ..], [first], Some(warm)) => {
             Ok(Sample { start: *start, first: *first, warm: *warm, memory })
         }
-        _ => Err(wrong("did not answer".into())),
+        _ => Err(wrong("did not respond".into())),
     }
 }
 

@@ -131,7 +131,8 @@ impl Demo {
     }
 }
 
-/// Prints an alert with the labels of the e-mail. The command stays on one line, so that it can be copied.
+/// Prints an alert with the labels of the e-mail. The command stays on one line, so that it can be
+/// copied.
 fn print_alert(alert: &Value) {
     let text = |name: &str| alert[name].as_str().unwrap_or_default();
     write(&format!("\n{}\n\n", text("title")));
