@@ -12,14 +12,14 @@ from . import config, patching
 
 
 def main() -> int:
-    """Check, patch, serve. Exit status 2 and one sentence when something does not fit."""
+    """Check and patch MiniStack, then serve; exit with status 2 and a message if a check fails."""
     try:
         config.set_ministack_defaults(os.environ)
         config.current()
-        # Functions inherit this environment; what only the gateway needs is not for them.
+        # Functions inherit this environment and must not see the gateway's own variables.
         os.environ.pop("SLUICE_REDSHIFT_URL", None)
         patching.check_version()
-        # Only now: MiniStack reads its environment at import.
+        # Imported here, because MiniStack reads its environment at import.
         from . import concerns
 
         patching.check_all(concerns.targets())
@@ -27,7 +27,7 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 2
     concerns.install()
-    # It warns about its own telemetry at every transform.
+    # This library warns about its own telemetry at every transform.
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
     import ministack.app

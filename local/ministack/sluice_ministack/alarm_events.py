@@ -78,7 +78,7 @@ def _stat(metric: dict[str, Any], period: int, stat: str) -> dict[str, Any]:
             "period": period, "stat": stat}
 
 
-def _tell(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:
+def _publish_state_change(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:
     arn = str(alarm["AlarmArn"])
     previous = _states.get(arn) or {"value": old_state, "reason": "Unchecked: Initial alarm creation", "timestamp": _stamp()}
     state = {"value": new_state, "reason": reason, "timestamp": _stamp(),
@@ -94,7 +94,7 @@ def _tell(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) ->
 def _acting_on(original: Callable[..., None]) -> Callable[..., None]:
     def dispatch(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:
         try:
-            _tell(alarm, old_state, new_state, reason)
+            _publish_state_change(alarm, old_state, new_state, reason)
         except Exception:  # an event never fails an alarm
             _log.exception("the event of %s was not delivered", alarm.get("AlarmName"))
         token = _acting.set(alarm)
@@ -117,7 +117,7 @@ def _history(alarm: dict[str, Any], topic_arn: str, problem: str) -> None:
 
 
 def _message(alarm: dict[str, Any], message: str) -> str:
-    """MiniStack's message with the members that it leaves out."""
+    """MiniStack's message with its missing members."""
     payload = json.loads(message)
     payload.update(AlarmArn=alarm["AlarmArn"], Region=region_name(get_region()), StateChangeTime=_stamp(),
                    AlarmActions=alarm.get("AlarmActions") or [], OKActions=alarm.get("OKActions") or [],
@@ -131,7 +131,7 @@ def _message(alarm: dict[str, Any], message: str) -> str:
     return json.dumps(payload)
 
 
-def _asking(original: Callable[..., None]) -> Callable[..., None]:
+def _with_permission_check(original: Callable[..., None]) -> Callable[..., None]:
     def fanout(topic_arn: str, msg_id: str, message: str, subject: str, *more: Any, **named: Any) -> None:
         alarm = _acting.get()
         if alarm is None:
@@ -165,4 +165,4 @@ def install() -> None:
     """Publish changes of state, and check the policies of topics."""
     wrap(cloudwatch, "_dispatch_alarm_actions", _acting_on)
     wrap(cloudwatch, "_is_sns_action_arn", _is_topic)
-    wrap(sns, "_fanout", _asking)
+    wrap(sns, "_fanout", _with_permission_check)

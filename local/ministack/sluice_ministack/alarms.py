@@ -95,7 +95,7 @@ def _values(alarm: dict[str, Any], edges: list[float]) -> Values:
         return _series(alarm, alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average", edges)
     by_id: dict[str, Values] = {}
     shown: Values = []
-    # Expressions after what they name.
+    # Expressions after the metrics that they name.
     for one in sorted(alarm["Metrics"], key=lambda one: bool(one.get("Expression"))):
         found = (Expression(one["Expression"]).values(by_id, len(edges) - 1) if one.get("Expression")
                  else _series(one["MetricStat"]["Metric"], one["MetricStat"]["Stat"], edges))

@@ -78,7 +78,7 @@ def _parameters(service: str, body: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _error(status: int, body: bytes) -> tuple[str, str]:
-    """Code and message of a failed answer."""
+    """Code and message of a failed response."""
     if status < 300:
         return "", ""
     try:
@@ -145,7 +145,7 @@ def _write_log(trail: dict[str, Any], record: dict[str, Any]) -> None:
         {"timestamp": int(time.time() * 1000), "message": json.dumps(record)}]})
 
 
-def _tell(service: str, headers: dict[str, str], body: bytes, access_key: str, request_id: str, answer: Any) -> None:
+def _publish(service: str, headers: dict[str, str], body: bytes, access_key: str, request_id: str, answer: Any) -> None:
     form_action, parameters = _parameters(service, body)
     action = form_action or headers.get("x-amz-target", "").rsplit(".", 1)[-1]
     read_only = bool(_READS.match(action))
@@ -166,14 +166,14 @@ def _tell(service: str, headers: dict[str, str], body: bytes, access_key: str, r
     events.put(get_account_id(), get_region(), f"aws.{service}", "AWS API Call via CloudTrail", [], record, read_only)
 
 
-def _telling(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _publishing(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     async def dispatch(method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, Any],
                        request_id: str) -> Any:
         answer = await original(method, path, headers, body, query_params, request_id)
         service = router.detect_service(method, path, headers, app._routing_params(method, path, headers, body, query_params))
         if service in _SERVICES:
             try:
-                _tell(service, headers, body, router.extract_access_key_id(headers, query_params), request_id, answer)
+                _publish(service, headers, body, router.extract_access_key_id(headers, query_params), request_id, answer)
             except Exception:  # a record never fails the call
                 _log.exception("the event of the call was not published")
         return answer
@@ -213,7 +213,7 @@ def install() -> None:
     """Publish the calls. Installed around ``holds`` and ``faults``, so that their effects are
     published too.
     """
-    wrap(app, "_dispatch_service_request", _telling)
+    wrap(app, "_dispatch_service_request", _publishing)
     wrap(eventbridge, "_dispatch_event", _to_wider_rules)
     wrap(cloudtrail, "_create_trail", _with_log_group)
     cloudtrail._DISPATCH["CreateTrail"] = cloudtrail._create_trail

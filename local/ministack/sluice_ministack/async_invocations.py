@@ -4,8 +4,8 @@ MiniStack sends the same shortened record everywhere, has no event bus as a dest
 permission and loses throttled events. Here [pages: Error handling for asynchronous invocation;
 Capturing records of Lambda asynchronous invocations]:
 
-- two more tries after an error (MaximumRetryAttempts), with the same request id; a throttled event
-  is tried until it is too old;
+- two retries after an error (MaximumRetryAttempts), with the same request id; a throttled event
+  is retried until it is too old;
 - the record of a destination (OnFailure, OnSuccess): a queue's message, a topic's message, a
   function's event, or the detail of an event of source ``lambda`` on a bus; the execution role
   needs the permission for it, and the key behind a queue or topic must admit the role;

@@ -45,7 +45,7 @@ class Decision:
     message: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The answer of seam 2."""
+        """The response of seam 2."""
         return {"allowed": self.allowed, "message": self.message}
 
 

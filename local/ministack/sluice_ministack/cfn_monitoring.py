@@ -3,7 +3,7 @@ properties that MiniStack drops.
 
 Schemas of the types; AWS::DynamoDB::Table: TimeToLiveSpecification, SSESpecification and
 PointInTimeRecoverySpecification. CompositeAlarm: the alarms of its rule must exist, as
-PutCompositeAlarm asks. Trail: the bucket must exist and its policy must admit CloudTrail [page:
+PutCompositeAlarm requires. Trail: the bucket must exist and its policy must admit CloudTrail [page:
 Amazon S3 bucket policy for CloudTrail].
 """
 

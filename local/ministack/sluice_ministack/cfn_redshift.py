@@ -66,7 +66,7 @@ def _wait(what: str, done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not done():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not get ready within {WAIT_SECONDS:.0f} s")
+            raise TimeoutError(f"{what} was not ready within {WAIT_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS)
 
 
@@ -83,7 +83,7 @@ def _missing(call: Callable[[], Any], *codes: str) -> bool:
 
 
 # --- AWS::Redshift::Cluster
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 def _cluster_arn(identifier: str) -> str:
     return f"arn:{partition(get_region())}:redshift:{get_region()}:{get_account_id()}:cluster:{identifier}"
@@ -110,7 +110,7 @@ def _if_imitated(what: str, call: Callable[[], Any]) -> bool:
     action.
     """
     if _missing(call, "UnsupportedOperation"):
-        _log.warning("%s is not imitated by the local cloud; the stack goes on without it", what)
+        _log.warning("%s is not imitated by the local cloud; the stack continues without it", what)
         return False
     return True
 
@@ -194,14 +194,14 @@ def _cluster_delete(identifier: str, props: Properties) -> None:
 
 
 def _cluster_snapshot(identifier: str, props: Properties) -> None:
-    # The engine deletes the cluster afterwards; the final snapshot is asked for with the deletion,
-    # as Redshift does it.
+    # The engine deletes the cluster afterwards. The final snapshot is a parameter of the deletion,
+    # as in Redshift.
     final = {"FinalClusterSnapshotIdentifier": f"{identifier}-final-snapshot"}
     _if_imitated(f"the final snapshot of cluster {identifier}", lambda: _end_cluster(identifier, final))
 
 
 # --- groups
-# -------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 def _subnet_group_create(logical_id: str, props: Properties, stack_name: str) -> Made:
     name = str(props.get("ClusterSubnetGroupName") or physical_name(stack_name, logical_id, 255)).lower()
@@ -253,7 +253,7 @@ def _parameter_group_delete(name: str, props: Properties) -> None:
 
 
 # --- Redshift Serverless
-# ------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 _INTEGERS = frozenset({"BaseCapacity", "MaxCapacity", "Port", "Level"})
 _BOOLEANS = frozenset({"EnhancedVpcRouting", "PubliclyAccessible", "ManageAdminPassword"})
@@ -289,7 +289,7 @@ def _json_tags(props: Properties) -> dict[str, Any]:
 
 
 def _flat(prefix: str, value: dict[str, Any]) -> dict[str, Any]:
-    """An API answer as attributes: ``Workgroup.Endpoint.Address``."""
+    """An API response as attributes: ``Workgroup.Endpoint.Address``."""
     found: dict[str, Any] = {}
     for key, inner in value.items():
         name = f"{prefix}.{key[:1].upper()}{key[1:]}"

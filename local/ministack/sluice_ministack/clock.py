@@ -55,8 +55,9 @@ def ahead() -> float:
 
 
 def set_ahead(seconds: float) -> None:
-    """Set the clock forward; what became due starts at once. Raises ValueError if the clock would
-    go back.
+    """Set the clock forward; everything that is due then starts at once.
+
+    Raises ValueError if the clock would go back.
     """
     global _ahead
     with _changed:

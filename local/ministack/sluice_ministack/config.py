@@ -39,7 +39,7 @@ def _port(environ: MutableMapping[str, str]) -> int:
 
 
 def read(environ: MutableMapping[str, str] | None = None) -> Config:
-    """Read the settings; raises ConfigError with one sentence."""
+    """Read the settings; raises ConfigError with the message to print."""
     env = os.environ if environ is None else environ
     url = env.get("SLUICE_REDSHIFT_URL", "").rstrip("/")
     if not url.startswith("http://"):

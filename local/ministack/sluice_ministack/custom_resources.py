@@ -4,15 +4,16 @@ MiniStack invokes the function once and accepts any response. Here [pages: Custo
 and response reference; Lambda, Error handling for asynchronous invocation;
 AWS::CloudFormation::CustomResource]:
 
-- the function is invoked asynchronously: two more tries after a function error (the wait between
-  them is shortened by ``LAMBDA_ASYNC_RETRY_BASE_SECONDS``), and the stack waits for the answer, at
+- the function is invoked asynchronously: two retries after a function error (the wait between them
+  is shortened by ``LAMBDA_ASYNC_RETRY_BASE_SECONDS``), and the stack waits for the response, at
   most ``ServiceTimeout`` seconds;
-- the answer goes by PUT to a URL that behaves as an S3 presigned URL: wrong or altered signature, a
-  Content-Type or an expired URL is refused with 403; the first answer counts;
-- the answer is checked: at most 4096 bytes, a JSON object, RequestId, StackId and LogicalResourceId
-  as sent, Status, PhysicalResourceId (1 to 1024 bytes, the same on Delete), Reason when FAILED;
-- after a failed Create the rollback sends a Delete with the failed answer's PhysicalResourceId, or
-  one made by CloudFormation;
+- the response goes by PUT to a URL that behaves as an S3 presigned URL: wrong or altered signature,
+  a Content-Type or an expired URL is rejected with 403; the first response counts;
+- the response is checked: at most 4096 bytes, a JSON object, RequestId, StackId and
+  LogicalResourceId as sent, Status, PhysicalResourceId (1 to 1024 bytes, the same on Delete),
+  Reason when FAILED;
+- after a failed Create the rollback sends a Delete with the failed response's PhysicalResourceId,
+  or one made by CloudFormation;
 - a failed Update that gave a new PhysicalResourceId gets a Delete for it once the rollback is over;
 - ``NoEcho`` masks the attributes where the stack shows them.
 """
@@ -156,7 +157,7 @@ def receive(method: str, path: str, headers: dict[str, str], body: bytes,
 
 
 def check_answer(event: dict[str, Any], body: bytes) -> tuple[str, dict[str, Any], bool]:
-    """Physical id, attributes and NoEcho of a good answer; raises Failed for a FAILED or a bad one.
+    """Physical id, attributes and NoEcho of a valid response; raises Failed for any other.
     """
     if len(body) > MAX_BODY:
         raise Failed(f"Response object is too long: {len(body)} bytes, at most {MAX_BODY}.")
@@ -222,7 +223,9 @@ def _deliver(event: dict[str, Any], props: dict[str, Any]) -> tuple[str, dict[st
 
 def invoke(request_type: str, logical_id: str, props: dict[str, Any], stack_name: str, stack_id: str, resource_type: str,
            physical_id: str | None = None, old_props: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-    """Send one request and wait for its answer; blocks, so only on a worker thread. Raises Failed.
+    """Send one request and wait for its response.
+
+    Blocks, so only on a worker thread. Raises Failed.
     """
     normalise = custom_resource._normalise_resource_properties
     event: dict[str, Any] = {

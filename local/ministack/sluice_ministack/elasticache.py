@@ -33,7 +33,7 @@ TARGETS = (
 )
 
 # Number of describe calls that a change of a user or group takes.
-LOOKS = 2
+DESCRIBE_CALLS = 2
 _FORBIDDEN_IN_TOKENS = '/"@%'
 
 Parameters = dict[str, Any]
@@ -94,22 +94,22 @@ def _apply(record: Parameters) -> None:
 
 
 def _begin(record: Parameters, token_status: str | None = None) -> None:
-    record["Status"], record["_looks"] = "modifying", LOOKS
+    record["Status"], record["_describe_calls"] = "modifying", DESCRIBE_CALLS
     if token_status:
         record["_token_status"] = token_status
 
 
-def _look(record: Parameters, done: str) -> None:
+def _count_describe(record: Parameters, done: str) -> None:
     """Count one describe call of a change."""
-    left = record.get("_looks")
+    left = record.get("_describe_calls")
     if left is None:
         return
     if left > 0:
-        record["_looks"] = left - 1
+        record["_describe_calls"] = left - 1
         return
     _apply(record)
     record["Status"] = done
-    for name in ("_looks", "_token_status"):
+    for name in ("_describe_calls", "_token_status"):
         record.pop(name, None)
 
 
@@ -155,7 +155,7 @@ def _describing_users(original: Handler) -> Handler:
         wanted = elasticache._p(p, "UserId")
         for user in elasticache._users.values():
             if wanted in ("", user["UserId"]):
-                _look(user, "active")
+                _count_describe(user, "active")
         return original(p)
 
     return describe_users
@@ -176,7 +176,7 @@ def _modifying_user(original: Handler) -> Handler:
         if passwords:
             _keep(user, passwords)
         _begin(user)
-        # MiniStack's own would count the passwords anew.
+        # Without the passwords, because MiniStack would count them again.
         return original({name: value for name, value in p.items() if not name.startswith("Passwords.")})
 
     return modify_user
@@ -187,7 +187,7 @@ def _describing_groups(original: Handler) -> Handler:
         wanted = elasticache._p(p, "ReplicationGroupId")
         for group in elasticache._replication_groups.values():
             if wanted in ("", group["ReplicationGroupId"]):
-                _look(group, "available")
+                _count_describe(group, "available")
         return original(p)
 
     return describe_replication_groups

@@ -11,8 +11,8 @@ EventBridge]:
   organisation as a condition;
 - an event has the Time its entry gives [page: PutEventsRequestEntry].
 
-Which error code a bus that refuses or is missing gives is not documented:
-CROSS_ACCOUNT_INGESTION_FAILED here.
+The error code for a bus that rejects an event or is missing is not documented; here it is
+CROSS_ACCOUNT_INGESTION_FAILED.
 """
 
 from __future__ import annotations

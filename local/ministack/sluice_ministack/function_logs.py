@@ -1,8 +1,8 @@
 """The log lines of an invocation are stored with it.
 
-MiniStack takes a function's lines from a thread until none came for 5 ms. On a busy machine that
-thread may need longer between two lines: the rest would be logged with the function's next
-invocation, and that of the last one never.
+MiniStack reads a function's lines from a thread until none has arrived for 5 ms. On a busy machine
+that thread may need longer between two lines. The rest would then be logged with the function's
+next invocation, and after the last invocation never.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def _reading(original: Callable[..., None]) -> Callable[..., None]:
                 _filtered(one, messages)
             if stored or filters:
                 cloudwatch._evaluate_all_alarms()
-        except Exception:  # a metric never fails what logs
+        except Exception:  # an invalid metric never fails the writer of a log
             _log.exception("the metrics of %s were not read", group_name)
 
     return fanout

@@ -2,7 +2,7 @@
 
 - A secret's name begins with ``AmazonMSK_`` and its key is a customer managed one; others come back
   as unprocessed [page: Sign-in credentials authentication with AWS Secrets Manager]. AWS documents
-  no codes for that; these are ours.
+  no error codes for these cases; the codes here are chosen.
 - A request about a cluster is authorised on the cluster's ARN, which stands in its path [SAR of
   Amazon MSK].
 """

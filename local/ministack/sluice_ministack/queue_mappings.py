@@ -1,5 +1,4 @@
-"""Event source mappings of queues: the role's rights, and partial batch responses as Lambda reads
-them.
+"""Event source mappings of queues: the role's permissions, and partial batch responses.
 
 MiniStack checks no permissions, and accepts every response. Here [pages: Using Lambda with Amazon
 SQS; Implementing partial batch responses; CreateEventSourceMapping]:
@@ -123,7 +122,7 @@ def _checked_type(handlers: dict[str, Any]) -> dict[str, Any]:
 
 
 def install() -> None:
-    """Check mappings and read their answers."""
+    """Check mappings and evaluate the functions' responses."""
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::Lambda::EventSourceMapping"] = _checked_type(handlers["AWS::Lambda::EventSourceMapping"])
     wrap(lambda_svc, "_create_esm", _checked)

@@ -66,7 +66,7 @@ def _of_another(one: dict[str, Any]) -> bool:
     return one["protocol"] == "sqs" and one["endpoint"].split(":")[4:5] not in ([], [one["owner"]])
 
 
-def _ask(topic: dict[str, Any], one: dict[str, Any]) -> None:
+def _request_confirmation(topic: dict[str, Any], one: dict[str, Any]) -> None:
     """Leave a subscription pending and send its token to the queue."""
     one.update(confirmed=False, token=str(uuid.uuid4()))
     one["attributes"].update(PendingConfirmation="true", ConfirmationWasAuthenticated="false")
@@ -95,7 +95,7 @@ def _subscribing(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
             _keys.reset(token)
         made = [one for one in topic["subscriptions"] if one["arn"] not in before and _of_another(one)]
         for one in made:
-            _ask(topic, one)
+            _request_confirmation(topic, one)
         if made:
             return sns._xml(200, "SubscribeResponse",
                             "<SubscribeResult><SubscriptionArn>pending confirmation</SubscriptionArn></SubscribeResult>")
@@ -104,16 +104,16 @@ def _subscribing(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
     return subscribe
 
 
-def _asking(create: Callable[..., Made]) -> Callable[..., Made]:
-    def create_and_ask(logical_id: str, props: Properties, stack_name: str) -> Made:
+def _with_confirmation(create: Callable[..., Made]) -> Callable[..., Made]:
+    def create_and_request_confirmation(logical_id: str, props: Properties, stack_name: str) -> Made:
         made = create(logical_id, props, stack_name)
         topic = sns._topic_by_arn_any_scope(str(props.get("TopicArn", ""))) or {"subscriptions": []}
         for one in topic["subscriptions"]:
             if one["arn"] == made[0] and _of_another(one):
-                _ask(topic, one)
+                _request_confirmation(topic, one)
         return made
 
-    return create_and_ask
+    return create_and_request_confirmation
 
 
 def install() -> None:
@@ -124,4 +124,4 @@ def install() -> None:
     wrap(sns, "_subscribe", _subscribing)
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::SNS::Subscription"] = {
-        **handlers["AWS::SNS::Subscription"], "create": _asking(handlers["AWS::SNS::Subscription"]["create"])}
+        **handlers["AWS::SNS::Subscription"], "create": _with_confirmation(handlers["AWS::SNS::Subscription"]["create"])}

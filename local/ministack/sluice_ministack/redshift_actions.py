@@ -1,4 +1,4 @@
-"""Which IAM actions and resources a request to the Redshift services is checked on.
+"""The IAM actions and resources on which a request to the Redshift services is checked.
 
 Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon
 Redshift", "… Amazon Redshift Data API" and "… Amazon Redshift Serverless". An action without a

@@ -1,18 +1,18 @@
 """Targets of EventBridge rules: permissions, retries and dead-letter queues.
 
-MiniStack checks no permission, tries once and drops failed events. Here [page: How EventBridge
+MiniStack checks no permission, delivers once and drops failed events. Here [page: How EventBridge
 retries delivering events; Using dead-letter queues to process undelivered events in EventBridge]:
 
 - a target's role, or the target's own policy, must admit EventBridge;
-- a missing permission and a missing target end the delivery at once; other errors are tried again
+- a missing permission and a missing target end the delivery at once; other errors are retried
   with growing waits, at most MaximumRetryAttempts times (185) and MaximumEventAgeInSeconds long
   (86400);
-- what is given up goes to the target's dead-letter queue, if its policy admits EventBridge, with
-  the documented message attributes;
+- an undelivered event goes to the target's dead-letter queue, if its policy admits EventBridge,
+  with the documented message attributes;
 - Lambda targets are invoked asynchronously, with Lambda's own retries and destinations.
 
 The wait before try n stands for 2^(n-1) seconds, at most 600; ``SLUICE_TARGET_RETRY_SCALE`` (0.05)
-says how long such a second takes here. Not documented and chosen here: the message is the event,
+is the length of such a second here. Not documented and chosen here: the message is the event,
 not the target's input; EXHAUSTED_RETRY_CONDITION and RETRY_ATTEMPTS are there only after retries.
 """
 
@@ -147,7 +147,7 @@ class Delivery:
             self._count("InvocationsSentToDlq")
         except (Undelivered, faults.Struck) as lost:
             self._count("InvocationsFailedToBeSentToDlq")
-            _log.warning("%s: the dead-letter queue did not take the event: %s", self.rule.get("Arn"), lost)
+            _log.warning("%s: the dead-letter queue did not accept the event: %s", self.rule.get("Arn"), lost)
 
 
 _current: contextvars.ContextVar[Delivery | None] = contextvars.ContextVar("sluice_rule_target", default=None)
@@ -179,7 +179,7 @@ def _remembering(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _anywhere(spec: Any) -> bool:
-    # Our deliveries reach other accounts themselves, and report another Region as an error.
+    # Deliveries of this module reach other accounts, and report another Region as an error.
     return True
 
 

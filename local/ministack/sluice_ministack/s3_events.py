@@ -93,7 +93,7 @@ def _deliver_for_ever() -> None:
                 break
             except (urllib3.exceptions.HTTPError, stand_in.StandInError) as problem:
                 if time.monotonic() > deadline:
-                    _log.error("S3 event of s3://%s/%s was not taken by sluice-redshift within %.0f s: %s",
+                    _log.error("S3 event of s3://%s/%s was not accepted by sluice-redshift within %.0f s: %s",
                                event["bucket"], event["key"], _RETRY_SECONDS, problem)
                     break
                 time.sleep(0.2)

@@ -1,14 +1,14 @@
-"""Step Functions as the waits of custom resources and the repair of rotations need it.
+"""The features of Step Functions for the waits of custom resources and the repair of rotations.
 
 Corrected [pages: StartExecution of the Step Functions API reference; State machine structure; IAM
 policies for integrated services]:
 
-- StartExecution with the name and input of a running execution gives that execution again;
-  MiniStack rejects it;
-- a state machine's own TimeoutSeconds ends the execution as TIMED_OUT; MiniStack knows timeouts of
+- StartExecution with the name and input of a running execution returns that execution; MiniStack
+  rejects the call;
+- a state machine's own TimeoutSeconds ends the execution as TIMED_OUT; MiniStack has timeouts of
   tasks only;
-- a task invokes a function, or calls Secrets Manager, with the rights of the state machine's role,
-  and the call is recorded; MiniStack checks no permissions.
+- a task invokes a function, or calls Secrets Manager, with the permissions of the state machine's
+  role, and the call is recorded; MiniStack checks no permissions.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _invoke_denial(function_ref: str) -> str:
     _, function_config, _ = lambda_svc._get_func_record_for_ref(function_ref)
     if not function_config:
         return ""
-    # As it was named: a grant on a function is none on its alias.
+    # The ARN as it was given, because a permission for a function does not cover its alias.
     arn = function_ref if function_ref.startswith("arn:") else str(function_config["FunctionArn"])
     return _denial(_INVOKE, arn, lambda_svc.function_policy_for_arn(arn))
 
@@ -142,7 +142,7 @@ def _secrets_as_the_role(original: Callable[..., Any]) -> Callable[..., Any]:
                 "SecretsManager.SecretsManagerException", f"{message} (Service: SecretsManager, Status Code: 400)")
         if name != "RotateSecret":
             return original(service_info, service_name, action, input_data)
-        # Past the front door, which would ask for the caller's key.
+        # Called directly, because the gateway's entry would require the caller's key.
         status, _, body = rotation.rotate(input_data)
         answer = json.loads(body)
         if status >= 400:

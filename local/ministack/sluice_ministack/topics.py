@@ -10,13 +10,13 @@ messages. Here:
   KMSAccessDenied [page: Amazon SNS Key management];
 - a queue's key must admit ``sns.amazonaws.com``, a function's policy too; functions are invoked
   asynchronously;
-- HTTP and HTTPS: the headers of the page HTTP/HTTPS headers; answers from 500 on, 429 and none at
-  all are tried again three times, every other answer that is not 2xx ends the delivery [page:
-  Amazon SNS message delivery retries]; ``SLUICE_SNS_RETRY_SECONDS`` (0.2) stands for 20 s;
-- an HTTP endpoint subscribed by a template is asked to confirm, as one subscribed by the API; a
-  template's topic must exist;
+- HTTP and HTTPS: the headers of the page HTTP/HTTPS headers; a response of 500 and above, 429 and a
+  missing response are retried three times, any other response that is not 2xx ends the delivery
+  [page: Amazon SNS message delivery retries]; ``SLUICE_SNS_RETRY_SECONDS`` (0.2) stands for 20 s;
+- an HTTP endpoint subscribed by a template gets a request to confirm, as one subscribed by the API;
+  a template's topic must exist;
 - a template's topic keeps its key, and its first policy has the condition AWS:SourceOwner;
-- what is not delivered goes to the subscription's RedrivePolicy queue, whose policy must admit
+- an undelivered message goes to the subscription's RedrivePolicy queue, whose policy must admit
   ``sns.amazonaws.com`` for the topic [page: Amazon SNS dead-letter queues]; metrics
   NumberOfMessagesPublished, NumberOfNotificationsDelivered, -Failed, -RedrivenToDlq and
   -FailedToRedriveToDlq.
@@ -92,7 +92,7 @@ class Message:
         return next((one for one in topic.get("subscriptions", []) if one["protocol"] in protocols and one["endpoint"] == endpoint), {})
 
     def settle(self, subscription: dict[str, Any], body: str, problem: str) -> None:
-        """Count a delivery; what failed goes to the subscription's dead-letter queue."""
+        """Count a delivery; a failed one goes to the subscription's dead-letter queue."""
         if not problem:
             self.count("NumberOfNotificationsDelivered")
             return
@@ -109,7 +109,7 @@ class Message:
             self.count("NumberOfNotificationsRedrivenToDlq")
         except (Undelivered, faults.Struck) as lost:
             self.count("NumberOfNotificationsFailedToRedriveToDlq")
-            _log.warning("%s: the dead-letter queue did not take the message: %s", self.topic_arn, lost)
+            _log.warning("%s: the dead-letter queue did not accept the message: %s", self.topic_arn, lost)
 
 
 _current: contextvars.ContextVar[Message | None] = contextvars.ContextVar("sluice_sns_message", default=None)
@@ -297,7 +297,7 @@ def _whole_topic(topic_arn: str, props: Properties) -> None:
 def _confirmed_type(handlers: dict[str, Any], topic_of: Callable[[str, Properties], str]) -> dict[str, Any]:
     create, update = handlers["create"], handlers["update"]
 
-    def create_and_ask(logical_id: str, props: Properties, stack_name: str) -> Made:
+    def create_and_request_confirmation(logical_id: str, props: Properties, stack_name: str) -> Made:
         if "TopicArn" in props and sns._topic_by_arn_any_scope(str(props["TopicArn"])) is None:
             raise ValueError(f"Invalid parameter: TopicArn Reason: no topic {props['TopicArn']} (Service: Sns, Status Code: 404)")
         made: Made = create(logical_id, props, stack_name)
@@ -306,14 +306,14 @@ def _confirmed_type(handlers: dict[str, Any], topic_of: Callable[[str, Propertie
         _confirming(topic_of(made[0], props))
         return made
 
-    def update_and_ask(physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str | None = None) -> Made:
+    def update_and_request_confirmation(physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str | None = None) -> Made:
         made: Made = update(physical_id, old, new, stack_name, logical_id)
         if "TopicArn" not in new:
             _whole_topic(made[0], new)
         _confirming(topic_of(made[0], new))
         return made
 
-    return {**handlers, "create": create_and_ask, "update": update_and_ask}
+    return {**handlers, "create": create_and_request_confirmation, "update": update_and_request_confirmation}
 
 
 def install() -> None:

@@ -1,4 +1,4 @@
-"""An HTTP endpoint in tests that takes what a topic sends."""
+"""An HTTP endpoint in tests that receives the messages of a topic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacks in tests: deploy, look, delete."""
+"""Stacks in tests: deploy, describe, delete."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """A stub of sluice-redshift: it keeps clusters, groups, namespaces and workgroups in memory and
-remembers what it was asked.
+records its requests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 
 class StubRedshift:
-    """Serves seam 1 on a free port; ``requests`` and ``events`` hold what came."""
+    """Serves seam 1 on a free port; ``requests`` and ``events`` have everything received."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -103,7 +103,7 @@ class StubRedshift:
 
     def _cluster(self, name: str) -> str:
         cluster = self.clusters[name]
-        # Not available at the first look, so that the wait of the resource type is seen.
+        # Not available in the first response, so that the resource type has to wait.
         status = "available" if int(cluster["_seen"]) > 1 else "creating"
         return (f"<Cluster><ClusterIdentifier>{name}</ClusterIdentifier><ClusterStatus>{status}</ClusterStatus>"
                 f"<DBName>{cluster.get('DBName', 'dev')}</DBName><Endpoint><Address>{name}.local</Address><Port>5439</Port></Endpoint>"

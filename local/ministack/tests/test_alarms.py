@@ -200,7 +200,7 @@ def test_breaching_silence_publishes_one_alarm(gateway: Gateway) -> None:
                   AlarmActions=[topic], OKActions=[topic])
     for minute in range(4):
         alarm.put(minute, 1)
-    # The minute that is not over yet is not silence.
+    # The unfinished minute does not count as missing data.
     assert [alarm.state(4), alarm.state(5), alarm.state(6)] == ["OK", "OK", "OK"]
     assert [alarm.state(8), alarm.state(9)] == ["ALARM", "ALARM"]
     assert "no datapoints were received for 2 periods and 2 missing datapoints were treated as [Breaching]" in alarm.describe()["StateReason"]
@@ -230,7 +230,7 @@ def test_unfinished_period_does_not_hide_finished_ones(gateway: Gateway) -> None
     alarm.put(0, 1)
     alarm.put(1, 0)
     assert [alarm.state(0), alarm.state(1), alarm.state(2)] == ["ALARM", "ALARM", "OK"]
-    # What breaches already does so at once.
+    # A value that already breaches changes the state at once.
     alarm.put(3, 0)
     alarm.put(4, 1)
     assert alarm.state(4) == "ALARM"

@@ -138,7 +138,7 @@ class Mapped:
             {"deadLetterTargetArn": self.lost.arn, "maxReceiveCount": 1}))
         function(gateway, name, REPORTING, [{"Effect": "Allow", "Action": READ, "Resource": self.queue.arn}])
         self._lambda = gateway.client("lambda")
-        # A first start that takes longer than the messages stay invisible would fail them.
+        # A cold start longer than the visibility timeout would fail the messages.
         warm = {"Records": [{"messageId": "warm", "body": json.dumps({"answer": None})}]}
         self._lambda.invoke(FunctionName=name, Payload=json.dumps(warm))
         self._mapping = self._lambda.create_event_source_mapping(

@@ -13,7 +13,7 @@ import pytest
 from conftest import TARGET, Gateway, until
 from stacks import Stack
 
-# Answers as its properties say; CRASH_ONCE keeps its count in the function's own directory.
+# Responds as its properties require; CRASH_ONCE keeps its count in the function's own directory.
 CODE = '''
 import json, os, tempfile, urllib.request, urllib.error
 

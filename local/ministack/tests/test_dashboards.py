@@ -1,5 +1,5 @@
-"""Dashboards: what is deployed is drawn from what is kept, and what is not drawn is refused with a
-sentence.
+"""Dashboards: a deployed dashboard is drawn from the stored metrics, and an unsupported property is
+rejected with a message.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def put(gateway: Gateway, namespace: str, name: str, value: float, dimensions: d
         "Dimensions": [{"Name": key, "Value": one} for key, one in (dimensions or {}).items()]}])
 
 
-def look(gateway: Gateway, name: str, *widgets: dict[str, Any], query: str = "") -> tuple[int, str]:
-    """Deploy a dashboard and give its page."""
+def deployed(gateway: Gateway, name: str, *widgets: dict[str, Any], query: str = "") -> tuple[int, str]:
+    """Deploy a dashboard and return its page."""
     gateway.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=json.dumps({"widgets": list(widgets)}))
     return page(gateway, name, query)
 
@@ -76,7 +76,7 @@ def test_dots_in_a_row_stand_for_what_the_row_before_has(gateway: Gateway) -> No
     for job, value in (("a", 1), ("b", 2), ("c", 4)):
         put(gateway, "gw/dots", "Files", value, {"Job": job, "Kind": "x"})
     put(gateway, "gw/dots", "Rows", 8, {"Job": "c", "Kind": "x"})
-    status, text = look(gateway, "gw-dots", number(
+    status, text = deployed(gateway, "gw-dots", number(
         ["gw/dots", "Files", "Job", "a", "Kind", "x", {"label": "first"}], ["...", "b", ".", "x", {"label": "second"}],
         [".", ".", ".", "c", ".", ".", {"label": "third"}], [".", "Rows", "...", {"label": "fourth"}], ["...", {"label": "again"}]))
     assert (status, numbers(text)) == (200, {"first": "1", "second": "2", "third": "4", "fourth": "8", "again": "8"})
@@ -94,13 +94,13 @@ def test_dots_in_a_row_stand_for_what_the_row_before_has(gateway: Gateway) -> No
     ([], "widget 1 has neither metrics nor an alarm to show."),
 ])
 def test_rows_that_mean_nothing_are_refused_with_a_sentence(gateway: Gateway, rows: list[Any], sentence: str) -> None:
-    status, text = look(gateway, "gw-bad-rows", metric(*rows))
+    status, text = deployed(gateway, "gw-bad-rows", metric(*rows))
     assert (status, wrong(text)) == (422, [sentence])
 
 
 def test_a_metric_that_nobody_sent_is_shown_as_without_data(gateway: Gateway) -> None:
     put(gateway, "gw/missing", "There", 3)
-    status, text = look(gateway, "gw-missing", metric(["gw/missing", "There"], ["gw/missing", "Not"]), metric(["gw/missing", "Not"]),
+    status, text = deployed(gateway, "gw-missing", metric(["gw/missing", "There"], ["gw/missing", "Not"]), metric(["gw/missing", "Not"]),
                         number(["gw/missing", "Not", {"label": "n"}]))
     assert status == 200
     assert legend(text) == {"There": "3", "Not": "no data"}
@@ -111,10 +111,10 @@ def test_a_metric_that_nobody_sent_is_shown_as_without_data(gateway: Gateway) ->
 def test_labels_are_chosen_by_what_differs_and_may_hold_values(gateway: Gateway) -> None:
     for job, value in (("a", 20), ("b", 1234)):
         put(gateway, "gw/labels", "Files", value, {"Job": job})
-    _, text = look(gateway, "gw-labels", metric(
+    _, text = deployed(gateway, "gw-labels", metric(
         ["gw/labels", "Files", "Job", "a"], ["...", "b"], ["...", {"label": "${PROP('Dim.Job')}: ${MAX} of ${LABEL}", "stat": "Maximum"}]))
     assert legend(text) == {"a Sum": "20", "b Sum": "1234", "b: 1234 of b Maximum": "1234"}
-    status, text = look(gateway, "gw-labels", metric(["gw/labels", "Files", "Job", "a", {"label": "${FIRST}"}]))
+    status, text = deployed(gateway, "gw-labels", metric(["gw/labels", "Files", "Job", "a", {"label": "${FIRST}"}]))
     assert status == 422 and wrong(text)[0].startswith("a label has ${FIRST}, which is not imitated")
 
 
@@ -122,12 +122,12 @@ def test_row_settings_override_those_of_the_widget(gateway: Gateway) -> None:
     for value in (2.0, 4.0, 9.0):
         put(gateway, "gw/stats", "M", value)
     put(gateway, "gw/stats", "M", 70, region="eu-west-1")
-    _, text = look(gateway, "gw-stats", number(
+    _, text = deployed(gateway, "gw-stats", number(
         ["gw/stats", "M", {"label": "sum"}], ["...", {"label": "mean", "stat": "Average"}], ["...", {"label": "count", "stat": "SampleCount"}],
         ["...", {"label": "median", "stat": "p50"}], ["...", {"label": "there", "region": "eu-west-1"}]))
     assert numbers(text) == {"sum": "15", "mean": "5", "count": "3", "median": "4", "there": "70"}
     put(gateway, "gw/stats", "Old", 1, ago=2 * 3600)
-    _, text = look(gateway, "gw-stats", number(["gw/stats", "Old", {"label": "old"}]))
+    _, text = deployed(gateway, "gw-stats", number(["gw/stats", "Old", {"label": "old"}]))
     assert numbers(text) == {"old": "–"}
     _, text = page(gateway, "gw-stats", "?minutes=180")
     assert numbers(text) == {"old": "1"}
@@ -139,7 +139,7 @@ def test_row_settings_override_those_of_the_widget(gateway: Gateway) -> None:
 def test_expressions_are_computed_whatever_the_order_of_the_rows(gateway: Gateway) -> None:
     for name, value in (("Good", 6), ("Bad", 2)):
         put(gateway, "gw/maths", name, value)
-    _, text = look(gateway, "gw-maths", metric(
+    _, text = deployed(gateway, "gw-maths", metric(
         [{"expression": "share * 100", "id": "percent", "label": "percent"}], [{"expression": "bad / all", "id": "share", "visible": False}],
         [{"expression": "SUM([good, bad])", "id": "all", "label": "all"}], ["gw/maths", "Good", {"id": "good", "visible": False}],
         [".", "Bad", {"id": "bad", "visible": False}], [".", "None", {"id": "none", "visible": False}],
@@ -153,7 +153,7 @@ def test_a_search_draws_each_metric_that_it_finds_or_their_sum(gateway: Gateway)
         put(gateway, "gw/search", "Rows", 10, {"Job": job})
         put(gateway, "gw/search", "Files", 100, {"Job": job, "Kind": "x"})
     search = "SEARCH('{gw/search,Job} MetricName=\"Files\"%s', 'Sum', 300)"
-    _, text = look(gateway, "gw-search", metric(
+    _, text = deployed(gateway, "gw-search", metric(
         [{"expression": search % "", "label": "${PROP('Dim.Job')}"}], [{"expression": f"SUM({search % ''})", "label": "all"}],
         [{"expression": search % ' AND Job="b"', "label": "one"}]))
     assert legend(text) == {"a": "1", "b": "2", "all": "3", "one": "2"}
@@ -168,11 +168,11 @@ def test_a_search_draws_each_metric_that_it_finds_or_their_sum(gateway: Gateway)
     ("m1 + m2", "'m1 + m2' takes metrics of different periods (60, 300), which is not imitated."),
     ("__import__('os').system('x')", "the local cloud does not imitate \"__import__('os').system('x')\" in a metric expression."),
     ("SEARCH('Files', 'Sum')", "the local cloud imitates SEARCH with a schema in braces only, found 'Files'."),
-    ("SEARCH('{gw/maths} MetricName=(A OR B)', 'Sum')", "the local cloud does not imitate 'MetricName=(A OR B)' in SEARCH; it knows terms "
+    ("SEARCH('{gw/maths} MetricName=(A OR B)', 'Sum')", "the local cloud does not imitate 'MetricName=(A OR B)' in SEARCH; supported are terms "
      "like MetricName=\"Name\"."),
 ])
 def test_unsupported_expression_is_rejected_with_a_message(gateway: Gateway, expression: str, sentence: str) -> None:
-    status, text = look(gateway, "gw-bad-maths", metric(["gw/maths", "M", {"id": "m1"}], ["gw/maths", "M", {"id": "m2", "period": 60}],
+    status, text = deployed(gateway, "gw-bad-maths", metric(["gw/maths", "M", {"id": "m1"}], ["gw/maths", "M", {"id": "m2", "period": 60}],
                                                         [{"expression": expression, "id": "self"}]))
     assert (status, wrong(text)) == (422, [sentence])
 
@@ -192,7 +192,7 @@ def points_of(text: str) -> list[list[tuple[float, float]]]:
 def test_a_line_goes_where_the_values_are(gateway: Gateway) -> None:
     for ago, value in ((1800, 1.0), (1500, 4.0), (1200, 2.0)):
         put(gateway, "gw/line", "M", value, ago=ago)
-    _, text = look(gateway, "gw-line", metric(["gw/line", "M"], yAxis={"left": {"min": 0, "max": 4}}))
+    _, text = deployed(gateway, "gw-line", metric(["gw/line", "M"], yAxis={"left": {"min": 0, "max": 4}}))
     (corners,) = [one for one in points_of(text) if len(one) > 1]
     xs, ys = zip(*corners, strict=True)
     assert len(corners) == 3 and abs((xs[1] - xs[0]) - (xs[2] - xs[1])) < 0.01
@@ -203,7 +203,7 @@ def test_a_line_goes_where_the_values_are(gateway: Gateway) -> None:
 def test_a_value_between_gaps_is_a_dot(gateway: Gateway) -> None:
     for ago in (2400, 600):
         put(gateway, "gw/dot", "M", 5, ago=ago)
-    _, text = look(gateway, "gw-dot", metric(["gw/dot", "M", {"color": "#123456"}]))
+    _, text = deployed(gateway, "gw-dot", metric(["gw/dot", "M", {"color": "#123456"}]))
     assert len(re.findall(r'<use [^>]*fill: #123456', text)) == 2
 
 
@@ -212,7 +212,7 @@ def test_stacked_areas_axes_and_annotations_are_drawn(gateway: Gateway) -> None:
         put(gateway, "gw/more", "A", 10, unit="Count", ago=ago)
         put(gateway, "gw/more", "B", 5, unit="Seconds", ago=ago)
     moment = datetime.fromtimestamp(time.time() - 600, UTC).isoformat()
-    status, text = look(
+    status, text = deployed(
         gateway, "gw-more", metric(["gw/more", "A"], [".", "B", {"yAxis": "right"}], title="sides"),
         metric(["gw/more", "A"], [".", "B"], stacked=True, yAxis={"left": {"label": "together"}}),
         metric(["gw/more", "A"], annotations={"horizontal": [{"value": 12, "label": "limit", "fill": "above"}, [{"value": 2, "label": "band"}, {"value": 3}]],
@@ -226,7 +226,7 @@ def test_stacked_areas_axes_and_annotations_are_drawn(gateway: Gateway) -> None:
 def test_queues_are_measured_when_somebody_looks(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-dash-queue")
     queue.client.send_message(QueueUrl=queue.url, MessageBody="x")
-    _, text = look(gateway, "gw-queue", number(["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "gw-dash-queue", {"label": "waiting"}],
+    _, text = deployed(gateway, "gw-queue", number(["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "gw-dash-queue", {"label": "waiting"}],
                                                stat="Maximum"))
     assert numbers(text) == {"waiting": "1"}
 
@@ -234,7 +234,7 @@ def test_queues_are_measured_when_somebody_looks(gateway: Gateway) -> None:
 def test_bars_compare_values(gateway: Gateway) -> None:
     for name, value in (("A", 10), ("B", 5)):
         put(gateway, "gw/bars", name, value)
-    _, text = look(gateway, "gw-bars", metric(["gw/bars", "A"], [".", "B"], view="bar"))
+    _, text = deployed(gateway, "gw-bars", metric(["gw/bars", "A"], [".", "B"], view="bar"))
     assert re.findall(r"width:([\d.]+)%", text)[-2:] == ["100.00", "50.00"]
 
 
@@ -257,7 +257,7 @@ def test_alarms_are_sorted_by_the_worst_state(gateway: Gateway) -> None:
     arns = [good, bad, foreign, whole["AlarmArn"]]
 
     def states_of(**properties: Any) -> list[tuple[str, str]]:
-        status, text = look(gateway, "gw-alarms", {"type": "alarm", "properties": {"alarms": arns, **properties}})
+        status, text = deployed(gateway, "gw-alarms", {"type": "alarm", "properties": {"alarms": arns, **properties}})
         assert status == 200
         return re.findall(r"<b>([^<]*)</b><small style=[^>]*>([^<]*)<", text)
 
@@ -269,19 +269,19 @@ def test_alarms_are_sorted_by_the_worst_state(gateway: Gateway) -> None:
 
 def test_alarm_annotation_adds_metric_and_threshold(gateway: Gateway) -> None:
     put(gateway, "gw/dash", "M", 3)
-    _, text = look(gateway, "gw-alarm-line", {"type": "metric", "properties": {"annotations": {"alarms": [alarm(gateway, "gw-d-line", "OK")]}}})
+    _, text = deployed(gateway, "gw-alarm-line", {"type": "metric", "properties": {"annotations": {"alarms": [alarm(gateway, "gw-d-line", "OK")]}}})
     assert legend(text) == {"M": "3"} and ">gw-d-line 7</text>" in text
 
 
 def test_missing_alarm_is_reported(gateway: Gateway) -> None:
     arn = f"arn:aws:cloudwatch:{REGION}:{TARGET}:alarm:gw-nowhere"
     for widget in ({"type": "alarm", "properties": {"alarms": [arn]}}, {"type": "metric", "properties": {"annotations": {"alarms": [arn]}}}):
-        status, text = look(gateway, "gw-no-alarm", widget)
+        status, text = deployed(gateway, "gw-no-alarm", widget)
         assert (status, wrong(text)) == (422, [f"there is no alarm {arn}."])
 
 
 def test_a_text_is_markdown_and_fetches_nothing(gateway: Gateway) -> None:
-    _, text = look(gateway, "gw-text", {"type": "text", "properties": {
+    _, text = deployed(gateway, "gw-text", {"type": "text", "properties": {
         "markdown": "# Head\n\n*fine* `code` [link](https://example.com) ![picture](https://example.com/x.png) [bad](javascript:alert(1)) <b>raw</b>\n\n"
                     "| a | b |\n|---|---|\n| 1 | 2 |"}})
     assert "<h1>Head</h1>" in text and "<em>fine</em>" in text and "<td>2</td>" in text and '<a href="https://example.com">link</a>' in text
@@ -301,13 +301,13 @@ def test_a_text_is_markdown_and_fetches_nothing(gateway: Gateway) -> None:
     ({"type": "text", "width": 25, "properties": {"markdown": "x"}}, "widget 1: width must be a whole number from 1 to 24, found 25."),
 ])
 def test_a_widget_that_is_not_drawn_is_refused_with_one_sentence(gateway: Gateway, widget: dict[str, Any], sentence: str) -> None:
-    status, text = look(gateway, "gw-refused", widget)
+    status, text = deployed(gateway, "gw-refused", widget)
     assert (status, wrong(text)) == (422, [sentence])
 
 
 def test_one_widget_that_is_refused_leaves_the_others(gateway: Gateway) -> None:
     put(gateway, "gw/beside", "M", 3)
-    status, text = look(gateway, "gw-beside", number(["gw/beside", "M", {"label": "here"}]), {"type": "log", "properties": {}})
+    status, text = deployed(gateway, "gw-beside", number(["gw/beside", "M", {"label": "here"}]), {"type": "log", "properties": {}})
     assert status == 422 and len(wrong(text)) == 1 and numbers(text) == {"here": "3"}
 
 
@@ -315,11 +315,11 @@ def test_widgets_take_the_first_free_place_of_24_columns(gateway: Gateway) -> No
     def text(**more: Any) -> dict[str, Any]:
         return {"type": "text", "properties": {"markdown": "x"}, **more}
 
-    _, found = look(gateway, "gw-grid", text(x=18, y=2, width=6, height=3), text(width=16, height=2), text(), text(width=24, height=1), text(width=8, height=1))
+    _, found = deployed(gateway, "gw-grid", text(x=18, y=2, width=6, height=3), text(width=16, height=2), text(), text(width=24, height=1), text(width=8, height=1))
     places = re.findall(r"grid-column:(\d+)/span (\d+);grid-row:(\d+)/span (\d+)", found)
     assert places == [("19", "6", "3", "3"), ("1", "16", "1", "2"), ("1", "6", "3", "6"), ("1", "24", "9", "1"), ("17", "8", "1", "1")]
     assert "repeat(24, minmax(0, 1fr))" in found
-    status, found = look(gateway, "gw-grid", text(x=0, y=0), text(x=5, y=5))
+    status, found = deployed(gateway, "gw-grid", text(x=0, y=0), text(x=5, y=5))
     assert (status, wrong(found)) == (422, ["widget 2 lies over another widget at column 5, row 5."])
 
 
@@ -328,14 +328,14 @@ def test_hostile_names_are_text(gateway: Gateway) -> None:
     put(gateway, "gw/hostile", HOSTILE, 1)
     arn = alarm(gateway, f"gw {HOSTILE}", "OK")
     mark = {"horizontal": [{"value": 1, "label": HOSTILE}]}
-    status, text = look(
+    status, text = deployed(
         gateway, "gw-hostile", metric(["gw/hostile", "M", "Job", HOSTILE], [".", HOSTILE], [".", "M", {"label": HOSTILE}], title=HOSTILE, annotations=mark,
                                       yAxis={"left": {"label": HOSTILE}}),
         number(["gw/hostile", HOSTILE]), metric(["gw/hostile", "M", "Job", HOSTILE], view="bar"), {"type": "alarm", "properties": {"alarms": [arn]}},
         {"type": "text", "properties": {"markdown": HOSTILE}}, {"type": HOSTILE, "properties": {"title": HOSTILE}})
     assert status == 422 and len(wrong(text)) == 1
     assert "<script" not in text and "onload" not in text
-    # As an axis' label it is drawn letter by letter as it is, not read as mathematics.
+    # The label of an axis is drawn unchanged and not parsed as mathematics.
     assert HOSTILE in [html.unescape(one) for one in re.findall(r"<text[^>]*>([^<]*)</text>", text)]
 
 
@@ -371,7 +371,7 @@ def test_dashboards_of_all_accounts_are_listed(gateway: Gateway) -> None:
         assert page(gateway, "gw-twice", f"?account={SOURCE}&minutes={minutes}")[0] == 400
 
 
-# --- Ours ---
+# --- Dashboards of the templates ---
 
 
 class _Template(yaml.SafeLoader):
@@ -401,13 +401,13 @@ def test_there_are_dashboards_in_our_templates() -> None:
 
 
 def stand_for(asked: str, name: str) -> str:
-    """A value for what a template puts there: a number for a time, else a name."""
+    """A value for a reference in a template: a number for a time, else a name."""
     return "600" if asked.endswith(("Seconds", "Days", "Minutes", "Hours")) else f"gw-{name}"
 
 
 @pytest.mark.parametrize(("template", "name", "body"), [pytest.param(*one, id=f"{one[0]}-{one[1]}") for one in dashboards()])
 def test_every_dashboard_of_our_templates_is_drawn_whole(gateway: Gateway, template: str, name: str, body: Any) -> None:
-    """Deployed with alarms, names and numbers in place of what the template would put there."""
+    """A template's dashboard, with alarms, names and numbers in place of its references."""
     source = body["Fn::Sub"]
     text, values = source if isinstance(source, list) else (source, {})
     resources: dict[str, Any] = {}

@@ -106,7 +106,7 @@ def test_an_organisation_is_admitted_by_its_id(gateway: Gateway, sender_role: st
 
 @pytest.fixture
 def relay(gateway: Gateway) -> Iterator[tuple[Queue, Queue]]:
-    """The hub sends everything from the source on to the target's default bus."""
+    """The hub forwards every event of the source account to the target's default bus."""
     gateway.client("events", HUB).create_event_bus(Name="gw-hub-relay")
     allow(gateway, "gw-hub-relay", {"AWS": SOURCE})
     gateway.client("events", TARGET).put_permission(EventBusName="default", StatementId="hub", Action="events:PutEvents", Principal=HUB)

@@ -17,7 +17,7 @@ from queues import service_role
 from stacks import Stack
 
 HUB = "333333333333"
-TELL = """
+NOTIFY = """
 import boto3, json, os
 def handler(event, context):
     failures = []
@@ -73,7 +73,7 @@ def hub_template(endpoint: str) -> dict[str, Any]:
                     {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]},
                 "Policies": [{"PolicyName": "p", "PolicyDocument": role_policy}]}},
             "Function": {"Type": "AWS::Lambda::Function", "Properties": {
-                "Runtime": "python3.11", "Handler": "index.handler", "Role": get("Role"), "Timeout": 20, "Code": {"ZipFile": TELL},
+                "Runtime": "python3.11", "Handler": "index.handler", "Role": get("Role"), "Timeout": 20, "Code": {"ZipFile": NOTIFY},
                 "Environment": {"Variables": {"TOPIC": {"Ref": "Topic"}}}}},
             "Mapping": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": {
                 "EventSourceArn": get("Queue"), "FunctionName": {"Ref": "Function"}, "FunctionResponseTypes": ["ReportBatchItemFailures"]}},
@@ -117,8 +117,8 @@ def spoke_template(bus: str) -> dict[str, Any]:
     }, "Outputs": {"Lost": {"Value": {"Ref": "Lost"}}}}
 
 
-class Night:
-    """Both stacks, and what arrives at the hub's subscribers."""
+class Alerting:
+    """Both stacks, and the messages that the hub's subscribers receive."""
 
     def __init__(self, gateway: Gateway, hub: Stack, spoke: Stack, endpoint: Endpoint) -> None:
         self.gateway, self.hub, self.spoke, self.endpoint = gateway, hub, spoke, endpoint
@@ -131,7 +131,7 @@ class Night:
         return [json.loads(one["Body"]) for one in found]
 
     def delivered(self, count: int = 1) -> list[dict[str, Any]]:
-        """That many events, from the queue, and the same at the endpoint."""
+        """This number of events from the queue, which the endpoint received too."""
         events: list[dict[str, Any]] = []
 
         def enough() -> bool:
@@ -152,76 +152,76 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def night(gateway: Gateway) -> Iterator[Night]:
+def alerting(gateway: Gateway) -> Iterator[Alerting]:
     with Endpoint(gateway) as endpoint, Stack(gateway, "gw-night-hub", HUB) as hub, Stack(gateway, "gw-night-spoke", SOURCE) as spoke:
         assert hub.create(hub_template(endpoint.url))["StackStatus"] == "CREATE_COMPLETE", hub.reasons("CREATE_FAILED")
-        # A first start that takes longer than the queue's messages stay invisible would fail them.
+        # A cold start longer than the visibility timeout would fail the messages.
         gateway.client("lambda", HUB).invoke(FunctionName=hub.outputs()["Function"], Payload=json.dumps({"Records": [
             {"messageId": "warm", "body": json.dumps({"detail": {"poison": True}})}]}))
         confirmed(gateway, hub.outputs()["Topic"], HUB)
         made = spoke.create(spoke_template(hub.outputs()["Bus"]))
         assert made["StackStatus"] == "CREATE_COMPLETE", spoke.reasons("CREATE_FAILED")
-        yield Night(gateway, hub, spoke, endpoint)
+        yield Alerting(gateway, hub, spoke, endpoint)
 
 
-def test_failed_rotation_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
+def test_failed_rotation_in_a_spoke_is_delivered_once(gateway: Gateway, alerting: Alerting) -> None:
     secrets = gateway.client("secretsmanager", SOURCE)
     arn = secrets.create_secret(Name="gw-hub-rotation", SecretString="s")["ARN"]
     rotator = function(gateway, "gw-hub-rotator", "def handler(event, context):\n    raise ValueError('no')\n", account=SOURCE)
     gateway.client("lambda", SOURCE).add_permission(FunctionName="gw-hub-rotator", StatementId="s", Action="lambda:InvokeFunction",
                                                     Principal="secretsmanager.amazonaws.com", SourceAccount=SOURCE)
     secrets.rotate_secret(SecretId=arn, RotationLambdaARN=rotator, RotationRules={"AutomaticallyAfterDays": 30})
-    event = night.delivered()[0]
+    event = alerting.delivered()[0]
     assert (event["detail"]["eventName"], event["detail"]["additionalEventData"]["SecretId"]) == ("RotationFailed", arn)
 
 
-def test_rolled_back_stack_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
+def test_rolled_back_stack_in_a_spoke_is_delivered_once(gateway: Gateway, alerting: Alerting) -> None:
     with Stack(gateway, "gw-hub-bad", SOURCE) as stack:
         stack.create({"Resources": {"Bad": {"Type": "AWS::SQS::Queue", "Properties": {"RedrivePolicy": "nothing"}}}})
-        event = night.delivered()[0]
+        event = alerting.delivered()[0]
     assert event["detail"]["stack-id"].split("/")[1] == "gw-hub-bad"
 
 
-def test_timed_out_execution_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
+def test_timed_out_execution_in_a_spoke_is_delivered_once(gateway: Gateway, alerting: Alerting) -> None:
     client = gateway.client("stepfunctions", SOURCE)
     machine = client.create_state_machine(
         name="gw-hub", roleArn=service_role(gateway, "gw-hub-machine", "states.amazonaws.com", [], SOURCE), definition=json.dumps(
             {"StartAt": "Wait", "TimeoutSeconds": 1, "States": {"Wait": {"Type": "Wait", "Seconds": 20, "End": True}}}))["stateMachineArn"]
     execution = client.start_execution(stateMachineArn=machine, name="gw-hub")["executionArn"]
-    assert night.delivered()[0]["detail"]["executionArn"] == execution
+    assert alerting.delivered()[0]["detail"]["executionArn"] == execution
 
 
-def test_alarm_and_recovery_in_a_spoke_are_delivered_once_each(gateway: Gateway, night: Night) -> None:
+def test_alarm_and_recovery_in_a_spoke_are_delivered_once_each(gateway: Gateway, alerting: Alerting) -> None:
     client = gateway.client("cloudwatch", SOURCE)
     client.put_metric_alarm(AlarmName="gw-hub", Namespace="gw", MetricName="gw-hub", Statistic="Sum", Period=60, EvaluationPeriods=1,
                             Threshold=1, ComparisonOperator="GreaterThanOrEqualToThreshold")
     for state in ("ALARM", "OK"):
         client.set_alarm_state(AlarmName="gw-hub", StateValue=state, StateReason="r")
-    assert {one["detail"]["state"]["value"] for one in night.delivered(2)} == {"ALARM", "OK"}
+    assert {one["detail"]["state"]["value"] for one in alerting.delivered(2)} == {"ALARM", "OK"}
 
 
-def test_denied_secret_read_in_a_spoke_is_delivered_once(gateway: Gateway, night: Night) -> None:
+def test_denied_secret_read_in_a_spoke_is_delivered_once(gateway: Gateway, alerting: Alerting) -> None:
     gateway.client("secretsmanager", SOURCE).create_secret(Name="gw-hub-denied", SecretString="s")
-    nobody = gateway.as_role("secretsmanager", gateway.role("gw-hub-nobody", [], SOURCE))
+    unprivileged = gateway.as_role("secretsmanager", gateway.role("gw-hub-nobody", [], SOURCE))
     with pytest.raises(ClientError, match="AccessDenied"):
-        nobody.get_secret_value(SecretId="gw-hub-denied")
-    detail = night.delivered()[0]["detail"]
+        unprivileged.get_secret_value(SecretId="gw-hub-denied")
+    detail = alerting.delivered()[0]["detail"]
     assert detail["requestParameters"]["secretId"] == "gw-hub-denied"
 
 
-def test_rejected_event_stays_in_the_hub(gateway: Gateway, night: Night) -> None:
+def test_rejected_event_stays_in_the_hub(gateway: Gateway, alerting: Alerting) -> None:
     gateway.client("events", SOURCE).put_events(Entries=[
         {"Source": "gw-poison", "DetailType": "T", "Detail": json.dumps({"poison": poison})} for poison in (True, False)])
-    assert night.delivered()[0]["detail"] == {"poison": False}
+    assert alerting.delivered()[0]["detail"] == {"poison": False}
     client = gateway.client("sqs", HUB)
-    kept = until(lambda: client.receive_message(QueueUrl=night.hub.outputs()["Lost"]).get("Messages"), "the event in the failure queue")
+    kept = until(lambda: client.receive_message(QueueUrl=alerting.hub.outputs()["Lost"]).get("Messages"), "the event in the dead-letter queue")
     assert json.loads(kept[0]["Body"])["detail"] == {"poison": True}
 
 
-def test_what_the_hub_does_not_take_is_kept_at_the_spoke(gateway: Gateway, night: Night) -> None:
+def test_what_the_hub_does_not_take_is_kept_at_the_spoke(gateway: Gateway, alerting: Alerting) -> None:
     gateway.client("events", HUB).remove_permission(EventBusName="gw-alerts", RemoveAllPermissions=True)
-    assert not night.lost()
+    assert not alerting.lost()
     gateway.client("events", SOURCE).put_events(Entries=[{"Source": "gw-poison", "DetailType": "T", "Detail": "{}"}])
-    kept = until(night.lost, "the event in the spoke's dead-letter queue")
+    kept = until(alerting.lost, "the event in the spoke's dead-letter queue")
     assert json.loads(kept[0]["Body"])["source"] == "gw-poison"
-    assert not night.inbox()
+    assert not alerting.inbox()

@@ -1,4 +1,4 @@
-"""Which actions and resources a request is checked on."""
+"""The actions and resources on which a request is checked."""
 
 from __future__ import annotations
 

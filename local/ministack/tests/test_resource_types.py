@@ -86,11 +86,11 @@ def test_stack_works_without_logging_and_final_snapshot(gateway: Gateway, redshi
         "LoggingProperties": {"LogDestinationType": "cloudwatch", "LogExports": ["userlog"]}}}}}
     with Stack(gateway, "gw-snapshot") as stack:
         assert stack.create(template)["StackStatus"] == "CREATE_COMPLETE", stack.reasons("CREATE_FAILED")
-        asked = next(one["request"] for one in redshift.requests if one["action"] == "EnableLogging")
-        assert (asked["LogDestinationType"], asked["LogExports.member.1"]) == ("cloudwatch", "userlog")
+        request = next(one["request"] for one in redshift.requests if one["action"] == "EnableLogging")
+        assert (request["LogDestinationType"], request["LogExports.member.1"]) == ("cloudwatch", "userlog")
         assert stack.delete() == "DELETE_COMPLETE"
-    asked = next(one["request"] for one in redshift.requests if "FinalClusterSnapshotIdentifier" in one["request"])
-    assert asked["FinalClusterSnapshotIdentifier"] == "gw-snapshot-final-snapshot"
+    request = next(one["request"] for one in redshift.requests if "FinalClusterSnapshotIdentifier" in one["request"])
+    assert request["FinalClusterSnapshotIdentifier"] == "gw-snapshot-final-snapshot"
     assert "gw-snapshot" not in redshift.clusters
 
 

@@ -14,8 +14,7 @@ from conftest import TARGET, Gateway, until
 from queues import make_queue, rule
 from stacks import Stack
 
-# The four steps; the secret's own value says how to misbehave, and "log" in it lists the steps that
-# ran.
+# The four steps. The secret's own value selects a failure, and its "log" lists the steps that ran.
 CODE = '''
 import json, boto3, os, time
 client = boto3.client("secretsmanager", endpoint_url=os.environ["AWS_ENDPOINT_URL"])

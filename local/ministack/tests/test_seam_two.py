@@ -1,4 +1,4 @@
-"""Seam 2: what sluice-redshift asks of the gateway."""
+"""Seam 2: the gateway's API for sluice-redshift."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_conditions_see_the_context_of_the_request(gateway: Gateway) -> None:
 
 
 def test_service_principal_needs_the_resource_policy_only(gateway: Gateway) -> None:
-    def ask(document: str | None, account: str) -> dict[str, Any]:
+    def authorize_service(document: str | None, account: str) -> dict[str, Any]:
         found: dict[str, Any] = gateway.call("POST", "authorize-service", {
             "service": "redshift.amazonaws.com", "action": "s3:GetBucketNotification", "resource": "arn:aws:s3:::b",
             "context": {"aws:SourceAccount": account}, "resource_policy": document})[1]
@@ -82,9 +82,9 @@ def test_service_principal_needs_the_resource_policy_only(gateway: Gateway) -> N
 
     opened = policy({"Effect": "Allow", "Principal": {"Service": "redshift.amazonaws.com"}, "Action": "s3:GetBucketNotification",
                      "Resource": "arn:aws:s3:::b", "Condition": {"StringEquals": {"aws:SourceAccount": SOURCE}}})
-    assert ask(opened, SOURCE)["allowed"]
-    assert not ask(opened, TARGET)["allowed"]
-    assert "Service: redshift.amazonaws.com is not authorized to perform: s3:GetBucketNotification" in ask(None, SOURCE)["message"]
+    assert authorize_service(opened, SOURCE)["allowed"]
+    assert not authorize_service(opened, TARGET)["allowed"]
+    assert "Service: redshift.amazonaws.com is not authorized to perform: s3:GetBucketNotification" in authorize_service(None, SOURCE)["message"]
 
 
 def test_an_unknown_access_key_is_refused(gateway: Gateway) -> None:

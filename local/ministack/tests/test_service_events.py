@@ -16,12 +16,12 @@ HUB = "333333333333"
 
 
 def gather(queue: Queue, found: list[dict[str, Any]], enough: Any) -> list[dict[str, Any]]:
-    """Events of a queue until they are enough."""
-    def look() -> Any:
+    """Collect a queue's events until there are enough."""
+    def collected() -> Any:
         found.extend(json.loads(message["Body"]) for message in queue.take())
         return enough(found)
 
-    until(look, "the events")
+    until(collected, "the events")
     return found
 
 

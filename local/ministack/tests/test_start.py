@@ -1,4 +1,4 @@
-"""The start: what does not fit ends it with one sentence."""
+"""The start: a mismatch ends it with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics: what is published, who may, and how it is delivered."""
+"""Topics: publishing, permissions and deliveries."""
 
 from __future__ import annotations
 
@@ -258,10 +258,10 @@ def test_queue_of_another_account_must_confirm_first(gateway: Gateway) -> None:
     queue = make_queue(gateway, "gw-foreign", SOURCE, "sns.amazonaws.com", arn)
     client = gateway.client("sns")
     assert client.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue.arn)["SubscriptionArn"] == "pending confirmation"
-    asked = queue.event()
+    confirmation = queue.event()
     client.publish(TopicArn=arn, Message="too early")
-    assert (asked["Type"], asked["TopicArn"], queue.take()) == ("SubscriptionConfirmation", arn, [])
-    gateway.client("sns", SOURCE).confirm_subscription(TopicArn=arn, Token=asked["Token"])
+    assert (confirmation["Type"], confirmation["TopicArn"], queue.take()) == ("SubscriptionConfirmation", arn, [])
+    gateway.client("sns", SOURCE).confirm_subscription(TopicArn=arn, Token=confirmation["Token"])
     client.publish(TopicArn=arn, Message="m")
     assert queue.event()["Message"] == "m"
 

@@ -62,8 +62,8 @@ fn range(slot: Option<&str>) -> Range<u16> {
     start..start + PER_SLOT
 }
 
-/// Counts the ports that this process has looked at. It begins at a random number, because a test
-/// and the servers that it starts share a slot.
+/// Returns the number of ports that this process has tried. It begins at a random number, because a
+/// test and the servers that it starts share a slot.
 fn count() -> u32 {
     static COUNT: OnceLock<AtomicU32> = OnceLock::new();
     COUNT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)

@@ -60,7 +60,7 @@ impl App {
     /// Prepares PostgreSQL's template; blocks for about two seconds.
     ///
     /// # Errors
-    /// PostgreSQL is missing or refuses.
+    /// PostgreSQL is not installed or fails.
     pub fn prepare(settings: Settings) -> Result<Arc<Self>, ServerError> {
         let postgres = PostgresKit::prepare(&settings.data_dir, FLAVOUR, settings.template_cache.as_deref())?;
         let gateway = Gateway::new(&settings.gateway);

@@ -20,7 +20,7 @@ const IN_PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// No response.
-    #[error("the gateway {url} does not answer: {source}")]
+    #[error("the gateway {url} does not respond: {source}")]
     Unreachable {
         /// Its address.
         url: String,
@@ -38,7 +38,7 @@ pub enum GatewayError {
         message: String,
     },
     /// A response that does not match the API.
-    #[error("the gateway answered something else than expected to {call}: {found}")]
+    #[error("the gateway sent an unexpected response to {call}: {found}")]
     Unexpected {
         /// The call.
         call: String,

@@ -39,7 +39,7 @@ fn start() -> Running {
     Running { child, address: line["listening"].as_str().expect("an address").to_owned(), data }
 }
 
-fn ask(running: &Running, method: &str, path: &str, body: &str) -> String {
+fn request(running: &Running, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(&running.address).expect("it listens");
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{HEADERS}Content-Length: {}\r\n\r\n",
@@ -62,10 +62,10 @@ fn until(what: &str, mut check: impl FnMut() -> bool) {
 /// Starts a cluster and returns the port of its server.
 fn with_cluster(running: &Running) -> u16 {
     let create = "Action=CreateCluster&ClusterIdentifier=c1&NodeType=ra3.large&MasterUsername=admin&MasterUserPassword=Secret-123";
-    assert!(ask(running, "POST", "/aws/redshift", create).starts_with("HTTP/1.1 200"));
+    assert!(request(running, "POST", "/aws/redshift", create).starts_with("HTTP/1.1 200"));
     let mut answer = String::new();
     until("available", || {
-        answer = ask(running, "POST", "/aws/redshift", "Action=DescribeClusters");
+        answer = request(running, "POST", "/aws/redshift", "Action=DescribeClusters");
         answer.contains("<ClusterStatus>available")
     });
     let port = answer.split("<Port>").nth(1).and_then(|rest| rest.split('<').next()).expect("a port");
@@ -80,7 +80,7 @@ fn is_free(port: u16) -> bool {
 fn signals_stop_the_process_and_its_servers() {
     for signal in ["TERM", "INT"] {
         let mut running = start();
-        assert!(ask(&running, "GET", "/health", "").starts_with("HTTP/1.1 200"));
+        assert!(request(&running, "GET", "/health", "").starts_with("HTTP/1.1 200"));
         let port = with_cluster(&running);
         assert!(!is_free(port));
         let id = running.child.id().to_string();
@@ -120,14 +120,13 @@ fn wire_port_has_a_certificate_of_the_ca() {
     };
     let verified = connect(&ca.display().to_string());
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
-    assert!(!connect("/dev/null").status.success(), "an unknown CA is refused");
+    assert!(!connect("/dev/null").status.success(), "an unknown CA is rejected");
 }
 
 #[test]
 fn without_postgresql_one_line_says_what_to_install() {
     if Path::new("/usr/lib/postgresql").exists() {
-        // The binaries are found there whatever PATH says; the sentence itself is what can be
-        // proved here.
+        // The binaries are found there with any PATH, so only the message itself is checked.
         let error = local_servers::postgres::NOT_INSTALLED.to_string();
         assert!(error.contains("apt-get install postgresql") && !error.contains('\n'), "{error}");
         return;

@@ -1,7 +1,9 @@
-"""Zips a Lambda function in Python: ZIP SOURCE [DISTRIBUTION], where the distribution is its driver, installed here.
+"""Zips a Lambda function in Python: ZIP SOURCE [DISTRIBUTION].
 
-boto3 stays out: Lambda's Python has it. Compiled bytecode stays out, as with `sam build`. PyGreSQL links libpq, which comes
-from the system here: that one library goes in, those that it needs itself do not, so that the size is the least possible.
+The distribution is the function's driver, installed in this environment. boto3 is left out, because
+Lambda's Python has it, and so is compiled bytecode, as with `sam build`. PyGreSQL links the
+system's libpq. The zip has that library without its own dependencies, which is the smallest
+possible size.
 """
 
 import importlib

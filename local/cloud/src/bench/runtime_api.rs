@@ -108,8 +108,7 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
                 "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n",
                 answer.len()
             );
-            // The sign first: nobody waits for it, and it has to come before the answer of the
-            // event.
+            // The action is sent first, because it must precede the response to the event.
             signs.send(sign).map_err(gone)?;
             writer.write_all((head + &answer).as_bytes())?;
             continue;
@@ -121,7 +120,7 @@ fn serve(stream: &TcpStream, signs: &mpsc::Sender<Sign>, count: &Mutex<u32>) -> 
         } else {
             Sign::CustomResource(text())
         };
-        // First the answer: it is part of what the function waits for.
+        // The response is sent first, because the function waits for it.
         writer.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")?;
         signs.send(sign).map_err(gone)?;
     }

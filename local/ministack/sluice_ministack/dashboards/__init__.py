@@ -1,8 +1,8 @@
 """Dashboards of CloudWatch without AWS: ``/_sluice/dashboards`` and
 ``/_sluice/dashboard/NAME``.
 
-``body`` reads what was deployed, ``data`` the metrics that are kept, ``charts`` draws, ``pages``
-makes the page.
+``body`` parses a deployed dashboard, ``data`` reads the stored metrics, ``charts`` draws them, and
+``pages`` makes the page.
 """
 
 from .pages import TARGETS

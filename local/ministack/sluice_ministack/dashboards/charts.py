@@ -1,7 +1,7 @@
 """Lines as an SVG, drawn by matplotlib (docs/decisions/0009-charts.md).
 
-Without matplotlib.pyplot, which keeps global state. Everything that comes from outside is drawn as
-it is: nothing is read as mathematics.
+Without matplotlib.pyplot, which keeps global state. Text from outside is drawn
+unchanged and never parsed as mathematics.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ def _draw(axes: Axes, line: Line, colour: str) -> None:
 
 def _stack(axes: Axes, lines: list[Line], colours_of: list[str]) -> None:
     """Areas on each other. Lines of one period only are stacked truly, so each is taken at the
-    times of all; what is missing counts as 0.
+    times of all lines, with 0 for a missing value.
     """
-    # A time of which nothing is known, such as a period that has just begun, is no fall to zero.
+    # A time without values, such as a period that has just begun, is not drawn as zero.
     times = sorted({at for line in lines for at, value in zip(line.times, line.values, strict=True) if value is not None})
     by_time = [dict(zip(line.times, line.values, strict=True)) for line in lines]
     heights = [[one.get(at) or 0.0 for at in times] for one in by_time]

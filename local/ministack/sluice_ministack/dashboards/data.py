@@ -100,7 +100,7 @@ def _terms(text: str) -> dict[str, str]:
     while at < len(text.rstrip()):
         term = _TERM.match(text, at)
         if term is None:
-            raise NotUsable(f"the local cloud does not imitate {text[at:].strip()!r} in SEARCH; it knows terms like MetricName=\"Name\"")
+            raise NotUsable(f"the local cloud does not imitate {text[at:].strip()!r} in SEARCH; supported are terms like MetricName=\"Name\"")
         terms[term[1] or term[2]] = term[3]
         at = term.end()
     return terms
@@ -115,7 +115,7 @@ def _searched(row: Row, account: str, query: str, stat: str, period: str | None)
     terms = _terms(schema[2])
     unknown = set(terms) - {"MetricName", *names}
     if unknown:
-        raise NotUsable(f"SEARCH asks for {sorted(unknown)[0]!r}, which is not in its schema {{{schema[1]}}}")
+        raise NotUsable(f"SEARCH names {sorted(unknown)[0]!r}, which is not in its schema {{{schema[1]}}}")
     rows = []
     with request_scope(account, row.region):
         for (space, name, _), kept in list(cloudwatch._metrics.items()):
@@ -159,7 +159,9 @@ def _of_math(row: Row, known: dict[str, _Raw], over: Range) -> _Raw:
 
 
 def _evaluated(rows: tuple[Row, ...], account: str, over: Range) -> list[_Raw]:
-    """Every row with its values, in the order of the rows; an expression comes after what it names.
+    """Every row with its values, in the order of the rows.
+
+    An expression is evaluated after the rows that it names.
     """
     done: dict[int, list[_Raw]] = {}
     known: dict[str, _Raw] = {}
@@ -202,7 +204,7 @@ def _own(row: Row, among: list[Row]) -> str:
 
 
 def shown(value: float | None) -> str:
-    """A value as people read it: three or four digits, with k, M, G or T."""
+    """A value in readable form: three or four digits, with k, M, G or T."""
     if value is None:
         return "–"
     for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
@@ -215,7 +217,7 @@ def _property(row: Row, name: str) -> str:
     known = {"Namespace": row.namespace, "MetricName": row.name, "Stat": row.stat, "Period": str(row.period), "Region": row.region,
              **{f"Dim.{key}": value for key, value in row.dimensions}}
     if name not in known:
-        raise NotUsable(f"a label asks for PROP({name!r}), which the metric does not have")
+        raise NotUsable(f"a label names PROP({name!r}), which the metric does not have")
     return known[name]
 
 

@@ -77,7 +77,7 @@ class Page:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A widget whose values are read; ``draw`` makes its inner HTML and needs the services no more.
+    """A widget whose values are read; ``draw`` makes its inner HTML without calls of the services.
     """
 
     widget: Widget
@@ -129,7 +129,7 @@ def _series(widget: Widget, graph: Graph, lines: list[Line], over: Range) -> Cal
     moments = tuple(data.moments(graph.moments))
 
     def draw() -> str:
-        from . import charts  # half a second, and only needed where a dashboard is looked at
+        from . import charts  # the import takes half a second, and only a request for a dashboard needs it
         picture = charts.draw(charts.Chart(lines, over, *_size(widget, graph, lines), graph.stacked, graph.left, graph.right, graph.marks, moments))
         return f'<div class="graph{" side" if graph.legend == "right" else ""}"><div class="plot">{picture}</div>{_legend(graph, lines, charts.colours(lines))}</div>'
 
@@ -225,7 +225,7 @@ def _markdown(widget: Widget) -> Callable[[], str]:
     text = widget.properties.get("markdown")
     if not isinstance(text, str):
         raise NotUsable(f"{widget.name} must have a text in markdown")
-    # HTML stays text, and a picture would be fetched from elsewhere.
+    # HTML stays text, and pictures are left out, because a browser would fetch them.
     reader = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
     inner = f'<div class="text">{reader.render(text)}</div>'
     return lambda: inner
@@ -250,7 +250,7 @@ def _section(one: _Prepared) -> str:
 
 
 def dashboard(name: str, account: str, region: str, text: str, over: Range) -> Callable[[], Page]:
-    """A dashboard over a time. The values are read here; the page is drawn by what is given back,
+    """A dashboard over a time. The values are read here; the returned function draws the page
     on any thread.
     """
     head = (f'<header><h1>{_text(name)}</h1><span>{_text(account)} {_text(region)}</span>'
@@ -261,7 +261,7 @@ def dashboard(name: str, account: str, region: str, text: str, over: Range) -> C
         whole = Page(422, _document(name, f'{head}<p class="wrong">{_text(problem)}.</p>'))
         return lambda: whole
     with request_scope(account, region):
-        # Else queues are measured once a minute only.
+        # Otherwise queues are measured only once a minute.
         metrics.measure_queues(over.end)
     prepared = [_prepare(one, x, y, account, region, over) for one, x, y in found]
 

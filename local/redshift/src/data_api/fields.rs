@@ -104,7 +104,7 @@ pub(crate) struct Outcome {
 
 /// Runs one statement of PostgreSQL. `types` comes from preparing it, the values come as text.
 ///
-/// Preparing first also refuses several statements in one text, as Redshift's Data API does.
+/// Preparing first also rejects several statements in one text, as Redshift's Data API does.
 pub(crate) async fn run(
     client: &Client,
     sql: &str,

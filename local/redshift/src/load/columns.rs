@@ -103,7 +103,7 @@ impl TableColumns {
         Ok(Self { relation, oid, columns })
     }
 
-    /// The statement that takes the rows.
+    /// The statement that reads the rows.
     pub(super) fn copy_in(&self) -> String {
         let names: Vec<String> = self.columns.iter().map(|column| sql::identifier(&column.name)).collect();
         format!("COPY {} ({}) FROM STDIN", self.relation, names.join(", "))

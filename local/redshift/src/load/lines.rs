@@ -97,7 +97,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// At `\n`, `\r\n` or the end of the text: takes it.
+    /// Consumes `\n` or `\r\n`; returns true also at the end of the text.
     fn at_end_of_line(&mut self) -> bool {
         if self.rest().starts_with("\r\n") {
             self.next();
@@ -135,7 +135,7 @@ impl Scanner<'_> {
         Some(Record { line, raw, fields, broken })
     }
 
-    /// One field, and whether it is the last of its record.
+    /// One field, and true if it is the last of its record.
     fn field(&mut self, settings: &Settings) -> Result<(String, bool), &'static str> {
         let mut value = String::new();
         let quoted =

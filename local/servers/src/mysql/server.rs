@@ -1,4 +1,4 @@
-//! A server with data of its own, on a free port, that takes connections over TLS only.
+//! A server with data of its own, on a free port, that accepts connections over TLS only.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
