@@ -51,7 +51,7 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
         "s3:GetBucketLocation", "s3:GetBucketNotification", "s3:GetBucketPolicy", "redshift:CreateInboundIntegration"]}]});
     let words = [
         ("RoleName", role.as_str()),
-        ("PolicyName", "look-anywhere"),
+        ("PolicyName", "read-any-bucket"),
         ("PolicyDocument", &policy.to_string()),
     ];
     account.query("iam", "PutRolePolicy", &words).unwrap();

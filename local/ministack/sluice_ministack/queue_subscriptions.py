@@ -5,8 +5,9 @@ Sending Amazon SNS messages to an Amazon SQS queue in a different account; SAR o
 
 - ``sns:Protocol`` and ``sns:Endpoint`` of a Subscribe are there for the policies of caller and
   topic;
-- a queue that its owner subscribes is confirmed at once; one that anybody else subscribes, by the
-  API or by a template, gets a SubscriptionConfirmation and nothing more until that is confirmed.
+- a queue that its owner subscribes is confirmed at once; one that another account subscribes, by
+  the API or by a template, gets a SubscriptionConfirmation and nothing more until that is
+  confirmed.
 """
 
 from __future__ import annotations

@@ -239,9 +239,9 @@ def test_denied_read_reaches_rules_for_all_management_events(gateway: Gateway, t
         {"Effect": "Allow", "Action": "events:PutEvents", "Resource": hub_bus}], SOURCE)
     gateway.client("events", SOURCE).put_targets(Rule="gw-denied-reads", Targets=[{"Id": "hub", "Arn": hub_bus, "RoleArn": sender}])
     gateway.client("secretsmanager", SOURCE).create_secret(Name="gw-denied-reads", SecretString="hidden")
-    nobody = gateway.as_role("secretsmanager", gateway.role("gw-denied-reads", [], SOURCE))
+    unprivileged = gateway.as_role("secretsmanager", gateway.role("gw-denied-reads", [], SOURCE))
     with pytest.raises(ClientError, match="AccessDenied"):
-        nobody.get_secret_value(SecretId="gw-denied-reads")
+        unprivileged.get_secret_value(SecretId="gw-denied-reads")
     events = [wide.event(), at_hub.event()]
     assert events[0] == events[1]
     detail = events[0]["detail"]
