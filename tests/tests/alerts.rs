@@ -227,7 +227,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
     until("the event is told, the failure queue empty, all well", &|| {
         night.pulse();
         let all = counted(&night.messages());
-        let ended = all.contains_key(&format!("dead-letter recovered {}", HUB.account));
+        let ended = all.contains_key(&format!("dead-letter resolved {}", HUB.account));
         let told = all.contains_key(&format!("execution-failed opened {}", SOURCE.account));
         (
             ended && told && night.alarm("AlertingUnhealthyAlarm") == "OK",
