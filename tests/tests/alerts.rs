@@ -236,7 +236,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
     until("the alert of the event, an empty dead-letter queue and OK", &|| {
         world.run_schedules();
         let all = counted(&world.messages());
-        let resolved = all.contains_key(&format!("dead-letter recovered {}", HUB.account));
+        let resolved = all.contains_key(&format!("dead-letter resolved {}", HUB.account));
         let alerted = all.contains_key(&format!("execution-failed opened {}", SOURCE.account));
         (
             resolved && alerted && world.alarm("AlertingUnhealthyAlarm") == "OK",
