@@ -270,7 +270,10 @@ async fn copy_monitor_reads_views_and_its_command_loads_rejected_file() {
     let what = alert["what"].as_str().expect("text");
     assert!(what.ends_with(", line 3, column value."), "{what}");
     let cause = alert["cause"].as_str().expect("text");
-    assert!(cause.starts_with("Invalid digit, Value 'x', Pos 0, Type: Decimal (error 1207, query "), "{cause}");
+    assert!(
+        cause.starts_with("Invalid digit, Value 'x', Pos 0, Type: Decimal (error 1207, query "),
+        "{cause}"
+    );
     let states: Vec<_> = ports
         .memory()
         .files
