@@ -6,17 +6,17 @@
 
 use serde_json::{Value, json};
 
-use crate::notification::{Resolution, Status};
 use crate::event::{Detail, Event, Item, deliveries};
 use crate::incident::{AccountRegion, Incident};
+use crate::kind::{Kind, Severity};
+use crate::message_check::{holds, is_remembered, notification};
+use crate::moment::Moment;
+use crate::notification::{Resolution, Status};
 use crate::rules::{
     AccessRules, Cause, Operation, QueueContents, QueuedMessage, ReadHistory, RotationHistory, RotationRules,
     RotationStatus, SecretRead, dead_letters, evaluate, evaluate_with, secret_call, slow_rotation,
     unrecognized_event,
 };
-use crate::kind::{Kind, Severity};
-use crate::message_check::{notification, holds, is_remembered};
-use crate::moment::Moment;
 use crate::state::{Observation, Transition};
 
 /// Where the functions run, and when.
@@ -132,12 +132,20 @@ fn recognized(event: &Event) -> Vec<Observation> {
         Detail::SecretCall(record) => {
             let by_role = RotationRules { writers: vec!["sluice-*".into(), String::new()] };
             for rules in [RotationRules::default(), by_role] {
-                for rotated in [RotationStatus::Enabled, RotationStatus::Disabled, RotationStatus::NotRotating, RotationStatus::Unknown] {
+                for rotated in [
+                    RotationStatus::Enabled,
+                    RotationStatus::Disabled,
+                    RotationStatus::NotRotating,
+                    RotationStatus::Unknown,
+                ] {
                     observations.extend(secret_call(event, record, &rules, rotated));
                 }
             }
-            let learned =
-                AccessRules { max_reads_per_hour: 1, learning: std::time::Duration::ZERO, expected: Vec::new() };
+            let learned = AccessRules {
+                max_reads_per_hour: 1,
+                learning: std::time::Duration::ZERO,
+                expected: Vec::new(),
+            };
             let reading = SecretRead::of(event, record);
             let mut history = ReadHistory::default();
             if let Some(reading) = &reading {
@@ -160,7 +168,8 @@ fn recognized(event: &Event) -> Vec<Observation> {
         Detail::Stack(_) | Detail::StackResource(_) => {
             let words = event.resources.first().cloned().unwrap_or_default();
             let cause = Cause { resource: words.clone(), kind: words.clone(), reason: words.clone() };
-            observations.extend(evaluate_with(event, &Operation { begun_by: Some(words), cause: Some(cause) }));
+            observations
+                .extend(evaluate_with(event, &Operation { begun_by: Some(words), cause: Some(cause) }));
         }
         _ => {}
     }

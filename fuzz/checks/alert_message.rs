@@ -6,12 +6,12 @@
 
 use serde_json::Value;
 
-use crate::notification::{Notification, Resolution, Status};
 use crate::command::Command;
 use crate::incident::{AccountRegion, Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::message::Message;
 use crate::moment::Moment;
+use crate::notification::{Notification, Resolution, Status};
 use crate::shell;
 use crate::state::{EventId, IncidentState, Observation, OutboxEntry, Policy, Transition};
 
@@ -45,11 +45,12 @@ pub fn check_bytes(data: &[u8]) {
         let kind = Kind::ALL[choice % Kind::ALL.len()];
         let severity = SEVERITIES[choice % SEVERITIES.len()];
         let name = format!("thing {}", text(3));
-        let incident = Incident::new(kind, severity, AccountRegion::new(text(0), text(1)), text(2), &name, at)
-            .what(&format!("{} did it.", text(4)))
-            .impact(text(4))
-            .cause(Some(text(5)))
-            .dedup_key(text(6));
+        let incident =
+            Incident::new(kind, severity, AccountRegion::new(text(0), text(1)), text(2), &name, at)
+                .what(&format!("{} did it.", text(4)))
+                .impact(text(4))
+                .cause(Some(text(5)))
+                .dedup_key(text(6));
         if text(7).is_empty() { incident } else { incident.group(text(7)) }
     };
     let mut by_option = Command::aws("s3api", "head-object");

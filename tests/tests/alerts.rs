@@ -97,7 +97,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
         )
         .unwrap();
     start(&night, SOURCE, &nightly);
-    let end = night.told("execution-failed", "recovered", SOURCE);
+    let end = night.told("execution-failed", "resolved", SOURCE);
     assert_eq!(end["thread"], told["thread"]);
 
     // A stack of the target is rolled back. The cause is read there, under the role that only the hub's functions may assume.
@@ -108,7 +108,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     assert!(began.elapsed() < SECONDS, "told after {:?}", began.elapsed());
     assert!(told["cause"].as_str().unwrap().contains("RedrivePolicy"), "{told}");
     target.delete_stack("bad").unwrap();
-    night.told("stack-failed", "recovered", TARGET);
+    night.told("stack-failed", "resolved", TARGET);
 
     // Two deployments fail, a good one between them: the second is told as the first was, though neither has a token.
     target.deploy_text("app", GOOD_STACK, &[]).unwrap();
@@ -119,7 +119,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
         let told = night.wait_for("stack-failed", "opened", TARGET, number).pop().unwrap();
         assert!(told["cause"].as_str().unwrap().contains("RedrivePolicy"), "{told}");
         target.deploy_text("app", &GOOD_STACK.replace("Good", &format!("Good{number}")), &[]).unwrap();
-        night.wait_for("stack-failed", "recovered", TARGET, number);
+        night.wait_for("stack-failed", "resolved", TARGET, number);
     }
 
     // A rotation of the source cannot reach its server, until somebody mends the secret by hand.
@@ -136,10 +136,10 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     secret.put(&server.value());
     night.told("secret-changed-by-hand", "opened", SOURCE);
     secret.unstick();
-    night.told("rotation-off", "opened", SOURCE);
+    night.told("rotation-disabled", "opened", SOURCE);
     secret.rotate();
     secret.wait_for_another_password_than(stage::FIRST);
-    night.told("rotation-failed", "recovered", SOURCE);
+    night.told("rotation-failed", "resolved", SOURCE);
 
     // Somebody without a permission asks for a secret of the target.
     let denied = Secret::create(night.cloud.account(TARGET), "payroll", &json!({"password": "p"}));
@@ -152,14 +152,14 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
     night.wait_until_worked_off();
     let expected = [
         ("execution-failed", "opened", SOURCE, 1),
-        ("execution-failed", "recovered", SOURCE, 1),
+        ("execution-failed", "resolved", SOURCE, 1),
         ("stack-failed", "opened", TARGET, 3),
-        ("stack-failed", "recovered", TARGET, 3),
+        ("stack-failed", "resolved", TARGET, 3),
         ("rotation-failed", "opened", SOURCE, 1),
-        ("rotation-failed", "recovered", SOURCE, 1),
+        ("rotation-failed", "resolved", SOURCE, 1),
         ("secret-changed-by-hand", "opened", SOURCE, 1),
-        ("rotation-off", "opened", SOURCE, 1),
-        ("rotation-off", "recovered", SOURCE, 1),
+        ("rotation-disabled", "opened", SOURCE, 1),
+        ("rotation-disabled", "resolved", SOURCE, 1),
         ("secret-access-denied", "opened", TARGET, 1),
     ];
     let expected: BTreeMap<String, usize> = expected
@@ -346,10 +346,10 @@ fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_to
     put(r#"{"Version": "2012-10-17", "Statement": []}"#);
     night.fire("SecretsFunctionCheck");
     for (secret, profile) in secrets.iter().zip([HUB, SOURCE]) {
-        let told = night.told("rotation-off", "opened", profile);
+        let told = night.told("rotation-disabled", "opened", profile);
         assert_eq!(told["subject"], secret.arn, "{told}");
     }
-    let told = night.told("secrets-not-checked", "opened", TARGET);
+    let told = night.told("secret-check-failed", "opened", TARGET);
     assert!(told["cause"].as_str().unwrap().contains("sts:AssumeRole"), "{told}");
     assert!(told["command"].as_str().unwrap().contains(role), "{told}");
 
@@ -357,14 +357,14 @@ fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_to
     put(&percent_decode_str(&trust).decode_utf8().unwrap());
     tag(&secrets[1], "off");
     night.fire("SecretsFunctionCheck");
-    night.told("rotation-off", "recovered", SOURCE);
-    night.told("secrets-not-checked", "recovered", TARGET);
+    night.told("rotation-disabled", "resolved", SOURCE);
+    night.told("secret-check-failed", "resolved", TARGET);
     let expected = [
-        ("rotation-off", "opened", HUB),
-        ("rotation-off", "opened", SOURCE),
-        ("rotation-off", "recovered", SOURCE),
-        ("secrets-not-checked", "opened", TARGET),
-        ("secrets-not-checked", "recovered", TARGET),
+        ("rotation-disabled", "opened", HUB),
+        ("rotation-disabled", "opened", SOURCE),
+        ("rotation-disabled", "resolved", SOURCE),
+        ("secret-check-failed", "opened", TARGET),
+        ("secret-check-failed", "resolved", TARGET),
     ];
     let expected: BTreeMap<String, usize> = expected
         .iter()

@@ -106,14 +106,14 @@ fn backups_integrations_security_groups_and_alarms_of_a_spoke_are_told_once_and_
     let told = night.told("backup-failed", "opened", SOURCE);
     assert!(told["cause"].as_str().unwrap().contains("Insufficient privileges"), "{told}");
     night.happens("backup/job-completed", SOURCE);
-    let end = night.told("backup-failed", "recovered", SOURCE);
+    let end = night.told("backup-failed", "resolved", SOURCE);
     assert_eq!(end["thread"], told["thread"]);
 
     night.happens("redshift/integration-error", TARGET);
     let told = night.told("integration-failed", "opened", TARGET);
     assert!(told["cause"].as_str().unwrap().contains("permissions were revoked"), "{told}");
     night.happens("redshift/integration-active", TARGET);
-    let end = night.told("integration-failed", "recovered", TARGET);
+    let end = night.told("integration-failed", "resolved", TARGET);
     assert_eq!(end["thread"], told["thread"]);
 
     night.happens("ec2/authorize-ingress-open", TARGET);
@@ -142,7 +142,7 @@ fn backups_integrations_security_groups_and_alarms_of_a_spoke_are_told_once_and_
     let told = night.told("alarm", "opened", SOURCE);
     assert_eq!(told["impact"], "Orders wait longer than an hour.", "{told}");
     turn("OK");
-    let end = night.told("alarm", "recovered", SOURCE);
+    let end = night.told("alarm", "resolved", SOURCE);
     assert_eq!(end["thread"], told["thread"]);
 
     night.wait_until_worked_off();
@@ -243,13 +243,13 @@ fn refused_calls_and_many_reads_of_secrets_are_counted_in_a_trails_log_group() {
     };
     let told = until_told(&night, "DeniedSecretCallsAlarm", "opened", &denied);
     assert!(told["impact"].as_str().unwrap().contains("docs/runbooks/secret-access-denied.md"), "{told}");
-    until_told(&night, "DeniedSecretCallsAlarm", "recovered", &|| {});
+    until_told(&night, "DeniedSecretCallsAlarm", "resolved", &|| {});
 
     // One read of each of many secrets: unusual for none of them.
     let reads = || secrets.iter().for_each(|secret| drop(secret.value()));
     let told = until_told(&night, "SecretReadsAlarm", "opened", &reads);
     assert!(told["impact"].as_str().unwrap().contains("docs/runbooks/secret-access-unusual.md"), "{told}");
-    until_told(&night, "SecretReadsAlarm", "recovered", &|| {});
+    until_told(&night, "SecretReadsAlarm", "resolved", &|| {});
     night.wait_until_worked_off();
     assert_eq!(night.messages().len(), 4, "{:?}", night.messages());
 }

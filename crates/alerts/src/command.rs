@@ -166,10 +166,11 @@ mod tests {
 
     #[test]
     fn command_from_words_is_quoted_word_by_word() {
-        let command = Command::from_words(["aws", "s3", "cp", "s3://b/a key; rm -rf $HOME", "s3://b/x.reload"]);
+        let command =
+            Command::from_words(["aws", "s3", "cp", "s3://b/a key; rm -rf $HOME", "s3://b/x.reload"]);
         assert_eq!(command.text().as_deref(), Some("aws s3 cp 's3://b/a key; rm -rf $HOME' s3://b/x.reload"));
         assert_eq!(Command::from_words(["aws", "--cli-input-json", "file:///etc/passwd"]).text(), None);
-        assert_eq!(Command::of::<[&str; 0]>([]).text(), None);
+        assert_eq!(Command::from_words::<[&str; 0]>([]).text(), None);
     }
 
     proptest! {

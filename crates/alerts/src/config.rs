@@ -78,9 +78,7 @@ impl AlertsConfig {
 ///
 /// # Errors
 /// The Runtime API cannot be reached.
-pub async fn run<S, P, E, F, R>(
-    start: impl FnOnce(Env<'static>) -> F,
-) -> Result<(), lambda_runtime::Error>
+pub async fn run<S, P, E, F, R>(start: impl FnOnce(Env<'static>) -> F) -> Result<(), lambda_runtime::Error>
 where
     S: Store,
     P: Publisher,
@@ -142,8 +140,7 @@ mod tests {
             error.to_string(),
             "environment variable STATE_TABLE is not set; the function's template sets it"
         );
-        let wrong =
-            |name: &str| if name == "TOPIC_ARN" { Some("alerts".to_owned()) } else { source(name) };
+        let wrong = |name: &str| if name == "TOPIC_ARN" { Some("alerts".to_owned()) } else { source(name) };
         let error = AlertsConfig::from_env(Env::from(&wrong)).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -156,10 +153,7 @@ mod tests {
         let record = RecordStats { published: 3, suppressed: 4, duplicates: 5 };
         let stats = InvocationStats { events: 10, unrecognized: 2, failed: 1, record };
         let found = metrics("on-failure", stats, Moment::BEGINNING).to_json();
-        assert_eq!(
-            found["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
-            serde_json::json!([["Function"]])
-        );
+        assert_eq!(found["_aws"]["CloudWatchMetrics"][0]["Dimensions"], serde_json::json!([["Function"]]));
         let values = [
             ("EventsReceived", 10),
             ("EventsUnrecognized", 2),

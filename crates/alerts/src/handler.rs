@@ -157,8 +157,7 @@ impl<S: Store, P: Publisher, E: EventProcessor> Handler<S, P, E> {
                     let (from, problem) = (event.from.as_str(), event.problem.as_str());
                     tracing::warn!(from, problem, "event not recognized");
                     let (location, function) = (&self.location, &self.function);
-                    let observation =
-                        unrecognized_event(event, location, function, &self.table, window.now);
+                    let observation = unrecognized_event(event, location, function, &self.table, window.now);
                     observations.push((at, observation));
                 }
                 Ok(Event { detail: Detail::Schedule, .. }) => match self.schedule(window).await {

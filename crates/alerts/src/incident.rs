@@ -48,7 +48,7 @@ pub struct Incident {
     pub subject: String,
     /// The name for people: `secret app`, `stack sluice-target`.
     pub name: String,
-    /// What happened, in a sentence or two.
+    /// The problem, in a sentence or two.
     pub what: String,
     /// The time of the event, or the time since which a check knows of the problem.
     pub since: Moment,
@@ -65,7 +65,7 @@ pub struct Incident {
     /// The group that the subject belongs to. The notifications about a group share one rate limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// How long the problem must persist before [`crate::Notifier::reconcile`] reports it.
+    /// The time for which the problem must persist before [`crate::Notifier::reconcile`] reports it.
     #[serde(skip)]
     pub grace: Duration,
 }
@@ -115,8 +115,7 @@ impl Incident {
     /// Sets the cause, if it is known.
     #[must_use]
     pub fn cause(mut self, cause: Option<&str>) -> Self {
-        self.cause =
-            cause.map(|cause| sanitize(cause.trim(), PARAGRAPH)).filter(|cause| !cause.is_empty());
+        self.cause = cause.map(|cause| sanitize(cause.trim(), PARAGRAPH)).filter(|cause| !cause.is_empty());
         self
     }
 
@@ -216,7 +215,9 @@ mod tests {
     #[test]
     fn different_parts_make_different_keys() {
         let location = AccountRegion::new("111111111111", "us-east-1");
-        let key = |subject: &str, dedup_key: Option<&str>| IncidentKey::new(Kind::Alarm, &location, subject, dedup_key);
+        let key = |subject: &str, dedup_key: Option<&str>| {
+            IncidentKey::new(Kind::Alarm, &location, subject, dedup_key)
+        };
         assert_ne!(key("a|b", None), key("a", Some("b")));
         assert_eq!(key("a", Some("b")), key("a", Some("b")));
         let long = "ü".repeat(2000);
@@ -228,9 +229,18 @@ mod tests {
     fn key_of_parts_is_the_key_of_the_incident() {
         let location = AccountRegion::new("111111111111", "us-east-1");
         for text in ["arn:s", "https://x/y?password=hunter2", &"ü".repeat(5000)] {
-            let incident =
-                Incident::new(Kind::Alarm, Severity::Error, location.clone(), text, "n", Moment::from_millis(0));
-            assert_eq!(incident.dedup_key(text).key(), IncidentKey::new(Kind::Alarm, &location, text, Some(text)));
+            let incident = Incident::new(
+                Kind::Alarm,
+                Severity::Error,
+                location.clone(),
+                text,
+                "n",
+                Moment::from_millis(0),
+            );
+            assert_eq!(
+                incident.dedup_key(text).key(),
+                IncidentKey::new(Kind::Alarm, &location, text, Some(text))
+            );
         }
     }
 
@@ -238,12 +248,13 @@ mod tests {
     fn incident_has_no_secret_and_bounded_texts() {
         let location = AccountRegion::new("111111111111", "us-east-1");
         let url = "https://b.s3.amazonaws.com/k?X-Amz-Signature=hunter2";
-        let incident = Incident::new(Kind::Alarm, Severity::Error, location, url, url, Moment::from_millis(0))
-            .what(url)
-            .impact("password=hunter2")
-            .cause(Some(&format!("{url} {}", "x".repeat(10_000))))
-            .action(url, Command::aws("s3", "ls").option("x", &"y".repeat(10_000)))
-            .dedup_key(url);
+        let incident =
+            Incident::new(Kind::Alarm, Severity::Error, location, url, url, Moment::from_millis(0))
+                .what(url)
+                .impact("password=hunter2")
+                .cause(Some(&format!("{url} {}", "x".repeat(10_000))))
+                .action(url, Command::aws("s3", "ls").option("x", &"y".repeat(10_000)))
+                .dedup_key(url);
         let text = serde_json::to_string(&incident).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.len() < 8000 && incident.command.is_none());

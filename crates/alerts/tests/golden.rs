@@ -4,14 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
-use alerts::notification::{Notification, Resolution, Status};
 use alerts::event::{Detail, Event, deliveries};
 use alerts::incident::AccountRegion;
-use alerts::rules::{
-    AccessRules, SecretRead, ReadHistory, RotationStatus, RotationRules, evaluate, secret_call, unrecognized_event,
-};
 use alerts::message::Message;
 use alerts::moment::Moment;
+use alerts::notification::{Notification, Resolution, Status};
+use alerts::rules::{
+    AccessRules, ReadHistory, RotationRules, RotationStatus, SecretRead, evaluate, secret_call,
+    unrecognized_event,
+};
 use alerts::state::{Observation, Transition};
 use test_support::alerts::{mail, mail_about};
 use test_support::golden::Golden;
@@ -124,7 +125,7 @@ fn statuses() -> String {
     out.join("\n--------\n\n")
 }
 
-/// What each protocol gets, JSON within JSON unfolded.
+/// The message of each protocol, JSON within JSON unfolded.
 fn protocols() -> String {
     let message = Message::of(&notification(Status::Repeated));
     let mut body: serde_json::Value = serde_json::from_str(&message.body).unwrap();

@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use alerts::notification::{Notification, Status};
 use alerts::event::{Detail, deliveries};
 use alerts::incident::AccountRegion;
-use alerts::rules::{
-    AccessRules, SecretRead, ReadHistory, RotationStatus, RotationRules, evaluate, secret_call, unrecognized_event,
-};
 use alerts::message::{MAX_BYTES, Message};
 use alerts::moment::Moment;
+use alerts::notification::{Notification, Status};
+use alerts::rules::{
+    AccessRules, ReadHistory, RotationRules, RotationStatus, SecretRead, evaluate, secret_call,
+    unrecognized_event,
+};
 use alerts::state::{Observation, Transition};
 use alerts::text::is_hidden;
 use serde_json::{Value, json};
@@ -64,7 +65,12 @@ fn observations(value: &Value) -> Vec<Observation> {
         match &item.parsed {
             Ok(event) => match &event.detail {
                 Detail::SecretCall(record) => {
-                    all.extend(secret_call(event, record, &RotationRules::default(), RotationStatus::Unknown));
+                    all.extend(secret_call(
+                        event,
+                        record,
+                        &RotationRules::default(),
+                        RotationStatus::Unknown,
+                    ));
                     let reading = SecretRead::of(event, record);
                     all.extend(ReadHistory::default().add(reading.as_slice(), &AccessRules::default()));
                 }
@@ -131,7 +137,10 @@ fn check(message: &Message, location: &str) {
     let body: Value = serde_json::from_str(&message.body).unwrap();
     for protocol in ["default", "email", "sms"] {
         let text = body[protocol].as_str().unwrap();
-        assert!(!text.chars().any(|character| is_hidden(character) && character != '\n'), "{location}: {text}");
+        assert!(
+            !text.chars().any(|character| is_hidden(character) && character != '\n'),
+            "{location}: {text}"
+        );
         assert!(
             !text.contains("<!") && !text.contains("<@") && !text.contains("@here") && !text.contains("]("),
             "{location}: {text}"

@@ -48,7 +48,7 @@ fn window(minute: i64) -> InvocationWindow {
     }
 }
 
-/// How often each notification went out, by its status and id.
+/// The number of times that each notification was published, by its status and id.
 fn published(world: &World) -> BTreeMap<(String, String), u32> {
     let mut published = BTreeMap::new();
     for message in world.published() {
@@ -173,7 +173,9 @@ async fn concurrent_invocations_notify_once_and_lose_nothing() {
                 assert!(attempt < 30, "seed {seed}");
                 // All of them live at the same time: nobody's claim is over.
                 let now = Moment::from_millis(MINUTE + attempt);
-                let results = notifier.record(observations, InvocationWindow { now, deadline: window(1).deadline }).await;
+                let results = notifier
+                    .record(observations, InvocationWindow { now, deadline: window(1).deadline })
+                    .await;
                 if results.iter().all(Result::is_ok) {
                     break;
                 }
@@ -188,7 +190,8 @@ async fn concurrent_invocations_notify_once_and_lose_nothing() {
             invocation(&deliveries[2], starts[2]),
             invocation(&deliveries[3], starts[3]),
         );
-        let subjects: HashSet<&str> = deliveries.iter().flatten().map(|observation| observation.key.as_str()).collect();
+        let subjects: HashSet<&str> =
+            deliveries.iter().flatten().map(|observation| observation.key.as_str()).collect();
         let found = published(&world);
         assert!(found.values().all(|times| *times == 1), "seed {seed}: {found:?}");
         assert_eq!(found.len(), subjects.len(), "seed {seed}: {found:?}");
@@ -199,7 +202,7 @@ async fn concurrent_invocations_notify_once_and_lose_nothing() {
 async fn notifications_beyond_the_rate_limit_are_one_summary() {
     let world = World::default();
     let notifier = Notifier::new(&world, &world, Policy::default());
-    // Twenty incidents of one secret, told apart by who tried to read it.
+    // Twenty incidents of one secret, distinguished by who tried to read it.
     let observations: Vec<Observation> = (0..20)
         .map(|number| {
             let at = Moment::from_millis(number);
@@ -297,7 +300,7 @@ async fn state_with_a_full_outbox_fits_into_an_item() {
     let key = ItemKey::new(of_maximum_size(1).key.as_str(), INCIDENT);
     let (mut full, mut largest) = (0, 0);
     for number in 1..=12 {
-        // Something that ends and comes back, so that each is told.
+        // Something that ends and comes back, so that each is notified.
         let firing = of_maximum_size(number * 100);
         let over = Observation::resolved(
             firing.key.clone(),

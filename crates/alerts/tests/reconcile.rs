@@ -2,21 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use alerts::incident::AccountRegion;
 use alerts::kind::{Kind, Severity};
 use alerts::moment::Moment;
-use alerts::notifier::{
-    InvocationWindow, OpenIncident, ReconcileError, ReconcileStats, RecordError, Run,
-};
+use alerts::notifier::{InvocationWindow, OpenIncident, ReconcileError, ReconcileStats, RecordError, Run};
 use alerts::state::{EventId, Policy};
 use alerts::store::StoreError;
 use alerts::{Coverage, Incident, Notifier, Observation, Scope};
 use lambda_kit::call::CallError;
 use lambda_kit::error::chain;
 use test_support::alerts::World;
+use test_support::faults::Fault;
 use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -198,7 +198,8 @@ async fn check_without_changes_costs_one_read_and_one_write() {
     let calls = |before: usize| world.store_calls() - before;
     run(&world, 0, &[]).await;
     assert_eq!(world.store_calls(), 1, "nothing found and nothing open");
-    let found: Vec<Incident> = (0..80).map(|number| incident(&format!("s{number}"))).collect();
+    let found: Vec<Incident> =
+        (0..80).map(|number| incident(&format!("s{number}")).group("secrets")).collect();
     run(&world, 1, &found).await;
     let before = world.store_calls();
     run(&world, 2, &found).await;
@@ -230,8 +231,8 @@ async fn many_observations_share_their_calls() {
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(messages(&world).len(), 12);
     // 49 incidents, their events and one rate limiter are 99 items: 21 batches of a read and a
-    // transaction, and one removal for the first twelve.
-    assert_eq!(world.store_calls(), 43);
+    // transaction, and a removal for each of the twelve that are published.
+    assert_eq!(world.store_calls(), 54);
 }
 
 #[tokio::test]
@@ -241,12 +242,10 @@ async fn recorded_event_is_known_for_as_long_as_it_is_remembered() {
     let observation = |subject: &str| Observation::firing(incident(subject), EventId::of(&[subject]));
     let known = [observation("a"), observation("b").remembered_for(day * 400)];
     assert!(notifier(&world).record(&known, window(at(0))).await.iter().all(Result::is_ok));
-    let events: Vec<_> = ["a", "b", "c"]
-        .map(|subject| (incident(subject).key(), EventId::of(&[subject])))
-        .into();
-    let recorded = async |days: u32| {
-        notifier(&world).recorded(&events, at(0).plus(day * days)).await.unwrap()
-    };
+    let events: Vec<_> =
+        ["a", "b", "c"].map(|subject| (incident(subject).key(), EventId::of(&[subject]))).into();
+    let recorded =
+        async |days: u32| notifier(&world).recorded(&events, at(0).plus(day * days)).await.unwrap();
     assert_eq!(recorded(14).await, [true, true, false]);
     assert_eq!(recorded(16).await, [false, true, false]);
     assert_eq!(recorded(399).await, [false, true, false]);
@@ -286,12 +285,39 @@ async fn unreadable_open_incidents_are_reset() {
 async fn run_without_time_left_states_its_progress() {
     let world = World::default();
     let run = Run { id: "run", window: window(at(0)), until: Instant::now() };
-    let found = [incident("a")];
+    let found: Vec<Incident> = (0..50).map(|number| incident(&format!("s{number}"))).collect();
     let error = notifier(&world).reconcile(&scope(), &found, &Coverage::none(), run).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "timed out after 0 of 1 incidents; increase the function's timeout"
-    );
+    assert_eq!(error.to_string(), "timed out after 40 of 50 incidents; increase the function's timeout");
+    assert_eq!(messages(&world).len(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn incidents_of_a_crashed_run_are_resolved_by_the_next_one() {
+    // Two transactions: one incident, its event and its rate limiter are three of 100 items.
+    let found: Vec<Incident> = (0..34).map(|number| incident(&format!("s{number}"))).collect();
+    let quiet = World::default();
+    run(&quiet, 0, &found).await;
+    let mut half = 0;
+    for call in (0..quiet.calls().0).step_by(5) {
+        for fault in [Fault::DiesBefore, Fault::DiesAfter] {
+            let world = World::new(HashMap::from([(call, fault)]));
+            // Nobody repeats the run.
+            let coverage = Coverage::all("not found any more");
+            let _ = run_as(&world, "crashed", at(0), &found, coverage).await;
+            world.revive();
+            let recorded = world.memory().all().iter().filter(|(key, _)| key.sort == "incident").count();
+            half += usize::from(recorded > 0 && recorded < found.len());
+            run(&world, 1, &[]).await;
+            notifier(&world).sweep(window(at(2)), 100).await.unwrap();
+            let of = |status: &str| {
+                let all: BTreeSet<String> =
+                    messages(&world).into_iter().filter(|message| message.starts_with(status)).collect();
+                all.len()
+            };
+            assert_eq!(of("opened"), of("resolved"), "{fault:?} at call {call}");
+        }
+    }
+    assert!(half > 0, "no crash came between two transactions");
 }
 
 #[test]
@@ -317,10 +343,7 @@ fn errors_state_what_failed_with_their_causes() {
             RecordError::lookup(CallError::without_answer("sts:AssumeRole", "denied")),
             "the data that this event refers to could not be read: sts:AssumeRole: denied",
         ),
-        (
-            RecordError::Contended,
-            "other invocations changed the state of this incident 12 times in a row",
-        ),
+        (RecordError::Contended, "other invocations changed the state of this incident 12 times in a row"),
         (RecordError::OutboxFull, "outbox full for this incident; the event stays in the queue"),
     ] {
         assert_eq!(chain(&error), sentence);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// What happens to one call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The function dies; the call was never made.
@@ -77,7 +77,7 @@ impl Faults {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the function died in a call of [`Faults::try_call`].
+    /// True if the function died in a call of [`Faults::try_call`].
     pub fn is_dead(&self) -> bool {
         self.plan().dead
     }
@@ -98,7 +98,7 @@ impl Faults {
     /// One call, for what is not itself ended by a death: after it every call is an error, without effect and not counted, until [`Faults::revive`].
     ///
     /// # Errors
-    /// What went wrong with it.
+    /// The error.
     pub async fn try_call<T>(&self, call: impl Future<Output = T>) -> Result<T, Broken> {
         if self.is_dead() {
             return Err(Broken::Dead);

@@ -121,8 +121,7 @@ pub async fn check_account<C: Secrets, S: Store, P: Publisher>(
     notifier: &Notifier<S, P>,
     run: Run<'_>,
 ) -> Result<Result<Summary, CheckError>, ReconcileError> {
-    let Findings { incidents, summary, error } =
-        check(rules, secrets, run.window.now, run.until).await;
+    let Findings { incidents, summary, error } = check(rules, secrets, run.window.now, run.until).await;
     let coverage = match error {
         // An incomplete check resolves nothing.
         Some(_) => Coverage::none(),

@@ -117,8 +117,7 @@ fn rotation_disabled(rules: &Rules, secret: &Secret, now: Moment) -> Option<Inci
             "Rotation was enabled before and is disabled now."
         };
         // With its own function and schedule, rotation only has to be enabled.
-        let operation =
-            if secret.has_rotation_function { "rotate-secret" } else { "describe-secret" };
+        let operation = if secret.has_rotation_function { "rotate-secret" } else { "describe-secret" };
         // As severe as the call that disables rotation, which `on-rotation` reports: both are one
         // incident.
         incident(rules, secret, Kind::RotationDisabled, Severity::Warning, now)
@@ -189,12 +188,7 @@ pub fn evaluate_pending(
 }
 
 /// Evaluates the details of a secret.
-pub fn evaluate_details(
-    rules: &Rules,
-    secret: &Secret,
-    details: &Details,
-    now: Moment,
-) -> Vec<Incident> {
+pub fn evaluate_details(rules: &Rules, secret: &Secret, details: &Details, now: Moment) -> Vec<Incident> {
     if let Some(marked) = secret.deleted {
         return vec![scheduled_for_deletion(rules, secret, marked.min(now), details, now)];
     }

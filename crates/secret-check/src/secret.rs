@@ -18,9 +18,9 @@ pub struct Secret {
     pub arn: String,
     /// The name.
     pub name: String,
-    /// Whether rotation is enabled.
+    /// True if rotation is enabled.
     pub rotates: bool,
-    /// Whether it has a rotation function, even if rotation is disabled.
+    /// True if it has a rotation function, even if rotation is disabled.
     pub has_rotation_function: bool,
     /// The time of the last rotation.
     pub last_rotated: Option<Moment>,

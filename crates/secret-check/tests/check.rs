@@ -142,10 +142,7 @@ async fn check_that_times_out_states_its_progress() {
     let findings = check(&rules(), &Lazy { secrets: 10 }, now(), Instant::now()).await;
     let error = findings.error.unwrap();
     assert!(matches!(error, CheckError::TimedOut { seen: 0 }), "{error}");
-    assert_eq!(
-        error.to_string(),
-        "timed out after 0 secrets; increase the function's timeout"
-    );
+    assert_eq!(error.to_string(), "timed out after 0 secrets; increase the function's timeout");
 }
 
 fn manager(rules: &[&Rule]) -> SecretsManager {
@@ -277,8 +274,10 @@ fn metrics_have_every_kind_even_if_nothing_was_found() {
     overview.not_checked.push((AccountRegion::new("111111111111", "us-east-1"), "no".into()));
     let metrics = overview.metrics(now()).to_json();
     let number = |name: &str| metrics[name].as_u64();
-    assert_eq!((number("Secrets"), number("RotationStuck"), number("RotationOverdue")),
-        (Some(7), Some(2), Some(0)));
+    assert_eq!(
+        (number("Secrets"), number("RotationStuck"), number("RotationOverdue")),
+        (Some(7), Some(2), Some(0))
+    );
     assert_eq!((number("SecretChecks"), number("AccountsNotChecked")), (Some(3), Some(1)));
     assert_eq!(metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Sluice/Secrets");
 }

@@ -95,10 +95,7 @@ fn all() -> Vec<(&'static str, Incident)> {
                 secret.tags.insert(ROTATION_TAG.into(), "on".into());
             })),
         ),
-        (
-            "secret-unused",
-            listed(&with(|secret| secret.last_accessed = Some(at("2025-11-01T00:00:00Z")))),
-        ),
+        ("secret-unused", listed(&with(|secret| secret.last_accessed = Some(at("2025-11-01T00:00:00Z"))))),
         ("secret-unused-never-read", listed(&with(|secret| secret.last_accessed = None))),
         ("replica-out-of-sync", detailed(&replicated, &replicas)),
         ("scheduled-for-deletion", detailed(&deleted, &deletion)),

@@ -62,7 +62,7 @@ fn healthy_secret_has_no_incident_and_needs_no_lookup() {
 
 #[test]
 fn rotation_is_overdue_an_hour_after_its_due_date() {
-    let late = |by: Duration| with(|secret| secret.next_rotation = Some(now() - by));
+    let late = |by: Duration| with(|secret| secret.next_rotation = Some(now().minus(by)));
     assert_eq!(kinds(&late(HOUR * 2)), [Kind::RotationOverdue]);
     assert_eq!(kinds(&late(HOUR / 2)), []);
     // The due date of a disabled rotation does not matter.
@@ -84,7 +84,7 @@ fn version_that_is_pending_for_a_day_is_stuck() {
     let pending = |changed: Duration| {
         with(|secret| {
             secret.labels.insert("v2".into(), vec![PENDING.into()]);
-            secret.last_changed = Some(now() - changed);
+            secret.last_changed = Some(now().minus(changed));
         })
     };
     let (found, lookups) = evaluate(&rules(), &pending(DAY * 2), now());

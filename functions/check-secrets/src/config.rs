@@ -44,7 +44,8 @@ impl Config {
     pub(crate) fn locations(&self, own: &str) -> Vec<AccountRegion> {
         let others = self.accounts.iter().map(String::as_str).filter(|account| *account != own);
         let all = std::iter::once(own).chain(others);
-        all.flat_map(|account| self.regions.iter().map(move |region| AccountRegion::new(account, region))).collect()
+        all.flat_map(|account| self.regions.iter().map(move |region| AccountRegion::new(account, region)))
+            .collect()
     }
 }
 

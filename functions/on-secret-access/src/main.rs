@@ -12,11 +12,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         let aws = Aws::from_env(env)?;
         let config = AlertsConfig::from_env(env)?;
         let defaults = AccessRules::default();
-        let max_reads_per_hour = env.parsed(
-            "MAX_READS_PER_HOUR",
-            "a whole number of reads",
-            defaults.max_reads_per_hour,
-        )?;
+        let max_reads_per_hour =
+            env.parsed("MAX_READS_PER_HOUR", "a whole number of reads", defaults.max_reads_per_hour)?;
         let rules = AccessRules {
             max_reads_per_hour,
             learning: env.duration("LEARNING_DAYS", Unit::Days, defaults.learning)?,

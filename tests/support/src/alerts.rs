@@ -190,11 +190,7 @@ pub fn mail_about(incident: Incident, resolution: Option<Resolution>) -> String 
 }
 
 /// Returns the notification about an incident that occurred once, with fixed ids.
-pub fn notification(
-    incident: Incident,
-    status: Status,
-    resolution: Option<Resolution>,
-) -> Notification {
+pub fn notification(incident: Incident, status: Status, resolution: Option<Resolution>) -> Notification {
     Notification {
         id: "0123456789abcdef".into(),
         thread: "fedcba9876543210".into(),

@@ -36,7 +36,7 @@ pub struct Database {
     pub event_id: String,
     /// The categories, such as `failure` or `Monitoring`. RDS subscriptions omit them.
     pub categories: Vec<String>,
-    /// Whether Redshift classifies it as an error.
+    /// True if Redshift classifies it as an error.
     pub is_error: Option<bool>,
     /// The message.
     pub message: String,

@@ -12,7 +12,7 @@ const MAX_LAYERS: usize = 4;
 pub struct Delivery {
     /// The events.
     pub items: Vec<Item>,
-    /// Whether the response lists the failed messages, for a queue.
+    /// True if the response lists the failed messages, for a queue.
     pub answers_by_message: bool,
 }
 
@@ -50,7 +50,10 @@ pub fn deliveries(payload: &Value) -> Delivery {
                 }
             } else {
                 let problem = "not a record of SQS or SNS";
-                Item { message_id: None, parsed: Err(unrecognized(&record.to_string(), Some(record), problem)) }
+                Item {
+                    message_id: None,
+                    parsed: Err(unrecognized(&record.to_string(), Some(record), problem)),
+                }
             }
         })
         .collect();
@@ -72,9 +75,11 @@ fn from_text(text: &str, layer: usize) -> Parsed {
     match serde_json::from_str::<Value>(text) {
         Ok(value) => unwrapped(&value, layer),
         // The parser's own text may quote the input; the position is enough.
-        Err(error) => {
-            Err(unrecognized(text, None, &format!("not JSON: line {} column {}", error.line(), error.column())))
-        }
+        Err(error) => Err(unrecognized(
+            text,
+            None,
+            &format!("not JSON: line {} column {}", error.line(), error.column()),
+        )),
     }
 }
 
@@ -87,7 +92,8 @@ fn with_topic(mut parsed: Parsed, notification: Option<&Value>) -> Parsed {
         // Untrusted as any other text: a queue accepts any message.
         let of_topic = super::location_of(topic);
         let location = &mut event.location;
-        for (text, of_topic) in [(&mut location.account, of_topic.account), (&mut location.region, of_topic.region)]
+        for (text, of_topic) in
+            [(&mut location.account, of_topic.account), (&mut location.region, of_topic.region)]
         {
             if text.is_empty() {
                 *text = of_topic;

@@ -18,7 +18,7 @@ mod states;
 pub use backup::{Backup, BackupCopy, JobState};
 pub(crate) use cloudformation::stack_name;
 pub use cloudformation::{Stack, StackResource, StatusDetails};
-pub use cloudtrail::{Issuer, Principal, Session, CloudTrailRecord};
+pub use cloudtrail::{CloudTrailRecord, Issuer, Principal, Session};
 pub use cloudwatch::{Alarm, AlarmState, Configuration, State};
 pub use database::{Database, Engine};
 pub use delivery::{Delivery, Item, deliveries};
@@ -179,7 +179,9 @@ fn detail(envelope: &Envelope) -> Result<Detail, String> {
         ("aws.secretsmanager", "AWS Service Event via CloudTrail") => {
             Detail::Rotation(secret::rotation(detail)?)
         }
-        ("aws.secretsmanager", "Secret Label Updated") => Detail::SecretLabel(typed(detail, "a moved label")?),
+        ("aws.secretsmanager", "Secret Label Updated") => {
+            Detail::SecretLabel(typed(detail, "a moved label")?)
+        }
         ("aws.secretsmanager", CALL) => Detail::SecretCall(typed(detail, "a call")?),
         ("aws.redshift-data", "Redshift Data Statement Status Change") => {
             Detail::Statement(typed(detail, "a statement")?)

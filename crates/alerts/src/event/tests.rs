@@ -45,11 +45,11 @@ fn the_same_event_has_the_same_id_however_it_is_wrapped() {
 }
 
 #[test]
-fn a_batch_is_unpacked_message_by_message_and_what_is_spoilt_spoils_nothing_else() {
+fn malformed_message_of_a_batch_spoils_no_other() {
     let batch = deliveries(&fixture("sqs/batch"));
     assert!(batch.answers_by_message);
-    let known: Vec<bool> = batch.items.iter().map(|item| item.parsed.is_ok()).collect();
-    assert_eq!(event, [true, true, true, true, false, false]);
+    let recognized: Vec<bool> = batch.items.iter().map(|item| item.parsed.is_ok()).collect();
+    assert_eq!(recognized, [true, true, true, true, false, false]);
     assert!(batch.items.iter().all(|item| item.message_id.is_some()));
     let problems: Vec<&str> = batch
         .items
@@ -57,29 +57,32 @@ fn a_batch_is_unpacked_message_by_message_and_what_is_spoilt_spoils_nothing_else
         .filter_map(|item| item.parsed.as_ref().err())
         .map(|unknown| unknown.problem.as_str())
         .collect();
-    assert_eq!(problems, ["not JSON: line 1 column 21", "no such source and detail-type is known here"]);
+    assert_eq!(problems, ["not JSON: line 1 column 21", "the source and detail-type are not known"]);
 }
 
 #[test]
-fn a_message_of_a_subscription_that_names_no_account_has_that_of_its_topic() {
+fn subscription_message_without_account_has_its_topics() {
     let delivery = deliveries(&fixture("redshift/subscription-error"));
-    let known = delivery.items[0].parsed.as_ref().unwrap();
-    assert_eq!((event.location.account.as_str(), event.location.region.as_str()), ("222222222222", "us-east-1"));
+    let event = delivery.items[0].parsed.as_ref().unwrap();
+    assert_eq!(
+        (event.location.account.as_str(), event.location.region.as_str()),
+        ("222222222222", "us-east-1")
+    );
     assert_eq!(event.time, Moment::parse("2026-03-01T02:58:07.053Z").unwrap());
 }
 
 #[test]
-fn the_name_of_a_topic_is_bounded_as_everything_from_outside_is() {
+fn topic_name_is_bounded() {
     let mut notification = fixture("redshift/subscription-error")["Records"][0]["Sns"].clone();
     notification["Type"] = "Notification".into();
     notification["TopicArn"] =
         format!("arn:aws:sns:{}:{}:t", "r".repeat(300_000), "1".repeat(300_000)).into();
-    let known = deliveries(&notification).items.remove(0).parsed.unwrap();
+    let event = deliveries(&notification).items.remove(0).parsed.unwrap();
     assert!(event.location.account.len() < 100 && event.location.region.len() < 100, "{:?}", event.location);
 }
 
 #[test]
-fn the_id_of_a_subscriptions_event_is_found_however_its_link_ends() {
+fn event_id_is_found_however_the_link_ends() {
     let body = |link: &str| {
         json!({"Event Source": "cluster", "Resource": "main", "Event Time": "2026-03-01 02:58:07.053", "Severity": "ERROR",
             "Category": ["Pending"], "About this Event": link, "Event Message": "m"})
@@ -88,7 +91,7 @@ fn the_id_of_a_subscriptions_event_is_found_however_its_link_ends() {
         "http://example.com/events.html#REDSHIFT-EVENT-3519 ",
         "http://example.com/events.html#redshift-event-messages REDSHIFT-EVENT-3519",
     ] {
-        let Detail::Database(database) = parse(&body(link)).unwrap().event else { panic!("{link}") };
+        let Detail::Database(database) = parse(&body(link)).unwrap().detail else { panic!("{link}") };
         assert_eq!((database.engine, database.event_id.as_str()), (Engine::Redshift, "REDSHIFT-EVENT-3519"));
     }
 }
@@ -177,7 +180,7 @@ fn pointers(value: &Value, at: String) -> Vec<String> {
 
 #[test]
 fn nothing_that_an_event_carries_for_others_gets_into_what_is_kept_or_told() {
-    let mut told = 0;
+    let mut named = 0;
     for path in samples() {
         let value: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         for item in deliveries(&value).items {
@@ -186,7 +189,7 @@ fn nothing_that_an_event_carries_for_others_gets_into_what_is_kept_or_told() {
                     let mut text = String::new();
                     for observation in evaluate(event) {
                         if let Transition::Firing(incident) = &observation.transition {
-                            told += 1;
+                            named += 1;
                             text.push_str(&serde_json::to_string(incident).unwrap());
                         }
                     }
@@ -201,5 +204,5 @@ fn nothing_that_an_event_carries_for_others_gets_into_what_is_kept_or_told() {
             );
         }
     }
-    assert!(told > 30, "{told}");
+    assert!(named > 30, "{named}");
 }

@@ -26,8 +26,10 @@ use std::future::Future;
 use lambda_kit::call::CallError;
 
 use crate::arn::Arn;
-use crate::rules::{Cause, QueueContents, Operation, StackQuery, RotationStatus, StackEvent, beginning, first_cause};
 use crate::moment::Moment;
+use crate::rules::{
+    Cause, Operation, QueueContents, RotationStatus, StackEvent, StackQuery, beginning, first_cause,
+};
 
 /// The stacks of all accounts. Permission: `cloudformation:DescribeStackEvents`.
 pub trait Stacks {
@@ -43,7 +45,8 @@ pub trait Stacks {
 /// The secrets of all accounts. Permission: `secretsmanager:DescribeSecret`.
 pub trait Secrets {
     /// Returns the current rotation status of a secret.
-    fn rotation_status(&self, secret: &str) -> impl Future<Output = Result<RotationStatus, CallError>> + Send;
+    fn rotation_status(&self, secret: &str)
+    -> impl Future<Output = Result<RotationStatus, CallError>> + Send;
 }
 
 /// The dead-letter queues of this account. Permissions: `sqs:GetQueueAttributes`, `sqs:ReceiveMessage`.

@@ -7,8 +7,8 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use lambda_kit::call::CallError;
 
 use super::Queues;
-use crate::rules::{QueueContents, QueuedMessage};
 use crate::moment::Moment;
+use crate::rules::{QueueContents, QueuedMessage};
 
 /// The largest number of messages that are read at a time.
 const MAX_MESSAGES: usize = 50;

@@ -4,8 +4,8 @@ use aws_sdk_cloudformation::Client;
 use lambda_kit::call::CallError;
 
 use super::{ReadRole, Stacks};
-use crate::rules::StackEvent;
 use crate::moment::Moment;
+use crate::rules::StackEvent;
 
 /// The largest number of pages: each has the events of 30 resources or more.
 const MAX_PAGES: usize = 10;

@@ -20,7 +20,7 @@ const MAX_SUBJECT: usize = 99;
 /// Most characters of a text message: one SMS of GSM characters.
 const MAX_SMS: usize = 140;
 
-/// What is published.
+/// A published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// One line of ASCII.
@@ -32,7 +32,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Renders what there is to tell. Where it would be too large, its texts are cut, with a note.
+    /// Renders a notification. If the message would be too large, its texts are cut, with a note.
     pub fn of(notification: &Notification) -> Self {
         let mut max = usize::MAX;
         loop {

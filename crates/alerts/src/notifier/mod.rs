@@ -54,7 +54,7 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
     }
 
     /// Records observations of events, in any order. The results are in the order of the
-    /// observations. Several observations share one read, one transaction and one removal.
+    /// observations. Several observations share one read and one transaction.
     pub async fn record(
         &self,
         observations: &[Observation],
@@ -91,8 +91,7 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
     ) -> Result<Vec<bool>, RecordError> {
         let mut recorded = Vec::with_capacity(events.len());
         for events in events.chunks(MAX_ITEMS) {
-            let keys: Vec<ItemKey> =
-                events.iter().map(|(key, event)| event_item(key, event)).collect();
+            let keys: Vec<ItemKey> = events.iter().map(|(key, event)| event_item(key, event)).collect();
             let found = self.store.read(&keys, now).await?;
             recorded.extend(found.iter().map(Option::is_some));
         }

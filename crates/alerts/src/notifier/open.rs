@@ -19,7 +19,7 @@ use crate::store::{ItemKey, MAX_TRANSACTION_BYTES, Put, Store, StoreError, Store
 /// The number of items that hold the document: DynamoDB accepts items of 400 KB. Entries with an ARN
 /// have about 180 bytes, so that 30,000 fit.
 pub(super) const SHARDS: usize = 16;
-/// How long the document is kept after its last write.
+/// The time for which the document is kept after its last write.
 const MEMORY: Duration = Duration::from_secs(90 * 86_400);
 /// The age after which an item is written again although nothing changed.
 const REFRESH: Duration = Duration::from_secs(86_400);
@@ -103,8 +103,8 @@ impl OpenIncidents {
         for (number, wanted) in wanted.into_iter().enumerate() {
             let (revision, shard) = &self.shards[number];
             let checked = checked.filter(|_| number == 0).or(shard.checked);
-            let stale = !wanted.is_empty()
-                && shard.written.is_none_or(|written| written.plus(REFRESH) <= now);
+            let stale =
+                !wanted.is_empty() && shard.written.is_none_or(|written| written.plus(REFRESH) <= now);
             if shard.entries == wanted && shard.checked == checked && !stale {
                 continue;
             }

@@ -52,11 +52,7 @@ pub struct OpenIncident {
 
 impl OpenIncident {
     fn of(incident: &Incident) -> Self {
-        Self {
-            kind: incident.kind,
-            subject: incident.subject.clone(),
-            dedup_key: incident.dedup_key.clone(),
-        }
+        Self { kind: incident.kind, subject: incident.subject.clone(), dedup_key: incident.dedup_key.clone() }
     }
 
     fn key(&self, location: &AccountRegion) -> IncidentKey {
@@ -99,7 +95,7 @@ pub struct Run<'a> {
     pub id: &'a str,
     /// The time of the invocation.
     pub window: InvocationWindow,
-    /// The time at which the run stops.
+    /// The time after which the run starts to record no further group of incidents.
     pub until: Instant,
 }
 
@@ -215,7 +211,8 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         let (mut stats, mut failed) = (ReconcileStats::default(), Vec::new());
         let (of, mut recorded) = (observations.len(), 0);
         for chunk in observations.chunks(CHUNK) {
-            if Instant::now() >= run.until {
+            // The first ones are recorded in any case: every run gets further.
+            if recorded > 0 && Instant::now() >= run.until {
                 return Err(ReconcileError::TimedOut { recorded, of });
             }
             let plain: Vec<Observation> = chunk.iter().map(|(_, observation)| observation.clone()).collect();
@@ -266,7 +263,7 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
     }
 }
 
-/// What a run does with the incidents that it found.
+/// The plan of a run for the incidents that it found.
 struct FoundPlan<'a> {
     /// The open incidents before anything is recorded.
     entries: Entries,

@@ -11,7 +11,7 @@ use crate::rules::{AccessRules, ReadHistory, SecretRead, evaluate, secret_name};
 use crate::state::{EVENT_MEMORY, Observation};
 use crate::store::{ItemKey, MAX_ITEMS, Put, Store, decode};
 
-/// How long the readers of a secret are remembered after the last read.
+/// The time for which the readers of a secret are remembered after the last read.
 const MEMORY: Duration = Duration::from_secs(400 * 86_400);
 
 /// The event processor of `on-secret-access`.

@@ -42,10 +42,7 @@ impl<Q: Queues + Sync> EventProcessor for DeadLetterProcessor<Q> {
         results.into()
     }
 
-    async fn process_schedule(
-        &self,
-        window: InvocationWindow,
-    ) -> (Vec<Observation>, Option<RecordError>) {
+    async fn process_schedule(&self, window: InvocationWindow) -> (Vec<Observation>, Option<RecordError>) {
         let (mut observations, mut failure) = (Vec::new(), None);
         for queue in self.queues.urls() {
             match self.queues.inspect(queue).await {

@@ -23,16 +23,13 @@ use crate::store::Put;
 
 /// Evaluates the events of one function.
 pub trait EventProcessor {
-    /// Whether messages stay in their queue after they were processed.
+    /// True if messages stay in their queue after they were processed.
     const KEEPS_MESSAGES: bool = false;
 
     /// Evaluates events. What is read in addition to an event may fail; then the event is delivered
     /// again.
-    fn process(
-        &self,
-        events: &[&Event],
-        window: InvocationWindow,
-    ) -> impl Future<Output = Evaluation> + Send;
+    fn process(&self, events: &[&Event], window: InvocationWindow)
+    -> impl Future<Output = Evaluation> + Send;
 
     /// Evaluates what a schedule asks for. An error does not withhold the observations beside it.
     fn process_schedule(
@@ -80,7 +77,6 @@ async fn within<T>(
     lookup: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
     let response = tokio::time::timeout_at(until, lookup).await;
-    response.unwrap_or_else(|_| {
-        Err(CallError::without_answer(action, "no response within the time for lookups"))
-    })
+    response
+        .unwrap_or_else(|_| Err(CallError::without_answer(action, "no response within the time for lookups")))
 }

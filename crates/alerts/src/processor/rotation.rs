@@ -10,13 +10,13 @@ use crate::incident::digest;
 use crate::lookup::Secrets;
 use crate::notifier::{InvocationWindow, RecordError};
 use crate::rules::{
-    RotationHistory, RotationRules, RotationStatus, changes_a_value, evaluate, rotation_switch,
-    secret_call, secret_name, secret_of, slow_rotation,
+    RotationHistory, RotationRules, RotationStatus, changes_a_value, evaluate, rotation_switch, secret_call,
+    secret_name, secret_of, slow_rotation,
 };
 use crate::state::Observation;
 use crate::store::{ItemKey, Put, Store, StoreError, decode};
 
-/// How long the history of a secret is remembered: longer than the longest schedule (999 days).
+/// The time for which the history of a secret is remembered: longer than the longest schedule (999 days).
 const MEMORY: Duration = Duration::from_secs(1000 * 86_400);
 /// The number of attempts to write against other invocations.
 const ATTEMPTS: u32 = 8;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{rotation, secret_name};
 use crate::command::Command;
-use crate::event::{Event, CloudTrailRecord};
-use crate::incident::{Incident, AccountRegion};
+use crate::event::{CloudTrailRecord, Event};
+use crate::incident::{AccountRegion, Incident};
 use crate::kind::{Kind, Severity};
 use crate::moment::{Moment, format_duration};
 use crate::state::{EventId, Observation};
@@ -145,8 +145,7 @@ impl ReadHistory {
 fn begin(kind: Kind, severity: Severity, read: &SecretRead) -> Incident {
     let who = read.by.rsplit('/').next().unwrap_or(&read.by);
     let name = format!("secret {} by {who}", secret_name(&read.secret));
-    Incident::new(kind, severity, read.location.clone(), &read.secret, &name, read.at)
-        .dedup_key(&read.by)
+    Incident::new(kind, severity, read.location.clone(), &read.secret, &name, read.at).dedup_key(&read.by)
 }
 
 fn look_up(read: &SecretRead) -> Command {
@@ -234,8 +233,11 @@ mod tests {
 
     #[test]
     fn too_many_reads_are_reported_once_an_hour() {
-        let rules =
-            AccessRules { max_reads_per_hour: 3, expected: vec!["backup-*".into()], ..AccessRules::default() };
+        let rules = AccessRules {
+            max_reads_per_hour: 3,
+            expected: vec!["backup-*".into()],
+            ..AccessRules::default()
+        };
         let mut history = ReadHistory::default();
         let reads =
             |by: &str, from: i64| (0..6).map(|number| read(by, from + number, false)).collect::<Vec<_>>();

@@ -20,23 +20,25 @@ pub(super) fn state(event: &Event, alarm: &Alarm) -> Vec<Observation> {
         AlarmState::Alarm if alarm.mute_detail.is_some() => Vec::new(),
         AlarmState::Alarm => {
             let about = alarm.configuration.description.as_deref().unwrap_or_default();
-            let impact = if about.is_empty() {
-                "The alarm has no description."
-            } else {
-                about
-            };
-            let incident =
-                Incident::new(Kind::Alarm, Severity::Error, event.location.clone(), subject, name, event.time)
-                    .what(&format!("The alarm {name} changed to the state ALARM."))
-                    .impact(impact)
-                    .cause(alarm.state.reason.as_deref())
-                    .action(
-                        "Read the alarm's configuration and state, then follow the runbook:",
-                        Command::aws("cloudwatch", "describe-alarms")
-                            .option("alarm-names", name)
-                            .flag("--alarm-types MetricAlarm CompositeAlarm")
-                            .option("region", &event.location.region),
-                    );
+            let impact = if about.is_empty() { "The alarm has no description." } else { about };
+            let incident = Incident::new(
+                Kind::Alarm,
+                Severity::Error,
+                event.location.clone(),
+                subject,
+                name,
+                event.time,
+            )
+            .what(&format!("The alarm {name} changed to the state ALARM."))
+            .impact(impact)
+            .cause(alarm.state.reason.as_deref())
+            .action(
+                "Read the alarm's configuration and state, then follow the runbook:",
+                Command::aws("cloudwatch", "describe-alarms")
+                    .option("alarm-names", name)
+                    .flag("--alarm-types MetricAlarm CompositeAlarm")
+                    .option("region", &event.location.region),
+            );
             vec![Observation::firing(incident, event.id.clone())]
         }
     }

@@ -2,7 +2,7 @@
 
 use super::last_part;
 use crate::command::Command;
-use crate::event::{Backup, BackupCopy, JobState, Event};
+use crate::event::{Backup, BackupCopy, Event, JobState};
 use crate::incident::{Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;
@@ -30,7 +30,12 @@ pub(super) fn job(event: &Event, job: &Backup) -> Vec<Observation> {
         None => return Vec::new(),
         Some(Ok(())) => {
             let key = IncidentKey::new(Kind::BackupFailed, &event.location, &job.resource_arn, None);
-            return vec![Observation::resolved(key, "a later backup completed", event.id.clone(), event.time)];
+            return vec![Observation::resolved(
+                key,
+                "a later backup completed",
+                event.id.clone(),
+                event.time,
+            )];
         }
         Some(Err(problem)) => problem,
     };

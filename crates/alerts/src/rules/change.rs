@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::command::Command;
-use crate::event::{Event, CloudTrailRecord};
+use crate::event::{CloudTrailRecord, Event};
 use crate::incident::Incident;
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;

@@ -21,7 +21,10 @@ pub(super) fn event(event: &Event, database: &Database) -> Vec<Observation> {
     let (severity, impact) = match database.engine {
         Engine::Rds if database.categories.is_empty() => {
             // The event subscription selects the categories; its messages do not repeat them.
-            (Severity::Warning, "The event subscription selects this event. The runbook explains the event id.")
+            (
+                Severity::Warning,
+                "The event subscription selects this event. The runbook explains the event id.",
+            )
         }
         Engine::Rds => {
             let found = CATEGORIES

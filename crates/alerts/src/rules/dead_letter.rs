@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::last_part;
 use crate::command::Command;
 use crate::event::{Detail, deliveries};
-use crate::incident::{Incident, IncidentKey, AccountRegion};
+use crate::incident::{AccountRegion, Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::moment::{Moment, format_duration};
 use crate::state::{EventId, Observation};
@@ -76,11 +76,14 @@ pub fn dead_letters(contents: &QueueContents, location: &AccountRegion, now: Mom
         .impact("The events in these messages were not processed: alerts or actions are missing. SQS keeps them for at most 14 days.")
         .cause(Some(&lines.join("; ")))
         .action("Fix the cause, then redrive the messages:", command.option("region", &location.region));
-    contents.messages
+    contents
+        .messages
         .iter()
         .map(|message| {
-            let mut observation =
-                Observation::firing(incident.clone(), EventId::of(&["message", &contents.queue, &message.id]));
+            let mut observation = Observation::firing(
+                incident.clone(),
+                EventId::of(&["message", &contents.queue, &message.id]),
+            );
             observation.at = now;
             observation
         })
@@ -155,7 +158,9 @@ mod tests {
         let location = AccountRegion::new("111111111111", "us-east-1");
         let observations = dead_letters(&contents, &location, Moment::from_millis(7_200_000));
         assert_eq!(observations.len(), 3);
-        let crate::state::Transition::Firing(incident) = &observations[0].transition else { panic!("{observations:?}") };
+        let crate::state::Transition::Firing(incident) = &observations[0].transition else {
+            panic!("{observations:?}")
+        };
         assert_eq!(
             incident.cause.as_deref(),
             Some(
@@ -177,6 +182,9 @@ mod tests {
         contents.messages.clear();
         contents.count = 0;
         let observations = dead_letters(&contents, &location, Moment::from_millis(8_000_000));
-        assert!(matches!(observations[0].transition, crate::state::Transition::Resolved(_)), "{observations:?}");
+        assert!(
+            matches!(observations[0].transition, crate::state::Transition::Resolved(_)),
+            "{observations:?}"
+        );
     }
 }

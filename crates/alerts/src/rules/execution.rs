@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::last_part;
 use crate::command::Command;
-use crate::event::{Execution, ExecutionStatus, Event};
+use crate::event::{Event, Execution, ExecutionStatus};
 use crate::incident::{Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::moment::Moment;
@@ -31,8 +31,7 @@ pub(super) fn status(event: &Event, execution: &Execution) -> Vec<Observation> {
         ExecutionStatus::Aborted => (Severity::Warning, "was stopped by a person or a program"),
         ExecutionStatus::Succeeded => {
             let key = IncidentKey::new(Kind::ExecutionFailed, &event.location, machine, None);
-            let how =
-                format!("the later execution {run} succeeded; it does not repeat the failed one");
+            let how = format!("the later execution {run} succeeded; it does not repeat the failed one");
             return vec![Observation::resolved(key, &how, event.id.clone(), at)];
         }
         ExecutionStatus::Running | ExecutionStatus::PendingRedrive => return Vec::new(),
@@ -42,17 +41,23 @@ pub(super) fn status(event: &Event, execution: &Execution) -> Vec<Observation> {
         (Some(text), None) => Some(text.to_owned()),
         (None, cause) => cause,
     };
-    let incident =
-        Incident::new(Kind::ExecutionFailed, severity, event.location.clone(), machine, last_part(machine), at)
-            .what(&format!("The execution {run} {happened}."))
-            .impact("The work of this execution is not done, or incomplete. It is not retried automatically.")
-            .cause(cause.as_deref())
-            .action(
-                "Fix the cause, then redrive the execution from the failed state (within 14 days):",
-                Command::aws("stepfunctions", "redrive-execution")
-                    .option("execution-arn", &execution.execution_arn)
-                    .option("region", &event.location.region),
-            );
+    let incident = Incident::new(
+        Kind::ExecutionFailed,
+        severity,
+        event.location.clone(),
+        machine,
+        last_part(machine),
+        at,
+    )
+    .what(&format!("The execution {run} {happened}."))
+    .impact("The work of this execution is not done, or incomplete. It is not retried automatically.")
+    .cause(cause.as_deref())
+    .action(
+        "Fix the cause, then redrive the execution from the failed state (within 14 days):",
+        Command::aws("stepfunctions", "redrive-execution")
+            .option("execution-arn", &execution.execution_arn)
+            .option("region", &event.location.region),
+    );
     vec![Observation::firing(incident, event.id.clone())]
 }
 

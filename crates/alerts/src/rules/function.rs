@@ -2,7 +2,7 @@
 
 use super::last_part;
 use crate::command::Command;
-use crate::event::{FunctionFailure, Event};
+use crate::event::{Event, FunctionFailure};
 use crate::incident::Incident;
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;

@@ -13,13 +13,13 @@ mod stack;
 mod unrecognized;
 mod warehouse;
 
-pub use access::{AccessRules, SecretRead, ReadHistory};
+pub use access::{AccessRules, ReadHistory, SecretRead};
 pub use dead_letter::{QueueContents, QueuedMessage, dead_letters};
 pub use rotation::{
-    RotationHistory, ROTATION_TAG, RotationStatus, RotationRules, changes_a_value, secret_call, slow_rotation, subject as secret_of,
-    rotation_switch,
+    ROTATION_TAG, RotationHistory, RotationRules, RotationStatus, changes_a_value, rotation_switch,
+    secret_call, slow_rotation, subject as secret_of,
 };
-pub use stack::{Cause, Operation, StackQuery, StackEvent, stack_query, beginning, first_cause};
+pub use stack::{Cause, Operation, StackEvent, StackQuery, beginning, first_cause, stack_query};
 pub use unrecognized::unrecognized_event;
 pub use warehouse::MONITOR_STATEMENT_PREFIX;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::secret_name;
 use crate::command::Command;
-use crate::event::{Detail, Event, Rotation, RotationOutcome, CloudTrailRecord};
+use crate::event::{CloudTrailRecord, Detail, Event, Rotation, RotationOutcome};
 use crate::incident::{Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::moment::{Moment, format_duration};
@@ -153,12 +153,13 @@ impl RotationHistory {
 
     /// Returns the end of each successful rotation and its duration in seconds.
     fn took(&self) -> Vec<(Moment, u64)> {
-        let pairs = self
-            .entries
-            .windows(2)
-            .filter(|pair| (pair[0].what, pair[1].what) == (RotationPhase::Started, RotationPhase::Succeeded));
+        let pairs = self.entries.windows(2).filter(|pair| {
+            (pair[0].what, pair[1].what) == (RotationPhase::Started, RotationPhase::Succeeded)
+        });
         let took = pairs.map(|pair| (pair[1].at, pair[1].at.since(pair[0].at)));
-        took.filter(|(_, took)| *took <= Self::MAX_DURATION).map(|(end, took)| (end, took.as_secs())).collect()
+        took.filter(|(_, took)| *took <= Self::MAX_DURATION)
+            .map(|(end, took)| (end, took.as_secs()))
+            .collect()
     }
 
     /// Returns the duration of the rotation that ended then and the usual duration, if it took more than
@@ -257,7 +258,12 @@ pub fn changes_a_value(record: &CloudTrailRecord, rules: &RotationRules) -> bool
 
 /// Returns the observations of a call to Secrets Manager: a value written by hand, rotation disabled or
 /// enabled, a secret deleted or restored.
-pub fn secret_call(event: &Event, record: &CloudTrailRecord, rules: &RotationRules, status: RotationStatus) -> Vec<Observation> {
+pub fn secret_call(
+    event: &Event,
+    record: &CloudTrailRecord,
+    rules: &RotationRules,
+    status: RotationStatus,
+) -> Vec<Observation> {
     let Some(secret) = subject(record).filter(|_| record.error_code.is_none()) else { return Vec::new() };
     let who = record.user_identity.principal();
     let begin = |kind, severity| {
@@ -265,9 +271,15 @@ pub fn secret_call(event: &Event, record: &CloudTrailRecord, rules: &RotationRul
         Incident::new(kind, severity, event.location.clone(), secret, &name, event.time)
     };
     let cleared = |kind, how: &str| {
-        vec![Observation::resolved(IncidentKey::new(kind, &event.location, secret, None), how, event.id.clone(), event.time)]
+        vec![Observation::resolved(
+            IncidentKey::new(kind, &event.location, secret, None),
+            how,
+            event.id.clone(),
+            event.time,
+        )]
     };
-    let here = |command: Command| command.option("secret-id", secret).option("region", &event.location.region);
+    let here =
+        |command: Command| command.option("secret-id", secret).option("region", &event.location.region);
     let incident = match record.event_name.as_str() {
         "PutSecretValue" | "UpdateSecret" if status != RotationStatus::NotRotating && changes_a_value(record, rules) => {
             let sentence = match status {
@@ -389,7 +401,10 @@ mod tests {
             assert!(!history.has_rotations());
         }
         // As it was stored before there were any.
-        assert_eq!(serde_json::from_str::<RotationHistory>(r#"{"entries":[]}"#).unwrap(), RotationHistory::default());
+        assert_eq!(
+            serde_json::from_str::<RotationHistory>(r#"{"entries":[]}"#).unwrap(),
+            RotationHistory::default()
+        );
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub struct StackQuery<'a> {
     pub token: Option<&'a str>,
     /// The time of the event. Without a token, the operation is the last that had started by then.
     pub by: Moment,
-    /// Whether the cause is needed, or only the operation.
+    /// True if the cause is needed, or only the operation.
     pub cause: bool,
 }
 
@@ -161,7 +161,12 @@ pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec
     let (arn, status) = (stack.stack_id.as_str(), stack.status_details.status.as_str());
     let name = crate::event::stack_name(arn);
     let cleared = |kind, how: &str| {
-        Observation::resolved(IncidentKey::new(kind, &event.location, arn, None), how, event.id.clone(), event.time)
+        Observation::resolved(
+            IncidentKey::new(kind, &event.location, arn, None),
+            how,
+            event.id.clone(),
+            event.time,
+        )
     };
     if matches!(status, "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" | "DELETE_COMPLETE") {
         let how = format!("the stack reached {status}");
@@ -176,7 +181,8 @@ pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec
         None => stack.status_details.status_reason.clone().filter(|_| !status.ends_with("_COMPLETE")),
     };
     if is_stuck(status) {
-        let at = |command: Command| command.option("stack-name", arn).option("region", &event.location.region);
+        let at =
+            |command: Command| command.option("stack-name", arn).option("region", &event.location.region);
         let (action, command) = match status {
             "UPDATE_ROLLBACK_FAILED" => (
                 "Fix the cause, then continue the rollback (the runbook explains how to skip a resource):",
@@ -191,11 +197,20 @@ pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec
                 at(Command::aws("cloudformation", "delete-stack")),
             ),
         };
-        let incident = Incident::new(Kind::StackStuck, Severity::Critical, event.location.clone(), arn, name, event.time)
-            .what(&format!("The stack is in the status {status}. CloudFormation does not retry."))
-            .impact("The stack cannot be deployed until this status is resolved. Resources may be partly changed.")
-            .cause(reason.as_deref())
-            .action(action, command);
+        let incident = Incident::new(
+            Kind::StackStuck,
+            Severity::Critical,
+            event.location.clone(),
+            arn,
+            name,
+            event.time,
+        )
+        .what(&format!("The stack is in the status {status}. CloudFormation does not retry."))
+        .impact(
+            "The stack cannot be deployed until this status is resolved. Resources may be partly changed.",
+        )
+        .cause(reason.as_deref())
+        .action(action, command);
         return vec![Observation::firing(incident, event.id.clone())];
     }
     let token = stack.client_request_token.as_deref();
@@ -254,8 +269,10 @@ pub(super) fn resource(event: &Event, resource: &StackResource, operation: &Oper
     let kind = resource.resource_type.as_deref().unwrap_or("unknown type");
     let cause = format!("{} ({kind}): {reason}", resource.logical_resource_id);
     let incident = failed(event, &resource.stack_id, status, Some(&cause));
-    let incident =
-        incident.what(&format!("A deployment fails: the resource {} is in the status {status}.", resource.logical_resource_id));
+    let incident = incident.what(&format!(
+        "A deployment fails: the resource {} is in the status {status}.",
+        resource.logical_resource_id
+    ));
     let token = resource.client_request_token.as_deref();
     vec![Observation::firing(incident, occurrence(event, &resource.stack_id, token, operation))]
 }
@@ -335,7 +352,7 @@ mod tests {
                     "client-request-token": token},
             });
             let event = crate::event::parse(&event).unwrap();
-            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event}") };
+            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event:?}") };
             let operation = Operation { begun_by: begun_by.map(str::to_owned), cause: None };
             super::status(&event, stack, &operation)[0].event.clone()
         };
@@ -356,9 +373,11 @@ mod tests {
                 "detail": {"stack-id": STACK, "status-details": {"status": status, "status-reason": reason}},
             });
             let event = crate::event::parse(&event).unwrap();
-            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event}") };
+            let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event:?}") };
             let observations = super::status(&event, stack, &Operation::default());
-            let crate::state::Transition::Firing(incident) = &observations[0].transition else { panic!("{observations:?}") };
+            let crate::state::Transition::Firing(incident) = &observations[0].transition else {
+                panic!("{observations:?}")
+            };
             incident.cause.clone()
         };
         assert_eq!(cause("ROLLBACK_COMPLETE", "Rollback complete"), None);

@@ -2,14 +2,20 @@
 
 use crate::command::Command;
 use crate::event::Unrecognized;
-use crate::incident::{Incident, AccountRegion};
+use crate::incident::{AccountRegion, Incident};
 use crate::kind::{Kind, Severity};
 use crate::moment::Moment;
 use crate::state::Observation;
 
 /// Returns the observation of an unrecognized event. `location` is that of the function that received
 /// it; `table` keeps the event.
-pub fn unrecognized_event(received: &Unrecognized, location: &AccountRegion, function: &str, table: &str, now: Moment) -> Observation {
+pub fn unrecognized_event(
+    received: &Unrecognized,
+    location: &AccountRegion,
+    function: &str,
+    table: &str,
+    now: Moment,
+) -> Observation {
     let incident = Incident::new(
         Kind::UnrecognizedEvents,
         Severity::Warning,

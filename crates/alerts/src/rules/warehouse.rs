@@ -2,7 +2,7 @@
 
 use super::last_part;
 use crate::command::Command;
-use crate::event::{Integration, Event, Statement, StatementState, CloudTrailRecord};
+use crate::event::{CloudTrailRecord, Event, Integration, Statement, StatementState};
 use crate::incident::{Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;
@@ -137,7 +137,8 @@ const CALLS: [(&str, Severity, &str, &str); 8] = [
 ];
 
 pub(super) fn call(event: &Event, record: &CloudTrailRecord) -> Vec<Observation> {
-    let Some((operation, severity, did, follows)) = CALLS.iter().find(|(name, ..)| *name == record.event_name)
+    let Some((operation, severity, did, follows)) =
+        CALLS.iter().find(|(name, ..)| *name == record.event_name)
     else {
         return Vec::new();
     };

@@ -15,10 +15,10 @@ use crate::kind::Severity;
 use crate::moment::Moment;
 use crate::notification::{Notification, Resolution, Status};
 
-/// How long a resolution is remembered, for earlier occurrences that arrive late. EventBridge retries
+/// The time for which a resolution is remembered, for earlier occurrences that arrive late. EventBridge retries
 /// for one day.
 const RESOLUTION_MEMORY: Duration = Duration::from_secs(3 * 86_400);
-/// How long an unpublished notification is kept.
+/// The time for which an unpublished notification is kept.
 const UNSENT_MEMORY: Duration = Duration::from_secs(60 * 86_400);
 
 /// The state of one incident.
@@ -83,13 +83,15 @@ impl IncidentState {
     }
 
     /// Returns true if an occurrence of this incident now would change what people know: it is not
-    /// open, it is due to be repeated, it became more severe, or nothing was recorded for a day.
+    /// open, it is due to be repeated, it became more severe, nothing was recorded for a day, or a
+    /// notification is not published yet.
     pub(crate) fn needs(&self, incident: &Incident, now: Moment) -> bool {
         const REFRESH: Duration = Duration::from_secs(86_400);
         self.open.as_ref().is_none_or(|episode| {
             episode.next <= now
                 || incident.severity > episode.notified_severity
                 || now.since(episode.last) >= REFRESH
+                || !self.outbox.is_empty()
         })
     }
 
@@ -99,21 +101,13 @@ impl IncidentState {
             return now.plus(UNSENT_MEMORY);
         }
         let Some(episode) = &self.open else { return now.plus(RESOLUTION_MEMORY) };
-        let unnotified = if episode.count > episode.notified_count {
-            episode.next.plus(RESOLUTION_MEMORY)
-        } else {
-            now
-        };
+        let unnotified =
+            if episode.count > episode.notified_count { episode.next.plus(RESOLUTION_MEMORY) } else { now };
         now.plus(episode.incident.kind.memory()).max(unnotified)
     }
 
     /// Applies an observation that was not applied before. Returns the notification that results.
-    pub fn apply(
-        &mut self,
-        observation: &Observation,
-        now: Moment,
-        policy: &Policy,
-    ) -> Option<Notification> {
+    pub fn apply(&mut self, observation: &Observation, now: Moment, policy: &Policy) -> Option<Notification> {
         match &observation.transition {
             Transition::Firing(incident) => self.fire(observation, incident, now, policy),
             Transition::Resolved(how) => self.resolve(observation, how),
@@ -122,12 +116,7 @@ impl IncidentState {
 
     /// Returns the notification that is due because time has passed: occurrences that were not
     /// notified yet.
-    pub fn repeat_if_due(
-        &mut self,
-        key: &IncidentKey,
-        now: Moment,
-        policy: &Policy,
-    ) -> Option<Notification> {
+    pub fn repeat_if_due(&mut self, key: &IncidentKey, now: Moment, policy: &Policy) -> Option<Notification> {
         let episode = self
             .open
             .as_mut()
@@ -186,8 +175,7 @@ impl IncidentState {
             incident: incident.clone(),
             thread: digest(&[key.as_str(), event]),
         };
-        let notification =
-            notification(&episode, id(key, Status::Opened, event), Status::Opened, None);
+        let notification = notification(&episode, id(key, Status::Opened, event), Status::Opened, None);
         self.open = Some(episode);
         Some(notification)
     }

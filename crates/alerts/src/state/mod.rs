@@ -16,7 +16,7 @@ use crate::incident::{Incident, IncidentKey, digest};
 use crate::moment::Moment;
 use crate::notification::Notification;
 
-/// How long the id of an event is remembered unless [`Observation::remembered_for`] says otherwise:
+/// The time for which the id of an event is remembered unless [`Observation::remembered_for`] says otherwise:
 /// longer than any queue keeps a message (14 days).
 pub const EVENT_MEMORY: Duration = Duration::from_secs(15 * 86_400);
 
@@ -33,7 +33,7 @@ pub struct Observation {
     pub at: Moment,
     /// The event itself, if it was not recognized.
     pub raw: Option<String>,
-    /// How long the event's id is remembered.
+    /// The time for which the event's id is remembered.
     pub memory: Duration,
 }
 

@@ -35,17 +35,13 @@ impl Policy {
     const GROWTH: u32 = 4;
     /// The first and the longest interval of a condition: it is repeated after a day, after four more
     /// days, and then weekly.
-    const CONDITION: (Duration, Duration) =
-        (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
+    const CONDITION: (Duration, Duration) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
 
     /// Returns the time until the next notification, after so many about the same incident.
     pub fn interval(&self, kind: Kind, notifications: u32) -> Duration {
         let growth = Self::GROWTH.checked_pow(notifications.saturating_sub(1)).unwrap_or(u32::MAX);
-        let (first, max) = if kind.is_condition() {
-            Self::CONDITION
-        } else {
-            (self.first_interval, self.max_interval)
-        };
+        let (first, max) =
+            if kind.is_condition() { Self::CONDITION } else { (self.first_interval, self.max_interval) };
         first.saturating_mul(growth).min(max)
     }
 }

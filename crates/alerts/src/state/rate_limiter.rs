@@ -13,7 +13,7 @@ use crate::moment::{Moment, format_duration};
 use crate::notification::{Notification, Status};
 use crate::text::cut;
 
-/// How long an unpublished summary is kept.
+/// The time for which an unpublished summary is kept.
 const UNSENT_MEMORY: Duration = Duration::from_secs(60 * 86_400);
 /// The largest number of suppressed notifications that the summary lists.
 const MAX_LINES: usize = 10;
@@ -52,12 +52,8 @@ impl RateLimiter {
             return true;
         }
         let incident = &notification.incident;
-        let line = format!(
-            "{} {}: {}",
-            notification.status.name(),
-            incident.kind.name(),
-            cut(&incident.name, 80)
-        );
+        let line =
+            format!("{} {}: {}", notification.status.name(), incident.kind.name(), cut(&incident.name, 80));
         let suppressed = window.suppressed.get_or_insert_with(|| Suppressed {
             count: 0,
             first: now,
@@ -111,8 +107,8 @@ impl RateLimiter {
 
     /// Returns the time at which the state may be deleted.
     pub fn expires(&self, now: Moment, policy: &Policy) -> Moment {
-        let unsent = self.window.as_ref().is_some_and(|window| window.suppressed.is_some())
-            || !self.outbox.is_empty();
+        let unsent =
+            self.window.as_ref().is_some_and(|window| window.suppressed.is_some()) || !self.outbox.is_empty();
         now.plus(policy.window).plus(if unsent { UNSENT_MEMORY } else { Duration::ZERO })
     }
 }

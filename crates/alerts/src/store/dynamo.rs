@@ -56,9 +56,7 @@ impl DynamoStore {
                 .condition_expression("revision = :expected")
                 .expression_attribute_values(":expected", AttributeValue::N(expected.to_string())),
         };
-        let item = item
-            .build()
-            .map_err(|error| CallError::caused_by("dynamodb:PutItem", &error))?;
+        let item = item.build().map_err(|error| CallError::caused_by("dynamodb:PutItem", &error))?;
         Ok(TransactWriteItem::builder().put(item).build())
     }
 }
@@ -163,8 +161,8 @@ fn key_of(item: &Item) -> Option<ItemKey> {
 fn item_of(item: &Item, now: Moment) -> Option<(ItemKey, Option<StoredItem>)> {
     let key = key_of(item)?;
     // In whole seconds, exactly as the condition of a write compares them.
-    let expired = number::<i64>(item, "expires")
-        .is_some_and(|expires| expires <= now.millis().div_euclid(1000));
+    let expired =
+        number::<i64>(item, "expires").is_some_and(|expires| expires <= now.millis().div_euclid(1000));
     if expired {
         return Some((key, None));
     }
@@ -239,7 +237,8 @@ mod tests {
                 let puts: Vec<_> = request.transact_items().iter().map(|item| item.put().unwrap()).collect();
                 let [fresh, known] = &puts[..] else { return false };
                 request.client_request_token().is_some()
-                    && fresh.condition_expression() == Some("attribute_not_exists(revision) OR expires <= :now")
+                    && fresh.condition_expression()
+                        == Some("attribute_not_exists(revision) OR expires <= :now")
                     && known.condition_expression() == Some("revision = :expected")
                     && known.item()["revision"] == AttributeValue::N("6".into())
                     && known.item()["due"] == AttributeValue::N("5".into())

@@ -4,7 +4,7 @@
 //! host), names followed by a value (`password=…`, `"SecretString":"…"`, `PASSWORD '…'`), `Bearer …`, and private keys and verifiers by
 //! themselves. A text that merely speaks of a password stays as it is.
 
-/// What stands in place of what was cut.
+/// The replacement for a removed credential.
 const CUT: &str = "[cut]";
 
 /// Names whose value is a credential; a longer name that ends with one counts too (`RotationToken`, `db_password`).
@@ -87,7 +87,7 @@ fn values(text: &str) -> String {
     out
 }
 
-/// Where the credential is that the word from `begin` to `end` announces.
+/// Returns the range of the credential that the word from `begin` to `end` announces.
 fn value_after(text: &str, begin: usize, end: usize) -> Option<(usize, usize)> {
     let word = text[begin..end].to_ascii_lowercase();
     let skip = |at: usize, over: &[u8]| {

@@ -118,7 +118,9 @@ async fn malformed_and_unrecognized_events_become_one_incident() {
         .all()
         .into_iter()
         .filter(|(key, body)| {
-            key.partition.contains("unrecognized-events") && key.sort.starts_with("event|") && !body.is_empty()
+            key.partition.contains("unrecognized-events")
+                && key.sort.starts_with("event|")
+                && !body.is_empty()
         })
         .map(|(_, body)| body)
         .collect();
@@ -333,12 +335,18 @@ async fn alert_is_sent_without_a_cause_that_does_not_arrive_in_time() {
 #[tokio::test]
 async fn value_written_by_hand_is_notified_if_the_secret_may_rotate() {
     let rules = || RotationRules { writers: vec!["sluice-rotation-*".into()] };
-    for (status, count) in [(Some(RotationStatus::Enabled), 1), (Some(RotationStatus::NotRotating), 0), (None, 1)] {
+    for (status, count) in
+        [(Some(RotationStatus::Enabled), 1), (Some(RotationStatus::NotRotating), 0), (None, 1)]
+    {
         let (world, lookups) = (World::default(), Lookups { status, ..Lookups::default() });
         let subject = handler(&world, RotationProcessor::new(&world, &lookups, rules()));
         for case in ["put-secret-value-by-hand", "put-secret-value-by-rotation", "update-secret-description"]
         {
-            subject.handle(&fixture(&format!("secretsmanager/{case}")), window(0), pending()).await.1.unwrap();
+            subject
+                .handle(&fixture(&format!("secretsmanager/{case}")), window(0), pending())
+                .await
+                .1
+                .unwrap();
         }
         assert_eq!(subjects(&world).len(), count, "{status:?}");
     }
@@ -373,8 +381,9 @@ async fn value_written_by_hand_before_rotation_is_disabled_is_notified() {
     let off = |time| ("cancel-rotate-secret", time);
     let on = |time| ("rotate-secret", time);
     for at_once in [false, true] {
-        let notified =
-            async |calls: &[(&str, &str)]| written_beside(Some(RotationStatus::Disabled), calls, at_once).await;
+        let notified = async |calls: &[(&str, &str)]| {
+            written_beside(Some(RotationStatus::Disabled), calls, at_once).await
+        };
         // Whichever event arrives first, also in the same second.
         for time in ["02:58:07", "02:58:30"] {
             assert_eq!(notified(&[written, off(time)]).await, 1, "{time}");
@@ -390,7 +399,10 @@ async fn value_written_by_hand_before_rotation_is_disabled_is_notified() {
     // A secret that cannot be read is known from calls; one that never rotated does not matter.
     assert_eq!(written_beside(None, &[off("02:00:00"), written], false).await, 0);
     assert_eq!(written_beside(None, &[off("02:59:00"), written], false).await, 1);
-    assert_eq!(written_beside(Some(RotationStatus::NotRotating), &[written, off("02:59:00")], false).await, 0);
+    assert_eq!(
+        written_beside(Some(RotationStatus::NotRotating), &[written, off("02:59:00")], false).await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -414,12 +426,17 @@ async fn failed_resolved_and_slow_rotations_are_notified() {
     send("rotation-started", 6, "03:00:00").await;
     send("rotation-succeeded", 6, "03:20:00").await;
     assert_eq!(subjects(&world), ["[WARNING] Rotation slow: secret app (111111111111 us-east-1)"]);
-    assert!(mail(&world, 0).contains("took 20 min. Those before took 10 s (median)"), "{}", mail(&world, 0));
+    assert!(
+        mail(&world, 0).contains("took 20 min. Earlier rotations took 10 s (median)"),
+        "{}",
+        mail(&world, 0)
+    );
     send("rotation-failed", 7, "03:00:00").await;
     send("rotation-succeeded", 7, "09:00:00").await;
     let notified = subjects(&world);
     assert!(
-        notified[1].starts_with("[ERROR] Rotation failed") && notified[2].starts_with("[RESOLVED] Rotation failed"),
+        notified[1].starts_with("[ERROR] Rotation failed")
+            && notified[2].starts_with("[RESOLVED] Rotation failed"),
         "{notified:?}"
     );
     assert!(mail(&world, 2).contains("after 6 h"), "{}", mail(&world, 2));
@@ -494,8 +511,10 @@ async fn dead_letter_queues_are_inspected_and_keep_their_messages() {
     // A deleted queue fails the invocation, and the others are inspected all the same.
     let world = World::default();
     let gone = vec!["arn:aws:sqs:us-east-1:333333333333:gone".to_owned(), queues[0].clone()];
-    let filled = Lookups { contents: vec![contents(1, vec![message("3")])], queues: gone, ..Lookups::default() };
-    let subject = handler(&world, DeadLetterProcessor::new(&filled, AccountRegion::new("333333333333", "us-east-1")));
+    let filled =
+        Lookups { contents: vec![contents(1, vec![message("3")])], queues: gone, ..Lookups::default() };
+    let subject =
+        handler(&world, DeadLetterProcessor::new(&filled, AccountRegion::new("333333333333", "us-east-1")));
     let (_, answer) = subject.handle(&fixture("events/scheduled"), window(20), pending()).await;
     assert!(answer.unwrap_err().starts_with("the data that this event refers to could not be read"));
     assert_eq!(subjects(&world).len(), 1);

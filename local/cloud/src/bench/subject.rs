@@ -48,7 +48,10 @@ const OWN: [(&str, &[(&str, &str)]); 6] = [
             ("LEDGER_TABLE", "ledger"),
         ],
     ),
-    ("on-dead-letter", &[("QUEUE_URLS", "https://sqs.us-east-1.amazonaws.com/111111111111/bench")]),
+    (
+        "on-dead-letter",
+        &[("DEAD_LETTER_QUEUE_URLS", "https://sqs.us-east-1.amazonaws.com/111111111111/bench")],
+    ),
     (
         "rotate-api-key",
         &[

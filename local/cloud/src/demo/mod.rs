@@ -116,7 +116,7 @@ impl Demo {
         let alert = step("wait for the alert", || {
             wait::until("an alert about malformed.csv", PATIENCE, || {
                 let all = inbox.all()?;
-                let found = all.iter().find(|one| one["kind"] == "file-in-error").cloned();
+                let found = all.iter().find(|one| one["kind"] == "file-rejected").cloned();
                 Ok(found.map_or_else(|| Seen::NotYet(format!("{} other messages", all.len())), Seen::Yes))
             })
         })?;
@@ -135,7 +135,7 @@ impl Demo {
 fn print_alert(alert: &Value) {
     let text = |name: &str| alert[name].as_str().unwrap_or_default();
     write(&format!("\n{}\n\n", text("title")));
-    let labels = [("What", "what"), ("Impact", "impact"), ("Cause", "cause"), ("Action", "remedy")];
+    let labels = [("What", "what"), ("Impact", "impact"), ("Cause", "cause"), ("Action", "action")];
     for (label, name) in labels {
         write(&table::paragraph(label, text(name)));
     }

@@ -19,13 +19,18 @@ fn observation(event: i64) -> Observation {
     let at = Moment::from_millis(event.abs());
     let id = EventId::of(&[&event.to_string()]);
     let firing = incident(at);
-    if event > 0 { Observation::firing(firing, id) } else { Observation::resolved(firing.key(), "works again", id, at) }
+    if event > 0 {
+        Observation::firing(firing, id)
+    } else {
+        Observation::resolved(firing.key(), "works again", id, at)
+    }
 }
 
 fn run(state: &mut IncidentState, events: &[i64], now: i64) -> Vec<(Status, u64)> {
     let policy = Policy::default();
-    let notified =
-        events.iter().filter_map(|event| state.apply(&observation(*event), Moment::from_millis(now), &policy));
+    let notified = events
+        .iter()
+        .filter_map(|event| state.apply(&observation(*event), Moment::from_millis(now), &policy));
     notified.map(|notification| (notification.status, notification.count)).collect()
 }
 
@@ -50,7 +55,10 @@ fn incident_is_repeated_at_growing_intervals_without_events() {
     let key = incident(Moment::from_millis(10)).key();
     let notified = state.repeat_if_due(&key, Moment::from_millis(HOUR / 4), &policy).unwrap();
     assert_eq!((notified.status, notified.count), (Status::Repeated, 2));
-    assert_eq!((state.due(), state.repeat_if_due(&key, Moment::from_millis(9 * HOUR), &policy)), (None, None));
+    assert_eq!(
+        (state.due(), state.repeat_if_due(&key, Moment::from_millis(9 * HOUR), &policy)),
+        (None, None)
+    );
     // The next interval is an hour.
     assert_eq!(run(&mut state, &[30], HOUR), []);
     assert_eq!(run(&mut state, &[40], HOUR + HOUR / 4), [(Status::Repeated, 4)]);
@@ -71,7 +79,9 @@ fn higher_severity_is_notified_at_once_and_once() {
         firing.severity = severity;
         let observation = Observation::firing(firing, EventId::of(&[&number.to_string()]));
         notified.extend(
-            state.apply(&observation, at, &policy).map(|notification| (number, notification.incident.severity)),
+            state
+                .apply(&observation, at, &policy)
+                .map(|notification| (number, notification.incident.severity)),
         );
     }
     assert_eq!(notified, [(0, Severity::Warning), (2, Severity::Error)]);
