@@ -31,7 +31,7 @@ pub(crate) async fn save<T: Stored>(
     revision: u64,
     state: &T,
 ) -> Result<bool, MonitorError> {
-    let body = serde_json::to_string(state)
-        .map_err(|source| MonitorError::Document { name: T::NAME, source })?;
+    let body =
+        serde_json::to_string(state).map_err(|source| MonitorError::Document { name: T::NAME, source })?;
     Ok(ledger.save(T::NAME, revision, &body).await?)
 }

@@ -12,13 +12,13 @@ use warehouse::batch::Progress;
 use crate::alerting::{Alerting, Handover};
 use crate::batch::{self, Completion};
 use crate::documents;
+use crate::documents::Stored;
 use crate::error::MonitorError;
 use crate::incidents::{self, Condition};
 use crate::ports::{Ledger, Objects, Statements};
 use crate::reading::{Reading, VIEWS};
 use crate::report::{Outcome, Report};
 use crate::settings::Settings;
-use crate::documents::Stored;
 use crate::state::{Running, SweepState, ViewsState};
 use crate::sweep::Sweep;
 use crate::views::{Views, sql};
@@ -177,7 +177,12 @@ impl<'a, S: Store, P: Publisher> Monitor<'a, S, P> {
         self.send(run, now, report).await
     }
 
-    async fn send(&self, mut run: Run, started: Moment, report: &mut Report) -> Result<Outcome, MonitorError> {
+    async fn send(
+        &self,
+        mut run: Run,
+        started: Moment,
+        report: &mut Report,
+    ) -> Result<Outcome, MonitorError> {
         let Settings { watched, view_delay, rows_per_run, .. } = self.settings;
         let name = batch::name(&watched.name, run.state.run);
         let token = batch::token(&watched.name, run.state.run, started);

@@ -73,8 +73,7 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
         report: &mut Report,
     ) -> Result<bool, MonitorError> {
         let watched = &self.settings.watched;
-        let mut awaited =
-            Awaited::new(self.settings, &state.awaited, self.started, self.alerting.window.now);
+        let mut awaited = Awaited::new(self.settings, &state.awaited, self.started, self.alerting.window.now);
         let (mut next, mut is_complete) = (None, true);
         loop {
             if self.is_out_of_time() {

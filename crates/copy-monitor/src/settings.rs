@@ -8,7 +8,6 @@ use serde::Deserialize;
 use warehouse::data_api::Login;
 use warehouse::target::Target;
 
-
 /// A warehouse with its jobs.
 #[derive(Debug, Clone)]
 pub struct Watched {

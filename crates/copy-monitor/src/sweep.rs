@@ -94,8 +94,15 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
                 Err(error) => return Err(error.into()),
             };
             listed.jobs.insert(*id);
-            let comparison =
-                Comparison { settings: self.settings, id: *id, job, bucket, ledger_until, gaps: &views.gaps, now };
+            let comparison = Comparison {
+                settings: self.settings,
+                id: *id,
+                job,
+                bucket,
+                ledger_until,
+                gaps: &views.gaps,
+                now,
+            };
             let entries = self.entries_for(*id, &page.objects).await?;
             let compared = comparison.compare(&page.objects, &entries);
             report.too_old += compared.too_old;
@@ -173,12 +180,10 @@ impl SweepState {
     /// Ends the current cycle over all jobs and returns it.
     fn end_cycle(&mut self, now: Moment, views: &ViewsState) -> Cycle {
         let began = self.began.take().unwrap_or(now);
-        let cycle =
-            Cycle { seconds: now.since(began).as_secs(), pages: self.pages, objects: self.objects };
+        let cycle = Cycle { seconds: now.since(began).as_secs(), pages: self.pages, objects: self.objects };
         self.last_cycle = Some(cycle);
         (self.job, self.after, self.pages, self.objects) = (0, None, 0, 0);
         self.newest.retain(|id, _| views.jobs.contains_key(id));
         cycle
     }
 }
-

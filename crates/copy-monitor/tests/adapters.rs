@@ -131,8 +131,13 @@ async fn throttled_table_is_named_in_error() {
         BatchWriteItemOutput::builder().unprocessed_items("ledger", left).build()
     });
     let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&full]);
-    let table =
-        LedgerTable::new(client, "ledger".into(), "main".into(), Duration::from_secs(60), Moment::from_secs(NOW));
+    let table = LedgerTable::new(
+        client,
+        "ledger".into(),
+        "main".into(),
+        Duration::from_secs(60),
+        Moment::from_secs(NOW),
+    );
     let error = table.put_loaded(&[entry("k", FileState::Loaded)]).await.unwrap_err().to_string();
     assert!(error.contains("1 items were not written after 8 attempts: the table is throttled"), "{error}");
     assert_eq!(full.num_calls(), 8);

@@ -64,12 +64,10 @@ impl Config {
             login,
         };
         let mut settings = Settings::new(watched);
-        settings.view_retention =
-            env.duration("VIEW_RETENTION_DAYS", Unit::Days, settings.view_retention)?;
+        settings.view_retention = env.duration("VIEW_RETENTION_DAYS", Unit::Days, settings.view_retention)?;
         settings.ledger_memory = env.duration("LEDGER_DAYS", Unit::Days, settings.ledger_memory)?;
         settings.view_delay = env.duration("VIEW_DELAY_MINUTES", Unit::Minutes, settings.view_delay)?;
-        settings.event_delay =
-            env.duration("EVENT_DELAY_MINUTES", Unit::Minutes, settings.event_delay)?;
+        settings.event_delay = env.duration("EVENT_DELAY_MINUTES", Unit::Minutes, settings.event_delay)?;
         let number = "a whole number";
         settings.pages_per_run = env.parsed("PAGES_PER_RUN", number, settings.pages_per_run)?;
         settings.rows_per_run = env.parsed("ROWS_PER_RUN", number, settings.rows_per_run)?;
@@ -129,7 +127,10 @@ mod tests {
         );
         assert_eq!(settings.job("other").freshness.as_secs(), 60);
         assert!(settings.job("orders_0a1b2c3d").manual && !config.job_metrics);
-        assert_eq!((settings.ledger_memory.as_secs(), settings.view_retention.as_secs()), (90 * 86_400, 7 * 86_400));
+        assert_eq!(
+            (settings.ledger_memory.as_secs(), settings.view_retention.as_secs()),
+            (90 * 86_400, 7 * 86_400)
+        );
         assert_eq!((settings.view_delay.as_secs(), settings.event_delay.as_secs()), (0, 60));
         let usual = read(&[("WORKGROUP_NAME", "w")]).unwrap().settings("222222222222");
         assert_eq!((usual.view_delay.as_secs(), usual.event_delay.as_secs()), (15 * 60, 5 * 60));

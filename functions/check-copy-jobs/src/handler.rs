@@ -59,8 +59,7 @@ impl Handler {
 
     async fn check(&self, invocation: Invocation) -> Result<Report, InvocationError> {
         let Invocation { event, context, window } = invocation;
-        let event = Event::parse(&event)
-            .map_err(|problem| InvocationError::new("InvalidEvent", problem))?;
+        let event = Event::parse(&event).map_err(|problem| InvocationError::new("InvalidEvent", problem))?;
         // The warehouse is in the function's account.
         let function: Arn = context
             .invoked_function_arn

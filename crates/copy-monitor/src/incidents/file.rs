@@ -33,10 +33,9 @@ pub(crate) fn rejected(
     let id = rejected_id(watched, file.job, &file.bucket, &file.key, &file.etag);
     let (action, command) = match commands::reload(watched, job, &file.bucket, &file.key, sole_key) {
         Reload::Copy(command) => ("Fix the file under its own name, then load exactly this key:", command),
-        Reload::NewName(command) => (
-            "Fix the file under its own name, then copy it to a new name, which the job loads:",
-            command,
-        ),
+        Reload::NewName(command) => {
+            ("Fix the file under its own name, then copy it to a new name, which the job loads:", command)
+        }
     };
     of_file(watched, Kind::FileRejected, job, &file.bucket, &file.key, &id, file.enqueued)
         .what(&format!(
@@ -60,7 +59,13 @@ pub(crate) fn rejected_key(watched: &Watched, job: i64, bucket: &str, key: &str,
 pub(crate) const LOADED_MANUALLY: &str = "a COPY of exactly this key loaded the file";
 
 /// The object is in the bucket, and Redshift's views have no trace of it.
-pub(crate) fn never_loaded(watched: &Watched, id: i64, job: &JobState, bucket: &str, object: &Object) -> Incident {
+pub(crate) fn never_loaded(
+    watched: &Watched,
+    id: i64,
+    job: &JobState,
+    bucket: &str,
+    object: &Object,
+) -> Incident {
     let key = digest(&[&watched.name, "never-loaded", &id.to_string(), bucket, &object.key, &object.etag]);
     of_file(watched, Kind::FileNeverLoaded, job, bucket, &object.key, &key, object.modified)
         .what(&format!(

@@ -27,10 +27,7 @@ pub(crate) fn integration_inactive(
     since: Moment,
 ) -> Incident {
     inactive(watched, job, &Condition::IntegrationInactive.key(Some(id)), since)
-        .what(&format!(
-            "Redshift shows the integration of {} as {state}.",
-            job_name(watched, &job.name)
-        ))
+        .what(&format!("Redshift shows the integration of {} as {state}.", job_name(watched, &job.name)))
         .impact("New files in the bucket are not loaded.")
         .action(
             "Read the errors of the integration and fix their cause:",
@@ -107,13 +104,7 @@ pub(crate) fn files_waiting(
 }
 
 /// The newest objects have waited for longer than the job's freshness limit.
-pub(crate) fn stale(
-    watched: &Watched,
-    id: i64,
-    job: &JobState,
-    limit: Duration,
-    since: Moment,
-) -> Incident {
+pub(crate) fn stale(watched: &Watched, id: i64, job: &JobState, limit: Duration, since: Moment) -> Incident {
     let subject = job_name(watched, &job.name);
     let loaded = match job.newest_loaded {
         Some(loaded) => format!("The newest loaded object was written at {loaded}."),

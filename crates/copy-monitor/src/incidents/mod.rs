@@ -20,7 +20,8 @@ pub(crate) use file::{
     LOADED_MANUALLY, never_loaded, overwritten, rejected, rejected_id, rejected_key, unknown,
 };
 pub(crate) use job::{
-    JOB_GONE, auto_off, files_waiting, gone, integration_inactive, integration_missing, location_unknown, stale,
+    JOB_GONE, auto_off, files_waiting, gone, integration_inactive, integration_missing, location_unknown,
+    stale,
 };
 pub(crate) use monitor::{access_restricted, history_unknown, listing_denied, views_unreadable};
 

@@ -15,11 +15,15 @@ use crate::state::JobState;
 /// A grace period that is over in the next run.
 const SECOND_RUN: Duration = Duration::from_secs(1);
 
-pub(super) const OBJECTS_NOT_CHECKED: &str =
-    "The monitor does not find objects of this job that are never loaded or that are overwritten after their load.";
+pub(super) const OBJECTS_NOT_CHECKED: &str = "The monitor does not find objects of this job that are never loaded or that are overwritten after their load.";
 
 /// The reader may not see the rows of other users.
-pub(crate) fn access_restricted(watched: &Watched, user: Option<&str>, access: &str, since: Moment) -> Incident {
+pub(crate) fn access_restricted(
+    watched: &Watched,
+    user: Option<&str>,
+    access: &str,
+    since: Moment,
+) -> Incident {
     let access = if access.is_empty() { "not shown" } else { access };
     let key = Condition::AccessRestricted.key(None);
     about(watched, Kind::CopyMonitorFailed, Severity::Error, &all_jobs(watched), &key, since)
@@ -34,7 +38,12 @@ pub(crate) fn access_restricted(watched: &Watched, user: Option<&str>, access: &
 
 /// A run could not read the views. An alert is sent if the next run cannot read them either, because a
 /// single failure may be a throttled call.
-pub(crate) fn views_unreadable(watched: &Watched, message: &str, batch: Option<&str>, since: Moment) -> Incident {
+pub(crate) fn views_unreadable(
+    watched: &Watched,
+    message: &str,
+    batch: Option<&str>,
+    since: Moment,
+) -> Incident {
     let key = Condition::ViewsUnreadable.key(None);
     about(watched, Kind::CopyMonitorFailed, Severity::Error, &all_jobs(watched), &key, since)
         .grace(SECOND_RUN)
@@ -44,14 +53,24 @@ pub(crate) fn views_unreadable(watched: &Watched, message: &str, batch: Option<&
         ))
         .impact("The monitor does not find rejected files. It finds them when it can read the views again.")
         .cause(Some(message))
-        .action("Read Redshift's error. If the cluster is paused, resume it:", commands::describe_batch(watched, batch))
+        .action(
+            "Read Redshift's error. If the cluster is paused, resume it:",
+            commands::describe_batch(watched, batch),
+        )
 }
 
 /// The monitor may not list a job's prefix. An alert is sent if the next run may not list it either,
 /// because the bucket's policy may be changing.
-pub(crate) fn listing_denied(watched: &Watched, id: i64, job: &JobState, message: &str, since: Moment) -> Incident {
+pub(crate) fn listing_denied(
+    watched: &Watched,
+    id: i64,
+    job: &JobState,
+    message: &str,
+    since: Moment,
+) -> Incident {
     let subject = job_name(watched, &job.name);
-    let (bucket, prefix) = (job.bucket.as_deref().unwrap_or_default(), job.prefix.as_deref().unwrap_or_default());
+    let (bucket, prefix) =
+        (job.bucket.as_deref().unwrap_or_default(), job.prefix.as_deref().unwrap_or_default());
     let key = Condition::ListingDenied.key(Some(id));
     about(watched, Kind::CopyMonitorFailed, Severity::Error, &subject, &key, since)
         .grace(SECOND_RUN)

@@ -18,10 +18,8 @@ pub(crate) fn sync_jobs(settings: &Settings, state: &mut ViewsState, snapshot: &
         let integration = snapshot.integration(&found.name);
         let settings = settings.job(&found.name);
         let text = job_text::read(&found.text);
-        let job = state
-            .jobs
-            .entry(*id)
-            .or_insert_with(|| JobState { first_seen: started, ..JobState::default() });
+        let job =
+            state.jobs.entry(*id).or_insert_with(|| JobState { first_seen: started, ..JobState::default() });
         job.name.clone_from(&found.name);
         let (bucket, prefix, copy) =
             text.map_or((None, None, None), |text| (Some(text.bucket), Some(text.prefix), text.copy));
@@ -98,9 +96,8 @@ fn conditions(
     if job.bucket.is_none() || job.prefix.is_none() {
         incidents.push(incidents::location_unknown(watched, id, job, started));
     }
-    if let Some(oldest) = counts
-        .oldest_waiting
-        .filter(|oldest| !settings.manual && started.since(*oldest) >= settings.grace)
+    if let Some(oldest) =
+        counts.oldest_waiting.filter(|oldest| !settings.manual && started.since(*oldest) >= settings.grace)
     {
         incidents.push(incidents::files_waiting(watched, id, job, counts, oldest, started));
     }

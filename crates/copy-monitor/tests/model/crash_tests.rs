@@ -71,7 +71,8 @@ async fn day(at: Option<(usize, usize, Fault)>) -> (Drill, Vec<usize>) {
     (drill, calls)
 }
 
-fn check(drill: &Drill) {
+/// Checks the alerts of a day with one fault against those of the day without.
+fn check(drill: &Drill, expected: &[String]) {
     drill.every_rejected_file_has_one_alert();
     drill.nothing_was_published_twice();
     drill.conditions_begin_and_end_in_turn();
@@ -81,18 +82,30 @@ fn check(drill: &Drill) {
     assert_eq!((count("never loaded"), count("overwritten")), (1, 1));
     let inactive = drill.about("integration inactive");
     assert_eq!(inactive.iter().filter(|alert| alert.is_start()).count(), 1);
+    // A fault may make two runs in a row fail, which is an alert of its own, with its end.
+    let (unreadable, others): (Vec<String>, Vec<String>) =
+        drill.unique().into_iter().partition(|alert| alert.starts_with("views unreadable"));
+    assert_eq!(others, expected);
+    assert!(matches!(unreadable.len(), 0 | 2), "{unreadable:?}");
+    // The only possible duplicates: published, but not removed from the outbox. Alerts that are
+    // recorded together, here the two rejected files, are removed together.
+    let published = drill.alerts().len();
+    assert!(published <= others.len() + unreadable.len() + 2, "{published} messages");
 }
 
 #[tokio::test(start_paused = true)]
 async fn fault_at_any_call_loses_no_alert_and_repeats_none() {
     let (drill, calls) = day(None).await;
-    check(&drill);
+    let expected = drill.unique();
+    assert_eq!(drill.alerts().len(), expected.len());
+    check(&drill, &expected);
     let mut all = 0;
     for (step, made) in calls.iter().enumerate() {
         for call in 0..*made {
             for fault in Fault::ALL {
                 let (drill, _) = day(Some((step, call, fault))).await;
-                let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&drill)));
+                let checked =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&drill, &expected)));
                 assert!(checked.is_ok(), "{fault:?} at call {call} of step {step}");
                 all += 1;
             }

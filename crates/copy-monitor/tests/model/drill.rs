@@ -201,6 +201,17 @@ impl Drill {
         problems
     }
 
+    /// Returns problem, status and subject of each alert once, sorted.
+    pub(crate) fn unique(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let alerts = self.alerts().into_iter().filter(|alert| seen.insert(alert.id().to_owned()));
+        let mut unique: Vec<String> = alerts
+            .map(|alert| format!("{} {} {}", alert.problem(), alert.status(), alert.text("subject")))
+            .collect();
+        unique.sort_unstable();
+        unique
+    }
+
     /// Returns each alert about this problem once.
     pub(crate) fn about(&self, problem: &str) -> Vec<Alert> {
         let mut seen = HashSet::new();
@@ -252,11 +263,15 @@ impl Drill {
                     alert.text("what").contains(&format!(", line {line}, column {column}."))
                         && alert.text("cause").starts_with(message)
                 }
-                None => alert.text("what").contains("without naming a line") && !alert.text("cause").is_empty(),
+                None => {
+                    alert.text("what").contains("without naming a line") && !alert.text("cause").is_empty()
+                }
             };
             let found: Vec<_> =
                 starts.iter().filter(|alert| alert.text("subject") == url).filter(cause).collect();
-            let [alert] = found.as_slice() else { panic!("{rejected:?} has the alerts {found:?}: {alerts:?}") };
+            let [alert] = found.as_slice() else {
+                panic!("{rejected:?} has the alerts {found:?}: {alerts:?}")
+            };
             assert!(alert.text("name").starts_with(&rejected.job), "{alert:?}");
             assert!(alert.text("what").contains(&format!("copy job {} on cluster main", rejected.job)));
             assert_eq!((alert.text("account"), alert.text("region")), ("222222222222", "us-east-1"));
@@ -265,8 +280,7 @@ impl Drill {
             let copy = quote(&World::job_text(job, &rejected.key));
             let by_copy = command.starts_with("aws redshift-data execute-statement ")
                 && command.ends_with(&format!("--sql {copy}"));
-            let by_name =
-                command == format!("aws s3 cp {} {}", quote(&url), quote(&format!("{url}.reload")));
+            let by_name = command == format!("aws s3 cp {} {}", quote(&url), quote(&format!("{url}.reload")));
             assert!(by_copy || by_name, "{command}");
         }
     }
@@ -295,7 +309,10 @@ impl Drill {
             match loaded {
                 Some((_, _, etag)) if *etag != object.etag => {
                     let part = format!("Its ETag is {} now", object.etag);
-                    assert!(has(&overwritten, &object.key, &part), "overwritten without an alert: {object:?}");
+                    assert!(
+                        has(&overwritten, &object.key, &part),
+                        "overwritten without an alert: {object:?}"
+                    );
                 }
                 None if !world.noticed.contains(&object.key) => {
                     let part = format!("written at {}", object.modified);

@@ -10,9 +10,7 @@ use alerts::store::{ItemKey, Put, Store, StoreError, StoredItem};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
 use aws_smithy_types::error::ErrorMetadata;
-use copy_monitor::ports::{
-    Call, Document, EntryPage, FileEntry, Ledger, Listing, Objects, Statements,
-};
+use copy_monitor::ports::{Call, Document, EntryPage, FileEntry, Ledger, Listing, Objects, Statements};
 use futures_util::future::{BoxFuture, FutureExt};
 use lambda_kit::call::CallError;
 use lambda_kit::moment::Moment;
@@ -262,8 +260,7 @@ impl Ledger for Ports<'_> {
         last: &'a str,
         after: Option<&'a str>,
     ) -> Call<'a, EntryPage> {
-        let read =
-            async move { self.shared.table().entries(job, first, last, after, self.ledger_page) };
+        let read = async move { self.shared.table().entries(job, first, last, after, self.ledger_page) };
         self.call("entries_between", read).boxed()
     }
 

@@ -26,8 +26,14 @@ async fn storm_of_rejected_files_raises_twelve_alerts_and_a_summary() {
     }
     drill.calls.lock().unwrap().clear();
     drill.settle(1).await;
-    let calls: u32 =
-        drill.calls.lock().unwrap().iter().filter(|(name, _)| name.starts_with("alerts")).map(|(_, n)| n).sum();
+    let calls: u32 = drill
+        .calls
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| name.starts_with("alerts"))
+        .map(|(_, n)| n)
+        .sum();
     // Many files share a read and a write.
     assert!(calls < 3000, "{calls} calls of DynamoDB for {FILES} files");
     // The job itself has a rate limit of its own.

@@ -177,10 +177,8 @@ impl World {
             .map(|row| {
                 let errors = errors.get(&(row.job, row.key.as_str())).map_or(&[][..], Vec::as_slice);
                 let newest = errors.iter().map(|error| error.query).max();
-                let first = errors
-                    .iter()
-                    .filter(|error| Some(error.query) == newest)
-                    .min_by_key(|error| error.line);
+                let first =
+                    errors.iter().filter(|error| Some(error.query) == newest).min_by_key(|error| error.line);
                 let mut cells = vec![
                     Cell::Integer(row.job),
                     text(BUCKET),

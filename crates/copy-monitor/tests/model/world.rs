@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use warehouse::batch::{Page, Progress};
 
-use lambda_kit::moment::Moment;
 use copy_monitor::ports::Object;
+use lambda_kit::moment::Moment;
 
 /// The bucket of every job.
 pub(crate) const BUCKET: &str = "a-bucket";

@@ -56,11 +56,7 @@ pub(crate) fn beginning() -> Moment {
 impl Lazy {
     /// Makes a warehouse with so many jobs and files.
     pub(crate) fn new(jobs: u64, files: u64) -> Self {
-        Self {
-            jobs,
-            state: Mutex::new(State { files, ..State::default() }),
-            alerts: MemoryStore::default(),
-        }
+        Self { jobs, state: Mutex::new(State { files, ..State::default() }), alerts: MemoryStore::default() }
     }
 
     /// Returns the number of rejected files that the alerts have recorded.
