@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloud::{Cloud, Options, TARGET};
 use end_to_end::Secret;
-use rotation::faults::{KeyProvider, Rules};
+use test_support::rotation::{KeyProvider, Rules};
 use serde_json::{Value, json};
 
 use crate::server::{Server, Slot};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use local_servers::mysql::Brand;
 use rotation::engine::Engine;
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rotation::engines::redshift::Redshift;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, OLD, TOKEN};
+use test_support::rotation::{Drill, Fault, MemorySecret, OLD, TOKEN};
 use rotation::passwords::Strategy;
 
 use crate::aws::Aws;
@@ -40,7 +40,7 @@ fn rotate_with_faults(
                     }
                 });
                 cloud.revive();
-                stage.runtime.block_on(engine.blank_companion());
+                stage.runtime.block_on(engine.clear_probe_secret());
             }
             let faulty = cloud.fault_fired();
             let labels: &[&str] =

@@ -8,7 +8,7 @@ use end_to_end::Secret;
 use local_servers::postgres::{Flavour, Login as Session, PostgresKit, Server};
 use rotation::engine::{Account, Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
-use rotation::faults::ADMIN;
+use test_support::rotation::ADMIN;
 use rotation::passwords::Admin;
 use serde_json::{Value, json};
 

@@ -1,10 +1,13 @@
-//! Amazon ElastiCache for Valkey and Redis OSS: RBAC users, and the AUTH token of a replication group.
+//! Amazon ElastiCache for Valkey and Redis OSS: RBAC users, and the AUTH token of a replication
+//! group.
 //!
-//! A password is set through the service's API, which takes over in its own time, and is proved by a login over TLS. Both
-//! kinds of credential have two slots, so the current one stays in force while the new one is rolled out.
+//! The service's API sets a password, which takes effect later; a login over TLS proves it. Both
+//! kinds of credential have two slots, so the current one stays valid while the new one takes
+//! effect.
 //!
-//! Where the login goes and what is changed is said by the function's configuration alone: whoever may write the secret could otherwise
-//! have the new password sent to a server of theirs. What the secret says of it has to agree.
+//! Only the function's configuration says which server to log in to and what to change: otherwise,
+//! whoever may write the secret could have the new password sent to another server. The secret must
+//! agree with the configuration.
 
 mod aws;
 mod token;
@@ -19,51 +22,58 @@ use super::trust::Tls;
 use crate::config::{self, ConfigError};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login, Server};
-use crate::password::{PasswordPolicy, Without};
+use crate::password::{ExcludedKinds, PasswordPolicy};
 pub use aws::ElastiCacheApi;
 pub use token::{Group, Groups, Token, Update};
 pub use user::{RbacUser, User, UserArn, UserArnError, Users};
 pub use wait::Pace;
 
-/// Whether the service took a change.
+/// The service's answer to a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It has begun.
-    Yes,
-    /// An earlier change is not done.
+pub enum Modification {
+    /// The change has begun.
+    Started,
+    /// An earlier change is in progress.
     Busy,
 }
 
-/// What the two kinds of credential have in common.
+/// The configuration that both kinds of credential need.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// Where logins go.
+    /// The server to log in to.
     pub server: Server,
-    /// Whom to trust.
+    /// The trusted certificates.
     pub tls: Tls,
-    /// What new passwords look like.
+    /// The policy for new passwords.
     pub policy: PasswordPolicy,
-    /// Pauses between looks at the service.
+    /// The pauses between checks of the service.
     pub pace: Pace,
 }
 
-/// Punctuation that neither a token nor a user's password has: all but `! & # $ ^ < > -`, to which the guide restricts tokens.
+/// The punctuation that neither a token nor a user's password has: all but `! & # $ ^ < > -`, the
+/// characters that the guide allows in tokens.
 const EXCLUDED: &str = "\"%'()*+,./:;=?@[\\]_`{|}~";
 
 impl Endpoint {
-    /// From the environment: `ENDPOINT_HOST` and `ENDPOINT_PORT` (6379), certificates as [`Tls::from_env`], passwords as
-    /// [`config::password_policy`]; characters that ElastiCache does not take are excluded whatever `EXCLUDE_CHARACTERS` says.
+    /// Reads `ENDPOINT_HOST` and `ENDPOINT_PORT` (6379), certificates like [`Tls::from_env`], and
+    /// the password policy like [`config::password_policy`]. Characters that ElastiCache does not
+    /// accept are always excluded.
     ///
     /// # Errors
-    /// A variable is missing or makes no sense, or there is one that means something for other engines only.
+    /// A variable is missing or invalid, or applies to other engines only.
     pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
         for (name, expected) in [
-            ("ADMIN_SECRET_ARN", "nothing: passwords are changed by the function's role, not by an admin"),
-            ("ROTATION_STRATEGY", "single-user or nothing: the old password stays valid beside the new one"),
+            (
+                "ADMIN_SECRET_ARN",
+                "no value: the function's role changes passwords, not an admin",
+            ),
+            (
+                "ROTATION_STRATEGY",
+                "single-user or no value: the old password stays valid beside the new one",
+            ),
         ] {
             if let Some(found) = env.optional(name).filter(|found| found != "single-user") {
-                let (name, expected) = (name.to_owned(), expected.to_owned());
-                return Err(EnvError::Invalid { name, found, expected }.into());
+                return Err(EnvError::invalid(name, &found, expected).into());
             }
         }
         let port = env.parsed("ENDPOINT_PORT", "a port: a number from 1 to 65535", PORT)?.get();
@@ -74,19 +84,20 @@ impl Endpoint {
         Ok(Self { server, tls: Tls::from_env(env)?, policy, pace: Pace::default() })
     }
 
-    /// What a password is without any configuration: 16 to 128 characters ("Authenticating with AUTH"; CreateUser has the same bounds).
+    /// Returns the password policy without any configuration: 16 to 128 characters. Source:
+    /// "Authenticating with AUTH"; CreateUser has the same bounds.
     pub fn default_policy() -> PasswordPolicy {
         PasswordPolicy {
             engine: "ElastiCache",
             bounds: (16, 128),
             length: 32,
             exclude: EXCLUDED.to_owned(),
-            without: Without::default(),
+            excluded_kinds: ExcludedKinds::default(),
             require_each_kind: true,
         }
     }
 
-    /// The account of a value that agrees with the configuration.
+    /// Reads the account of a value that agrees with the configuration.
     fn account(&self, document: &SecretDocument, user: Option<&str>) -> Result<Account, DocumentError> {
         let mut whole =
             document.with_default("host", self.server.host.as_str()).with_default("port", self.server.port);
@@ -98,12 +109,12 @@ impl Endpoint {
             (
                 "host",
                 account.server.host != self.server.host,
-                "that of ENDPOINT_HOST of the function's configuration, or absent",
+                "absent, or ENDPOINT_HOST of the function's configuration",
             ),
             (
                 "port",
                 account.server.port != self.server.port,
-                "that of ENDPOINT_PORT of the function's configuration, or absent",
+                "absent, or ENDPOINT_PORT of the function's configuration",
             ),
         ] {
             if differs {
@@ -114,7 +125,8 @@ impl Endpoint {
     }
 }
 
-/// Waits until the server takes a password: a change reaches the nodes some time after the service says that it is done.
+/// Waits until the server accepts a password: a change reaches the nodes some time after the
+/// service reports its end.
 async fn accepted(
     engine: &impl Engine,
     account: &Account,
@@ -124,12 +136,12 @@ async fn accepted(
         match engine.log_in(account).await {
             Ok(Login::Accepted) => return Ok(()),
             Ok(Login::Refused) if waiting.pause().await => {}
-            // A node may be replaced meanwhile.
-            Err(error) if error.may_pass() && waiting.pause().await => {}
+            // A node may be replaced at the same time.
+            Err(error) if error.is_transient() && waiting.pause().await => {}
             Ok(Login::Refused) => {
                 let (server, user) = (account.server.clone(), account.user.clone());
-                let problem = format!("it is set, and still not accepted after {} s", waiting.seconds());
-                return Err(EngineError::NotSet { server, user, problem });
+                let problem = format!("it is set, and the server still rejects it after {} s", waiting.seconds());
+                return Err(EngineError::SetPasswordFailed { server, user, problem });
             }
             Err(error) => return Err(error),
         }
@@ -143,7 +155,7 @@ const DEFAULTS: Defaults = Defaults {
     engines: &["redis", "valkey"],
     port: PORT.get(),
     database: "",
-    expected_engine: "`redis` or `valkey`, which this function rotates",
+    expected_engine: "`redis` or `valkey`",
 };
 
 #[cfg(test)]
@@ -159,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_comes_from_the_environment_and_what_is_not_for_elasticache_is_refused() {
+    fn endpoint_is_read_and_foreign_variables_are_rejected() {
         let found = endpoint(&[("ENDPOINT_HOST", "h")]).unwrap();
         assert_eq!((found.server.host.as_str(), found.server.port), ("h", 6379));
         assert_eq!(endpoint(&[("ENDPOINT_HOST", "h"), ("ENDPOINT_PORT", "6380")]).unwrap().server.port, 6380);
@@ -168,7 +180,7 @@ mod tests {
             (vec![("ENDPOINT_HOST", "h"), ("ENDPOINT_PORT", "0")], "ENDPOINT_PORT"),
             (vec![("ENDPOINT_HOST", "h"), ("ENDPOINT_PORT", "redis")], "expected a port"),
             (vec![("ENDPOINT_HOST", "h"), ("PASSWORD_LENGTH", "15")], "16 to 128"),
-            (vec![("ENDPOINT_HOST", "h"), ("ADMIN_SECRET_ARN", "arn:s")], "not by an admin"),
+            (vec![("ENDPOINT_HOST", "h"), ("ADMIN_SECRET_ARN", "arn:s")], "not an admin"),
             (vec![("ENDPOINT_HOST", "h"), ("ROTATION_STRATEGY", "alternating-users")], "stays valid"),
         ] {
             let error = endpoint(&variables).err().unwrap().to_string();
@@ -177,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn no_configuration_lets_a_character_in_that_elasticache_does_not_take() {
+    fn unsupported_characters_are_always_excluded() {
         let policy = endpoint(&[("ENDPOINT_HOST", "h"), ("EXCLUDE_CHARACTERS", "x#")]).unwrap().policy;
         let taken: String =
             (' '..='~').filter(|c| !policy.exclude.contains(*c) && c.is_ascii_punctuation()).collect();
@@ -190,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_disagrees_with_the_configuration_about_the_server_is_refused() {
+    fn value_for_another_server_is_rejected() {
         let endpoint = endpoint(&[("ENDPOINT_HOST", "h")]).unwrap();
         let read = |text: &str| endpoint.account(&SecretDocument::parse(&text.into()).unwrap(), None);
         let account = read(r#"{"username":"u","password":"p"}"#).unwrap();
