@@ -14,9 +14,9 @@ use rotation::engine::{Engine, Login};
 use rotation::engines::kafka::{Iterations, Kafka};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
 const USER: &str = "app \"one\"; 'two'";
 const CLONE: &str = "app \"one\"; 'two'_clone";

@@ -44,16 +44,7 @@ impl Record<'_> {
         let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         match self.result {
             Ok(StepOutcome::Postponed(reason)) => {
-                tracing::info!(
-                    secret,
-                    version,
-                    step,
-                    engine,
-                    outcome,
-                    milliseconds,
-                    reason,
-                    "rotation step"
-                );
+                tracing::info!(secret, version, step, engine, outcome, milliseconds, reason, "rotation step");
             }
             Ok(_) => tracing::info!(secret, version, step, engine, outcome, milliseconds, "rotation step"),
             Err(error) => {

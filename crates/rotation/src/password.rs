@@ -142,11 +142,11 @@ mod tests {
         ] {
             assert_eq!(policy.broken_rule(&password.into()), broken, "{password}");
         }
-        let plain = PasswordPolicy { excluded_kinds: ExcludedKinds { punctuation: true, ..ExcludedKinds::default() }, ..policy };
-        assert_eq!(
-            plain.broken_rule(&"Aa1!Aa1!".into()),
-            Some("it has an excluded kind of characters")
-        );
+        let plain = PasswordPolicy {
+            excluded_kinds: ExcludedKinds { punctuation: true, ..ExcludedKinds::default() },
+            ..policy
+        };
+        assert_eq!(plain.broken_rule(&"Aa1!Aa1!".into()), Some("it has an excluded kind of characters"));
         assert_eq!(plain.broken_rule(&"Aa1Aa1Aa1".into()), None);
     }
 

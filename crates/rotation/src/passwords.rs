@@ -244,9 +244,7 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
                 let parse = |value: &SecretDocument| self.parse(value);
                 Retirement { engine: &self.engine, parse: &parse, at }.run(event.after_minutes).await
             }
-            other => {
-                Err(RotationError::UnsupportedAction { action: other.name(), rotator: self.name() })
-            }
+            other => Err(RotationError::UnsupportedAction { action: other.name(), rotator: self.name() }),
         }
     }
 }

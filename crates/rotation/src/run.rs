@@ -103,8 +103,9 @@ impl<V: Versions, R: CredentialRotator> Handler<'_, V, R> {
     }
 
     async fn act(&self, event: Value) -> Result<Value, InvocationError> {
-        let event: ActionEvent = serde_json::from_value(event)
-            .map_err(|error| InvocationError::new("NotAnAction", format!("the action is invalid: {error}")))?;
+        let event: ActionEvent = serde_json::from_value(event).map_err(|error| {
+            InvocationError::new("NotAnAction", format!("the action is invalid: {error}"))
+        })?;
         let at = self.at(&event.secret_id);
         let acting = timeout_at(self.deadline, self.rotator.act(&at, &event)).await;
         let result = acting.unwrap_or(Err(RotationError::TimedOut(event.action.name())));

@@ -135,7 +135,11 @@ impl Versions for SecretsManager {
         }
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<StepOutcome, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         let call = self
             .client
             .put_secret_value()

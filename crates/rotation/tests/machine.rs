@@ -97,14 +97,24 @@ async fn bad_input_is_named_and_changes_nothing() {
             Box::new(current(r#"{"host":"h","user":"u","password":"p"}"#)),
             "but a key `user`",
         ),
-        ("InvalidSecretValue", Step::Create, Box::new(current(r#"{"engine":"oracle","host":"h"}"#)), "`test`"),
+        (
+            "InvalidSecretValue",
+            Step::Create,
+            Box::new(current(r#"{"engine":"oracle","host":"h"}"#)),
+            "`test`",
+        ),
         (
             "InvalidSecretValue",
             Step::Create,
             Box::new(current(r#"{"host":"h","username":"u","password":"p","port":"x"}"#)),
             "`port`",
         ),
-        ("InvalidSecretValue", Step::Create, Box::new(current(r#"{"host":"h","ssl":false}"#)), "verified TLS"),
+        (
+            "InvalidSecretValue",
+            Step::Create,
+            Box::new(current(r#"{"host":"h","ssl":false}"#)),
+            "verified TLS",
+        ),
         ("StaleToken", Step::Set, Box::new(|secret| secret.unlabel(TOKEN)), TOKEN),
         ("StaleToken", Step::Finish, Box::new(|_| {}), TOKEN),
     ];
@@ -129,7 +139,9 @@ async fn previous_password_is_used_if_the_current_one_is_refused() {
         secret.set("previous", &value("before"));
         let result = Drill::new(&secret, &server, HashMap::new()).step(Step::Set).await.unwrap();
         match expected {
-            Ok(password) => assert_eq!((result.unwrap(), server.password().as_str()), (StepOutcome::Done, password)),
+            Ok(password) => {
+                assert_eq!((result.unwrap(), server.password().as_str()), (StepOutcome::Done, password))
+            }
             Err(name) => {
                 assert_eq!((result.unwrap_err().name(), server.password().as_str()), (name, "foreign"))
             }

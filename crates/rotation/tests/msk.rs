@@ -286,7 +286,10 @@ async fn configuration_test_logs_in_at_every_broker() {
     let (good, wrong) = (secret(VALUE), secret(VALUE));
     let service = service(HashMap::new());
     let brokers = Brokers::new(&good);
-    assert_eq!(step(&good, &rotator(&service, &brokers), SECRET, Step::Test).await.unwrap(), StepOutcome::Done);
+    assert_eq!(
+        step(&good, &rotator(&service, &brokers), SECRET, Step::Test).await.unwrap(),
+        StepOutcome::Done
+    );
     wrong.set(OLD, r#"{"username":"app","password":"by-hand"}"#);
     let error = step(&wrong, &rotator(&service, &brokers), SECRET, Step::Test).await.unwrap_err();
     assert_eq!(error.name(), "NewPasswordRejected");

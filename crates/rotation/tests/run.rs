@@ -111,10 +111,7 @@ impl CredentialRotator for Slow {
 #[tokio::test(start_paused = true)]
 async fn timeout_is_reported_before_the_invocation_ends() {
     for (event, part) in [
-        (
-            json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": TOKEN}),
-            "createSecret",
-        ),
+        (json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": TOKEN}), "createSecret"),
         (json!({"Action": "VerifyPropagation", "SecretId": SECRET}), "VerifyPropagation"),
     ] {
         let begun = Instant::now();

@@ -12,9 +12,9 @@ use lambda_kit::env::Env;
 use rotation::engines::trust::Tls;
 use rotation::error::RotationError;
 use rotation::event::Step;
-use test_support::rotation::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, Reply, Rules, TOKEN};
 use rotation::keys::http::Https;
 use server::{Break, Server, Slot};
+use test_support::rotation::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, Reply, Rules, TOKEN};
 
 const VALUE: &str =
     r#"{"key":"FIRST","secret":"first+half==","basic.auth.user.info":"FIRST:first+half==","note":"keep me"}"#;

@@ -6,8 +6,8 @@ use rotation::engine::{Account, Engine, EngineError, Login};
 use rotation::engines::elasticache::{Endpoint, Group, User};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use test_support::rotation::{Drill, Faults, MemorySecret, OLD};
 use serde_json::{Value, json};
+use test_support::rotation::{Drill, Faults, MemorySecret, OLD};
 
 use crate::service::{ARN, Service};
 use crate::{FIRST, Stage, USER, token_value, user_value};
@@ -65,7 +65,11 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
     }
     for (value, name, part) in [
         (with(&of_token, "password", "wrong-Password-00"), "AllCredentialsRejected", "`default`"),
-        (with(&of_token, "username", "app"), "InvalidSecretValue", "`default`, the user whose password an AUTH token is"),
+        (
+            with(&of_token, "username", "app"),
+            "InvalidSecretValue",
+            "`default`, the user whose password an AUTH token is",
+        ),
         (json!({"auth_token": "t"}), "InvalidSecretValue", "no key `password`"),
     ] {
         let service = service(&stage, "default");
@@ -189,5 +193,8 @@ fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
         password: FIRST.into(),
     };
     let error = open.runtime.block_on(open.token(&service).log_in(&account(&open))).unwrap_err();
-    assert!(error.name() == "InsufficientPrivileges" && error.to_string().contains("anyone can log in"), "{error}");
+    assert!(
+        error.name() == "InsufficientPrivileges" && error.to_string().contains("anyone can log in"),
+        "{error}"
+    );
 }

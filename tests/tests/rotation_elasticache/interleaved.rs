@@ -10,7 +10,6 @@ use rotation::action::{Action, ActionEvent};
 use rotation::engine::{Engine, Login};
 use rotation::engines::elasticache::{Group, Groups, Modification, Token, Update};
 use rotation::event::{RotationEvent, Step};
-use test_support::rotation::{Drill, Faults, MemorySecret, SECRET};
 use rotation::invocation::Invocation;
 use rotation::machine::Machine;
 use rotation::outcome::StepOutcome;
@@ -20,6 +19,7 @@ use rotation::retry::Retry;
 use rotation::rotator::CredentialRotator;
 use rotation::versions::{Description, Versions};
 use secrecy::{ExposeSecret, SecretString};
+use test_support::rotation::{Drill, Faults, MemorySecret, SECRET};
 
 use crate::service::{GROUP, Service};
 use crate::{FIRST, Stage, token_value};
@@ -81,7 +81,11 @@ impl Versions for &Interruption<'_> {
         self.secret.value(secret, version, label).await
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<StepOutcome, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         self.secret.put_pending(event, value).await
     }
 
@@ -100,13 +104,18 @@ impl Groups for &Interruption<'_> {
         self.service.group(id).await
     }
 
-    async fn set_token(&self, id: &str, token: &SecretString, how: Update) -> Result<Modification, CallError> {
+    async fn set_token(
+        &self,
+        id: &str,
+        token: &SecretString,
+        how: Update,
+    ) -> Result<Modification, CallError> {
         self.call().await;
         self.service.set_token(id, token, how).await
     }
 }
 
-/// Gives whether the action came so far as to be interrupted.
+/// Returns true if the action came far enough to be interrupted.
 fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let secret = MemorySecret::new(&token_value().to_string());
@@ -117,8 +126,9 @@ fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
     let acting = Passwords::new(Token::new(&other, GROUP.into(), stage.endpoint()), Strategy::SingleUser);
     let event = ActionEvent { action: Action::RetirePrevious, secret_id: SECRET.into(), after_minutes: 0 };
     let retry = retry();
-    let at = Invocation { secret_id: SECRET, versions: &&other, retry: &retry, now: Moment::BEGINNING };
-    let acted = stage.runtime.block_on(acting.act(&at, &event)).unwrap();
+    let invocation =
+        Invocation { secret_id: SECRET, versions: &&other, retry: &retry, now: Moment::BEGINNING };
+    let acted = stage.runtime.block_on(acting.act(&invocation, &event)).unwrap();
     let seen = other.calls.load(Ordering::Relaxed) > at.0;
 
     let current_logs_in = |when: &str| {

@@ -1,21 +1,21 @@
 //! The very calls of AWS: the SDK's clients against the local cloud, which drives the server.
 
-use std::collections::HashMap;
 use lambda_kit::moment::Moment;
+use std::collections::HashMap;
 
 use cloud::aws::Account;
 use cloud::{Cloud, Options, TARGET};
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
 use rotation::action::{Action, ActionEvent};
-use rotation::outcome::StepOutcome;
 use rotation::engine::{Engine, Login};
 use rotation::engines::elasticache::{ElastiCacheApi, RbacUser, Token};
-use test_support::rotation::{Drill, MemorySecret, SECRET};
 use rotation::msk::{Clusters, MskApi};
+use rotation::outcome::StepOutcome;
 use rotation::versions::Versions;
 use secrecy::ExposeSecret;
 use serde_json::json;
+use test_support::rotation::{Drill, MemorySecret, SECRET};
 
 use crate::{FIRST, Stage};
 

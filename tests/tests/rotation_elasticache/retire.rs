@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use lambda_kit::moment::Moment;
 use rotation::action::{Action, ActionEvent};
-use rotation::outcome::StepOutcome;
 use rotation::engine::{Engine, Login};
 use rotation::engines::elasticache::{Endpoint, Groups, Modification, Token, Update};
 use rotation::event::Step;
-use test_support::rotation::{Drill, Fault, Faults, MemorySecret, TOKEN};
+use rotation::outcome::StepOutcome;
 use rotation::versions::Description;
+use test_support::rotation::{Drill, Fault, Faults, MemorySecret, TOKEN};
 
 use crate::service::{GROUP, Service};
 use crate::{FIRST, Mode, Stage, USER, token_value, user_value};

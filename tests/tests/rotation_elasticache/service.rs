@@ -8,8 +8,8 @@ use std::time::Duration;
 use lambda_kit::call::CallError;
 use local_servers::redis::Redis;
 use rotation::engines::elasticache::{Group, Groups, Modification, Update, User, Users};
-use test_support::rotation::Faults;
 use secrecy::{ExposeSecret, SecretString};
+use test_support::rotation::Faults;
 
 /// ARN of the user.
 pub(crate) const ARN: &str = "arn:aws:elasticache:eu-west-1:123456789012:user:app-id";
@@ -188,7 +188,12 @@ impl Groups for &Service<'_> {
         self.faults.call(call).await.ok_or_else(|| broken("elasticache:DescribeReplicationGroups"))
     }
 
-    async fn set_token(&self, id: &str, token: &SecretString, how: Update) -> Result<Modification, CallError> {
+    async fn set_token(
+        &self,
+        id: &str,
+        token: &SecretString,
+        how: Update,
+    ) -> Result<Modification, CallError> {
         assert_eq!(id, GROUP);
         let new = token.expose_secret().to_owned();
         let call = async {

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use rotation::engine::{Engine, Login};
 use rotation::engines::kafka::{Iterations, Kafka};
 use rotation::event::Step;
-use test_support::rotation::{Drill, Fault, strategies};
 use rotation::passwords::Strategy;
 use serde_json::json;
+use test_support::rotation::{Drill, Fault, strategies};
 
 use crate::cluster::{Acl, Instead};
 use crate::stage::{FIRST, Stage, USER};
@@ -184,7 +184,10 @@ async fn the_new_password_is_waited_for_on_every_broker_of_the_secret() {
     stage.cluster.state().lag = Duration::from_secs(3600);
     stage.reset(&[2]);
     let error = stage.set(&value).await.unwrap_err();
-    assert!(error.starts_with("SetPasswordFailed") && error.contains("still rejects it after 10 s"), "{error}");
+    assert!(
+        error.starts_with("SetPasswordFailed") && error.contains("still rejects it after 10 s"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -203,9 +206,24 @@ async fn an_answer_that_no_broker_should_give_is_neither_yes_nor_no() {
         .into_iter()
         .flat_map(|key| everywhere.map(|(instead, name, part)| (key, instead, name, part)));
     let own = [
-        (18, Instead::Error(35), "InsufficientPrivileges", "ApiVersions failed with UNSUPPORTED_VERSION (35)"),
-        (17, Instead::Error(34), "InsufficientPrivileges", "SaslHandshake failed with ILLEGAL_SASL_STATE (34)"),
-        (36, Instead::Error(34), "InsufficientPrivileges", "SaslAuthenticate failed with ILLEGAL_SASL_STATE (34)"),
+        (
+            18,
+            Instead::Error(35),
+            "InsufficientPrivileges",
+            "ApiVersions failed with UNSUPPORTED_VERSION (35)",
+        ),
+        (
+            17,
+            Instead::Error(34),
+            "InsufficientPrivileges",
+            "SaslHandshake failed with ILLEGAL_SASL_STATE (34)",
+        ),
+        (
+            36,
+            Instead::Error(34),
+            "InsufficientPrivileges",
+            "SaslAuthenticate failed with ILLEGAL_SASL_STATE (34)",
+        ),
         (36, Instead::Error(-1), "InsufficientPrivileges", "UNKNOWN_SERVER_ERROR (-1)"),
         (36, Instead::WrongSignature, "InsufficientPrivileges", "does not know the credential"),
         (36, Instead::OtherNonce, "InsufficientPrivileges", "nonce"),

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use local_servers::mysql::Brand;
 use rotation::engine::Engine;
-use test_support::rotation::{Drill, MemorySecret, strategies};
 use rotation::versions::{CURRENT, PREVIOUS};
 use serde_json::Value;
+use test_support::rotation::{Drill, MemorySecret, strategies};
 
 use crate::target::{BRANDS, FIRST, SECOND, Target};
 

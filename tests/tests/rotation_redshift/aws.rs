@@ -13,9 +13,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use local_servers::postgres::{Login, Server, describe_error};
-use rotation::engines::redshift::{ProbeSecret, ControlPlane, DataApi};
-use test_support::rotation::Fault;
+use rotation::engines::redshift::{ControlPlane, DataApi, ProbeSecret};
 use serde_json::{Value, json};
+use test_support::rotation::Fault;
 use tokio::sync::Notify;
 use warehouse::target::Target;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rotation::engines::redshift::Redshift;
 use rotation::event::Step;
-use test_support::rotation::{Drill, Fault, MemorySecret, OLD, TOKEN};
 use rotation::passwords::Strategy;
+use test_support::rotation::{Drill, Fault, MemorySecret, OLD, TOKEN};
 
 use crate::aws::Aws;
 use crate::stage::{CLONE, Stage, USER, rights};

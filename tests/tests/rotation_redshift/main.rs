@@ -19,13 +19,13 @@ use drive::every_fault;
 use proxy::{Cut, Proxy};
 use rotation::document::SecretDocument;
 use rotation::engine::{Engine, Login};
-use rotation::engines::redshift::{Access, Change, PasswordHashFormat, ChangeWait, Redshift};
+use rotation::engines::redshift::{Access, Change, ChangeWait, PasswordHashFormat, Redshift};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 use stage::{BOSS, BOSS_PASSWORD, CLONE, FIRST, Stage, USER, account, make_rich, quoted, rights};
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use warehouse::target::Target;
 
 #[test]
@@ -198,18 +198,23 @@ fn workgroup() -> Target {
     Target::Workgroup("w1".into())
 }
 
-const QUICK: ChangeWait = ChangeWait { within: Duration::from_secs(10), pause: Duration::from_millis(1) };
+const QUICK: ChangeWait = ChangeWait { timeout: Duration::from_secs(10), first_pause: Duration::from_millis(1) };
 const STATEMENT: Duration = Duration::from_secs(10);
 
 #[test]
-fn through_the_data_api_a_fault_at_any_request_ends_with_a_credential_that_logs_in_and_a_clear_probe_secret() {
+fn through_the_data_api_a_fault_at_any_request_ends_with_a_credential_that_logs_in_and_a_clear_probe_secret()
+{
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for (target, (name, strategy)) in [cluster(), workgroup()].into_iter().zip(strategies()) {
         let access = Access::DataApi(cloud.data_api(target.clone(), STATEMENT));
         let control = cloud.control_plane(target);
-        let engine =
-            Redshift::new(access, Change::Sql(PasswordHashFormat::AsBefore), Some(control), Redshift::default_policy());
+        let engine = Redshift::new(
+            access,
+            Change::Sql(PasswordHashFormat::AsBefore),
+            Some(control),
+            Redshift::default_policy(),
+        );
         every_fault(&format!("Data API, {name}"), &stage, &cloud, &engine, USER, FIRST, &strategy);
     }
 }
@@ -275,9 +280,19 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
     let mut elsewhere = stage.value(port, BOSS, BOSS_PASSWORD);
     elsewhere["host"] = "other.example.com".into();
     for (value, user, name, part) in [
-        (elsewhere.clone(), BOSS, "ServerMismatch", format!("cluster c1, whose endpoint is 127.0.0.1:{port}")),
+        (
+            elsewhere.clone(),
+            BOSS,
+            "ServerMismatch",
+            format!("cluster c1, whose endpoint is 127.0.0.1:{port}"),
+        ),
         (stage.value(5439, BOSS, BOSS_PASSWORD), BOSS, "ServerMismatch", "127.0.0.1:5439".to_owned()),
-        (stage.value(port, USER, FIRST), USER, "SetPasswordFailed", "is `boss`, and the passwords of other users".to_owned()),
+        (
+            stage.value(port, USER, FIRST),
+            USER,
+            "SetPasswordFailed",
+            "is `boss`, and the passwords of other users".to_owned(),
+        ),
         (stage.value(port, BOSS, BOSS_PASSWORD), USER, "SetPasswordFailed", "ADMIN_SECRET_ARN".to_owned()),
     ] {
         cloud.plan(HashMap::new());

@@ -7,8 +7,8 @@ use rotation::document::SecretDocument;
 use rotation::engine::{Account, Engine, EngineError, Login};
 use rotation::engines::redshift::{Access, Change, PasswordHashFormat, Redshift};
 use rotation::engines::trust::Tls;
-use test_support::rotation::MemorySecret;
 use serde_json::{Value, json};
+use test_support::rotation::MemorySecret;
 
 const FLAVOUR: Flavour = Flavour {
     name: "redshift",
@@ -77,7 +77,12 @@ impl Stage {
     }
 
     pub(crate) fn wire(&self) -> Redshift {
-        Redshift::new(Access::Wire(self.tls()), Change::Sql(PasswordHashFormat::AsBefore), None, Redshift::default_policy())
+        Redshift::new(
+            Access::Wire(self.tls()),
+            Change::Sql(PasswordHashFormat::AsBefore),
+            None,
+            Redshift::default_policy(),
+        )
     }
 
     /// As the server's own superuser.

@@ -140,8 +140,7 @@ impl<'a> Session<'a> {
             "scram-sha-256" => password::scram_sha_256(new.expose_secret().as_bytes()).into(),
             "md5" => password::md5(new.expose_secret().as_bytes(), self.user).into(),
             other => {
-                let problem =
-                    format!("password_encryption of the server has the unknown value `{other}`");
+                let problem = format!("password_encryption of the server has the unknown value `{other}`");
                 return Err(self.not_set(problem));
             }
         };

@@ -91,7 +91,8 @@ impl Tls {
     /// # Errors
     /// [`EngineError::ServerUnreachable`].
     pub async fn connect_plain(&self, server: &Server) -> Result<TcpStream, EngineError> {
-        let unreachable = |problem: String| EngineError::ServerUnreachable { server: server.clone(), problem };
+        let unreachable =
+            |problem: String| EngineError::ServerUnreachable { server: server.clone(), problem };
         let connecting = TcpStream::connect((server.host.as_str(), server.port));
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(stream)) => Ok(stream),
@@ -110,8 +111,10 @@ impl Tls {
         server: &Server,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, EngineError> {
-        let untrusted = |problem: String| EngineError::CertificateNotTrusted { server: server.clone(), problem };
-        let name = self.server_name(&server.host).ok_or_else(|| untrusted("the host is not a valid name".into()))?;
+        let untrusted =
+            |problem: String| EngineError::CertificateNotTrusted { server: server.clone(), problem };
+        let name =
+            self.server_name(&server.host).ok_or_else(|| untrusted("the host is not a valid name".into()))?;
         let shaking = TlsConnector::from(self.config()).connect(name, stream);
         match tokio::time::timeout(CONNECT_TIMEOUT, shaking).await {
             Ok(Ok(stream)) => Ok(stream),

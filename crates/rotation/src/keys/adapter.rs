@@ -206,10 +206,7 @@ impl Adapter {
         if let Some(next) = &self.list.next
             && (next.parameter.is_empty() || self.list.request.query.contains_key(&next.parameter))
         {
-            return Err(invalid(
-                "list.next.parameter",
-                "expected a name that is not in list.request.query",
-            ));
+            return Err(invalid("list.next.parameter", "expected a name that is not in list.request.query"));
         }
         Ok(())
     }

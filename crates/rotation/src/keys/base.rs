@@ -65,7 +65,10 @@ impl TryFrom<String> for Base {
 pub(super) fn check_path(path: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     if !path.starts_with('/') || !path.bytes().all(allowed) {
-        return Err("expected a path that begins with `/`, percent-encoded where needed; use `query` for a query".into());
+        return Err(
+            "expected a path that begins with `/`, percent-encoded where needed; use `query` for a query"
+                .into(),
+        );
     }
     for part in path.split('%').skip(1) {
         if !part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()) || part.len() < 2 {

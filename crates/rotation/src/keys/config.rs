@@ -109,8 +109,7 @@ fn confluent(env: Env<'_>) -> Result<Adapter, KeyConfigError> {
         let expected = "the id of a cluster of Schema Registry (lsrc-…), ksqlDB (lksqlc-…) or Kafka (lkc-…)";
         return Err(EnvError::invalid("API_KEY_RESOURCE", &resource, expected).into());
     };
-    Adapter::parse(&text)
-        .map_err(|error| KeyConfigError::Adapter("the adapter of API_KEY_PRESET", error))
+    Adapter::parse(&text).map_err(|error| KeyConfigError::Adapter("the adapter of API_KEY_PRESET", error))
 }
 
 fn fields(env: Env<'_>, default: (&'static str, &'static str)) -> Result<Fields, EnvError> {
@@ -208,10 +207,7 @@ mod tests {
             (with("REVOKE_FIRST", "yes"), "REVOKE_FIRST is \"yes\", expected true or false"),
             (with("TLS_SERVER_NAME", "h"), "TLS_SERVER_NAME"),
             (with("CA_CERTIFICATES", "x"), "CA_CERTIFICATES"),
-            (
-                vec![("API_KEY_ADAPTER", "{}")],
-                "API_KEY_ADAPTER is not a valid adapter: `.`: missing field",
-            ),
+            (vec![("API_KEY_ADAPTER", "{}")], "API_KEY_ADAPTER is not a valid adapter: `.`: missing field"),
         ] {
             let error = configured(&variables).err().unwrap();
             assert!(error.contains(part), "{error}");

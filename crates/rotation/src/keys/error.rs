@@ -165,9 +165,7 @@ fn advice(operation: Operation, status: u16) -> &'static str {
         (Operation::Verify, 400 | 404..=499) => {
             "check the request under `verify` of the function's configuration"
         }
-        (_, 401) => {
-            "the admin's credential is wrong or has expired; store a valid one in the admin's secret"
-        }
+        (_, 401) => "the admin's credential is wrong or has expired; store a valid one in the admin's secret",
         (_, 403) => {
             "the admin's credential lacks the permission; grant it the right to manage keys of this owner"
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::adapter::{Adapter, NextForm, Pointer};
 use super::base::Base;
 use super::error::{KeyError, Operation};
-use super::http::{Response, Http, HttpError};
+use super::http::{Http, HttpError, Response};
 use super::request::Request;
 use super::shape::{Auth, Method, Shape};
 use super::template::{Placeholder, Values};
@@ -111,7 +111,9 @@ impl<H: Http> Provider<H> {
             let response = self.send(&call, Method::Get, &values, admin, more).await?;
             let body = call.json(&response)?;
             let items = body.pointer(&list.items.0).and_then(Value::as_array);
-            for item in items.ok_or_else(|| call.unexpected(format!("there is no list at `{}`", list.items.0)))? {
+            for item in
+                items.ok_or_else(|| call.unexpected(format!("there is no list at `{}`", list.items.0)))?
+            {
                 let text = item.pointer(&list.mark.0).and_then(Value::as_str).unwrap_or_default();
                 keys.push(ListedKey { id: call.id(item, &list.id)?, text: text.to_owned() });
             }
@@ -125,9 +127,9 @@ impl<H: Http> Provider<H> {
                 },
                 Some(_) => None,
             };
-            let token = token
-                .filter(|token| from.as_ref() != Some(token))
-                .ok_or_else(|| call.unexpected(format!("`{}` is not a valid token for the next page", next.pointer.0)))?;
+            let token = token.filter(|token| from.as_ref() != Some(token)).ok_or_else(|| {
+                call.unexpected(format!("`{}` is not a valid token for the next page", next.pointer.0))
+            })?;
             from = Some(token);
         }
         Err(call.unexpected(format!("the list has more than {MAX_PAGES} pages")))
@@ -207,7 +209,8 @@ impl<H: Http> Provider<H> {
             }
         };
         let body_wanted = matches!(operation, Operation::Create | Operation::List);
-        let response = self.http.send(&request, &own, body_wanted).await.map_err(|error| call.failed(error))?;
+        let response =
+            self.http.send(&request, &own, body_wanted).await.map_err(|error| call.failed(error))?;
         match response.status {
             200..=299 => Ok(response),
             // 408: the server timed out waiting for the request. 429 and its Retry-After: RFC 6585,

@@ -180,7 +180,8 @@ impl Template {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Slot(placeholder) => {
                     let wrong = |problem| ExpandError { placeholder: *placeholder, problem };
-                    let value = values.get(*placeholder).ok_or_else(|| wrong("is unknown in this request"))?;
+                    let value =
+                        values.get(*placeholder).ok_or_else(|| wrong("is unknown in this request"))?;
                     push(&mut text, value, place).map_err(wrong)?;
                 }
             }
@@ -245,7 +246,11 @@ mod tests {
             assert!(text.contains("{{id}}") && text.contains("visible ASCII"), "{text}");
         }
         assert!(
-            template.expand(&Values::default(), Place::Whole).unwrap_err().to_string().contains("unknown in this request")
+            template
+                .expand(&Values::default(), Place::Whole)
+                .unwrap_err()
+                .to_string()
+                .contains("unknown in this request")
         );
     }
 

@@ -3,7 +3,7 @@
 use aws_sdk_kafka::Client;
 use lambda_kit::call::CallError;
 
-use super::Clusters;
+use super::clusters::Clusters;
 
 /// Amazon MSK.
 #[derive(Debug, Clone)]

@@ -11,16 +11,15 @@
 //! guide, which says that a change takes up to ten minutes.
 
 mod aws;
+mod clusters;
 mod config;
 mod error;
 mod verify;
 
-use std::future::Future;
-
 use lambda_kit::arn::Arn;
-use lambda_kit::call::CallError;
 
 pub use aws::MskApi;
+pub use clusters::Clusters;
 pub use config::{ClusterArn, default_policy};
 pub use error::MskError;
 pub use verify::{Propagation, ScramUser, Verifier};
@@ -38,12 +37,6 @@ use crate::versions::{CURRENT, Versions};
 
 /// The required prefix of the name of a secret for MSK.
 const PREFIX: &str = "AmazonMSK_";
-
-/// The call of a rotation to Amazon MSK: `kafka:ListScramSecrets`.
-pub trait Clusters: Send + Sync {
-    /// Returns the ARNs of the secrets that are associated with a cluster, of all pages.
-    fn secrets(&self, cluster: &str) -> impl Future<Output = Result<Vec<String>, CallError>> + Send;
-}
 
 /// Rotates the secrets of one cluster.
 pub struct Msk<C, P> {

@@ -107,8 +107,8 @@ impl<P: Propagation> Verifier<P> {
         let Some(value) = at.value(Some(version), CURRENT).await? else {
             return Ok(StepOutcome::Postponed("AWSCURRENT has just moved"));
         };
-        let user = parse(&value)
-            .map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
+        let user =
+            parse(&value).map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
         let before = at.since_rotation(&described).unwrap_or_default();
         let mut waiting: Vec<&Server> = self.brokers.iter().collect();
         loop {
@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn propagation_time_is_a_metric_by_cluster() {
-        let found = propagation_metric("arn:s", "main", Duration::from_secs(372), Moment::BEGINNING).to_json();
+        let found =
+            propagation_metric("arn:s", "main", Duration::from_secs(372), Moment::BEGINNING).to_json();
         let directive = &found["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(directive["Dimensions"], serde_json::json!([["Engine", "Cluster"]]));
         assert_eq!(

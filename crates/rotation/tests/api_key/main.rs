@@ -267,7 +267,11 @@ impl Versions for TooEarly<'_> {
         self.0.value(secret, version, label).await
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<StepOutcome, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         self.0.put_pending(event, value).await
     }
 
@@ -297,7 +301,10 @@ async fn concurrent_run_does_not_revoke_the_pending_key() {
         client_request_token: TOKEN.into(),
         rotation_token: None,
     };
-    Machine { versions: &second, rotator: &rotator, retry: &retry, now: Moment::BEGINNING }.run(&event).await.unwrap();
+    Machine { versions: &second, rotator: &rotator, retry: &retry, now: Moment::BEGINNING }
+        .run(&event)
+        .await
+        .unwrap();
     assert_eq!(secret.snapshot(), before);
     assert!(provider.works(&id, &half));
     drill.rotate(TOKEN, || current_works(&secret, &provider)).await.unwrap();

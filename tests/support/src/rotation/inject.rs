@@ -75,7 +75,11 @@ impl<V: Versions, E: Send + Sync> Versions for Faulty<&V, E> {
         answer.unwrap_or_else(|| Err(broken("secretsmanager:GetSecretValue")))
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<StepOutcome, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         let answer = self.call("PutSecretValue", self.versions.put_pending(event, value)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:PutSecretValue")))
     }

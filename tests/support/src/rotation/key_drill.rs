@@ -55,7 +55,8 @@ impl<'a, H: Http> KeyDrill<'a, H> {
             Ok(rotator) => rotator,
             Err(error) => panic!("{}", chain(&error)),
         };
-        let machine = Machine { versions: &self.faulty, rotator: &rotator, retry: &retry, now: Moment::BEGINNING };
+        let machine =
+            Machine { versions: &self.faulty, rotator: &rotator, retry: &retry, now: Moment::BEGINNING };
         tokio::select! {
             biased;
             () = self.faulty.died() => None,

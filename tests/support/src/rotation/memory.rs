@@ -132,7 +132,11 @@ impl Versions for MemorySecret {
         Ok(found.and_then(|(_, version)| version.value.clone()).map(SecretString::from))
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<StepOutcome, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         let mut versions = self.versions();
         let Some(version) = versions.get_mut(&event.client_request_token) else {
             return Err(CallError::without_answer("secretsmanager:PutSecretValue", "no such version"));
@@ -245,7 +249,11 @@ impl Engine for MemoryServer {
     ) -> Result<(), EngineError> {
         if !self.users().contains_key(model) {
             let (server, user) = (admin.server.clone(), user.to_owned());
-            return Err(EngineError::SetPasswordFailed { server, user, problem: format!("there is no user `{model}`") });
+            return Err(EngineError::SetPasswordFailed {
+                server,
+                user,
+                problem: format!("there is no user `{model}`"),
+            });
         }
         self.set_password(admin, user, new).await
     }

@@ -6,7 +6,7 @@ use aws_sdk_elasticache::types::{AuthTokenUpdateStrategyType, AuthenticationMode
 use lambda_kit::call::CallError;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Modification;
+use super::modification::Modification;
 use super::token::{Group, Groups, Update};
 use super::user::{User, Users};
 
@@ -25,7 +25,11 @@ impl ElastiCacheApi {
 
 /// Interprets the result of a change. `busy` is the error code of an object that is already
 /// changing.
-fn started<O, E, R>(result: Result<O, SdkError<E, R>>, action: &str, busy: &str) -> Result<Modification, CallError>
+fn started<O, E, R>(
+    result: Result<O, SdkError<E, R>>,
+    action: &str,
+    busy: &str,
+) -> Result<Modification, CallError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
@@ -88,7 +92,12 @@ impl Groups for ElastiCacheApi {
         }))
     }
 
-    async fn set_token(&self, id: &str, token: &SecretString, how: Update) -> Result<Modification, CallError> {
+    async fn set_token(
+        &self,
+        id: &str,
+        token: &SecretString,
+        how: Update,
+    ) -> Result<Modification, CallError> {
         let strategy = match how {
             Update::Rotate => AuthTokenUpdateStrategyType::Rotate,
             Update::Set => AuthTokenUpdateStrategyType::Set,

@@ -12,8 +12,9 @@ use std::future::Future;
 use lambda_kit::call::CallError;
 use secrecy::SecretString;
 
-use super::wait::Waiting;
-use super::{Endpoint, Pace, Modification};
+use super::endpoint::Endpoint;
+use super::modification::{Modification, wait_until_accepted};
+use super::wait::{Pace, Waiting};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, EngineError, Login};
 use crate::engines::redis::{self, DEFAULT_USER};
@@ -70,7 +71,11 @@ impl<G: Groups> Token<G> {
     }
 
     fn not_set(&self, problem: String) -> EngineError {
-        EngineError::SetPasswordFailed { server: self.at.server.clone(), user: DEFAULT_USER.to_owned(), problem }
+        EngineError::SetPasswordFailed {
+            server: self.at.server.clone(),
+            user: DEFAULT_USER.to_owned(),
+            problem,
+        }
     }
 
     /// Waits until no change is in progress.
@@ -114,8 +119,10 @@ impl<G: Groups> Token<G> {
                 Modification::Started => return self.wait_until_idle(waiting).await,
                 Modification::Busy if waiting.pause().await => self.wait_until_idle(waiting).await?,
                 Modification::Busy => {
-                    let problem =
-                        format!("another change of the group has lasted for more than {} s", waiting.seconds());
+                    let problem = format!(
+                        "another change of the group has lasted for more than {} s",
+                        waiting.seconds()
+                    );
                     return Err(self.not_set(problem));
                 }
             }
@@ -161,7 +168,7 @@ impl<G: Groups> Engine for Token<G> {
             }
         }
         self.modify(new, Update::Rotate, &mut waiting).await?;
-        super::accepted(self, &changed, &mut waiting).await
+        wait_until_accepted(self, &changed, &mut waiting).await
     }
 
     fn keeps_previous(&self) -> bool {

@@ -14,8 +14,9 @@ use lambda_kit::call::CallError;
 use lambda_kit::env::{Env, EnvError};
 use secrecy::SecretString;
 
+use super::endpoint::Endpoint;
+use super::modification::{Modification, wait_until_accepted};
 use super::wait::Waiting;
-use super::{Endpoint, Modification};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, EngineError, Login};
 use crate::engines::redis;
@@ -137,10 +138,8 @@ impl<U: Users> RbacUser<U> {
                 return Err(self.not_set(name, problem));
             }
             if user.authentication != "password" {
-                let problem = format!(
-                    "its authentication type is `{}`, expected `password`",
-                    user.authentication
-                );
+                let problem =
+                    format!("its authentication type is `{}`, expected `password`", user.authentication);
                 return Err(self.not_set(name, problem));
             }
             match user.status.as_str() {
@@ -168,8 +167,10 @@ impl<U: Users> RbacUser<U> {
                 Modification::Started => return self.wait_until_idle(name, waiting).await,
                 Modification::Busy if waiting.pause().await => self.wait_until_idle(name, waiting).await?,
                 Modification::Busy => {
-                    let problem =
-                        format!("another change of the user has lasted for more than {} s", waiting.seconds());
+                    let problem = format!(
+                        "another change of the user has lasted for more than {} s",
+                        waiting.seconds()
+                    );
                     return Err(self.not_set(name, problem));
                 }
             }
@@ -208,7 +209,7 @@ impl<U: Users> Engine for RbacUser<U> {
             return Ok(());
         }
         self.modify(user, &[new, &by.password], &mut waiting).await?;
-        super::accepted(self, &changed, &mut waiting).await
+        wait_until_accepted(self, &changed, &mut waiting).await
     }
 
     fn keeps_previous(&self) -> bool {

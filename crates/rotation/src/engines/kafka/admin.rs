@@ -4,13 +4,14 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::ExposeSecret;
 
 use super::acls::{self, Created, Rule, Rules};
+use super::client::Client;
 use super::codes;
 use super::connection::{Connection, Fault};
+use super::iterations::Iterations;
 use super::messages::{
     self, Altered, CREATE_ACLS, DESCRIBE_ACLS, DESCRIBE_SCRAM, Described, Status, Upsertion,
 };
 use super::scram::Mechanism;
-use super::{Iterations, Kafka};
 use crate::engine::{Account, EngineError, Server};
 
 /// The random bytes of a salt, about as many as in Kafka's own tools.
@@ -22,7 +23,8 @@ const RULES_AT_ONCE: usize = 1000;
 
 /// A session of a user who may change users.
 pub(super) struct Admin<'a> {
-    kafka: &'a Kafka,
+    client: &'a Client,
+    iterations: Iterations,
     connection: Connection,
     by: &'a Account,
     /// The user that is changed.
@@ -31,9 +33,14 @@ pub(super) struct Admin<'a> {
 
 impl<'a> Admin<'a> {
     /// Logs in.
-    pub(super) async fn open(kafka: &'a Kafka, by: &'a Account, user: &'a str) -> Result<Self, EngineError> {
-        match kafka.connect(by).await? {
-            Some(connection) => Ok(Self { kafka, connection, by, user }),
+    pub(super) async fn open(
+        client: &'a Client,
+        iterations: Iterations,
+        by: &'a Account,
+        user: &'a str,
+    ) -> Result<Self, EngineError> {
+        match client.connect(by).await? {
+            Some(connection) => Ok(Self { client, iterations, connection, by, user }),
             None => Err(refused(&by.server, by, user)),
         }
     }
@@ -83,7 +90,7 @@ impl<'a> Admin<'a> {
         let mut salt = [0; SALT];
         let filled = SystemRandom::new().fill(&mut salt);
         filled.map_err(|_| self.not_set("the system has no random bytes".to_owned()))?;
-        let Iterations(iterations) = self.kafka.iterations;
+        let Iterations(iterations) = self.iterations;
         let salted = mechanism.salted_password(new.password.expose_secret(), &salt, iterations);
         let request = messages::alter_scram(&Upsertion {
             user: self.user,
@@ -116,7 +123,7 @@ impl<'a> Admin<'a> {
             return Err(self.not_set("the cluster has no controller at the moment".to_owned()));
         };
         let controller = Server { host, port, database: String::new() };
-        match self.kafka.connect_to(&controller, self.by).await? {
+        match self.client.connect_to(&controller, self.by).await? {
             Some(connection) => {
                 self.connection = connection;
                 Ok(())

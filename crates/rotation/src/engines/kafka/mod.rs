@@ -16,26 +16,24 @@ mod brokers;
 #[cfg(test)]
 #[path = "../../../../../fuzz/checks/kafka_answers.rs"]
 mod check;
+mod client;
 mod codes;
 mod connection;
+mod iterations;
 mod messages;
 mod scram;
 mod wire;
 
-use std::num::NonZeroU32;
-use std::str::FromStr;
-use std::time::Duration;
-
 use secrecy::SecretString;
-use tokio::time::Instant;
 
 use self::admin::Admin;
-use self::connection::Connection;
-use self::scram::{ITERATIONS, Mechanism};
+use self::client::{Client, mechanism};
+use self::scram::Mechanism;
 use super::trust::Tls;
 use crate::document::{DocumentError, SecretDocument};
-use crate::engine::{Account, Defaults, Engine, EngineError, Login, Server};
+use crate::engine::{Account, Defaults, Engine, EngineError, Login};
 use crate::password::PasswordPolicy;
+pub use iterations::{InvalidIterations, Iterations};
 
 const DEFAULTS: Defaults = Defaults {
     engines: &["kafka"],
@@ -47,49 +45,9 @@ const DEFAULTS: Defaults = Defaults {
 };
 /// The keys of a secret that may name the mechanism. The first that exists is used.
 const MECHANISMS: [&str; 2] = ["mechanism", "sasl.mechanism"];
-/// The time that brokers may take to learn of a new password from the controller.
-const PROPAGATION: Duration = Duration::from_secs(10);
-/// The pause between two tries of a broker.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// The iterations of PBKDF2 for new passwords, within the limits of Kafka.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Iterations(NonZeroU32);
-
-impl Iterations {
-    /// The expected value, for errors.
-    pub const EXPECTED: &str = "a number from 4096 to 16384";
-
-    /// Returns the number if it is within the limits.
-    pub fn new(number: u32) -> Option<Self> {
-        NonZeroU32::new(number).filter(|number| ITERATIONS.contains(&number.get())).map(Self)
-    }
-}
-
-impl Default for Iterations {
-    /// Returns twice the lowest number.
-    fn default() -> Self {
-        const DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(8191);
-        Self(DEFAULT)
-    }
-}
-
-/// A text that is not a number within the limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected {}", Iterations::EXPECTED)]
-pub struct InvalidIterations;
-
-impl FromStr for Iterations {
-    type Err = InvalidIterations;
-
-    fn from_str(text: &str) -> Result<Self, InvalidIterations> {
-        text.parse().ok().and_then(Self::new).ok_or(InvalidIterations)
-    }
-}
-
 /// The engine for Kafka.
 pub struct Kafka {
-    tls: Tls,
+    client: Client,
     policy: PasswordPolicy,
     iterations: Iterations,
 }
@@ -97,7 +55,7 @@ pub struct Kafka {
 impl Kafka {
     /// Creates the engine.
     pub fn new(tls: Tls, policy: PasswordPolicy, iterations: Iterations) -> Self {
-        Self { tls, policy, iterations }
+        Self { client: Client { tls }, policy, iterations }
     }
 
     /// Returns the password policy without any configuration. Kafka itself accepts any password.
@@ -113,68 +71,6 @@ impl Kafka {
             require_each_kind: true,
         }
     }
-
-    /// Opens a session on the first broker that responds. Returns `None` if the password is
-    /// rejected.
-    async fn connect(&self, account: &Account) -> Result<Option<Connection>, EngineError> {
-        let mut problems = Vec::new();
-        for broker in brokers::each(&account.server) {
-            match self.connect_to(&broker, account).await {
-                Err(EngineError::ServerUnreachable { server, problem }) => {
-                    problems.push(format!("{server}: {problem}"));
-                }
-                other => return other,
-            }
-        }
-        let server = account.server.clone();
-        Err(EngineError::ServerUnreachable { server, problem: problems.join("; ") })
-    }
-
-    /// Opens a session on one broker.
-    async fn connect_to(
-        &self,
-        broker: &Server,
-        account: &Account,
-    ) -> Result<Option<Connection>, EngineError> {
-        let log_in = async {
-            let mut connection = Connection::open(&self.tls, broker).await?;
-            let login = connection.log_in(account, mechanism(account)).await?;
-            Ok((login == Login::Accepted).then_some(connection))
-        };
-        log_in.await.map_err(|fault: connection::Fault| fault.of_login(account, broker))
-    }
-
-    /// Waits until every reachable broker of the secret accepts the account: the controller
-    /// responds before the brokers have learned of it.
-    async fn wait_until_accepted(&self, account: &Account) -> Result<(), EngineError> {
-        let deadline = Instant::now() + PROPAGATION;
-        for broker in brokers::each(&account.server) {
-            loop {
-                match self.connect_to(&broker, account).await {
-                    Ok(Some(_)) | Err(EngineError::ServerUnreachable { .. }) => break,
-                    Ok(None) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
-                    Ok(None) => {
-                        let seconds = PROPAGATION.as_secs();
-                        let problem = format!(
-                            "the cluster accepted it, and this broker still rejects it after {seconds} s"
-                        );
-                        return Err(EngineError::SetPasswordFailed {
-                            server: broker,
-                            user: account.user.clone(),
-                            problem,
-                        });
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns the mechanism with which an account logs in.
-fn mechanism(account: &Account) -> Mechanism {
-    account.mechanism.and_then(Mechanism::by_name).unwrap_or(Mechanism::Sha512)
 }
 
 impl Engine for Kafka {
@@ -211,12 +107,12 @@ impl Engine for Kafka {
     }
 
     async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
-        let session = self.connect(account).await?;
+        let session = self.client.connect(account).await?;
         Ok(if session.is_some() { Login::Accepted } else { Login::Refused })
     }
 
     async fn set(&self, by: &Account, model: Option<&str>, pending: &Account) -> Result<(), EngineError> {
-        let mut admin = Admin::open(self, by, &pending.user).await?;
+        let mut admin = Admin::open(&self.client, self.iterations, by, &pending.user).await?;
         let mut mechanisms = admin.mechanisms(&pending.user).await?;
         if let Some(model) = model {
             admin.copy_rules(model).await?;
@@ -227,7 +123,7 @@ impl Engine for Kafka {
             admin.set_password(pending, other).await?;
         }
         admin.set_password(pending, last).await?;
-        self.wait_until_accepted(pending).await
+        self.client.wait_until_accepted(pending).await
     }
 
     async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
@@ -282,14 +178,6 @@ mod tests {
         }
         let missing = account(r#"{"username":"u","password":"p"}"#).unwrap_err().to_string();
         assert!(missing.contains("`host`"), "{missing}");
-    }
-
-    #[test]
-    fn iterations_are_within_the_limits_of_kafka() {
-        assert_eq!(Iterations::default(), "8192".parse().unwrap());
-        for wrong in ["4095", "16385", "0", "-1", "many", ""] {
-            assert_eq!(wrong.parse::<Iterations>(), Err(InvalidIterations), "{wrong}");
-        }
     }
 
     #[test]

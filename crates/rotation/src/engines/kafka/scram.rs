@@ -94,9 +94,7 @@ pub(crate) enum ScramError {
     #[error("it requires {0} iterations, expected {least} to {most}", least = ITERATIONS.start(), most = ITERATIONS.end())]
     Iterations(u32),
     /// The server does not know the credential.
-    #[error(
-        "its SCRAM signature is wrong: it does not know the credential, so it may not be the broker"
-    )]
+    #[error("its SCRAM signature is wrong: it does not know the credential, so it may not be the broker")]
     WrongSignature,
     /// An error of the server, other than a wrong proof.
     #[error("its SCRAM error is `{0}`")]

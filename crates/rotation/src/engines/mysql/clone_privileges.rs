@@ -110,7 +110,10 @@ impl Session<'_> {
         let lines = self.texts(&format!("SHOW GRANTS FOR {}", account.quoted())).await?;
         let grants = Grants::parse(lines.iter().map(String::as_str), account);
         let mut grants = grants.map_err(|line| {
-            self.not_set(format!("the output of SHOW GRANTS for `{}` is not understood: {line}", account.user))
+            self.not_set(format!(
+                "the output of SHOW GRANTS for `{}` is not understood: {line}",
+                account.user
+            ))
         })?;
         if self.version.has_role_tables() {
             let sql = format!(
@@ -133,7 +136,12 @@ impl Session<'_> {
     /// privilege would be found by the clients. One round is usually enough, but some statements
     /// have further effects, such as `GRANT PROXY … WITH GRANT OPTION`, which lets an account grant
     /// everything that it has.
-    async fn copy_grants(&mut self, account: &AccountName, model: &AccountName, take: bool) -> Result<(), EngineError> {
+    async fn copy_grants(
+        &mut self,
+        account: &AccountName,
+        model: &AccountName,
+        take: bool,
+    ) -> Result<(), EngineError> {
         let wanted = self.grants(model).await?;
         let mut have = self.grants(account).await?;
         for _ in 0..ROUNDS {
@@ -157,7 +165,9 @@ impl Session<'_> {
         let (lacks, exceeds) = (have.lacks(&wanted), have.exceeds(&wanted).filter(|_| take));
         let problem = match (lacks, exceeds) {
             (Some(right), _) => format!("it still lacks a right of `{}`: {right:?}", model.user),
-            (None, Some(right)) => format!("it still has a right that `{}` does not have: {right:?}", model.user),
+            (None, Some(right)) => {
+                format!("it still has a right that `{}` does not have: {right:?}", model.user)
+            }
             (None, None) => return self.copy_default_role(account, &wanted, &have, take).await,
         };
         Err(self.not_set(problem))

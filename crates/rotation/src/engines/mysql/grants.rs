@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sql::{Token, AccountName, name, text_of, tokens};
+use super::sql::{AccountName, Token, name, text_of, tokens};
 
 /// The smallest piece that can be granted and revoked alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +64,10 @@ impl Grants {
     ///
     /// # Errors
     /// The line that is not understood.
-    pub(super) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>, account: &AccountName) -> Result<Self, String> {
+    pub(super) fn parse<'a>(
+        lines: impl IntoIterator<Item = &'a str>,
+        account: &AccountName,
+    ) -> Result<Self, String> {
         let mut grants = Self::default();
         for line in lines {
             // A line of MariaDB may contain a hash.

@@ -17,14 +17,14 @@
 
 mod account;
 mod auth;
-mod grants;
 mod clone_privileges;
+mod grants;
+mod old_password;
 mod packets;
 mod session;
 mod sql;
 mod wire;
 
-use lambda_kit::env::{Env, EnvError};
 use secrecy::SecretString;
 
 use self::session::Session;
@@ -33,6 +33,7 @@ use super::trust::Tls;
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login};
 use crate::password::PasswordPolicy;
+pub use old_password::OldPassword;
 
 const DEFAULTS: Defaults = Defaults {
     engines: &["mysql", "aurora-mysql", "mariadb"],
@@ -40,37 +41,6 @@ const DEFAULTS: Defaults = Defaults {
     database: "",
     expected_engine: "`mysql`, `aurora-mysql` or `mariadb`",
 };
-
-/// The old password of a single user, where the server could keep it beside the new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OldPassword {
-    /// It works until the next rotation if the server and the privileges allow that. The log says
-    /// if it does.
-    #[default]
-    KeptIfPossible,
-    /// It works until the next rotation. A rotation that cannot keep it fails.
-    Kept,
-    /// It ends with the change.
-    Ended,
-}
-
-impl OldPassword {
-    /// Reads `KEEP_OLD_PASSWORD`: `if-possible` (the default), `always` or `never`.
-    ///
-    /// # Errors
-    /// It has another value.
-    pub fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
-        let name = "KEEP_OLD_PASSWORD";
-        match env.optional(name).as_deref() {
-            None | Some("if-possible") => Ok(Self::KeptIfPossible),
-            Some("always") => Ok(Self::Kept),
-            Some("never") => Ok(Self::Ended),
-            Some(found) => {
-                Err(EnvError::invalid(name, found, "if-possible, always or never"))
-            }
-        }
-    }
-}
 
 /// The engine for MySQL and MariaDB.
 pub struct Mysql {

@@ -2,11 +2,11 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::OldPassword;
-use super::account::{CreateUserStatement, Version, AuthMethod};
+use super::account::{AuthMethod, CreateUserStatement, Version};
 use super::auth::stored_hash;
+use super::old_password::OldPassword;
 use super::sql::{self, AccountName, literal};
-use super::wire::{Connection, WireError, Row};
+use super::wire::{Connection, Row, WireError};
 use crate::engine::{Account, EngineError, Server};
 
 /// The session's user lacks the privilege for the statement.
@@ -38,9 +38,8 @@ impl<'a> Session<'a> {
         let mut session = Self { connection, version: Version::MariaDb, server: &by.server, user, old };
         session.run(sql::SESSION).await?;
         let found = session.one("SELECT VERSION()").await?;
-        session.version = Version::parse(&found).ok_or_else(|| {
-            session.not_set(format!("its version is `{found}`; expected MySQL or MariaDB"))
-        })?;
+        session.version = Version::parse(&found)
+            .ok_or_else(|| session.not_set(format!("its version is `{found}`; expected MySQL or MariaDB")))?;
         Ok(session)
     }
 
@@ -146,11 +145,7 @@ impl<'a> Session<'a> {
             }
         }
         if two {
-            tracing::info!(
-                user = self.user,
-                kept = retain,
-                "password changed"
-            );
+            tracing::info!(user = self.user, kept = retain, "password changed");
         }
         if two && self.old == OldPassword::Ended {
             return self.discard("USER()").await;
@@ -284,7 +279,9 @@ pub(super) fn identified(methods: &[AuthMethod], new: &SecretString) -> Result<S
 fn unusable(methods: &[AuthMethod]) -> String {
     let found = match methods {
         [] => "none".to_owned(),
-        methods => methods.iter().map(|method| format!("`{}`", method.plugin)).collect::<Vec<_>>().join(" or "),
+        methods => {
+            methods.iter().map(|method| format!("`{}`", method.plugin)).collect::<Vec<_>>().join(" or ")
+        }
     };
     format!(
         "its account authenticates with {found}; expected either mysql_native_password or ed25519, whose \

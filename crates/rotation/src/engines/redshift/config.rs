@@ -6,7 +6,7 @@ use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::target::Target;
 
-use super::{Access, Change, ProbeSecret, ControlPlane, DataApi, PasswordHashFormat, ChangeWait, Redshift};
+use super::{Access, Change, ChangeWait, ControlPlane, DataApi, PasswordHashFormat, ProbeSecret, Redshift};
 use crate::config::{self, ConfigError};
 use crate::engines::trust::Tls;
 

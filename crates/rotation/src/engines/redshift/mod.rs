@@ -15,11 +15,11 @@
 //! at a time, with the pending password before it is set, and a successful one after it.
 
 mod admin;
-mod probe_secret;
+mod clone_privileges;
 mod config;
 mod digest;
 mod password_hash;
-mod clone_privileges;
+mod probe_secret;
 mod session;
 
 use std::time::Duration;
@@ -30,21 +30,17 @@ use warehouse::sql::{Identifier, Literal};
 use warehouse::target::Target;
 
 pub use admin::ControlPlane;
-pub use probe_secret::ProbeSecret;
 pub use password_hash::PasswordHashFormat;
+pub use probe_secret::ProbeSecret;
 pub use session::{Access, DataApi};
-use session::{SessionError, Session};
+use session::{Session, SessionError};
 
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login};
 use crate::password::PasswordPolicy;
 
-const DEFAULTS: Defaults = Defaults {
-    engines: &["redshift"],
-    port: 5439,
-    database: "dev",
-    expected_engine: "`redshift`",
-};
+const DEFAULTS: Defaults =
+    Defaults { engines: &["redshift"], port: 5439, database: "dev", expected_engine: "`redshift`" };
 
 /// The way in which a password is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -317,9 +313,7 @@ impl Engine for Redshift {
 
     async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
         match self.change {
-            Change::ControlPlane(wait) => {
-                Box::pin(self.set_admin_password(by, user, new, wait)).await
-            }
+            Change::ControlPlane(wait) => Box::pin(self.set_admin_password(by, user, new, wait)).await,
             Change::Sql(format) => {
                 let session = self.open(by, user).await?;
                 let result = self.alter(&session, format, by, user, new).await;

@@ -115,6 +115,10 @@ mod tests {
     fn default_format_is_that_of_the_present_password() {
         assert!(literal(PasswordHashFormat::AsBefore, false).starts_with("md5"));
         assert!(literal(PasswordHashFormat::AsBefore, true).starts_with("sha256|"));
-        assert_ne!(literal(PasswordHashFormat::Sha256, false), literal(PasswordHashFormat::Sha256, false), "the salt is random");
+        assert_ne!(
+            literal(PasswordHashFormat::Sha256, false),
+            literal(PasswordHashFormat::Sha256, false),
+            "the salt is random"
+        );
     }
 }

@@ -120,7 +120,11 @@ impl Lease {
     pub(super) async fn end(mut self) -> Result<Exclusivity, CallError> {
         let found = self.probe_secret.clear().await?;
         self.there = false;
-        Ok(if found.as_deref() == Some(self.version.as_str()) { Exclusivity::Exclusive } else { Exclusivity::Unknown })
+        Ok(if found.as_deref() == Some(self.version.as_str()) {
+            Exclusivity::Exclusive
+        } else {
+            Exclusivity::Unknown
+        })
     }
 }
 

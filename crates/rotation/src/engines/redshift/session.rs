@@ -10,9 +10,9 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use warehouse::data_api::{Cell, Database, Login as DataApiLogin, SqlRunError, Token};
 use warehouse::target::Target;
 
-use super::probe_secret::{ProbeSecret, Exclusivity, Lease};
 use super::digest::DigestTls;
 use super::password_hash::without_literals;
+use super::probe_secret::{Exclusivity, Lease, ProbeSecret};
 use crate::engine::{Account, EngineError};
 use crate::engines::pg_wire::{self, Certified, not_connected};
 use crate::engines::trust::Tls;
@@ -128,7 +128,9 @@ impl<'a> Session<'a> {
                 SessionError::Engine(self.not_permitted(words))
             }
             SqlRunError::Failed(words) => SessionError::Statement(without_literals(&words)),
-            SqlRunError::Aborted(_) | SqlRunError::TooSlow(_) => SessionError::Engine(self.not_permitted(words)),
+            SqlRunError::Aborted(_) | SqlRunError::TooSlow(_) => {
+                SessionError::Engine(self.not_permitted(words))
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{identifier, keyword, query};
-use crate::engines::redshift::session::{SessionError, Session};
+use super::statement::{identifier, keyword, query};
+use crate::engines::redshift::session::{Session, SessionError};
 
 /// A user's grants, each with the grant option or without.
 pub(super) type Grants = BTreeMap<Grant, bool>;
@@ -168,9 +168,7 @@ fn function(row: &[&str]) -> Result<Grant, SessionError> {
     let [schema, name, arguments, word] = row else { return Err(unexpected()) };
     // Types as the catalog prints them: `integer, character varying`.
     if !arguments.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ,_()[]".contains(&byte)) {
-        return Err(SessionError::Statement(format!(
-            "function `{name}` has arguments of unknown types"
-        )));
+        return Err(SessionError::Statement(format!("function `{name}` has arguments of unknown types")));
     }
     let (word, schema, name) = (keyword(word)?, identifier(schema)?, identifier(name)?);
     Ok(privilege(&format!("{word} ON FUNCTION {schema}.{name}({arguments})")))

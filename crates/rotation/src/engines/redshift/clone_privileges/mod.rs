@@ -9,13 +9,14 @@
 
 mod grants;
 mod settings;
+mod statement;
 
 use secrecy::SecretString;
-use warehouse::sql::{Identifier, Literal};
 
 use self::grants::{KINDS, difference, grants};
 use self::settings::{changed_settings, limits, settings};
-use super::session::{SessionError, Rows, Session};
+use self::statement::identifier;
+use super::session::{Session, SessionError};
 
 /// Gives `user` what `model` has. The statement `create` creates the user if it does not exist.
 pub(super) async fn clone_privileges(
@@ -32,8 +33,9 @@ pub(super) async fn clone_privileges(
         return Err(SessionError::Statement(format!("there is no user `{model}` to copy the privileges of")));
     };
     if wanted.superuser {
-        let problem =
-            format!("`{model}` is a superuser, and no second superuser is created; rotate it as a single user");
+        let problem = format!(
+            "`{model}` is a superuser, and no second superuser is created; rotate it as a single user"
+        );
         return Err(SessionError::Statement(problem));
     }
     let mut own = limits(session, user).await?;
@@ -52,23 +54,4 @@ pub(super) async fn clone_privileges(
         session.run(&statement.into()).await?;
     }
     Ok(())
-}
-
-async fn query(session: &Session<'_>, sql: &str, user: &str) -> Result<Rows, SessionError> {
-    let user = Literal::new("username", user).map_err(|error| SessionError::Statement(error.to_string()))?;
-    session.run(&sql.replace('$', &user.to_string()).into()).await
-}
-
-fn identifier(name: &str) -> Result<String, SessionError> {
-    let checked = Identifier::new("name", name).map_err(|error| SessionError::Statement(error.to_string()))?;
-    Ok(checked.to_string())
-}
-
-/// Checks a keyword of SQL from a view.
-fn keyword(word: &str) -> Result<&str, SessionError> {
-    let known = !word.is_empty()
-        && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ' || byte == b'_');
-    known.then_some(word).ok_or_else(|| {
-        SessionError::Statement(format!("a system view names the unknown privilege `{word}`"))
-    })
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use warehouse::sql::Literal;
 
-use super::{identifier, keyword, query};
-use crate::engines::redshift::session::{SessionError, Session};
+use super::statement::{identifier, keyword, query};
+use crate::engines::redshift::session::{Session, SessionError};
 
 /// A user's row in `SVV_USER_INFO`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,10 @@ impl Limits {
 }
 
 /// Returns a user's settings, names and values, from `pg_user.useconfig`.
-pub(super) async fn settings(session: &Session<'_>, user: &str) -> Result<BTreeMap<String, String>, SessionError> {
+pub(super) async fn settings(
+    session: &Session<'_>,
+    user: &str,
+) -> Result<BTreeMap<String, String>, SessionError> {
     // No user setting contains a line break.
     let sql = "SELECT array_to_string(useconfig, chr(10)) FROM pg_user WHERE usename = $";
     let rows = query(session, sql, user).await?;
