@@ -28,7 +28,7 @@ async fn answer<R: CredentialRotator>(rotator: &R, event: Value) -> Result<Value
 }
 
 #[tokio::test]
-async fn steps_and_actions_reach_the_rotator_other_events_are_rejected() {
+async fn steps_and_actions_reach_the_rotator_and_others_are_rejected() {
     let rotator = Passwords::new(MemoryServer::new("old"), Strategy::SingleUser);
     let step = json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": TOKEN});
     assert_eq!(answer(&rotator, step).await, Ok(Value::Null));
