@@ -77,7 +77,7 @@ fn invalid_input_fails_with_name_and_leaves_secret_unchanged() {
         (
             with("password", "wrong-password".into()),
             "AllCredentialsRejected",
-            "neither the pending nor the current",
+            "rejects the pending, the current and the previous password",
         ),
         (with("username", "nobody-there".into()), "AllCredentialsRejected", "`nobody-there`"),
     ] {

@@ -47,7 +47,7 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
         (
             with(&of_user, "password", "wrong-Password-00"),
             "AllCredentialsRejected",
-            "neither the pending nor the current",
+            "rejects the pending, the current and the previous password",
         ),
         (with(&of_user, "username", "nobody"), "AllCredentialsRejected", "`nobody`"),
         (

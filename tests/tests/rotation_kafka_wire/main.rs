@@ -260,7 +260,7 @@ async fn a_change_that_is_refused_has_a_reason_and_leaves_the_password_as_it_was
             50,
             Instead::Error(31),
             "SetPasswordFailed",
-            "DescribeUserScramCredentials says CLUSTER_AUTHORIZATION_FAILED (31)",
+            "DescribeUserScramCredentials failed with CLUSTER_AUTHORIZATION_FAILED (31)",
         ),
         (50, Instead::Garbage, "SetPasswordFailed", "is invalid"),
         (50, Instead::Closes, "SetPasswordFailed", "the connection broke"),
@@ -312,7 +312,7 @@ async fn a_listener_that_does_not_take_the_mechanism_says_which_it_takes() {
     let stage = Stage::new(1).await;
     stage.cluster.state().mechanisms = vec!["PLAIN", "SCRAM-SHA-256"];
     let error = stage.log_in(&stage.value()).await.unwrap_err();
-    let part = "its listener takes PLAIN, SCRAM-SHA-256, not SCRAM-SHA-512";
+    let part = "its listener accepts PLAIN, SCRAM-SHA-256, not SCRAM-SHA-512";
     assert!(error.starts_with("InsufficientPrivileges") && error.contains(part), "{error}");
 }
 
