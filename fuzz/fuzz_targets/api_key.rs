@@ -6,6 +6,8 @@
 
 #[path = "../../crates/rotation/src/keys/adapter.rs"]
 mod adapter;
+#[path = "../../crates/rotation/src/keys/adapter_error.rs"]
+mod adapter_error;
 #[path = "../../crates/rotation/src/keys/base.rs"]
 mod base;
 #[path = "../checks/api_key.rs"]

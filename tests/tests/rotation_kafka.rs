@@ -14,9 +14,9 @@ use rotation::engine::{Engine, Login};
 use rotation::engines::kafka::{Iterations, Kafka};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
 const USER: &str = "app \"one\"; 'two'";
 const CLONE: &str = "app \"one\"; 'two'_clone";
@@ -283,7 +283,7 @@ fn a_wrong_password_and_an_unknown_user_are_refused_and_everything_else_is_an_er
         (vec![("mechanism", "PLAIN".into())], "", "`mechanism` is not `SCRAM-SHA-256` or `SCRAM-SHA-512`"),
         (vec![("username", "appé".into())], "", "`username` is not printable ASCII"),
         (vec![("engine", "postgres".into())], "", "`kafka`"),
-        (vec![("ssl", false.into())], "", "only ever sent over verified TLS"),
+        (vec![("ssl", false.into())], "", "only sent over verified TLS"),
         (vec![("brokers", "b1 b2".into())], "", "`brokers` is not a list of brokers"),
     ] {
         let error = target.log_in_with(&target.engine, &with(&changes)).unwrap_err();

@@ -11,11 +11,11 @@ use std::time::Duration;
 use local_servers::postgres::Flavour;
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use stage::{CLONE, FIRST, QUOTED, Target, USER, admin};
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
 /// Statements that the server sees of a rotation, by strategy, three in a row: of two users the first makes the second, the third compares them.
 const STATEMENTS: [usize; 9] = [4, 4, 4, 4, 4, 4, 11, 6, 11];

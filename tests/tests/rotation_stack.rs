@@ -72,12 +72,12 @@ fn invalid_input_fails_with_name_and_leaves_secret_unchanged() {
     for (bad, name, part) in [
         (misspelt, "InvalidSecretValue", "no key `username`, but a key `userName`"),
         (with("engine", "oracle".into()), "InvalidSecretValue", "`postgres` or `aurora-postgresql`"),
-        (with("ssl", false.into()), "InvalidSecretValue", "only ever sent over verified TLS"),
+        (with("ssl", false.into()), "InvalidSecretValue", "only sent over verified TLS"),
         (with("host", "localhost.invalid".into()), "ServerUnreachable", "localhost.invalid"),
         (
             with("password", "wrong-password".into()),
             "AllCredentialsRejected",
-            "neither the pending nor the current",
+            "rejects the pending, the current and the previous password",
         ),
         (with("username", "nobody-there".into()), "AllCredentialsRejected", "`nobody-there`"),
     ] {
@@ -207,7 +207,7 @@ fn unfinished_rotation_is_repaired_as_the_server_accepts() {
         repair(&stage, &words)
     };
     let (ok, text) = repair(&[]);
-    assert!(ok && text.contains("Nothing") && text.contains("no rotation is half-way"), "{text}");
+    assert!(ok && text.contains("Nothing") && text.contains("no rotation was interrupted"), "{text}");
 
     // The password is set but the label is not moved: clients cannot log in until the repair.
     stop_without(&stage, &grants, "secretsmanager:UpdateSecretVersionStage");

@@ -1,13 +1,14 @@
-//! Addresses that hold a user and a password: `scheme://user:password@host/…` and `…?user=…&password=…`, with `;` in JDBC.
+//! Addresses with a user and a password: `scheme://user:password@host/…` and `…?user=…&password=…`,
+//! with `;` in JDBC.
 
-/// The address with every occurrence of the old password replaced, as it is and percent-encoded. A password is taken for one only
-/// between the marks that end it in an address.
+/// Returns the address with every occurrence of the old password replaced, plain and
+/// percent-encoded. Only a text between the delimiters of a password counts as one.
 pub(crate) fn with_password(address: &str, old: &str, new: &str) -> String {
     const MARKS: [(&str, &str); 4] = [(":", "@"), ("password=", "&"), ("password=", ";"), ("password=", "")];
     replaced(address, &MARKS, old, new)
 }
 
-/// The address with every occurrence of the old user replaced, likewise.
+/// Returns the address with every occurrence of the old user replaced in the same way.
 pub(crate) fn with_user(address: &str, old: &str, new: &str) -> String {
     const MARKS: [(&str, &str); 9] = [
         ("://", ":"),

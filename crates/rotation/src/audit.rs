@@ -1,48 +1,54 @@
-//! One record and one set of metrics for every step, without anything secret.
+//! The audit record and the metrics of every step and action, without anything secret.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use lambda_kit::error::chain;
 use lambda_kit::metrics::Metrics;
+use lambda_kit::moment::Moment;
 
-use crate::action::{Acted, ActionEvent};
 use crate::error::RotationError;
-use crate::event::RotationEvent;
-use crate::machine::Done;
+use crate::outcome::StepOutcome;
 
-/// Namespace of the metrics.
+/// The namespace of the metrics.
 pub const NAMESPACE: &str = "Sluice/Rotation";
 
-/// What became of one step.
+/// The result of one step or action.
 pub struct Record<'a> {
-    /// The event.
-    pub event: &'a RotationEvent,
-    /// What is rotated: the engine, or another kind of target.
-    pub target: &'static str,
-    /// How it ended.
-    pub result: &'a Result<Done, RotationError>,
-    /// How long it took.
+    /// The secret's ARN.
+    pub secret: &'a str,
+    /// The id of the rotation's version; `None` for an action.
+    pub version: Option<&'a str>,
+    /// The name of the step or action.
+    pub step: &'static str,
+    /// The kind of credential, such as the engine.
+    pub rotator: &'static str,
+    /// The result.
+    pub result: &'a Result<StepOutcome, RotationError>,
+    /// The duration.
     pub took: Duration,
 }
 
 impl Record<'_> {
-    /// `done`, `done before`, or the error's public name.
+    /// Returns the name of the outcome, or the error's public name.
     pub fn outcome(&self) -> &'static str {
         match self.result {
-            Ok(Done::Now) => "done",
-            Ok(Done::Before) => "done before",
+            Ok(outcome) => outcome.name(),
             Err(error) => error.name(),
         }
     }
 
-    /// Writes the audit record into the log.
+    /// Writes the audit record to the log.
     pub fn log(&self) {
-        let (secret, version) = (self.event.secret_id.as_str(), self.event.client_request_token.as_str());
-        let (step, outcome, engine) = (self.event.step.name(), self.outcome(), self.target);
+        let Self { secret, version, step, rotator: engine, .. } = *self;
+        let outcome = self.outcome();
         let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         match self.result {
+            Ok(StepOutcome::Postponed(reason)) => {
+                tracing::info!(secret, version, step, engine, outcome, milliseconds, reason, "rotation step");
+            }
             Ok(_) => tracing::info!(secret, version, step, engine, outcome, milliseconds, "rotation step"),
             Err(error) => {
-                let reason = lambda_kit::call::chain(error);
+                let reason = chain(error);
                 tracing::error!(
                     secret,
                     version,
@@ -51,73 +57,21 @@ impl Record<'_> {
                     outcome,
                     milliseconds,
                     reason,
-                    "rotation step"
+                    "rotation step failed"
                 );
             }
         }
     }
 
-    /// The metrics `Duration` (milliseconds) and `Failures` (0 or 1) by engine and step.
-    pub fn metrics(&self, at: SystemTime) -> Metrics {
+    /// Returns the metrics `Duration` (milliseconds) and `Failures` (0 or 1) by engine and step.
+    pub fn metrics(&self, at: Moment) -> Metrics {
         Metrics::new(NAMESPACE, at)
-            .dimension("Engine", self.target)
-            .dimension("Step", self.event.step.name())
+            .dimension("Engine", self.rotator)
+            .dimension("Step", self.step)
             .milliseconds("Duration", self.took)
             .count("Failures", u32::from(self.result.is_err()))
-            // Not dimensions: one metric for every secret would cost more than it tells.
-            .property("Secret", &self.event.secret_id)
-            .property("Outcome", self.outcome())
-    }
-}
-
-/// What became of one action.
-pub struct ActionRecord<'a> {
-    /// The event.
-    pub event: &'a ActionEvent,
-    /// The kind of target.
-    pub target: &'static str,
-    /// How it ended.
-    pub result: &'a Result<Acted, RotationError>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl ActionRecord<'_> {
-    /// `done`, `nothing to do`, `later`, or the error's public name.
-    pub fn outcome(&self) -> &'static str {
-        match self.result {
-            Ok(Acted::Now) => "done",
-            Ok(Acted::Nothing) => "nothing to do",
-            Ok(Acted::Later(_)) => "later",
-            Err(error) => error.name(),
-        }
-    }
-
-    /// Writes the audit record into the log.
-    pub fn log(&self) {
-        let (secret, action) = (self.event.secret_id.as_str(), self.event.action.name());
-        let (outcome, engine) = (self.outcome(), self.target);
-        let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
-        match self.result {
-            Ok(acted) => {
-                let reason = if let Acted::Later(reason) = acted { reason } else { "" };
-                tracing::info!(secret, action, engine, outcome, milliseconds, reason, "action");
-            }
-            Err(error) => {
-                let reason = lambda_kit::call::chain(error);
-                tracing::error!(secret, action, engine, outcome, milliseconds, reason, "action");
-            }
-        }
-    }
-
-    /// The same metrics as of a step, under the action's name.
-    pub fn metrics(&self, at: SystemTime) -> Metrics {
-        Metrics::new(NAMESPACE, at)
-            .dimension("Engine", self.target)
-            .dimension("Step", self.event.action.name())
-            .milliseconds("Duration", self.took)
-            .count("Failures", u32::from(self.result.is_err()))
-            .property("Secret", &self.event.secret_id)
+            // Properties, not dimensions: a metric per secret would cost more than it is worth.
+            .property("Secret", self.secret)
             .property("Outcome", self.outcome())
     }
 }
@@ -125,20 +79,19 @@ impl ActionRecord<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Step;
 
     #[test]
-    fn metrics_have_engine_and_step_as_dimensions_and_the_secret_as_a_property() {
-        let event = RotationEvent {
-            step: Step::Test,
-            secret_id: "arn:s".into(),
-            client_request_token: "t".into(),
-            rotation_token: Some("bearer".into()),
+    fn metrics_have_engine_and_step_as_dimensions() {
+        let result = Err(RotationError::TimedOut("a login"));
+        let record = Record {
+            secret: "arn:s",
+            version: Some("t"),
+            step: "testSecret",
+            rotator: "postgres",
+            result: &result,
+            took: Duration::from_millis(12),
         };
-        let result = Err(RotationError::OutOfTime("a login"));
-        let record =
-            Record { event: &event, target: "postgres", result: &result, took: Duration::from_millis(12) };
-        let found = record.metrics(SystemTime::UNIX_EPOCH + Duration::from_secs(3)).to_json();
+        let found = record.metrics(Moment::from_secs(3)).to_json();
         assert_eq!(found["_aws"]["Timestamp"], 3000);
         assert_eq!(
             found["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
@@ -149,6 +102,5 @@ mod tests {
             (&"testSecret".into(), &1.into(), &12.0.into())
         );
         assert_eq!((&found["Secret"], &found["Outcome"]), (&"arn:s".into(), &"TimedOut".into()));
-        assert!(!found.to_string().contains("bearer"));
     }
 }

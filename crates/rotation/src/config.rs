@@ -1,4 +1,4 @@
-//! A function's configuration: the strategy, and what overrides an engine's password policy.
+//! A function's configuration: the strategy, and the overrides of an engine's password policy.
 
 use lambda_kit::env::{Env, EnvError};
 
@@ -6,61 +6,59 @@ use crate::engine::Engine;
 use crate::password::{PasswordError, PasswordPolicy};
 use crate::passwords::{Admin, Passwords, Strategy};
 
-/// Why a function cannot start.
+/// An invalid configuration, with which a function cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A variable is missing or makes no sense.
+    /// A variable is missing or invalid.
     #[error(transparent)]
     Variable(#[from] EnvError),
-    /// The configured passwords are none that the engine takes.
+    /// The engine does not accept the configured passwords.
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// Users of the engine cannot alternate.
     #[error(
-        "ROTATION_STRATEGY is alternating-users, and users of {engine} cannot alternate; expected single-user"
+        "ROTATION_STRATEGY is alternating-users, and users of {engine} cannot alternate; expected \
+         single-user"
     )]
     NotAlternating {
         /// The engine.
         engine: &'static str,
     },
-    /// The configured certificates cannot be used.
+    /// The configured certificates are invalid.
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Trust(#[from] crate::engines::trust::TrustError),
 }
 
-/// An engine's password policy with what the environment overrides, under the names of AWS's own rotation functions.
+/// Returns an engine's password policy with the overrides of the environment, which have the names
+/// that AWS's own rotation functions use.
 ///
 /// # Errors
-/// A variable makes no sense, or the engine takes no password of that length.
+/// A variable is invalid, or the engine accepts no password of that length.
 pub fn password_policy(env: Env<'_>, default: PasswordPolicy) -> Result<PasswordPolicy, ConfigError> {
-    let flag = |name: &str, default: bool| match env.optional(name).as_deref() {
-        None => Ok(default),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(found) => {
-            let expected = "true or false".to_owned();
-            Err(EnvError::Invalid { name: name.to_owned(), found: found.to_owned(), expected })
-        }
-    };
     let mut policy = default;
     policy.length = env.parsed("PASSWORD_LENGTH", "a number of characters", policy.length)?;
     policy.exclude = env.optional("EXCLUDE_CHARACTERS").unwrap_or(policy.exclude);
-    policy.without.punctuation = flag("EXCLUDE_PUNCTUATION", policy.without.punctuation)?;
-    policy.without.numbers = flag("EXCLUDE_NUMBERS", policy.without.numbers)?;
-    policy.without.uppercase = flag("EXCLUDE_UPPERCASE", policy.without.uppercase)?;
-    policy.without.lowercase = flag("EXCLUDE_LOWERCASE", policy.without.lowercase)?;
-    policy.require_each_kind = flag("REQUIRE_EACH_INCLUDED_TYPE", policy.require_each_kind)?;
+    let excluded = &mut policy.excluded_kinds;
+    excluded.punctuation = env.flag("EXCLUDE_PUNCTUATION", excluded.punctuation)?;
+    excluded.numbers = env.flag("EXCLUDE_NUMBERS", excluded.numbers)?;
+    excluded.uppercase = env.flag("EXCLUDE_UPPERCASE", excluded.uppercase)?;
+    excluded.lowercase = env.flag("EXCLUDE_LOWERCASE", excluded.lowercase)?;
+    policy.require_each_kind = env.flag("REQUIRE_EACH_INCLUDED_TYPE", policy.require_each_kind)?;
     policy.check_length()?;
     Ok(policy)
 }
 
-/// The passwords of an engine, by the strategy that the environment names: `ROTATION_STRATEGY` is `single-user` (the default) or
-/// `alternating-users`; `ADMIN_SECRET_ARN` names the secret of the admin, which alternating users need and a single user may have;
-/// `ADMIN_HOST` is the host of an admin's secret that has none. `IGNORE_SSL_FALSE=true` takes values that say `ssl: false`, which are refused otherwise.
+/// Returns the rotator for an engine and the strategy of the environment:
+///
+/// * `ROTATION_STRATEGY`: `single-user` (the default) or `alternating-users`;
+/// * `ADMIN_SECRET_ARN`: the admin's secret; required for alternating users, optional for a single
+///   user;
+/// * `ADMIN_HOST`: the host for an admin's secret without one;
+/// * `IGNORE_SSL_FALSE`: with `true`, values that say `ssl: false` are accepted.
 ///
 /// # Errors
-/// A variable is missing or makes no sense.
+/// A variable is missing or invalid.
 pub fn passwords<E: Engine>(env: Env<'_>, engine: E) -> Result<Passwords<E>, ConfigError> {
     let secret = env.optional("ADMIN_SECRET_ARN");
     let host = env.optional("ADMIN_HOST");
@@ -68,7 +66,7 @@ pub fn passwords<E: Engine>(env: Env<'_>, engine: E) -> Result<Passwords<E>, Con
     let strategy = match (env.optional("ROTATION_STRATEGY").as_deref(), admin) {
         (None | Some("single-user"), None) => Strategy::SingleUser,
         (None | Some("single-user"), Some(admin)) => Strategy::SingleUserByAdmin(admin),
-        (Some("alternating-users"), _) if engine.longest_user().is_none() => {
+        (Some("alternating-users"), _) if engine.max_user_bytes().is_none() => {
             return Err(ConfigError::NotAlternating { engine: engine.name() });
         }
         (Some("alternating-users"), Some(admin)) => Strategy::AlternatingUsers(admin),
@@ -76,19 +74,18 @@ pub fn passwords<E: Engine>(env: Env<'_>, engine: E) -> Result<Passwords<E>, Con
             return Err(EnvError::Missing("ADMIN_SECRET_ARN".to_owned()).into());
         }
         (Some(found), _) => {
-            let expected = "single-user or alternating-users".to_owned();
-            let name = "ROTATION_STRATEGY".to_owned();
-            return Err(EnvError::Invalid { name, found: found.to_owned(), expected }.into());
+            let expected = "single-user or alternating-users";
+            return Err(EnvError::invalid("ROTATION_STRATEGY", found, expected).into());
         }
     };
-    let ignores_ssl = env.parsed("IGNORE_SSL_FALSE", "true or false", false)?;
+    let ignores_ssl = env.flag("IGNORE_SSL_FALSE", false)?;
     Ok(Passwords::new(engine, strategy).ignoring_ssl(ignores_ssl))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::password::Without;
+    use crate::password::ExcludedKinds;
 
     fn configured(variables: &[(&str, &str)]) -> Result<PasswordPolicy, ConfigError> {
         let source = |name: &str| {
@@ -99,14 +96,14 @@ mod tests {
             bounds: (8, 64),
             length: 32,
             exclude: "/".into(),
-            without: Without::default(),
+            excluded_kinds: ExcludedKinds::default(),
             require_each_kind: true,
         };
         password_policy(Env::from(&source), default)
     }
 
     #[test]
-    fn variables_of_awss_functions_override_the_engines_policy() {
+    fn variables_override_the_password_policy_of_the_engine() {
         let found = configured(&[
             ("PASSWORD_LENGTH", "20"),
             ("EXCLUDE_CHARACTERS", "x"),
@@ -114,11 +111,11 @@ mod tests {
         ]);
         let found = found.unwrap();
         assert_eq!((found.length, found.exclude.as_str()), (20, "x"));
-        assert!(found.without.punctuation && !found.without.numbers && found.require_each_kind);
+        assert!(found.excluded_kinds.punctuation && !found.excluded_kinds.numbers && found.require_each_kind);
     }
 
     #[test]
-    fn a_variable_that_makes_no_sense_is_named() {
+    fn invalid_variable_is_named_in_the_error() {
         for (name, value, part) in [
             ("PASSWORD_LENGTH", "many", "expected a number of characters"),
             ("PASSWORD_LENGTH", "500", "8 to 64"),

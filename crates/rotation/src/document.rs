@@ -1,7 +1,8 @@
-//! The value of a secret: a JSON object whose keys others own too.
+//! The value of a secret: a JSON object with keys of the rotation and of others.
 //!
-//! A rotation changes the password, the user where users alternate, and keys that embed one of them. Every other key
-//! stays as it is; their order is JSON's to lose. Source of the keys: "JSON structure of AWS Secrets Manager secrets".
+//! A rotation changes the password, the user if users alternate, and keys that embed one of them.
+//! Every other key keeps its value; the order of keys is not kept. Source of the keys: "JSON
+//! structure of AWS Secrets Manager secrets".
 
 use std::fmt;
 
@@ -10,39 +11,39 @@ use serde_json::{Map, Value};
 
 use crate::{address, jaas};
 
-/// What is wrong with a secret's value. The text names keys, never values.
+/// An invalid value of a secret. The text has the names of keys, never their values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// Not JSON, or JSON that is not an object.
+    /// The value is not JSON, or not a JSON object.
     #[error("it is not a JSON object; expected one with the keys `username` and `password`")]
     NotAnObject,
-    /// A key is not there.
+    /// A key is missing.
     #[error("it has no key `{key}`{}; keys are case-sensitive", near.as_ref().map(|near| format!(", but a key `{near}`")).unwrap_or_default())]
     Missing {
         /// The key.
         key: &'static str,
-        /// A key that is there and is probably meant.
+        /// A similar key that exists and is probably meant.
         near: Option<String>,
     },
-    /// A key that must not be there.
+    /// A key is not allowed.
     #[error("it has the key `{key}`, expected {expected}")]
     Unexpected {
         /// The key.
         key: String,
-        /// What was expected.
+        /// The expected keys.
         expected: &'static str,
     },
-    /// A key has a value of the wrong type or form.
+    /// A key's value has the wrong type or form.
     #[error("its key `{key}` is not {expected}")]
     Invalid {
         /// The key.
         key: &'static str,
-        /// What was expected.
+        /// The expected value.
         expected: &'static str,
     },
 }
 
-/// A secret's value. `Debug` shows the names of its keys.
+/// A secret's value. `Debug` prints the names of its keys only.
 #[derive(Clone)]
 pub struct SecretDocument(Map<String, Value>);
 
@@ -52,14 +53,14 @@ impl fmt::Debug for SecretDocument {
     }
 }
 
-/// Keys that hold an address with a user and a password in it.
+/// The keys that may contain an address with a user and a password.
 const ADDRESSES: [&str; 4] = ["jdbcUrl", "jdbc", "url", "uri"];
 
-/// Keys that hold a JAAS configuration of Kafka with a user and a password in it.
+/// The keys that may contain a JAAS configuration of Kafka with a user and a password.
 const JAAS: [&str; 2] = ["sasl.jaas.config", "saslJaasConfig"];
 
 impl SecretDocument {
-    /// From a secret's string.
+    /// Parses a secret's string.
     ///
     /// # Errors
     /// It is not a JSON object.
@@ -70,26 +71,20 @@ impl SecretDocument {
         }
     }
 
-    /// The names of its keys.
+    /// Returns the names of the keys.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// All of it, in clear.
-    #[cfg(any(test, feature = "faults"))]
-    pub(crate) fn into_map(self) -> Map<String, Value> {
-        self.0
-    }
-
-    /// As a secret's string.
+    /// Returns the value as a secret's string.
     pub fn to_secret_string(&self) -> SecretString {
         Value::Object(self.0.clone()).to_string().into()
     }
 
-    /// A key with text that is not empty.
+    /// Returns the text of a key, which must not be empty.
     ///
     /// # Errors
-    /// It is missing, or no such text.
+    /// The key is missing, or its value is not such a text.
     pub fn text(&self, key: &'static str) -> Result<&str, DocumentError> {
         match self.0.get(key) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text),
@@ -98,10 +93,10 @@ impl SecretDocument {
         }
     }
 
-    /// A key with text, or nothing if there is no such key.
+    /// Returns the text of a key; `None` if the key does not exist.
     ///
     /// # Errors
-    /// It is no text.
+    /// The value is not a text.
     pub fn optional_text(&self, key: &'static str) -> Result<Option<&str>, DocumentError> {
         match self.text(key) {
             Ok(text) => Ok(Some(text)),
@@ -110,10 +105,10 @@ impl SecretDocument {
         }
     }
 
-    /// A port: a number or a text of digits.
+    /// Returns the port: a number or a text of digits.
     ///
     /// # Errors
-    /// It is there and no port.
+    /// The value is not a port.
     pub fn port(&self, default: u16) -> Result<u16, DocumentError> {
         let found = match self.0.get("port") {
             None => return Ok(default),
@@ -126,10 +121,10 @@ impl SecretDocument {
             .ok_or(DocumentError::Invalid { key: "port", expected: "a port: a number from 1 to 65535" })
     }
 
-    /// A key that is true or false, also as text.
+    /// Returns the boolean value of a key, which may also be a text.
     ///
     /// # Errors
-    /// It is there and neither.
+    /// The value is not a boolean.
     pub fn flag(&self, key: &'static str) -> Result<Option<bool>, DocumentError> {
         match self.0.get(key) {
             None => Ok(None),
@@ -140,18 +135,19 @@ impl SecretDocument {
         }
     }
 
-    /// The password.
+    /// Returns the password.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no password.
     pub fn password(&self) -> Result<SecretString, DocumentError> {
         self.text("password").map(SecretString::from)
     }
 
-    /// The same document with another password. Addresses and JAAS configurations that hold the old password hold the new one.
+    /// Returns the document with another password, also in addresses and JAAS configurations that
+    /// contain the old one.
     ///
     /// # Errors
-    /// It has no password.
+    /// There is no password.
     pub fn with_password(&self, new: &SecretString) -> Result<Self, DocumentError> {
         let old = self.text("password")?.to_owned();
         let mut map = self.0.clone();
@@ -169,10 +165,11 @@ impl SecretDocument {
         Ok(Self(map))
     }
 
-    /// The same document with another user. Addresses and JAAS configurations that hold the old user hold the new one.
+    /// Returns the document with another user, also in addresses and JAAS configurations that
+    /// contain the old one.
     ///
     /// # Errors
-    /// It has no user.
+    /// There is no user.
     pub fn with_user(&self, new: &str) -> Result<Self, DocumentError> {
         let old = self.text("username")?.to_owned();
         let mut map = self.0.clone();
@@ -190,21 +187,21 @@ impl SecretDocument {
         Ok(Self(map))
     }
 
-    /// The same document with a key that it may lack.
+    /// Returns the document with a default value for a key.
     pub fn with_default(&self, key: &str, value: impl Into<Value>) -> Self {
         let mut map = self.0.clone();
         map.entry(key).or_insert_with(|| value.into());
         Self(map)
     }
 
-    /// The same document without a key.
+    /// Returns the document without a key.
     pub fn without(&self, key: &str) -> Self {
         let mut map = self.0.clone();
         map.remove(key);
         Self(map)
     }
 
-    /// The same document with another text for every key whose text `change` has another one for.
+    /// Returns the document with the texts that `change` returns.
     #[cfg(feature = "api-key")]
     pub(crate) fn map_texts(&self, change: impl Fn(&str, &str) -> Option<String>) -> Self {
         let mut map = self.0.clone();
@@ -218,7 +215,7 @@ impl SecretDocument {
         Self(map)
     }
 
-    /// A key that is there and differs from `wanted` only in case, `_` or `-`.
+    /// Returns a key that differs from `wanted` only in case, `_` or `-`, or is a common synonym.
     fn near(&self, wanted: &str) -> Option<String> {
         let plain = |text: &str| {
             text.chars()
@@ -247,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_is_named_beside_the_one_that_was_expected() {
+    fn misspelled_key_is_named_with_the_expected_one() {
         let found = document(r#"{"userName":"u","PASSWORD":"p"}"#);
         let text = found.text("username").unwrap_err().to_string();
         assert_eq!(text, "it has no key `username`, but a key `userName`; keys are case-sensitive");
@@ -255,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_and_debug_never_show_a_value() {
+    fn errors_and_debug_output_hide_values() {
         for text in ["hunter2", r#"["hunter2"]"#] {
             let error = SecretDocument::parse(&text.into()).unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{error}");
@@ -268,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_a_number_or_digits_and_nothing_else() {
+    fn port_is_a_number_or_digits() {
         let port = |text: &str| document(&format!(r#"{{"port":{text}}}"#)).port(5432);
         assert_eq!((port("6432"), port("\"6432\"")), (Ok(6432), Ok(6432)));
         assert_eq!(document("{}").port(5432), Ok(5432));
@@ -278,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_follow_the_password() {
+    fn addresses_get_the_new_password() {
         let before = document(
             r#"{"password":"a b","url":"postgresql://u:a%20b@h/d","jdbc":"jdbc:postgresql://h/d?user=u&password=a%20b","note":"a b"}"#,
         );
@@ -289,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_follow_the_user_and_nothing_else_that_is_called_the_same() {
+    fn addresses_get_the_new_user_and_nothing_else_changes() {
         let before = document(
             r#"{"username":"app","password":"p","url":"postgresql://app:p@app.example/app","uri":"mysql://app@h/app","jdbc":"jdbc:postgresql://h/app?user=app&password=app","jdbcUrl":"jdbc:redshift://h/d;user=app;password=p","note":"app"}"#,
         );
@@ -302,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn jaas_configurations_follow_the_user_and_the_password() {
+    fn jaas_configurations_get_the_new_user_and_password() {
         let before = document(
             r#"{"username":"u","password":"p","sasl.jaas.config":"m required username=\"u\" password=\"p\";"}"#,
         );
@@ -313,7 +310,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_other_key_stays_as_it_is(keys in proptest::collection::btree_map("[a-z]{1,8}", "[ -~]{0,20}", 0..8), old in "[ -~]{1,20}", new in "[ -~]{1,20}") {
+        fn other_keys_are_unchanged(keys in proptest::collection::btree_map("[a-z]{1,8}", "[ -~]{0,20}", 0..8), old in "[ -~]{1,20}", new in "[ -~]{1,20}") {
             let mut map: Map<String, Value> = keys.into_iter().map(|(key, value)| (key, value.into())).collect();
             for key in ADDRESSES {
                 map.remove(key);

@@ -1,4 +1,4 @@
-//! What differs from engine to engine.
+//! The port of an engine: what differs between servers whose users have passwords.
 
 use std::fmt;
 use std::future::Future;
@@ -18,18 +18,18 @@ pub struct Account {
     pub user: String,
     /// The password.
     pub password: SecretString,
-    /// How it logs in, where an engine has several ways: the SASL mechanism of Kafka.
+    /// The login mechanism, where an engine has several: the SASL mechanism of Kafka.
     pub mechanism: Option<&'static str>,
 }
 
-/// Where an account is.
+/// The server of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Host name or address.
+    /// The host name or address.
     pub host: String,
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// Database that a login opens.
+    /// The database that a login opens.
     pub database: String,
 }
 
@@ -39,32 +39,33 @@ impl fmt::Display for Server {
     }
 }
 
-/// What a secret's value means where it leaves something out.
+/// The defaults for keys that a secret's value may omit.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults {
-    /// Values of the key `engine` that are meant for this engine.
+    /// The values of the key `engine` that name this engine.
     pub engines: &'static [&'static str],
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// Database.
+    /// The database.
     pub database: &'static str,
-    /// Said when `engine` is none of ours.
+    /// The expected values of the key `engine`, for errors.
     pub expected_engine: &'static str,
 }
 
 impl Account {
-    /// From a secret's value with the keys that AWS documents for databases.
+    /// Reads an account from a secret's value with the keys that AWS documents for databases.
     ///
     /// # Errors
-    /// A key is missing or makes no sense, or `ssl` turns TLS off.
+    /// A key is missing or invalid, or `ssl` turns TLS off.
     pub fn read(document: &SecretDocument, defaults: Defaults) -> Result<Self, DocumentError> {
         let engine = document.optional_text("engine")?;
         if engine.is_some_and(|engine| !defaults.engines.contains(&engine)) {
             return Err(DocumentError::Invalid { key: "engine", expected: defaults.expected_engine });
         }
         if document.flag("ssl")? == Some(false) {
-            let expected = "absent or true: passwords are only ever sent over verified TLS. IGNORE_SSL_FALSE=true of the function's configuration \
-                            takes the value all the same, and its logins stay with TLS";
+            let expected = "absent or true: passwords are only sent over verified TLS; with \
+                            IGNORE_SSL_FALSE=true in its configuration, the function accepts the value \
+                            and still uses TLS";
             return Err(DocumentError::Invalid { key: "ssl", expected });
         }
         Ok(Self {
@@ -79,7 +80,7 @@ impl Account {
         })
     }
 
-    /// The key by which two accounts' servers differ.
+    /// Returns the first key by which the servers of two accounts differ.
     pub fn server_differs_by(&self, other: &Self) -> Option<&'static str> {
         let (mine, theirs) = (&self.server, &other.server);
         [
@@ -92,118 +93,121 @@ impl Account {
     }
 }
 
-/// What a server said to a credential.
+/// A server's answer to a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
-    /// It is in, and a harmless read worked.
+    /// The login succeeded, and so did a harmless read.
     Accepted,
-    /// Wrong password, or no such user: servers do not tell.
+    /// The password is wrong or the user does not exist: servers do not distinguish the two.
     Refused,
 }
 
-/// Why an engine did not do what was asked. The text names the server and the user, never a password.
+/// An error of an engine. It names the server and the user, never a password.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// No connection.
+    /// There is no connection.
     #[error(
-        "{server} cannot be reached: {problem}. Check `host` and `port` of the secret, and the route, security groups and name servers of the function"
+        "{server} cannot be reached: {problem}; check `host` and `port` of the secret, and the \
+         function's route, security groups and name servers"
     )]
-    Unreachable {
-        /// Server.
+    ServerUnreachable {
+        /// The server.
         server: Server,
-        /// What happened.
+        /// The reason.
         problem: String,
     },
-    /// TLS failed.
+    /// The server's certificate is not trusted, or it offers no TLS.
     #[error(
-        "{server} has no certificate that the function trusts for this name: {problem}. Check `host` of the secret; a server with a certificate of your own CA \
-         needs that CA in the function's configuration"
+        "the certificate of {server} is not trusted: {problem}; check `host` of the secret, and for a \
+         certificate of your own CA add the CA to CA_CERTIFICATES of the function"
     )]
-    Untrusted {
-        /// Server.
+    CertificateNotTrusted {
+        /// The server.
         server: Server,
-        /// What happened.
+        /// The reason.
         problem: String,
     },
-    /// The server refuses the user for another reason than the password.
-    #[error("{server} does not let user `{user}` in: {problem}")]
-    NotPermitted {
-        /// Server.
+    /// The server does not permit the login for another reason than the password.
+    #[error("{server} does not permit the login of user `{user}`: {problem}")]
+    InsufficientPrivileges {
+        /// The server.
         server: Server,
-        /// User.
+        /// The user.
         user: String,
-        /// In the server's words.
+        /// The server's words.
         problem: String,
     },
-    /// The server refused to change the password.
-    #[error("{server} did not set the password of user `{user}`: {problem}")]
-    NotSet {
-        /// Server.
+    /// The password was not set.
+    #[error("setting the password of user `{user}` on {server} failed: {problem}")]
+    SetPasswordFailed {
+        /// The server.
         server: Server,
-        /// User.
+        /// The user.
         user: String,
-        /// In the server's words, which do not repeat the password.
+        /// The reason, often in the server's words, without the password.
         problem: String,
     },
     /// The secret's server is not the one that the function is configured for.
     #[error(
-        "{server} is not {configured}: a credential goes only to the server that the function is configured for. Check `host` and `port` of the secret, or \
-         the function's configuration"
+        "the secret names {server}, and the function is configured for {configured}; check `host` and \
+         `port` of the secret, or the function's configuration"
     )]
-    OtherServer {
-        /// Server of the secret.
+    ServerMismatch {
+        /// The server in the secret.
         server: Server,
-        /// What is configured.
+        /// The configured server.
         configured: String,
     },
-    /// A call of AWS failed, where the engine is reached by such calls.
+    /// A call to AWS failed, where the engine needs such calls.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
 impl EngineError {
-    /// The public name.
+    /// Returns the public name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } => "ServerUnreachable",
-            Self::Untrusted { .. } => "CertificateNotTrusted",
-            Self::NotPermitted { .. } => "InsufficientPrivileges",
-            Self::NotSet { .. } => "SetPasswordFailed",
-            Self::OtherServer { .. } => "ServerMismatch",
+            Self::ServerUnreachable { .. } => "ServerUnreachable",
+            Self::CertificateNotTrusted { .. } => "CertificateNotTrusted",
+            Self::InsufficientPrivileges { .. } => "InsufficientPrivileges",
+            Self::SetPasswordFailed { .. } => "SetPasswordFailed",
+            Self::ServerMismatch { .. } => "ServerMismatch",
             Self::Call(_) => "AwsCallFailed",
         }
     }
 
-    /// Whether the same attempt may succeed in a moment.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+    /// Returns true if the same attempt may succeed in a moment.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::ServerUnreachable { .. })
     }
 }
 
-/// One kind of server.
+/// An engine: a kind of server whose users have passwords.
+///
+/// Implement this trait to add an engine. [`Passwords`](crate::passwords::Passwords) does the rest.
 pub trait Engine: Send + Sync {
-    /// Its name in texts, audit records and metrics.
+    /// Returns the name for texts, audit records and metrics.
     fn name(&self) -> &'static str;
 
-    /// What a new password looks like.
+    /// Returns the policy for new passwords.
     fn password_policy(&self) -> PasswordPolicy;
 
-    /// The account that a secret's value describes.
+    /// Reads the account from a secret's value.
     ///
     /// # Errors
-    /// A key is missing or makes no sense.
+    /// A key is missing or invalid.
     fn account(&self, document: &SecretDocument) -> Result<Account, DocumentError>;
 
     /// Tries a credential in a session of its own.
     ///
     /// # Errors
-    /// Anything but a clear yes or no.
+    /// The login was neither accepted nor refused.
     fn log_in(&self, account: &Account) -> impl Future<Output = Result<Login, EngineError>> + Send;
 
-    /// Gives a user another password, in a session of `by`: the user itself, or an admin.
+    /// Sets a user's password in a session of `by`: the user itself, or an admin.
     ///
     /// # Errors
-    /// The password may or may not be set if the connection broke.
+    /// If the connection broke, the password may or may not be set.
     fn set_password(
         &self,
         by: &Account,
@@ -211,67 +215,73 @@ pub trait Engine: Send + Sync {
         new: &SecretString,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Makes a pending account one that logs in: [`Engine::set_other_user`] with a user to be `like`, else [`Engine::set_password`]. An engine
-    /// for which an account is more than a user and a password has its own.
+    /// Makes the server accept a pending account: calls [`Engine::set_other_user`] if there is a
+    /// `model`, otherwise [`Engine::set_password`]. An engine for which an account is more than a
+    /// user and a password overrides it.
     ///
     /// # Errors
-    /// As those two.
+    /// The errors of those two.
     fn set(
         &self,
         by: &Account,
-        like: Option<&str>,
+        model: Option<&str>,
         pending: &Account,
     ) -> impl Future<Output = Result<(), EngineError>> + Send {
         async move {
-            match like {
-                Some(like) => self.set_other_user(by, like, &pending.user, &pending.password).await,
+            match model {
+                Some(model) => self.set_other_user(by, model, &pending.user, &pending.password).await,
                 None => self.set_password(by, &pending.user, &pending.password).await,
             }
         }
     }
 
-    /// Bytes that a user's name may have, where a rotation can alternate between two users; `None` where it cannot.
-    fn longest_user(&self) -> Option<usize> {
+    /// Returns the longest user name in bytes, where a rotation can alternate between two users;
+    /// `None` where it cannot.
+    fn max_user_bytes(&self) -> Option<usize> {
         None
     }
 
-    /// Whether [`Engine::set_password`] leaves the password of `by` in force beside the new one, until the next change or
-    /// [`Engine::retire_others`].
-    fn overlaps(&self) -> bool {
+    /// Returns true if [`Engine::set_password`] keeps the password of `by` valid beside the new one,
+    /// until the next change or [`Engine::retire_others`].
+    fn keeps_previous(&self) -> bool {
         false
     }
 
-    /// Whether [`Engine::retire_others`] has to come before a new password is made, because [`Engine::set_password`] drops the older of two, and
-    /// a rotation that was given up has left its password as the newer one. Later than that it is not done: it could drop the new one.
-    fn retires_first(&self) -> bool {
+    /// Returns true if [`Engine::retire_others`] must be called before a new password is created.
+    ///
+    /// It must where [`Engine::set_password`] drops the older of two passwords: an abandoned rotation
+    /// leaves its password as the newer one. Later in the rotation, it could drop the new password.
+    fn retires_before_create(&self) -> bool {
         false
     }
 
-    /// Makes this account's password the only one of its user. Called only where [`Engine::overlaps`], and after the account has logged in.
+    /// Makes an account's password the only one of its user. Called only where
+    /// [`Engine::keeps_previous`], after the account logged in.
     ///
     /// # Errors
-    /// The others may or may not be gone if an answer was lost.
+    /// If a response was lost, the other passwords may or may not be gone.
     fn retire_others(&self, keep: &Account) -> impl Future<Output = Result<(), EngineError>> + Send {
         let (server, user) = (keep.server.clone(), keep.user.clone());
         let problem = format!("users of {} have one password", self.name());
-        async move { Err(EngineError::NotSet { server, user, problem }) }
+        async move { Err(EngineError::SetPasswordFailed { server, user, problem }) }
     }
 
-    /// Makes sure that `user` exists, may do what `like` may, and has this password, in a session of an admin. Nothing is taken
-    /// from `like`. It may be called again after it died anywhere. Called only where [`Engine::longest_user`] is not `None`.
+    /// Makes sure that `user` exists, has the privileges of `model` and this password, in a session
+    /// of an admin. `model` keeps what it has. The call may be repeated after a crash anywhere.
+    /// Called only where [`Engine::max_user_bytes`] is not `None`.
     ///
     /// # Errors
-    /// The user may be half made if the connection broke.
+    /// If the connection broke, the user may be incomplete.
     fn set_other_user(
         &self,
         admin: &Account,
-        like: &str,
+        model: &str,
         user: &str,
         new: &SecretString,
     ) -> impl Future<Output = Result<(), EngineError>> + Send {
-        let _ = (like, new);
+        let _ = (model, new);
         let (server, user) = (admin.server.clone(), user.to_owned());
-        let problem = format!("users of {} do not alternate", self.name());
-        async move { Err(EngineError::NotSet { server, user, problem }) }
+        let problem = format!("users of {} cannot alternate", self.name());
+        async move { Err(EngineError::SetPasswordFailed { server, user, problem }) }
     }
 }

@@ -1,23 +1,23 @@
-//! What Secrets Manager sends.
+//! The event that Secrets Manager sends for each step of a rotation.
 
 use std::fmt;
 
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// One of the four steps, in this order; each is an invocation of its own.
+/// One of the four steps, in this order. Each is an invocation of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Step {
-    /// Make the new credential and write it under AWSPENDING.
+    /// Creates the new credential and stores it under AWSPENDING.
     #[serde(rename = "createSecret")]
     Create,
-    /// Make the engine accept it.
+    /// Makes the server accept it.
     #[serde(rename = "setSecret")]
     Set,
-    /// Log in with it.
+    /// Logs in with it.
     #[serde(rename = "testSecret")]
     Test,
-    /// Move AWSCURRENT to it.
+    /// Moves AWSCURRENT to it.
     #[serde(rename = "finishSecret")]
     Finish,
 }
@@ -26,7 +26,7 @@ impl Step {
     /// All steps in their order.
     pub const ALL: [Self; 4] = [Self::Create, Self::Set, Self::Test, Self::Finish];
 
-    /// The name that Secrets Manager gives it.
+    /// Returns the name that Secrets Manager uses.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "createSecret",
@@ -44,16 +44,19 @@ impl fmt::Display for Step {
 }
 
 /// The event of one step.
+///
+/// `aws_lambda_events` has a type for it, without the rotation token, which is a secret.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RotationEvent {
     /// The step.
     pub step: Step,
-    /// ARN of the secret.
+    /// The secret's ARN.
     pub secret_id: String,
-    /// Id of the version that carries AWSPENDING: 32 to 64 characters.
+    /// The id of the version with the label AWSPENDING: 32 to 64 characters.
     pub client_request_token: String,
-    /// Goes into PutSecretValue where the function rotates across accounts or with an assumed role.
+    /// The token that PutSecretValue needs where the function rotates across accounts or with an
+    /// assumed role.
     #[serde(default)]
     pub rotation_token: Option<SecretString>,
 }
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_read_and_its_rotation_token_is_not_shown() {
+    fn debug_output_of_an_event_hides_the_rotation_token() {
         let text = include_str!("../../../events/secretsmanager/rotation-set-secret.json");
         let event: RotationEvent = serde_json::from_str(text).unwrap();
         assert_eq!((event.step, event.client_request_token.len()), (Step::Set, 36));
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_is_none_of_the_four_is_refused_by_name() {
+    fn unknown_step_is_rejected_with_the_known_ones() {
         let error = serde_json::from_str::<RotationEvent>(
             r#"{"Step":"dropSecret","SecretId":"s","ClientRequestToken":"t"}"#,
         );

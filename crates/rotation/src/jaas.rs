@@ -1,9 +1,10 @@
-//! Configurations of JAAS, which Kafka's clients take a user and a password from: `…ScramLoginModule required username="u" password="p";`.
+//! JAAS configurations, from which Kafka's clients read a user and a password: `…ScramLoginModule
+//! required username="u" password="p";`.
 //!
-//! Source: "JAAS configuration" in the "Security" chapter of the Apache Kafka documentation; its values are words, or texts in double quotes with
-//! backslashes before quotes and backslashes.
+//! Source: "JAAS configuration" in the "Security" chapter of the Apache Kafka documentation. Values
+//! are words, or texts in double quotes with backslashes before quotes and backslashes.
 
-/// The configuration with the value of an option replaced, wherever it is `old`.
+/// Returns the configuration with every value `old` of an option replaced.
 pub(crate) fn with_option(configuration: &str, option: &str, old: &str, new: &str) -> String {
     let mut result = String::with_capacity(configuration.len() + new.len());
     let mut rest = configuration;
@@ -14,7 +15,7 @@ pub(crate) fn with_option(configuration: &str, option: &str, old: &str, new: &st
         if this != option {
             continue;
         }
-        // Spaces may stand around the sign.
+        // Spaces are allowed around the sign.
         let equals = rest.len() - rest.trim_start().len();
         if rest[equals..].starts_with('=') {
             let value = equals + 1 + (rest[equals + 1..].len() - rest[equals + 1..].trim_start().len());
@@ -28,7 +29,7 @@ pub(crate) fn with_option(configuration: &str, option: &str, old: &str, new: &st
     result
 }
 
-/// Bytes of the next token: a text in quotes, a word, or a single other character.
+/// Returns the length of the next token: a text in quotes, a word, or a single other character.
 fn next_token(text: &str) -> Option<usize> {
     let first = text.chars().next()?;
     if first == '"' {
@@ -50,7 +51,7 @@ fn next_token(text: &str) -> Option<usize> {
     Some(first.len_utf8())
 }
 
-/// What a token means.
+/// Returns the value of a token.
 fn plain(token: &str) -> String {
     let Some(inner) = token.strip_prefix('"') else { return token.to_owned() };
     let mut result = String::new();
@@ -79,7 +80,7 @@ mod tests {
     const MODULE: &str = "org.apache.kafka.common.security.scram.ScramLoginModule required";
 
     #[test]
-    fn the_value_of_the_option_is_replaced_in_every_form_and_nothing_else_that_is_called_the_same() {
+    fn only_the_value_of_the_option_is_replaced() {
         for (before, after) in [
             (r#"username="p" password="p";"#, r#"username="p" password="n";"#),
             (r"username=p password=p;", r#"username=p password="n";"#),
@@ -103,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_value_that_is_put_in_is_found_again(configuration in "[a-z =\";\\\\]{0,30}", old in "\\PC{1,12}", new in "\\PC{1,12}") {
+        fn replaced_value_is_found_again(configuration in "[a-z =\";\\\\]{0,30}", old in "\\PC{1,12}", new in "\\PC{1,12}") {
             prop_assert_eq!(with_option(&configuration, "absent", &old, &new), configuration.clone());
             let whole = format!("m required password={} username=\"u\";", quoted(&old));
             let replaced = with_option(&whole, "password", &old, &new);

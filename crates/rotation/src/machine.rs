@@ -1,118 +1,130 @@
-//! The four steps.
+//! The four steps of a rotation, for every kind of credential.
+
+use lambda_kit::moment::Moment;
 
 use crate::document::SecretDocument;
 use crate::engine::Login;
 use crate::error::RotationError;
 use crate::event::{RotationEvent, Step};
+use crate::invocation::Invocation;
+use crate::outcome::StepOutcome;
 use crate::retry::Retry;
-use crate::target::{Invocation, Target};
-use crate::versions::{CURRENT, Description, Moved, PENDING, Versions, Written};
+use crate::rotator::{CredentialRotator, ParsedValue};
+use crate::versions::{CURRENT, Description, PENDING, Versions};
 
-/// Times that AWSCURRENT is looked for and moved, while others move it too.
+/// Attempts to move AWSCURRENT while other writers move it too.
 const MOVE_ATTEMPTS: u32 = 3;
 
-/// What a step came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Done {
-    /// It did its part.
-    Now,
-    /// An earlier run of it, or of a later step, had done it.
-    Before,
-}
-
-/// One secret's rotation.
-pub struct Machine<'a, V, T> {
-    /// The secret's versions.
+/// The rotation of one secret.
+pub struct Machine<'a, V, R> {
+    /// The calls to Secrets Manager.
     pub versions: &'a V,
-    /// What its credential is for.
-    pub target: &'a T,
-    /// Time and pauses.
+    /// The kind of credential.
+    pub rotator: &'a R,
+    /// Repeats attempts until the deadline.
     pub retry: &'a Retry,
+    /// The start of the invocation.
+    pub now: Moment,
 }
 
-impl<V: Versions, T: Target> Machine<'_, V, T> {
+impl<V: Versions, R: CredentialRotator> Machine<'_, V, R> {
     /// Runs the event's step.
     ///
     /// # Errors
     /// [`RotationError`]; the same event may be sent again.
-    pub async fn run(&self, event: &RotationEvent) -> Result<Done, RotationError> {
-        let described = self.versions.describe(&event.secret_id).await?;
+    pub async fn run(&self, event: &RotationEvent) -> Result<StepOutcome, RotationError> {
         let (secret, token) = (&event.secret_id, &event.client_request_token);
+        let described = self.versions.describe(secret).await?;
         if described.rotation_enabled == Some(false) {
             return Err(RotationError::Disabled { secret: secret.clone() });
         }
-        if described.carries(token, CURRENT) {
-            return Ok(Done::Before);
+        if described.has_label(token, CURRENT) {
+            return Ok(StepOutcome::NothingToDo);
         }
-        if !described.carries(token, PENDING) {
+        if !described.has_label(token, PENDING) {
             return Err(stale(event));
         }
-        let at = Invocation { versions: self.versions, retry: self.retry, event };
+        let Self { versions, retry, now, .. } = *self;
+        let at = Invocation { secret_id: secret, versions, retry, now };
         match event.step {
-            Step::Create => self.create(&at).await,
+            Step::Create => self.create(&at, event).await,
             Step::Set => {
-                let pending = self.usable_pending(&at).await?;
-                self.target.set(&at, &pending).await
+                let pending = self.usable_pending(&at, event).await?;
+                self.rotator.set(&at, token, &pending).await
             }
-            Step::Test => self.test(&at).await,
-            Step::Finish => self.finish(&at, described).await,
+            Step::Test => self.test(&at, token).await,
+            Step::Finish => self.finish(&at, event, described).await,
         }
     }
 
-    async fn create(&self, at: &Invocation<'_, V>) -> Result<Done, RotationError> {
-        if let Some(value) = at.pending().await? {
-            // Whatever is there has to be usable: better here than after the credential is changed.
-            self.check(PENDING, &value)?;
-            return Ok(Done::Before);
+    async fn create(
+        &self,
+        at: &Invocation<'_, V>,
+        event: &RotationEvent,
+    ) -> Result<StepOutcome, RotationError> {
+        let token = &event.client_request_token;
+        if let Some(value) = at.pending(token).await? {
+            // An unusable value is reported now, before the credential on the server changes.
+            self.parse(PENDING, &value)?;
+            return Ok(StepOutcome::NothingToDo);
         }
-        let current = at.current().await?;
-        self.check(CURRENT, &current)?;
-        let next = self.target.next(at, &current).await?;
-        match self.versions.put_pending(at.event, &next.to_secret_string()).await? {
-            Written::Now => Ok(Done::Now),
-            Written::Before => Ok(Done::Before),
-        }
+        let document = at.current().await?;
+        let credential = self.parse(CURRENT, &document)?;
+        let next = self.rotator.create(at, token, &ParsedValue { document, credential }).await?;
+        Ok(self.versions.put_pending(event, &next.to_secret_string()).await?)
     }
 
-    async fn test(&self, at: &Invocation<'_, V>) -> Result<Done, RotationError> {
-        // A try-out of the configuration (RotateImmediately=false) has a version without a value: then it is the current one's turn.
-        let (label, value) = match at.pending().await? {
+    async fn test(&self, at: &Invocation<'_, V>, token: &str) -> Result<StepOutcome, RotationError> {
+        // With RotateImmediately=false, Secrets Manager tests the configuration with a pending
+        // version that has no value: then the current credential is tested.
+        let (label, value) = match at.pending(token).await? {
             Some(value) => (PENDING, value),
             None => (CURRENT, at.current().await?),
         };
-        self.check(label, &value)?;
-        match self.target.accepts(at, label, &value).await? {
-            Login::Accepted => Ok(Done::Now),
-            Login::Refused => Err(RotationError::NotAccepted { whose: self.target.whose(&value), label }),
+        let credential = self.parse(label, &value)?;
+        match self.rotator.verify(at, label, &credential).await? {
+            Login::Accepted => Ok(StepOutcome::Done),
+            Login::Refused => {
+                let owner = self.rotator.describe(&credential);
+                Err(RotationError::NewPasswordRejected { owner, label })
+            }
         }
     }
 
-    async fn finish(&self, at: &Invocation<'_, V>, described: Description) -> Result<Done, RotationError> {
-        let (secret, token) = (&at.event.secret_id, &at.event.client_request_token);
-        // Never promotes a version without a value, or one that somebody spoilt after the test.
-        self.usable_pending(at).await?;
+    async fn finish(
+        &self,
+        at: &Invocation<'_, V>,
+        event: &RotationEvent,
+        described: Description,
+    ) -> Result<StepOutcome, RotationError> {
+        let (secret, token) = (&event.secret_id, &event.client_request_token);
+        // A version without a value, or one that was edited after the test, is never promoted.
+        self.usable_pending(at, event).await?;
         let mut described = described;
         for _ in 0..MOVE_ATTEMPTS {
-            let Some(current) = described.holder(CURRENT).map(str::to_owned) else { break };
+            let Some(current) = described.version_with(CURRENT).map(str::to_owned) else { break };
             if current == *token {
-                return Ok(Done::Before);
+                return Ok(StepOutcome::NothingToDo);
             }
             match self.versions.promote(secret, &current, token).await? {
-                Moved::Yes => return Ok(Done::Now),
-                Moved::CurrentIsAnother => described = self.versions.describe(secret).await?,
+                StepOutcome::Postponed(_) => described = self.versions.describe(secret).await?,
+                done => return Ok(done),
             }
         }
-        Err(RotationError::CurrentMoves { secret: secret.clone(), attempts: MOVE_ATTEMPTS })
+        Err(RotationError::ConcurrentModification { secret: secret.clone(), attempts: MOVE_ATTEMPTS })
     }
 
-    async fn usable_pending(&self, at: &Invocation<'_, V>) -> Result<SecretDocument, RotationError> {
-        let value = at.pending().await?.ok_or_else(|| stale(at.event))?;
-        self.check(PENDING, &value)?;
-        Ok(value)
+    async fn usable_pending(
+        &self,
+        at: &Invocation<'_, V>,
+        event: &RotationEvent,
+    ) -> Result<R::Credential, RotationError> {
+        let value = at.pending(&event.client_request_token).await?.ok_or_else(|| stale(event))?;
+        self.parse(PENDING, &value)
     }
 
-    fn check(&self, label: &'static str, value: &SecretDocument) -> Result<(), RotationError> {
-        self.target.check(value).map_err(|source| RotationError::Document { label, source })
+    fn parse(&self, label: &'static str, value: &SecretDocument) -> Result<R::Credential, RotationError> {
+        self.rotator.parse(value).map_err(|source| RotationError::InvalidSecretValue { label, source })
     }
 }
 

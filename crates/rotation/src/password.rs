@@ -1,60 +1,64 @@
-//! What a new password may look like, and asking Secrets Manager for one.
+//! The policy for new passwords.
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Why no password could be made.
+/// An unsatisfiable password policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// The configured length is not one that the engine takes.
+    /// The engine does not accept the configured length.
     #[error(
-        "a password of {length} characters was configured, {engine} takes {shortest} to {longest}; set PASSWORD_LENGTH accordingly"
+        "a password of {length} characters is configured, and {engine} accepts {shortest} to \
+         {longest}; change PASSWORD_LENGTH"
     )]
     Length {
-        /// Engine.
+        /// The engine.
         engine: &'static str,
-        /// As configured.
+        /// The configured length.
         length: u16,
-        /// Shortest that the engine takes.
+        /// The shortest length that the engine accepts.
         shortest: u16,
-        /// Longest.
+        /// The longest length.
         longest: u16,
     },
-    /// What Secrets Manager made breaks a rule of the engine.
+    /// The generated passwords break a rule of the engine.
     #[error(
-        "Secrets Manager made no password that {engine} accepts in {attempts} attempts: {rule}; exclude fewer characters"
+        "Secrets Manager generated no password that {engine} accepts in {attempts} attempts: {rule}; \
+         exclude fewer characters"
     )]
     Unacceptable {
-        /// Engine.
+        /// The engine.
         engine: &'static str,
-        /// Tries.
+        /// The number of attempts.
         attempts: u32,
-        /// The rule that was broken last.
+        /// The rule that the last password broke.
         rule: &'static str,
     },
 }
 
-/// The rules of an engine, narrowed by the function's configuration. The names of the overrides are those of AWS's own rotation
-/// functions: `PASSWORD_LENGTH`, `EXCLUDE_CHARACTERS`, `EXCLUDE_PUNCTUATION`, `EXCLUDE_NUMBERS`, `EXCLUDE_UPPERCASE`,
+/// The rules of an engine for passwords, narrowed by the function's configuration.
+///
+/// The overrides have the names that AWS's own rotation functions use: `PASSWORD_LENGTH`,
+/// `EXCLUDE_CHARACTERS`, `EXCLUDE_PUNCTUATION`, `EXCLUDE_NUMBERS`, `EXCLUDE_UPPERCASE`,
 /// `EXCLUDE_LOWERCASE`, `REQUIRE_EACH_INCLUDED_TYPE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordPolicy {
-    /// Name of the engine in texts.
+    /// The engine's name, for texts.
     pub engine: &'static str,
-    /// Shortest and longest password that the engine takes, in characters.
+    /// The shortest and the longest password that the engine accepts, in characters.
     pub bounds: (u16, u16),
-    /// Length of a new one.
+    /// The length of a new password.
     pub length: u16,
-    /// Characters that the engine or its clients cannot take.
+    /// The characters that the engine or its clients do not accept.
     pub exclude: String,
-    /// Whether to leave out punctuation, digits, upper case, lower case.
-    pub without: Without,
-    /// Whether each kind that is not left out must occur.
+    /// The kinds of characters that are left out.
+    pub excluded_kinds: ExcludedKinds,
+    /// Requires each kind that is not left out.
     pub require_each_kind: bool,
 }
 
-/// Kinds of characters that are left out.
+/// The kinds of characters that a password does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Without {
+pub struct ExcludedKinds {
     /// Punctuation.
     pub punctuation: bool,
     /// Digits.
@@ -66,10 +70,10 @@ pub struct Without {
 }
 
 impl PasswordPolicy {
-    /// Whether the length is one that the engine takes.
+    /// Checks that the engine accepts the configured length.
     ///
     /// # Errors
-    /// It is not.
+    /// The engine does not accept it.
     pub fn check_length(&self) -> Result<(), PasswordError> {
         let (shortest, longest) = self.bounds;
         if (shortest..=longest).contains(&self.length) {
@@ -78,32 +82,32 @@ impl PasswordPolicy {
         Err(PasswordError::Length { engine: self.engine, length: self.length, shortest, longest })
     }
 
-    /// The rule that a password breaks, if any.
+    /// Returns the rule that a password breaks, if any.
     pub fn broken_rule(&self, password: &SecretString) -> Option<&'static str> {
         let text = password.expose_secret();
         let length = text.chars().count();
         if length < usize::from(self.bounds.0) || length > usize::from(self.bounds.1) {
-            return Some("its length is not what the engine takes");
+            return Some("its length is outside the engine's limits");
         }
         if text.chars().any(|c| !c.is_ascii_graphic()) {
-            return Some("it holds a character that is not printable ASCII");
+            return Some("it has a character that is not printable ASCII");
         }
         if text.chars().any(|c| self.exclude.contains(c)) {
-            return Some("it holds an excluded character");
+            return Some("it has an excluded character");
         }
         let occurs = |is_of_kind: fn(&char) -> bool| text.chars().any(|c| is_of_kind(&c));
         let kinds = [
-            (self.without.punctuation, occurs(char::is_ascii_punctuation)),
-            (self.without.numbers, occurs(char::is_ascii_digit)),
-            (self.without.uppercase, occurs(char::is_ascii_uppercase)),
-            (self.without.lowercase, occurs(char::is_ascii_lowercase)),
+            (self.excluded_kinds.punctuation, occurs(char::is_ascii_punctuation)),
+            (self.excluded_kinds.numbers, occurs(char::is_ascii_digit)),
+            (self.excluded_kinds.uppercase, occurs(char::is_ascii_uppercase)),
+            (self.excluded_kinds.lowercase, occurs(char::is_ascii_lowercase)),
         ];
-        for (left_out, occurs) in kinds {
-            if left_out && occurs {
-                return Some("it holds a kind of characters that is left out");
+        for (excluded, occurs) in kinds {
+            if excluded && occurs {
+                return Some("it has an excluded kind of characters");
             }
-            if !left_out && self.require_each_kind && !occurs {
-                return Some("it lacks a kind of characters");
+            if !excluded && self.require_each_kind && !occurs {
+                return Some("it lacks a required kind of characters");
             }
         }
         None
@@ -120,34 +124,34 @@ mod tests {
             bounds: (8, 64),
             length: 32,
             exclude: "/@\"'\\:".into(),
-            without: Without::default(),
+            excluded_kinds: ExcludedKinds::default(),
             require_each_kind: true,
         }
     }
 
     #[test]
-    fn each_rule_is_told() {
+    fn broken_rule_is_named() {
         let policy = policy();
         for (password, broken) in [
             ("Aa1!Aa1!", None),
-            ("Aa1!", Some("its length is not what the engine takes")),
-            ("Aa1!Aa1 !", Some("it holds a character that is not printable ASCII")),
-            ("Aa1!Aa1é!", Some("it holds a character that is not printable ASCII")),
-            ("Aa1!Aa1@", Some("it holds an excluded character")),
-            ("Aa1Aa1Aa1", Some("it lacks a kind of characters")),
+            ("Aa1!", Some("its length is outside the engine's limits")),
+            ("Aa1!Aa1 !", Some("it has a character that is not printable ASCII")),
+            ("Aa1!Aa1é!", Some("it has a character that is not printable ASCII")),
+            ("Aa1!Aa1@", Some("it has an excluded character")),
+            ("Aa1Aa1Aa1", Some("it lacks a required kind of characters")),
         ] {
             assert_eq!(policy.broken_rule(&password.into()), broken, "{password}");
         }
-        let plain = PasswordPolicy { without: Without { punctuation: true, ..Without::default() }, ..policy };
-        assert_eq!(
-            plain.broken_rule(&"Aa1!Aa1!".into()),
-            Some("it holds a kind of characters that is left out")
-        );
+        let plain = PasswordPolicy {
+            excluded_kinds: ExcludedKinds { punctuation: true, ..ExcludedKinds::default() },
+            ..policy
+        };
+        assert_eq!(plain.broken_rule(&"Aa1!Aa1!".into()), Some("it has an excluded kind of characters"));
         assert_eq!(plain.broken_rule(&"Aa1Aa1Aa1".into()), None);
     }
 
     #[test]
-    fn a_length_that_the_engine_does_not_take_is_refused_with_the_bounds() {
+    fn length_outside_the_bounds_is_rejected() {
         let text = PasswordPolicy { length: 100, ..policy() }.check_length().unwrap_err().to_string();
         assert!(text.contains("100 characters") && text.contains("8 to 64"), "{text}");
     }

@@ -1,46 +1,46 @@
-//! Rotating a user's password on an engine: one user, or two that take turns.
+//! Rotation of a user's password on an engine, for one user or for two alternating users.
 //!
-//! With one user the old password ends the moment the new one is set: a client that has read the secret before and logs in after is refused
-//! until it reads again. With two users the old credential goes on working until the rotation after the next. Source: "Lambda function rotation
+//! With one user, the old password ends when the new one is set: a client that read the secret
+//! before and logs in after is rejected until it reads the secret again. With two users, the
+//! previous credential works until the rotation after the next. Source: "Lambda function rotation
 //! strategies" of the Secrets Manager user guide.
 
-use secrecy::SecretString;
-
-use crate::action::{Acted, Action, Occasion};
+use crate::action::{Action, ActionEvent};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, Login};
 use crate::error::RotationError;
-use crate::machine::Done;
-use crate::password::{PasswordError, PasswordPolicy};
-use crate::retire;
-use crate::target::{Invocation, Target};
-use crate::versions::{CURRENT, PENDING, PREVIOUS, Versions};
+use crate::invocation::Invocation;
+use crate::new_password::new_password;
+use crate::outcome::StepOutcome;
+use crate::retire::Retirement;
+use crate::rotator::{CredentialRotator, ParsedValue};
+use crate::versions::{CURRENT, PREVIOUS, Versions};
 
-/// Times that a random password is asked for until the engine's rules hold.
-const PASSWORD_ATTEMPTS: u32 = 5;
-/// What the other user's name has at its end, as in AWS's own functions.
+/// The suffix of the second user's name, the same as in AWS's own functions.
 const CLONE: &str = "_clone";
-/// The label of the admin's value in texts.
+/// Names the admin's value in errors.
 const ADMIN: &str = "AWSCURRENT of the admin's secret";
 
-/// Who changes whose password.
+/// The users of a secret, and who changes their passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Strategy {
     /// One user, who changes its own password.
     SingleUser,
     /// One user, whose password an admin changes.
     SingleUserByAdmin(Admin),
-    /// Two users take turns; an admin makes the second like the first and changes the passwords of both.
+    /// Two alternating users. An admin creates the second one with the privileges of the first and
+    /// changes the passwords of both.
     AlternatingUsers(Admin),
 }
 
 /// The secret of an admin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// ARN of the secret.
+    /// The ARN of the secret.
     pub secret: String,
-    /// Host for a value that has no key `host`, as those have that RDS or Redshift manage. It comes from the function's configuration
-    /// and never from the rotated secret: whoever may write that must not learn the admin's password.
+    /// The host for a value that has no key `host`, such as the secrets that RDS and Redshift manage.
+    /// It comes from the function's configuration and never from the rotated secret: otherwise,
+    /// whoever may write that secret could learn the admin's password.
     pub host: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Strategy {
     }
 }
 
-/// The passwords of users of an engine.
+/// Rotates the passwords of users of an engine.
 pub struct Passwords<E> {
     engine: E,
     strategy: Strategy,
@@ -61,43 +61,44 @@ pub struct Passwords<E> {
 }
 
 impl<E: Engine> Passwords<E> {
-    /// Of an engine, by a strategy.
+    /// Creates the rotator for an engine and a strategy.
     pub fn new(engine: E, strategy: Strategy) -> Self {
         Self { engine, strategy, ignores_ssl: false }
     }
 
-    /// The same for values that say `ssl: false` to other clients. Logins here stay with verified TLS, whatever a value says.
+    /// Also accepts values that say `ssl: false` to other clients. The function's own logins use
+    /// verified TLS in any case.
     pub fn ignoring_ssl(self, ignores_ssl: bool) -> Self {
         Self { ignores_ssl, ..self }
     }
 
-    fn read(&self, value: &SecretDocument) -> Result<Account, DocumentError> {
-        if self.ignores_ssl { self.engine.account(&value.without("ssl")) } else { self.engine.account(value) }
+    fn alternates(&self) -> bool {
+        matches!(self.strategy, Strategy::AlternatingUsers(_))
     }
 
-    /// The user of the next credential.
+    /// Returns the user of the next credential.
     fn next_user(&self, user: &str) -> Result<String, RotationError> {
-        if !matches!(self.strategy, Strategy::AlternatingUsers(_)) {
+        if !self.alternates() {
             return Ok(user.to_owned());
         }
         let other = other_user(user);
-        let longest = self.engine.longest_user().unwrap_or(usize::MAX);
-        if other.len() > longest {
+        let max_bytes = self.engine.max_user_bytes().unwrap_or(usize::MAX);
+        if other.len() > max_bytes {
             let (engine, user) = (self.engine.name(), user.to_owned());
-            return Err(RotationError::UserNameTooLong { user, other, engine, longest });
+            return Err(RotationError::UserNameTooLong { user, other, engine, max_bytes });
         }
         Ok(other)
     }
 
     fn account(&self, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {
-        self.read(value).map_err(|source| RotationError::Document { label, source })
+        self.parse(value).map_err(|source| RotationError::InvalidSecretValue { label, source })
     }
 
     async fn log_in<V>(&self, at: &Invocation<'_, V>, account: &Account) -> Result<Login, RotationError> {
         at.retry.run("a login", || self.engine.log_in(account)).await
     }
 
-    /// The admin's account.
+    /// Returns the admin's account.
     async fn admin<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
@@ -105,11 +106,11 @@ impl<E: Engine> Passwords<E> {
         current: &SecretDocument,
     ) -> Result<Account, RotationError> {
         let named = current.optional_text("masterarn");
-        let named = named.map_err(|source| RotationError::Document { label: CURRENT, source })?;
+        let named = named.map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
         if named.is_some_and(|named| named != admin.secret) {
-            return Err(RotationError::OtherAdmin);
+            return Err(RotationError::AdminSecretMismatch);
         }
-        let mut value = at.other(&admin.secret, ADMIN).await?;
+        let mut value = at.other_secret(&admin.secret, ADMIN).await?;
         if let Some(host) = &admin.host {
             let port = self.account(CURRENT, current)?.server.port;
             value = value.with_default("host", host.as_str()).with_default("port", port);
@@ -117,20 +118,21 @@ impl<E: Engine> Passwords<E> {
         self.account(ADMIN, &value)
     }
 
-    /// The first of the current and the previous credential that logs in.
-    async fn proven<V: Versions>(
+    /// Returns the first of the current and the previous credential that the server accepts.
+    async fn working_account<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         current: &Account,
         admin: Option<&Account>,
     ) -> Result<Account, RotationError> {
-        // Where an admin is about to act, the credential has to be good on the very server of the admin: a user's name that somebody wrote
-        // into the secret must not be enough to have that user's password changed.
-        let there = |account: Account| match admin {
+        // Before an admin changes a password, the credential must work on the admin's own server:
+        // otherwise, whoever may write the secret could enter any user's name and have that user's
+        // password changed.
+        let on_server = |account: Account| match admin {
             Some(admin) => Account { server: admin.server.clone(), ..account },
             None => account,
         };
-        let first = there(current.clone());
+        let first = on_server(current.clone());
         if self.log_in(at, &first).await? == Login::Accepted {
             return Ok(first);
         }
@@ -139,37 +141,20 @@ impl<E: Engine> Passwords<E> {
             && previous.server_differs_by(current).is_none()
             && (previous.user == current.user || previous.user == self.next_user(&current.user)?)
         {
-            let second = there(previous);
+            let second = on_server(previous);
             if self.log_in(at, &second).await? == Login::Accepted {
                 tracing::warn!(
-                    secret = at.event.secret_id,
-                    "the server accepts the password of AWSPREVIOUS, not that of AWSCURRENT"
+                    secret = at.secret_id,
+                    "the server accepts the password of AWSPREVIOUS and rejects that of AWSCURRENT"
                 );
                 return Ok(second);
             }
         }
-        Err(RotationError::NoneLogsIn { server: first.server.to_string(), user: first.user })
+        Err(RotationError::AllCredentialsRejected { server: first.server.to_string(), user: first.user })
     }
 }
 
-/// A random password that keeps to the rules.
-pub(crate) async fn new_password(
-    policy: &PasswordPolicy,
-    versions: &impl Versions,
-) -> Result<SecretString, RotationError> {
-    let mut broken = "none was asked for";
-    for _ in 0..PASSWORD_ATTEMPTS {
-        let password = versions.random_password(policy).await?;
-        match policy.broken_rule(&password) {
-            None => return Ok(password),
-            Some(rule) => broken = rule,
-        }
-    }
-    Err(PasswordError::Unacceptable { engine: policy.engine, attempts: PASSWORD_ATTEMPTS, rule: broken }
-        .into())
-}
-
-/// The name of the user that takes turns with `user`.
+/// Returns the name of the user that alternates with `user`.
 fn other_user(user: &str) -> String {
     match user.strip_suffix(CLONE) {
         Some(first) if !first.is_empty() => first.to_owned(),
@@ -177,86 +162,89 @@ fn other_user(user: &str) -> String {
     }
 }
 
-impl<E: Engine> Target for Passwords<E> {
+impl<E: Engine> CredentialRotator for Passwords<E> {
+    type Credential = Account;
+
     fn name(&self) -> &'static str {
         self.engine.name()
     }
 
-    fn whose(&self, value: &SecretDocument) -> String {
-        match self.read(value) {
-            Ok(account) => format!("user `{}` of {}", account.user, account.server),
-            Err(error) => error.to_string(),
-        }
+    fn parse(&self, value: &SecretDocument) -> Result<Account, DocumentError> {
+        if self.ignores_ssl { self.engine.account(&value.without("ssl")) } else { self.engine.account(value) }
     }
 
-    fn check(&self, value: &SecretDocument) -> Result<(), DocumentError> {
-        self.read(value).map(|_| ())
+    fn describe(&self, account: &Account) -> String {
+        format!("user `{}` of {}", account.user, account.server)
     }
 
-    async fn next<V: Versions>(
+    async fn create<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        current: &SecretDocument,
+        _: &str,
+        current: &ParsedValue<Account>,
     ) -> Result<SecretDocument, RotationError> {
-        let account = self.account(CURRENT, current)?;
+        let account = &current.credential;
         let user = self.next_user(&account.user)?;
-        if self.engine.retires_first() && self.log_in(at, &account).await? == Login::Accepted {
-            self.engine.retire_others(&account).await?;
+        if self.engine.retires_before_create() && self.log_in(at, account).await? == Login::Accepted {
+            self.engine.retire_others(account).await?;
         }
         let password = new_password(&self.engine.password_policy(), at.versions).await?;
-        let bad = |source| RotationError::Document { label: CURRENT, source };
-        let next = current.with_password(&password).map_err(bad)?;
-        if matches!(self.strategy, Strategy::AlternatingUsers(_)) {
-            return next.with_user(&user).map_err(bad);
-        }
-        Ok(next)
+        let invalid = |source| RotationError::InvalidSecretValue { label: CURRENT, source };
+        let next = current.document.with_password(&password).map_err(invalid)?;
+        if self.alternates() { next.with_user(&user).map_err(invalid) } else { Ok(next) }
     }
 
     async fn set<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        pending: &SecretDocument,
-    ) -> Result<Done, RotationError> {
-        let pending = self.account(PENDING, pending)?;
-        if self.log_in(at, &pending).await? == Login::Accepted {
-            return Ok(Done::Before);
+        token: &str,
+        pending: &Account,
+    ) -> Result<StepOutcome, RotationError> {
+        if self.log_in(at, pending).await? == Login::Accepted {
+            return Ok(StepOutcome::NothingToDo);
         }
         let value = at.current().await?;
         let current = self.account(CURRENT, &value)?;
-        // The confused deputy: a password goes only where the current one came from, and only after that has logged in.
-        let differs = pending.server_differs_by(&current);
-        let other_user = (pending.user != self.next_user(&current.user)?).then_some("username");
-        if let Some(key) = differs.or(other_user) {
-            return Err(RotationError::TargetChanged { key, token: at.event.client_request_token.clone() });
+        // Against the confused deputy: a password is only set where the current one came from, and
+        // only after the current one was accepted there.
+        let server_key = pending.server_differs_by(&current);
+        let user_key = (pending.user != self.next_user(&current.user)?).then_some("username");
+        if let Some(key) = server_key.or(user_key) {
+            return Err(RotationError::PendingVersionMismatch { key, token: token.to_owned() });
         }
         let admin = match self.strategy.admin() {
             Some(admin) => Some(self.admin(at, admin, &value).await?),
             None => None,
         };
-        let proven = self.proven(at, &current, admin.as_ref()).await?;
-        // Not tried again by itself: the connection may have broken after the change, and then the old password
-        // would be refused. The next run of the step begins by asking the server which one it accepts.
-        let by = admin.as_ref().unwrap_or(&proven);
-        let alternates = matches!(self.strategy, Strategy::AlternatingUsers(_));
-        let like = alternates.then_some(current.user.as_str());
-        self.engine.set(by, like, &pending).await.map(|()| Done::Now).map_err(RotationError::from)
+        let working = self.working_account(at, &current, admin.as_ref()).await?;
+        // The change is not retried here: if the connection broke after it, the server would reject
+        // the old password. The next run of the step first tries which password the server accepts.
+        let by = admin.as_ref().unwrap_or(&working);
+        let model = self.alternates().then_some(current.user.as_str());
+        self.engine.set(by, model, pending).await?;
+        Ok(StepOutcome::Done)
     }
 
-    async fn accepts<V: Versions>(
+    async fn verify<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        label: &'static str,
-        value: &SecretDocument,
+        _: &'static str,
+        account: &Account,
     ) -> Result<Login, RotationError> {
-        self.log_in(at, &self.account(label, value)?).await
+        self.log_in(at, account).await
     }
 
-    async fn act<V: Versions>(&self, at: &Occasion<'_, V>) -> Result<Acted, RotationError> {
-        match at.event.action {
-            Action::RetirePrevious if self.engine.overlaps() => {
-                retire::previous(&self.engine, &|value| self.read(value), at).await
+    async fn act<V: Versions>(
+        &self,
+        at: &Invocation<'_, V>,
+        event: &ActionEvent,
+    ) -> Result<StepOutcome, RotationError> {
+        match event.action {
+            Action::RetirePrevious if self.engine.keeps_previous() => {
+                let parse = |value: &SecretDocument| self.parse(value);
+                Retirement { engine: &self.engine, parse: &parse, at }.run(event.after_minutes).await
             }
-            other => Err(RotationError::NoSuchAction { action: other.name(), target: self.name() }),
+            other => Err(RotationError::UnsupportedAction { action: other.name(), rotator: self.name() }),
         }
     }
 }

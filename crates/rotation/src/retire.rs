@@ -1,110 +1,119 @@
-//! The end of the overlap: the previous password is taken back where an engine keeps it beside the current one.
+//! The end of the overlap: removes the previous password where an engine keeps it beside the current
+//! one.
 //!
-//! It is done only while no rotation is under way and only in favour of AWSCURRENT, after that has logged in. What is never taken back
-//! by an event ends with the next rotation, which makes the current password the only one before it adds another.
+//! It happens only while no rotation is in progress, and only after the server accepted AWSCURRENT.
+//! A previous password that no event removes ends with the next rotation, which makes the current
+//! password the only one before it adds another.
 
 use std::time::Duration;
 
-use crate::action::{Acted, Occasion, under_way};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, Login};
 use crate::error::RotationError;
-use crate::versions::{CURRENT, PENDING, PREVIOUS, Versions};
+use crate::invocation::{Invocation, NO_CURRENT};
+use crate::outcome::StepOutcome;
+use crate::versions::{CURRENT, Description, PENDING, PREVIOUS, Versions};
 
-/// How a value's account is read.
-type Reads<'a> = dyn Fn(&SecretDocument) -> Result<Account, DocumentError> + Sync + 'a;
+/// Reads the account from a value.
+type Parse<'a> = dyn Fn(&SecretDocument) -> Result<Account, DocumentError> + Sync + 'a;
 
-/// Times that a password is looked for which a rotation made meanwhile.
+/// Looks for a password that a rotation set during the removal.
 const LOOKS: u32 = 3;
 
-/// Makes the password of AWSCURRENT the only one.
-///
-/// # Errors
-/// [`RotationError`]; the same event may be sent again.
-pub(crate) async fn previous<E: Engine, V: Versions>(
-    engine: &E,
-    read: &Reads<'_>,
-    at: &Occasion<'_, V>,
-) -> Result<Acted, RotationError> {
-    let described = at.describe().await?;
-    if under_way(&described) {
-        return Ok(Acted::Later("a rotation is under way"));
-    }
-    let young = Duration::from_secs(u64::from(at.event.after_minutes) * 60);
-    if at.since_rotation(&described).is_some_and(|since| since < young) {
-        return Ok(Acted::Later("the last rotation is too young"));
-    }
-    let version = at.current(&described)?;
-    let Some(value) = at.value(version, CURRENT).await? else {
-        return Ok(Acted::Later("AWSCURRENT moved meanwhile"));
-    };
-    let current = account(read, CURRENT, &value)?;
-    let previous = match described.holder(PREVIOUS) {
-        Some(version) => at.value(version, PREVIOUS).await?.and_then(|value| read(&value).ok()),
-        None => None,
-    };
-    let Some(previous) = previous.filter(|previous| previous.user == current.user) else {
-        return Ok(Acted::Nothing);
-    };
-    if log_in(engine, at, &current).await? == Login::Refused {
-        let whose = format!("user `{}` of {}", current.user, current.server);
-        return Err(RotationError::NotAccepted { whose, label: CURRENT });
-    }
-    if log_in(engine, at, &previous).await? == Login::Refused {
-        return Ok(Acted::Nothing);
-    }
-    // The logins took a while.
-    let again = at.describe().await?;
-    if under_way(&again) || again.holder(CURRENT) != Some(version) {
-        return Ok(Acted::Later("a rotation has begun meanwhile"));
-    }
-    engine.retire_others(&current).await?;
-    mend(engine, read, at, version, &current).await
+/// The removal of a secret's previous password.
+pub(crate) struct Retirement<'a, E, V> {
+    pub(crate) engine: &'a E,
+    pub(crate) parse: &'a Parse<'a>,
+    pub(crate) at: &'a Invocation<'a, V>,
 }
 
-/// Gives back what a rotation has set in between the last look and the call after it.
-///
-/// That takes a function that was held up right there for as long as the steps of a rotation take; where functions never run
-/// twice at a time (a reserved concurrency of 1) it cannot be.
-async fn mend<E: Engine, V: Versions>(
-    engine: &E,
-    read: &Reads<'_>,
-    at: &Occasion<'_, V>,
-    version: &str,
-    only: &Account,
-) -> Result<Acted, RotationError> {
-    for _ in 0..LOOKS {
-        let after = at.describe().await?;
-        let (label, other) = match after.holder(PENDING).filter(|_| under_way(&after)) {
-            Some(pending) => (PENDING, pending),
-            None => (CURRENT, at.current(&after)?),
+impl<E: Engine, V: Versions> Retirement<'_, E, V> {
+    /// Makes the password of AWSCURRENT the only one, if the last rotation is old enough.
+    ///
+    /// # Errors
+    /// [`RotationError`]; the same event may be sent again.
+    pub(crate) async fn run(&self, after_minutes: u32) -> Result<StepOutcome, RotationError> {
+        let at = self.at;
+        let described = at.describe().await?;
+        if described.rotation_in_progress() {
+            return Ok(StepOutcome::Postponed("a rotation is in progress"));
+        }
+        let least = Duration::from_secs(u64::from(after_minutes) * 60);
+        if at.since_rotation(&described).is_some_and(|since| since < least) {
+            return Ok(StepOutcome::Postponed("the last rotation is too recent"));
+        }
+        let version = current_version(&described)?;
+        let Some(value) = at.value(Some(version), CURRENT).await? else {
+            return Ok(StepOutcome::Postponed("AWSCURRENT has just moved"));
         };
-        if other == version {
-            return Ok(Acted::Now);
+        let current = self.account(CURRENT, &value)?;
+        let previous = match described.version_with(PREVIOUS) {
+            Some(version) => {
+                at.value(Some(version), PREVIOUS).await?.and_then(|value| (self.parse)(&value).ok())
+            }
+            None => None,
+        };
+        let Some(previous) = previous.filter(|previous| previous.user == current.user) else {
+            return Ok(StepOutcome::NothingToDo);
+        };
+        if self.log_in(&current).await? == Login::Refused {
+            let owner = format!("user `{}` of {}", current.user, current.server);
+            return Err(RotationError::NewPasswordRejected { owner, label: CURRENT });
         }
-        // No value: the label has moved on, or the rotation has not come so far as to set one.
-        if let Some(value) = at.value(other, label).await? {
-            let made = account(read, label, &value)?;
-            tracing::warn!(
-                secret = at.event.secret_id,
-                label,
-                "a rotation went by; its password is set again"
-            );
-            engine.set_password(only, &made.user, &made.password).await?;
-            return Ok(Acted::Later("a rotation went by meanwhile"));
+        if self.log_in(&previous).await? == Login::Refused {
+            return Ok(StepOutcome::NothingToDo);
         }
+        // The logins took some time.
+        let again = at.describe().await?;
+        if again.rotation_in_progress() || again.version_with(CURRENT) != Some(version) {
+            return Ok(StepOutcome::Postponed("a rotation has just begun"));
+        }
+        self.engine.retire_others(&current).await?;
+        self.restore_newer_password(version, &current).await
     }
-    Ok(Acted::Later("a rotation has begun meanwhile"))
+
+    /// Sets the password of a rotation again that ran between the last check and the removal.
+    ///
+    /// This happens only if the function was suspended between the two calls for as long as the
+    /// steps of a rotation take. With a reserved concurrency of 1 it cannot happen.
+    async fn restore_newer_password(
+        &self,
+        version: &str,
+        only: &Account,
+    ) -> Result<StepOutcome, RotationError> {
+        for _ in 0..LOOKS {
+            let after = self.at.describe().await?;
+            let (label, other) = match after.version_with(PENDING).filter(|_| after.rotation_in_progress()) {
+                Some(pending) => (PENDING, pending),
+                None => (CURRENT, current_version(&after)?),
+            };
+            if other == version {
+                return Ok(StepOutcome::Done);
+            }
+            // Without a value, the label has moved on, or the rotation has not set a password yet.
+            if let Some(value) = self.at.value(Some(other), label).await? {
+                let newer = self.account(label, &value)?;
+                tracing::warn!(
+                    secret = self.at.secret_id,
+                    label,
+                    "a rotation ran during the removal; setting its password again"
+                );
+                self.engine.set_password(only, &newer.user, &newer.password).await?;
+                return Ok(StepOutcome::Postponed("a rotation ran during the removal"));
+            }
+        }
+        Ok(StepOutcome::Postponed("a rotation has just begun"))
+    }
+
+    fn account(&self, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {
+        (self.parse)(value).map_err(|source| RotationError::InvalidSecretValue { label, source })
+    }
+
+    async fn log_in(&self, account: &Account) -> Result<Login, RotationError> {
+        self.at.retry.run("a login", || self.engine.log_in(account)).await
+    }
 }
 
-fn account(read: &Reads<'_>, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {
-    read(value).map_err(|source| RotationError::Document { label, source })
-}
-
-async fn log_in<E: Engine, V>(
-    engine: &E,
-    at: &Occasion<'_, V>,
-    account: &Account,
-) -> Result<Login, RotationError> {
-    at.retry.run("a login", || engine.log_in(account)).await
+fn current_version(described: &Description) -> Result<&str, RotationError> {
+    described.version_with(CURRENT).ok_or(NO_CURRENT)
 }

@@ -1,4 +1,4 @@
-//! Trying again, with pauses of random length, inside the time that is left.
+//! Repeats failed attempts, with pauses of random length, until the deadline.
 
 use std::fmt;
 use std::future::Future;
@@ -10,49 +10,50 @@ use tokio::time::Instant;
 use crate::engine::EngineError;
 use crate::error::RotationError;
 
-/// Secrets Manager repeats the whole rotation by itself, so one step need not be endlessly patient.
+/// Secrets Manager repeats the whole rotation, so one step needs only a few attempts.
 const ATTEMPTS: u32 = 6;
-/// The first pause is a random part of this; each later one of twice as much, the fifth and last of 3.2 seconds.
+/// The first pause is a random part of this; each later one of twice as much, the fifth and last of
+/// 3.2 seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// A failure that may be gone in a moment.
+/// An error that a repeated attempt may not have.
 pub trait Transient: fmt::Display + Into<RotationError> {
-    /// Whether the same attempt may succeed in a moment.
-    fn may_pass(&self) -> bool;
+    /// Returns true if the same attempt may succeed in a moment.
+    fn is_transient(&self) -> bool;
 
-    /// How long the other side asks to be left alone.
-    fn wait(&self) -> Duration {
+    /// Returns the pause that the other side requires before the next attempt.
+    fn retry_after(&self) -> Duration {
         Duration::ZERO
     }
 }
 
 impl Transient for EngineError {
-    fn may_pass(&self) -> bool {
-        Self::may_pass(self)
+    fn is_transient(&self) -> bool {
+        Self::is_transient(self)
     }
 }
 
-/// Until when, and with which random pauses.
+/// Repeats attempts until a deadline.
 pub struct Retry {
     deadline: Instant,
     random: Mutex<fastrand::Rng>,
 }
 
 impl Retry {
-    /// Nothing is begun after `deadline`, and what runs by then is given up.
+    /// Creates a policy that starts no attempt after `deadline` and cancels one that still runs then.
     pub fn until(deadline: Instant, random: fastrand::Rng) -> Self {
         Self { deadline, random: Mutex::new(random) }
     }
 
-    /// When the time is up.
+    /// Returns the deadline.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Runs `attempt` until it succeeds, fails for good, or the time is up.
+    /// Repeats `attempt` until it succeeds, fails permanently, or reaches the deadline.
     ///
     /// # Errors
-    /// The last failure, or that the time ran out during `what`.
+    /// The last error, or a timeout during `what`.
     pub async fn run<T, E, F>(&self, what: &'static str, attempt: impl Fn() -> F) -> Result<T, RotationError>
     where
         E: Transient,
@@ -63,21 +64,25 @@ impl Retry {
         loop {
             attempts += 1;
             let Ok(result) = tokio::time::timeout_at(self.deadline, attempt()).await else {
-                return Err(RotationError::OutOfTime(what));
+                return Err(RotationError::TimedOut(what));
             };
             let error = match result {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            if attempts == ATTEMPTS || !error.may_pass() || !self.pause(error.wait(), longest).await {
+            if attempts == ATTEMPTS
+                || !error.is_transient()
+                || !self.pause(error.retry_after(), longest).await
+            {
                 return Err(error.into());
             }
-            tracing::warn!(what, error = %error, "tried again");
+            tracing::warn!(what, error = %error, "attempt failed; retrying");
             longest *= 2;
         }
     }
 
-    /// Waits for `least` and a random part of `longest`; `false`, at once, if the time would be up by then.
+    /// Pauses for `least` and a random part of `longest`. Returns false, at once, if the pause would
+    /// end after the deadline.
     pub async fn pause(&self, least: Duration, longest: Duration) -> bool {
         let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
         let end = Instant::now() + least + longest.mul_f64(random);
@@ -98,7 +103,7 @@ mod tests {
 
     fn unreachable() -> EngineError {
         let server = Server { host: "h".into(), port: 1, database: "d".into() };
-        EngineError::Unreachable { server, problem: "refused".into() }
+        EngineError::ServerUnreachable { server, problem: "refused".into() }
     }
 
     fn retry(seconds: u64) -> Retry {
@@ -106,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_tried_until_it_does() {
+    async fn transient_error_is_retried_until_it_is_gone() {
         let tries = Cell::new(0);
         let retry = retry(60);
         let result = retry.run("log in", async || {
@@ -117,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_failure_is_told_after_six_attempts_or_when_the_time_is_up() {
+    async fn last_error_is_returned_after_six_attempts_or_at_the_deadline() {
         for (seconds, least, most) in [(20, 6, 6), (1, 2, 5)] {
             let (begun, tries) = (Instant::now(), Cell::new(0));
             let retry = retry(seconds);

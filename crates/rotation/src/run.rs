@@ -1,208 +1,148 @@
 //! The main loop of a rotation function.
 
-use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_kit::env::Env;
+use lambda_kit::error::chain;
+use lambda_kit::start::{self, InvocationError};
+use lambda_kit::window::InvocationWindow;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::action::{ActionEvent, Occasion};
-use crate::audit::{ActionRecord, Record};
+use crate::action::ActionEvent;
+use crate::audit::Record;
 use crate::error::RotationError;
 use crate::event::RotationEvent;
+use crate::invocation::Invocation;
 use crate::machine::Machine;
 use crate::repair::{RepairRequest, examine};
 use crate::retry::Retry;
-use crate::target::Target;
+use crate::rotator::CredentialRotator;
 use crate::versions::Versions;
 
-/// Kept back from the function's time, to say how the step ended.
+/// The part of the invocation's time that is kept for the report of a timeout.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// Serves a target until Lambda ends the process.
+/// Serves a rotator until Lambda ends the process.
 ///
-/// `start` reads configuration and makes clients. If it fails, the function polls all the same and answers every step with
-/// the reason, so that it stands in the event that Secrets Manager sends.
+/// `start` reads the configuration and creates clients. If it fails, the function answers every step
+/// with the reason, which then is in the event that Secrets Manager sends.
 ///
 /// # Errors
-/// Only if the Runtime API itself cannot be reached.
-pub async fn run<V, T, S, F>(start: S) -> Result<(), Error>
+/// The Runtime API cannot be reached.
+pub async fn run<V, R, S, F, E>(start: S) -> Result<(), lambda_runtime::Error>
 where
-    V: Versions + 'static,
-    T: Target + 'static,
-    S: Future<Output = Result<(V, T), F>>,
-    F: std::error::Error,
+    V: Versions,
+    R: CredentialRotator,
+    S: FnOnce(Env<'static>) -> F,
+    F: Future<Output = Result<(V, R), E>>,
+    E: std::error::Error + 'static,
 {
-    let started = lambda_kit::start::started(start).await;
-    let started = &started;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let (versions, target) =
-            started.as_ref().map_err(|reason| failed("InvalidConfiguration", reason.clone()))?;
-        let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);
-        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN);
-        // On the heap: with an engine's client in it, the whole is nested more deeply than the compiler likes to lay out.
-        let answered = Box::pin(serve(versions, target, event.payload, Instant::now() + left)).await;
-        answered.map_err(|(name, message)| failed(name, message))
-    }))
+    start::run(start, async |(versions, rotator): &(V, R), invocation: start::Invocation| {
+        // On the heap: with an engine's client, the future is too deeply nested for the compiler.
+        Box::pin(handle(versions, rotator, invocation.event, invocation.window)).await
+    })
     .await
 }
 
-/// Answers one event; an error is its public name and a sentence.
-async fn serve<V: Versions, T: Target>(
+/// Answers one event.
+///
+/// # Errors
+/// The public name of the error and a sentence.
+pub async fn handle<V: Versions, R: CredentialRotator>(
     versions: &V,
-    target: &T,
+    rotator: &R,
     event: Value,
-    deadline: Instant,
-) -> Result<Value, (&'static str, String)> {
-    let (begun, now) = (Instant::now(), SystemTime::now());
+    window: InvocationWindow,
+) -> Result<Value, InvocationError> {
+    let deadline = window.work_until(MARGIN);
     let retry = Retry::until(deadline, fastrand::Rng::new());
-    // What a target waits for may take longer than the function lives. Then the function says so itself, while it can.
-    if event.get("Action").and_then(Value::as_str) == Some("Examine") {
-        let request: RepairRequest = serde_json::from_value(event)
-            .map_err(|error| ("NotAnAction", format!("an examination is asked for, and {error}")))?;
-        let examining =
-            tokio::time::timeout_at(deadline, examine(versions, target, &retry, &request, now)).await;
-        let finding = examining.unwrap_or(Err(RotationError::OutOfTime("the examination"))).map_err(told)?;
+    let handler = Handler { versions, rotator, retry: &retry, window, deadline, started: Instant::now() };
+    match event.get("Action").and_then(Value::as_str) {
+        Some("Examine") => handler.examine(event).await,
+        _ if event.get("Action").is_some() => handler.act(event).await,
+        _ => handler.step(event).await,
+    }
+}
+
+/// One invocation. A wait may outlast it: then the function reports the timeout itself, in time.
+struct Handler<'a, V, R> {
+    versions: &'a V,
+    rotator: &'a R,
+    retry: &'a Retry,
+    window: InvocationWindow,
+    deadline: Instant,
+    started: Instant,
+}
+
+impl<V: Versions, R: CredentialRotator> Handler<'_, V, R> {
+    fn at<'a>(&'a self, secret_id: &'a str) -> Invocation<'a, V> {
+        Invocation { secret_id, versions: self.versions, retry: self.retry, now: self.window.now }
+    }
+
+    async fn step(&self, event: Value) -> Result<Value, InvocationError> {
+        // The parser's error may quote the event, which holds a token.
+        let event: RotationEvent = serde_json::from_value(event).map_err(|_| {
+            let expected = "the event is neither a rotation step of Secrets Manager with Step, SecretId \
+                            and ClientRequestToken nor an action with Action and SecretId";
+            InvocationError::new("NotARotationEvent", expected)
+        })?;
+        let Self { versions, rotator, retry, window, .. } = *self;
+        let machine = Machine { versions, rotator, retry, now: window.now };
+        let running = timeout_at(self.deadline, machine.run(&event)).await;
+        let result = running.unwrap_or(Err(RotationError::TimedOut(event.step.name())));
+        self.report(&Record {
+            secret: &event.secret_id,
+            version: Some(&event.client_request_token),
+            step: event.step.name(),
+            rotator: rotator.name(),
+            result: &result,
+            took: self.started.elapsed(),
+        });
+        answer(result.map(|_| Value::Null))
+    }
+
+    async fn act(&self, event: Value) -> Result<Value, InvocationError> {
+        let event: ActionEvent = serde_json::from_value(event).map_err(|error| {
+            InvocationError::new("NotAnAction", format!("the action is invalid: {error}"))
+        })?;
+        let at = self.at(&event.secret_id);
+        let acting = timeout_at(self.deadline, self.rotator.act(&at, &event)).await;
+        let result = acting.unwrap_or(Err(RotationError::TimedOut(event.action.name())));
+        self.report(&Record {
+            secret: &event.secret_id,
+            version: None,
+            step: event.action.name(),
+            rotator: self.rotator.name(),
+            result: &result,
+            took: self.started.elapsed(),
+        });
+        answer(result.map(|_| Value::Null))
+    }
+
+    async fn examine(&self, event: Value) -> Result<Value, InvocationError> {
+        let request: RepairRequest = serde_json::from_value(event).map_err(|error| {
+            InvocationError::new("NotAnAction", format!("the request to examine is invalid: {error}"))
+        })?;
+        let at = self.at(&request.secret_id);
+        let examining = timeout_at(self.deadline, examine(self.rotator, &at, request.quiet_minutes)).await;
+        let finding =
+            examining.unwrap_or(Err(RotationError::TimedOut("the examination"))).map_err(failure)?;
         let (verdict, reason) = (format!("{:?}", finding.verdict), finding.reason.as_str());
         tracing::info!(secret = request.secret_id, verdict, reason, "rotation examined");
-        return serde_json::to_value(&finding).map_err(|error| ("NotWritten", error.to_string()));
+        serde_json::to_value(&finding).map_err(|error| InvocationError::caused_by("NotWritten", &error))
     }
-    if event.get("Action").is_some() {
-        let event: ActionEvent = serde_json::from_value(event)
-            .map_err(|error| ("NotAnAction", format!("an action is asked for, and {error}")))?;
-        let occasion = Occasion { versions, retry: &retry, event: &event, now };
-        let acting = tokio::time::timeout_at(deadline, target.act(&occasion)).await;
-        let result = acting.unwrap_or_else(|_| Err(RotationError::OutOfTime(event.action.name())));
-        let record =
-            ActionRecord { event: &event, target: target.name(), result: &result, took: begun.elapsed() };
+
+    fn report(&self, record: &Record<'_>) {
         record.log();
-        record.metrics(SystemTime::now()).emit();
-        return result.map(|_| Value::Null).map_err(told);
+        record.metrics(self.window.now.plus(record.took)).emit();
     }
-    // The error of the parser may quote the event, which holds a token.
-    let event: RotationEvent = serde_json::from_value(event).map_err(|_| {
-        let expected = "this function is invoked by Secrets Manager with Step, SecretId and ClientRequestToken, or with Action and SecretId; the event is of \
-                        neither form";
-        ("NotARotationEvent", expected.to_owned())
-    })?;
-    let machine = Machine { versions, target, retry: &retry };
-    let running = tokio::time::timeout_at(deadline, machine.run(&event)).await;
-    let result = running.unwrap_or_else(|_| Err(RotationError::OutOfTime(event.step.name())));
-    let record = Record { event: &event, target: target.name(), result: &result, took: begun.elapsed() };
-    record.log();
-    record.metrics(SystemTime::now()).emit();
-    result.map(|_| Value::Null).map_err(told)
 }
 
-fn told(error: RotationError) -> (&'static str, String) {
-    (error.name(), lambda_kit::call::chain(&error))
+fn answer(result: Result<Value, RotationError>) -> Result<Value, InvocationError> {
+    result.map_err(failure)
 }
 
-fn failed(name: &str, message: String) -> Diagnostic {
-    Diagnostic { error_type: name.to_owned(), error_message: message }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::faults::{MemorySecret, MemoryServer, SECRET, TOKEN};
-    use crate::passwords::{Passwords, Strategy};
-    use crate::target::Invocation;
-
-    async fn answer<T: Target>(target: &T, event: Value) -> Result<Value, (&'static str, String)> {
-        let secret = MemorySecret::new(r#"{"engine":"test","host":"h","username":"u","password":"old"}"#);
-        serve(&secret, target, event, Instant::now() + Duration::from_secs(20)).await
-    }
-
-    #[tokio::test]
-    async fn both_kinds_of_event_reach_the_target_and_others_are_refused_by_name() {
-        let target = Passwords::new(MemoryServer::new("old"), Strategy::SingleUser);
-        let step = json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": TOKEN});
-        assert_eq!(answer(&target, step).await, Ok(Value::Null));
-        for (event, name, part) in [
-            (
-                json!({"Action": "RetirePrevious", "SecretId": SECRET}),
-                "UnsupportedAction",
-                "a function for test does",
-            ),
-            (json!({"Action": "Drop", "SecretId": SECRET}), "NotAnAction", "`Drop`"),
-            (
-                json!({"Step": "dropSecret", "SecretId": SECRET, "ClientRequestToken": "hunter2"}),
-                "NotARotationEvent",
-                "Step, SecretId",
-            ),
-            (json!("hello"), "NotARotationEvent", "of neither form"),
-        ] {
-            let (found, message) = answer(&target, event).await.unwrap_err();
-            assert!(
-                found == name && message.contains(part) && !message.contains("hunter2"),
-                "{found}: {message}"
-            );
-        }
-    }
-
-    /// A target whose every method takes longer than a function lives.
-    struct Slow;
-
-    impl Target for Slow {
-        fn name(&self) -> &'static str {
-            "slow"
-        }
-
-        fn whose(&self, _: &crate::document::SecretDocument) -> String {
-            String::new()
-        }
-
-        fn check(&self, _: &crate::document::SecretDocument) -> Result<(), crate::document::DocumentError> {
-            Ok(())
-        }
-
-        async fn next<V: Versions>(
-            &self,
-            _: &Invocation<'_, V>,
-            _: &crate::document::SecretDocument,
-        ) -> Result<crate::document::SecretDocument, RotationError> {
-            std::future::pending().await
-        }
-
-        async fn set<V: Versions>(
-            &self,
-            _: &Invocation<'_, V>,
-            _: &crate::document::SecretDocument,
-        ) -> Result<crate::machine::Done, RotationError> {
-            std::future::pending().await
-        }
-
-        async fn accepts<V: Versions>(
-            &self,
-            _: &Invocation<'_, V>,
-            _: &'static str,
-            _: &crate::document::SecretDocument,
-        ) -> Result<crate::engine::Login, RotationError> {
-            std::future::pending().await
-        }
-
-        async fn act<V: Versions>(&self, _: &Occasion<'_, V>) -> Result<crate::action::Acted, RotationError> {
-            std::future::pending().await
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_takes_longer_than_the_function_lives_is_reported_in_time() {
-        for (event, part) in [
-            (
-                json!({"Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": TOKEN}),
-                "createSecret",
-            ),
-            (json!({"Action": "VerifyPropagation", "SecretId": SECRET}), "VerifyPropagation"),
-        ] {
-            let begun = Instant::now();
-            let (name, message) = answer(&Slow, event).await.unwrap_err();
-            assert!(name == "TimedOut" && message.contains(part), "{name}: {message}");
-            assert_eq!(begun.elapsed().as_secs(), 20);
-        }
-    }
+fn failure(error: RotationError) -> InvocationError {
+    InvocationError::new(error.name(), chain(&error))
 }

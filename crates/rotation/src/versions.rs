@@ -2,107 +2,107 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::time::SystemTime;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+use aws_sdk_secretsmanager::primitives::DateTime;
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::event::RotationEvent;
+use crate::outcome::StepOutcome;
 use crate::password::PasswordPolicy;
 
 /// The label of the credential that clients use.
 pub const CURRENT: &str = "AWSCURRENT";
-/// The label of the credential that a rotation makes.
+/// The label of the credential that a rotation creates.
 pub const PENDING: &str = "AWSPENDING";
-/// The label of the last credential before the current one.
+/// The label of the credential before the current one.
 pub const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// What DescribeSecret says of a rotation.
+/// A secret's description, as far as a rotation needs it.
 #[derive(Debug, Clone, Default)]
 pub struct Description {
-    /// Whether rotation is turned on; absent where the service does not say.
+    /// True if rotation is turned on; `None` if the service does not return it.
     pub rotation_enabled: Option<bool>,
-    /// The key that encrypts the values; absent where it is the AWS managed one.
+    /// The KMS key that encrypts the values; `None` for the AWS managed key.
     pub kms_key: Option<String>,
-    /// When a rotation last ended.
-    pub last_rotated: Option<SystemTime>,
-    /// Version ids and the labels on each.
+    /// The end of the last rotation.
+    pub last_rotated: Option<Moment>,
+    /// The ids of the versions and the labels of each.
     pub stages: HashMap<String, Vec<String>>,
-    /// When a value or label changed last.
-    pub last_changed: Option<SystemTime>,
+    /// The last change of a value or label.
+    pub last_changed: Option<Moment>,
 }
 
 impl Description {
-    /// Whether a version carries a label.
-    pub fn carries(&self, version: &str, label: &str) -> bool {
-        self.stages.get(version).is_some_and(|labels| labels.iter().any(|have| have == label))
+    /// Returns true if a version has a label.
+    pub fn has_label(&self, version: &str, label: &str) -> bool {
+        self.stages.get(version).is_some_and(|labels| labels.iter().any(|found| found == label))
     }
 
-    /// The version with a label.
-    pub fn holder(&self, label: &str) -> Option<&str> {
-        self.stages.keys().map(String::as_str).find(|version| self.carries(version, label))
+    /// Returns the version with a label.
+    pub fn version_with(&self, label: &str) -> Option<&str> {
+        self.stages.keys().map(String::as_str).find(|version| self.has_label(version, label))
+    }
+
+    /// Returns true if a rotation has begun and not ended.
+    pub fn rotation_in_progress(&self) -> bool {
+        self.version_with(PENDING).is_some_and(|version| !self.has_label(version, CURRENT))
     }
 }
 
-/// What came of a write of the pending value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// It is written.
-    Now,
-    /// The version has another value already: an earlier write of the same step, whose answer was lost.
-    Before,
-}
-
-/// What came of moving AWSCURRENT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
-    /// It moved.
-    Yes,
-    /// Another version than the named one carries it by now.
-    CurrentIsAnother,
-}
-
-/// The calls of a rotation.
+/// The calls of a rotation to Secrets Manager.
 pub trait Versions: Send + Sync {
-    /// DescribeSecret.
+    /// Returns a secret's description (DescribeSecret).
     fn describe(&self, secret: &str) -> impl Future<Output = Result<Description, CallError>> + Send;
-    /// GetSecretValue; `None` if no version with this label, or this id and label, has a value.
+
+    /// Returns the value of the version with a label, or with this id and label (GetSecretValue).
+    /// Returns `None` if there is no such version or it has no value.
     fn value(
         &self,
         secret: &str,
         version: Option<&str>,
         label: &str,
     ) -> impl Future<Output = Result<Option<SecretString>, CallError>> + Send;
-    /// PutSecretValue with AWSPENDING on the event's version.
+
+    /// Stores the value of the event's version under AWSPENDING (PutSecretValue). There is nothing
+    /// to do if the version already has another value: an earlier run of the step stored it, and its
+    /// response was lost.
     fn put_pending(
         &self,
         event: &RotationEvent,
         value: &SecretString,
-    ) -> impl Future<Output = Result<Written, CallError>> + Send;
-    /// UpdateSecretVersionStage: AWSCURRENT from one version to another.
+    ) -> impl Future<Output = Result<StepOutcome, CallError>> + Send;
+
+    /// Moves AWSCURRENT from one version to another (UpdateSecretVersionStage). The move is postponed
+    /// if another version than `from` has the label.
     fn promote(
         &self,
         secret: &str,
         from: &str,
         to: &str,
-    ) -> impl Future<Output = Result<Moved, CallError>> + Send;
-    /// GetRandomPassword.
+    ) -> impl Future<Output = Result<StepOutcome, CallError>> + Send;
+
+    /// Generates a password (GetRandomPassword).
     fn random_password(
         &self,
         policy: &PasswordPolicy,
     ) -> impl Future<Output = Result<SecretString, CallError>> + Send;
 }
 
-/// The calls against AWS.
+/// The reason why [`Versions::promote`] postpones a move.
+pub const CURRENT_IS_ELSEWHERE: &str = "AWSCURRENT is on another version";
+
+/// AWS Secrets Manager.
 #[derive(Debug, Clone)]
 pub struct SecretsManager {
     client: Client,
 }
 
 impl SecretsManager {
-    /// With a client.
+    /// Creates the adapter for a client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -115,9 +115,9 @@ impl Versions for SecretsManager {
         Ok(Description {
             rotation_enabled: answer.rotation_enabled,
             kms_key: answer.kms_key_id,
-            last_rotated: answer.last_rotated_date.and_then(|date| SystemTime::try_from(date).ok()),
+            last_rotated: answer.last_rotated_date.as_ref().map(moment),
             stages: answer.version_ids_to_stages.unwrap_or_default(),
-            last_changed: answer.last_changed_date.and_then(|date| SystemTime::try_from(date).ok()),
+            last_changed: answer.last_changed_date.as_ref().map(moment),
         })
     }
 
@@ -135,7 +135,11 @@ impl Versions for SecretsManager {
         }
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         let call = self
             .client
             .put_secret_value()
@@ -145,13 +149,13 @@ impl Versions for SecretsManager {
             .set_rotation_token(event.rotation_token.as_ref().map(|token| token.expose_secret().to_owned()))
             .secret_string(value.expose_secret());
         match call.send().await {
-            Ok(_) => Ok(Written::Now),
-            Err(error) if error.code() == Some("ResourceExistsException") => Ok(Written::Before),
+            Ok(_) => Ok(StepOutcome::Done),
+            Err(error) if error.code() == Some("ResourceExistsException") => Ok(StepOutcome::NothingToDo),
             Err(error) => Err(CallError::new("secretsmanager:PutSecretValue", &error)),
         }
     }
 
-    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<StepOutcome, CallError> {
         let call = self
             .client
             .update_secret_version_stage()
@@ -160,11 +164,11 @@ impl Versions for SecretsManager {
             .remove_from_version_id(from)
             .move_to_version_id(to);
         match call.send().await {
-            Ok(_) => Ok(Moved::Yes),
+            Ok(_) => Ok(StepOutcome::Done),
             Err(error)
                 if matches!(error.code(), Some("InvalidParameterException" | "InvalidRequestException")) =>
             {
-                Ok(Moved::CurrentIsAnother)
+                Ok(StepOutcome::Postponed(CURRENT_IS_ELSEWHERE))
             }
             Err(error) => Err(CallError::new("secretsmanager:UpdateSecretVersionStage", &error)),
         }
@@ -175,10 +179,10 @@ impl Versions for SecretsManager {
             .client
             .get_random_password()
             .password_length(i64::from(policy.length))
-            .exclude_punctuation(policy.without.punctuation)
-            .exclude_numbers(policy.without.numbers)
-            .exclude_uppercase(policy.without.uppercase)
-            .exclude_lowercase(policy.without.lowercase)
+            .exclude_punctuation(policy.excluded_kinds.punctuation)
+            .exclude_numbers(policy.excluded_kinds.numbers)
+            .exclude_uppercase(policy.excluded_kinds.uppercase)
+            .exclude_lowercase(policy.excluded_kinds.lowercase)
             .require_each_included_type(policy.require_each_kind)
             .include_space(false);
         let excluded = Some(policy.exclude.clone()).filter(|text| !text.is_empty());
@@ -187,4 +191,8 @@ impl Versions for SecretsManager {
             Err(error) => Err(CallError::new("secretsmanager:GetRandomPassword", &error)),
         }
     }
+}
+
+fn moment(date: &DateTime) -> Moment {
+    Moment::from_micros(i64::try_from(date.as_nanos() / 1000).unwrap_or(i64::MAX))
 }

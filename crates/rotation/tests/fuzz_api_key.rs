@@ -21,11 +21,11 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn every_seed_of_a_providers_description_holds() {
+fn every_seed_of_an_adapter_holds() {
     let (mut accepted, mut refused) = (0, 0);
     for (name, data) in seeds() {
         let parsed = adapter::Adapter::parse(&check::fields(&data)[0]);
-        // A seed's name says what becomes of it.
+        // A seed's name begins with the expected result.
         let expected = name.starts_with("accepted-");
         assert!(expected || name.starts_with("refused-"), "{name}");
         assert_eq!(parsed.is_ok(), expected, "{name}: {:?}", parsed.err().map(|error| error.to_string()));
@@ -44,7 +44,7 @@ fn accepted() -> Vec<u8> {
 }
 
 proptest! {
-    // What fails here becomes a seed.
+    // Commit a failing input as a seed.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn a_description_that_is_changed_anywhere_is_refused_or_still_holds(at in 0_usize..800, with in any::<u8>(), remove in any::<bool>()) {
+    fn changed_adapter_is_rejected_or_valid(at in 0_usize..800, with in any::<u8>(), remove in any::<bool>()) {
         let mut data = accepted();
         let at = at.min(data.len() - 1);
         if remove { data.remove(at); } else { data[at] = with; }
@@ -68,7 +68,7 @@ proptest! {
 }
 
 #[test]
-fn a_refusal_names_the_place_and_what_is_wrong_there() {
+fn error_names_the_place_and_the_reason() {
     let good = check::fields(&accepted())[0].clone();
     for (from, to, place, part) in [
         (
@@ -83,9 +83,9 @@ fn a_refusal_names_the_place_and_what_is_wrong_there() {
             "{{id}}/revoke",
             "{{key}}/revoke",
             "`revoke.request.path`",
-            "there is no placeholder {{key}}; there are {{id}}",
+            "the placeholder {{key}} does not exist; the placeholders are {{id}}",
         ),
-        ("{{name}}: {{mark}}", "x", "`create.request`", "no {{mark}} in it"),
+        ("{{name}}: {{mark}}", "x", "`create.request`", "it has no {{mark}}"),
         (r#""/credential/name""#, r#""credential""#, "`create.id`", "a JSON Pointer such as /spec/secret"),
         (r#""items":"/items","#, "", "`list`", "missing field `items`"),
     ] {

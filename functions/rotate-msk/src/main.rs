@@ -1,6 +1,5 @@
 //! The rotation function for SASL/SCRAM secrets of Amazon MSK.
 
-use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
 use rotation::config::{self, ConfigError};
 use rotation::engines::kafka::{Iterations, Kafka};
@@ -10,16 +9,14 @@ use rotation::versions::SecretsManager;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
-    rotation::run(async move {
+    rotation::run(async |env| {
         let aws = Aws::from_env(env)?;
         let cluster = ClusterArn::from_env(env)?;
         let policy = config::password_policy(env, msk::default_policy())?;
         let client = Kafka::new(Tls::from_env(env)?, policy.clone(), Iterations::default());
         let verifier = Verifier::from_env(env, client)?;
-        let target = Msk::new(MskApi::new(aws.kafka()), cluster, policy, verifier);
-        Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))
+        let rotator = Msk::new(MskApi::new(aws.kafka()), cluster, policy, verifier);
+        Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), rotator))
     })
     .await
 }

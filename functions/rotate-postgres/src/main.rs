@@ -1,6 +1,5 @@
 //! The rotation function for users of PostgreSQL.
 
-use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
 use rotation::config::{self, ConfigError};
 use rotation::engines::postgres::Postgres;
@@ -9,14 +8,12 @@ use rotation::versions::SecretsManager;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let env = Env::process();
-    lambda_kit::trace::init(env);
-    rotation::run(async move {
+    rotation::run(async |env| {
         let aws = Aws::from_env(env)?;
         let tls = Tls::from_env(env)?;
         let policy = config::password_policy(env, Postgres::default_policy())?;
-        let target = config::passwords(env, Postgres::new(tls, policy))?;
-        Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), target))
+        let rotator = config::passwords(env, Postgres::new(tls, policy))?;
+        Ok::<_, ConfigError>((SecretsManager::new(aws.secretsmanager()), rotator))
     })
     .await
 }

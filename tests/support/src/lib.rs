@@ -3,7 +3,8 @@
 //! - [`faults`]: schedules of faults in the calls of the tested code;
 //! - [`golden`]: golden files, which hold what people read of each case;
 //! - `alerts` (feature `alerts`): the store and the publisher of the alert pipeline in memory, with
-//!   faults, and its messages as text.
+//!   faults, and its messages as text;
+//! - `rotation` (feature `rotation`): drills of rotations on a secret and a server in memory.
 
 // Tests fail by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -12,3 +13,5 @@
 pub mod alerts;
 pub mod faults;
 pub mod golden;
+#[cfg(feature = "rotation")]
+pub mod rotation;

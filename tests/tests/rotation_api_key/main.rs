@@ -12,9 +12,9 @@ use lambda_kit::env::Env;
 use rotation::engines::trust::Tls;
 use rotation::error::RotationError;
 use rotation::event::Step;
-use rotation::faults::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, Reply, Rules, TOKEN};
 use rotation::keys::http::Https;
 use server::{Break, Server, Slot};
+use test_support::rotation::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, Reply, Rules, TOKEN};
 
 const VALUE: &str =
     r#"{"key":"FIRST","secret":"first+half==","basic.auth.user.info":"FIRST:first+half==","note":"keep me"}"#;
@@ -304,7 +304,7 @@ fn a_redirect_is_not_followed_and_an_answer_without_end_is_not_read() {
         (
             Reply { status: 307, headers: vec![("location", target)], body: String::new() },
             "ProviderRejected",
-            "a redirect is never followed",
+            "redirects are never followed",
         ),
         (Reply { status: 200, headers: Vec::new(), body: long }, "UnexpectedResponse", "longer than 64 KiB"),
     ] {
@@ -357,14 +357,14 @@ fn no_log_and_no_error_holds_a_key_or_a_word_of_the_provider() {
         let drill = KeyDrill::new(&secret, &https, Env::from(&source), HashMap::new());
         for step in Step::ALL {
             if let Err(error) = stage.server.runtime.block_on(drill.step(TOKEN, step)).unwrap() {
-                texts += &format!("{error:?} {}\n", lambda_kit::call::chain(&error));
+                texts += &format!("{error:?} {}\n", lambda_kit::error::chain(&error));
                 break;
             }
         }
         secrets.extend(stage.rotate(Rules::default(), HashMap::new(), 3).unwrap().secrets);
     }
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned() + &texts;
-    assert!(logged.contains("an older key was revoked") && logged.contains("tried again"), "{logged}");
+    assert!(logged.contains("revoked an old key") && logged.contains("attempt failed; retrying"), "{logged}");
     assert!(logged.contains("ProviderRejected") || texts.contains("Refused"), "{texts}");
     secrets.extend(["TEXT-OF-THE-PROVIDER".to_owned(), "Basic ".to_owned(), "Bearer ".to_owned()]);
     for secret in &secrets {

@@ -6,8 +6,8 @@ use rotation::engine::{Account, Engine, EngineError, Login};
 use rotation::engines::elasticache::{Endpoint, Group, User};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Faults, MemorySecret, OLD};
 use serde_json::{Value, json};
+use test_support::rotation::{Drill, Faults, MemorySecret, OLD};
 
 use crate::service::{ARN, Service};
 use crate::{FIRST, Stage, USER, token_value, user_value};
@@ -47,7 +47,7 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
         (
             with(&of_user, "password", "wrong-Password-00"),
             "AllCredentialsRejected",
-            "neither the pending nor the current",
+            "rejects the pending, the current and the previous password",
         ),
         (with(&of_user, "username", "nobody"), "AllCredentialsRejected", "`nobody`"),
         (
@@ -68,7 +68,7 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
         (
             with(&of_token, "username", "app"),
             "InvalidSecretValue",
-            "`default`, whose password an AUTH token is",
+            "`default`, the user whose password an AUTH token is",
         ),
         (json!({"auth_token": "t"}), "InvalidSecretValue", "no key `password`"),
     ] {
@@ -86,7 +86,7 @@ fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
     let of_users: [(Spoil, &str); 5] = [
         // The secret's user logs in, and the configured id is somebody else's: the confused deputy.
         (|user, _| user.name = "admin".into(), "is `admin` with the ARN"),
-        (|user, _| user.arn = ARN.replace("app-id", "x"), "USER_ARN of the function agree"),
+        (|user, _| user.arn = ARN.replace("app-id", "x"), "USER_ARN of the function to the same user"),
         (|user, _| user.authentication = "iam".into(), "authentication type is `iam`"),
         (|user, _| user.authentication = "no-password".into(), "expected `password`"),
         (|user, _| user.status = "deleting".into(), "the user is `deleting`"),
@@ -99,7 +99,7 @@ fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
         assert!(service.history().is_empty());
     }
     let of_groups: [(Spoil, &str); 3] = [
-        (|_, group| group.has_token = false, "it lets everybody in"),
+        (|_, group| group.has_token = false, "it requires no password"),
         (|_, group| group.has_users = true, "AUTH_MODE=user"),
         (|_, group| group.status = "deleting".into(), "is `deleting`"),
     ];
@@ -194,7 +194,7 @@ fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
     };
     let error = open.runtime.block_on(open.token(&service).log_in(&account(&open))).unwrap_err();
     assert!(
-        error.name() == "InsufficientPrivileges" && error.to_string().contains("anybody is let in"),
+        error.name() == "InsufficientPrivileges" && error.to_string().contains("anyone can log in"),
         "{error}"
     );
 }

@@ -2,21 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lambda_kit::call::CallError;
-use rotation::action::{Acted, Action, ActionEvent, Occasion};
+use lambda_kit::moment::Moment;
+use rotation::action::{Action, ActionEvent};
 use rotation::engine::{Engine, Login};
-use rotation::engines::elasticache::{Group, Groups, Taken, Token, Update};
+use rotation::engines::elasticache::{Group, Groups, Modification, Token, Update};
 use rotation::event::{RotationEvent, Step};
-use rotation::faults::{Drill, Faults, MemorySecret, SECRET};
+use rotation::invocation::Invocation;
 use rotation::machine::Machine;
+use rotation::outcome::StepOutcome;
 use rotation::password::PasswordPolicy;
 use rotation::passwords::{Passwords, Strategy};
 use rotation::retry::Retry;
-use rotation::target::Target;
-use rotation::versions::{Description, Moved, Versions, Written};
+use rotation::rotator::CredentialRotator;
+use rotation::versions::{Description, Versions};
 use secrecy::{ExposeSecret, SecretString};
+use test_support::rotation::{Drill, Faults, MemorySecret, SECRET};
 
 use crate::service::{GROUP, Service};
 use crate::{FIRST, Stage, token_value};
@@ -51,9 +54,10 @@ impl Interruption<'_> {
             client_request_token: SECOND.into(),
             rotation_token: None,
         };
-        let target = Passwords::new(self.stage.token(self.service), Strategy::SingleUser);
-        let retry = retry();
-        Machine { versions: self.secret, target: &target, retry: &retry }.run(&event).await.is_ok()
+        let rotator = Passwords::new(self.stage.token(self.service), Strategy::SingleUser);
+        let (retry, now) = (retry(), Moment::BEGINNING);
+        let machine = Machine { versions: self.secret, rotator: &rotator, retry: &retry, now };
+        machine.run(&event).await.is_ok()
     }
 }
 
@@ -77,11 +81,15 @@ impl Versions for &Interruption<'_> {
         self.secret.value(secret, version, label).await
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         self.secret.put_pending(event, value).await
     }
 
-    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<StepOutcome, CallError> {
         self.secret.promote(secret, from, to).await
     }
 
@@ -96,13 +104,18 @@ impl Groups for &Interruption<'_> {
         self.service.group(id).await
     }
 
-    async fn set_token(&self, id: &str, token: &SecretString, how: Update) -> Result<Taken, CallError> {
+    async fn set_token(
+        &self,
+        id: &str,
+        token: &SecretString,
+        how: Update,
+    ) -> Result<Modification, CallError> {
         self.call().await;
         self.service.set_token(id, token, how).await
     }
 }
 
-/// Gives whether the action came so far as to be interrupted.
+/// Returns true if the action came far enough to be interrupted.
 fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let secret = MemorySecret::new(&token_value().to_string());
@@ -113,8 +126,9 @@ fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
     let acting = Passwords::new(Token::new(&other, GROUP.into(), stage.endpoint()), Strategy::SingleUser);
     let event = ActionEvent { action: Action::RetirePrevious, secret_id: SECRET.into(), after_minutes: 0 };
     let retry = retry();
-    let occasion = Occasion { versions: &&other, retry: &retry, event: &event, now: SystemTime::UNIX_EPOCH };
-    let acted = stage.runtime.block_on(acting.act(&occasion)).unwrap();
+    let invocation =
+        Invocation { secret_id: SECRET, versions: &&other, retry: &retry, now: Moment::BEGINNING };
+    let acted = stage.runtime.block_on(acting.act(&invocation, &event)).unwrap();
     let seen = other.calls.load(Ordering::Relaxed) > at.0;
 
     let current_logs_in = |when: &str| {
@@ -140,7 +154,7 @@ fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
         assert!(ended && secret.labels(SECOND) == ["AWSCURRENT"], "{at:?}: {secret:?}");
         current_logs_in("after the rotation");
     } else {
-        assert!(matches!(acted, Acted::Now), "{acted:?}");
+        assert!(matches!(acted, StepOutcome::Done), "{acted:?}");
     }
     seen
 }

@@ -1,20 +1,21 @@
 //! The very calls of AWS: the SDK's clients against the local cloud, which drives the server.
 
+use lambda_kit::moment::Moment;
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use cloud::aws::Account;
 use cloud::{Cloud, Options, TARGET};
 use lambda_kit::env::Env;
 use lambda_kit::sdk::Aws;
-use rotation::action::{Acted, Action, ActionEvent};
+use rotation::action::{Action, ActionEvent};
 use rotation::engine::{Engine, Login};
 use rotation::engines::elasticache::{ElastiCacheApi, RbacUser, Token};
-use rotation::faults::{Drill, MemorySecret, SECRET};
 use rotation::msk::{Clusters, MskApi};
+use rotation::outcome::StepOutcome;
 use rotation::versions::Versions;
 use secrecy::ExposeSecret;
 use serde_json::json;
+use test_support::rotation::{Drill, MemorySecret, SECRET};
 
 use crate::{FIRST, Stage};
 
@@ -60,8 +61,8 @@ fn rotate(stage: &Stage, engine: &impl Engine, user: &str, first: &serde_json::V
             let event =
                 ActionEvent { action: Action::RetirePrevious, secret_id: SECRET.into(), after_minutes: 0 };
             let drill = Drill::new(&secret, engine, HashMap::new());
-            let acted = stage.runtime.block_on(drill.act(&event, SystemTime::UNIX_EPOCH)).unwrap().unwrap();
-            assert_eq!(acted, Acted::Now);
+            let acted = stage.runtime.block_on(drill.act(&event, Moment::BEGINNING)).unwrap().unwrap();
+            assert_eq!(acted, StepOutcome::Done);
             assert_eq!(passwords.iter().map(logs_in).collect::<Vec<_>>(), [false, false, false, true]);
         }
     }

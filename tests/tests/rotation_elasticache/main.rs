@@ -17,10 +17,10 @@ use rotation::engine::{Account, Engine, Login, Server};
 use rotation::engines::elasticache::{Endpoint, Pace, RbacUser, Token};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, Faults, MemorySecret, for_each_schedule, rotate_under_load};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 use service::{ARN, GROUP, Service};
+use test_support::rotation::{Drill, Fault, Faults, MemorySecret, for_each_schedule, rotate_under_load};
 
 /// A user whose name would need quoting elsewhere.
 const USER: &str = r#"app"one'\{1}é"#;

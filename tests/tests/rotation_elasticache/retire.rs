@@ -1,14 +1,16 @@
 //! The end of the overlap, by an event at any time.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rotation::action::{Acted, Action, ActionEvent};
+use lambda_kit::moment::Moment;
+use rotation::action::{Action, ActionEvent};
 use rotation::engine::{Engine, Login};
-use rotation::engines::elasticache::{Endpoint, Groups, Taken, Token, Update};
+use rotation::engines::elasticache::{Endpoint, Groups, Modification, Token, Update};
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, Faults, MemorySecret, TOKEN};
+use rotation::outcome::StepOutcome;
 use rotation::versions::Description;
+use test_support::rotation::{Drill, Fault, Faults, MemorySecret, TOKEN};
 
 use crate::service::{GROUP, Service};
 use crate::{FIRST, Mode, Stage, USER, token_value, user_value};
@@ -16,15 +18,15 @@ use crate::{FIRST, Mode, Stage, USER, token_value, user_value};
 fn event() -> ActionEvent {
     ActionEvent {
         action: Action::RetirePrevious,
-        secret_id: rotation::faults::SECRET.into(),
+        secret_id: test_support::rotation::SECRET.into(),
         after_minutes: 60,
     }
 }
 
-const ROTATED: SystemTime = SystemTime::UNIX_EPOCH;
+const ROTATED: Moment = Moment::BEGINNING;
 
-fn after(minutes: u64) -> SystemTime {
-    ROTATED + Duration::from_secs(60 * minutes)
+fn after(minutes: u64) -> Moment {
+    ROTATED.plus(Duration::from_secs(60 * minutes))
 }
 
 fn secret(mode: Mode) -> MemorySecret {
@@ -54,12 +56,12 @@ fn retire<E: Engine>(
             stage.log_in(engine, &account.user, secrecy::ExposeSecret::expose_secret(&account.password)),
             Login::Accepted
         );
-        if let Some(Ok(Acted::Now | Acted::Nothing)) = acted {
+        if let Some(Ok(StepOutcome::Done | StepOutcome::NothingToDo)) = acted {
             // As with a schedule, which asks again and again.
             service.passwords();
             let again =
                 stage.runtime.block_on(Drill::new(secret, engine, HashMap::new()).act(&event(), after(60)));
-            assert!(matches!(again, Some(Ok(Acted::Nothing))), "{again:?}");
+            assert!(matches!(again, Some(Ok(StepOutcome::NothingToDo))), "{again:?}");
             return drill.faulty.calls();
         }
     }
@@ -130,12 +132,12 @@ fn nothing_is_taken_back_too_early_during_a_rotation_or_for_a_password_that_does
         let drill = Drill::new(&secret, &engine, HashMap::new());
         stage.runtime.block_on(drill.act(&event(), now)).unwrap()
     };
-    assert_eq!(act(after(60)).unwrap(), Acted::Later("a rotation is under way"));
+    assert_eq!(act(after(60)).unwrap(), StepOutcome::Postponed("a rotation is in progress"));
     rotate(&stage, &secret, &engine);
     let both = service.passwords();
-    assert_eq!(act(after(59)).unwrap(), Acted::Later("the last rotation is too young"));
+    assert_eq!(act(after(59)).unwrap(), StepOutcome::Postponed("the last rotation is too recent"));
     secret.begin("third-version-0123456789abcdef012345");
-    assert_eq!(act(after(60)).unwrap(), Acted::Later("a rotation is under way"));
+    assert_eq!(act(after(60)).unwrap(), StepOutcome::Postponed("a rotation is in progress"));
     secret.unlabel("third-version-0123456789abcdef012345");
     assert_eq!(service.passwords(), both);
     // Somebody wrote another value by hand: it does not become the only one.
@@ -144,7 +146,7 @@ fn nothing_is_taken_back_too_early_during_a_rotation_or_for_a_password_that_does
     assert_eq!(act(after(60)).unwrap_err().name(), "NewPasswordRejected");
     assert_eq!(service.passwords(), both);
     secret.set(TOKEN, secrecy::ExposeSecret::expose_secret(&good.to_secret_string()));
-    assert_eq!(act(after(60)).unwrap(), Acted::Now);
+    assert_eq!(act(after(60)).unwrap(), StepOutcome::Done);
     assert_eq!(service.passwords().len(), 1);
 }
 
@@ -163,7 +165,7 @@ fn a_token_is_added_once_even_if_the_function_dies_and_the_nodes_are_behind_the_
     let current = engine.account(&secret.document("AWSCURRENT").unwrap()).unwrap();
     let pending = engine.account(&secret.document("AWSPENDING").unwrap()).unwrap();
     let begun = async { Groups::set_token(&&service, GROUP, &pending.password, Update::Rotate).await };
-    assert_eq!(stage.runtime.block_on(begun).unwrap(), Taken::Yes);
+    assert_eq!(stage.runtime.block_on(begun).unwrap(), Modification::Started);
     stage.runtime.block_on(engine.set_password(&current, "default", &pending.password)).unwrap();
     // SET to the current one, ROTATE to the new one, and nothing else.
     assert_eq!(service.history().iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);

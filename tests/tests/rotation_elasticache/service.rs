@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use lambda_kit::call::CallError;
 use local_servers::redis::Redis;
-use rotation::engines::elasticache::{Group, Groups, Taken, Update, User, Users};
-use rotation::faults::Faults;
+use rotation::engines::elasticache::{Group, Groups, Modification, Update, User, Users};
 use secrecy::{ExposeSecret, SecretString};
+use test_support::rotation::Faults;
 
 /// ARN of the user.
 pub(crate) const ARN: &str = "arn:aws:elasticache:eu-west-1:123456789012:user:app-id";
@@ -114,10 +114,10 @@ impl<'a> Service<'a> {
         state
     }
 
-    fn change(&self, with: impl FnOnce(&[String]) -> Vec<String>) -> Taken {
+    fn change(&self, with: impl FnOnce(&[String]) -> Vec<String>) -> Modification {
         let mut state = self.state();
         if state.change.is_some() {
-            return Taken::Busy;
+            return Modification::Busy;
         }
         if let Some(applying) = state.applying.take() {
             applying.join().unwrap();
@@ -126,7 +126,7 @@ impl<'a> Service<'a> {
         let passwords = state.passwords.clone();
         state.history.push(passwords);
         state.change = Some(LOOKS);
-        Taken::Yes
+        Modification::Started
     }
 }
 
@@ -163,7 +163,7 @@ impl Users for &Service<'_> {
         self.faults.call(call).await.ok_or_else(|| broken("elasticache:DescribeUsers"))
     }
 
-    async fn set_passwords(&self, id: &str, passwords: &[&SecretString]) -> Result<Taken, CallError> {
+    async fn set_passwords(&self, id: &str, passwords: &[&SecretString]) -> Result<Modification, CallError> {
         assert!(id == ID && (1..=2).contains(&passwords.len()));
         let new = passwords.iter().map(|password| password.expose_secret().to_owned()).collect();
         let call = async { self.change(|_| new) };
@@ -188,7 +188,12 @@ impl Groups for &Service<'_> {
         self.faults.call(call).await.ok_or_else(|| broken("elasticache:DescribeReplicationGroups"))
     }
 
-    async fn set_token(&self, id: &str, token: &SecretString, how: Update) -> Result<Taken, CallError> {
+    async fn set_token(
+        &self,
+        id: &str,
+        token: &SecretString,
+        how: Update,
+    ) -> Result<Modification, CallError> {
         assert_eq!(id, GROUP);
         let new = token.expose_secret().to_owned();
         let call = async {

@@ -51,7 +51,7 @@ fn msk_secret_rotates_and_event_measures_propagation() {
 
     // The function queries the brokers, which now read the new password.
     broker.set_user("app", second["password"].as_str().unwrap(), Mechanism::Sha512).unwrap();
-    secret.wait_for_log(0, &["every broker takes the new password", "PropagationSeconds"]);
+    secret.wait_for_log(0, &["every broker accepts the new password", "PropagationSeconds"]);
     assert_eq!(crate::others(&second, &["password"]), json!({"username": "app"}));
 
     // The local cloud does not check KMS permissions behind Secrets Manager.

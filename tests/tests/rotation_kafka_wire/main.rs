@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use rotation::engine::{Engine, Login};
 use rotation::engines::kafka::{Iterations, Kafka};
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, strategies};
 use rotation::passwords::Strategy;
 use serde_json::json;
+use test_support::rotation::{Drill, Fault, strategies};
 
 use crate::cluster::{Acl, Instead};
 use crate::stage::{FIRST, Stage, USER};
@@ -117,9 +117,9 @@ async fn rights_that_cannot_be_copied_are_an_error_before_anything_is_set_and_no
     stage.cluster.state().has_authorizer = true;
     for (key, instead, part) in [
         (29, Instead::Error(31), "needs ALTER on the cluster"),
-        (30, Instead::Error(31), "CreateAcls says CLUSTER_AUTHORIZATION_FAILED (31)"),
-        (30, Instead::Error(42), "CreateAcls says INVALID_REQUEST (42)"),
-        (29, Instead::Garbage, "cannot be read"),
+        (30, Instead::Error(31), "CreateAcls failed with CLUSTER_AUTHORIZATION_FAILED (31)"),
+        (30, Instead::Error(42), "CreateAcls failed with INVALID_REQUEST (42)"),
+        (29, Instead::Garbage, "is invalid"),
     ] {
         stage.cluster.state().acls = vec![acl(&format!("User:{USER}"), "orders", ALLOW)];
         stage.cluster.state().instead = HashMap::from([(key, instead)]);
@@ -130,7 +130,7 @@ async fn rights_that_cannot_be_copied_are_an_error_before_anything_is_set_and_no
     stage.cluster.state().instead.clear();
     stage.cluster.state().without = vec![29];
     let error = rotate(&stage).await.unwrap_err();
-    assert!(error.contains("does not speak DescribeAcls version 2"), "{error}");
+    assert!(error.contains("does not support DescribeAcls version 2"), "{error}");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_broker_that_is_not_the_controller_is_left_for_the_one_that_is() {
     stage.cluster.state().ports[1] = port;
     stage.cluster.state().instead = HashMap::from([(51, Instead::Error(41))]);
     let error = stage.set(&stage.value()).await.unwrap_err();
-    assert!(error.contains("NOT_CONTROLLER (41)") && error.contains("name all brokers"), "{error}");
+    assert!(error.contains("NOT_CONTROLLER (41)") && error.contains("list all brokers"), "{error}");
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn the_new_password_is_waited_for_on_every_broker_of_the_secret() {
     stage.reset(&[2]);
     let error = stage.set(&value).await.unwrap_err();
     assert!(
-        error.starts_with("SetPasswordFailed") && error.contains("refuses it still after 10 s"),
+        error.starts_with("SetPasswordFailed") && error.contains("still rejects it after 10 s"),
         "{error}"
     );
 }
@@ -196,19 +196,34 @@ async fn an_answer_that_no_broker_should_give_is_neither_yes_nor_no() {
     let value = stage.value();
     assert_eq!(stage.log_in(&value).await, Ok(Login::Accepted));
     let everywhere = [
-        (Instead::HugeLength, "InsufficientPrivileges", "claims 2147483647 bytes"),
+        (Instead::HugeLength, "InsufficientPrivileges", "has 2147483647 bytes"),
         (Instead::Truncated, "ServerUnreachable", "the connection broke at"),
         (Instead::Closes, "ServerUnreachable", "the connection broke at"),
-        (Instead::Garbage, "InsufficientPrivileges", "cannot be read"),
-        (Instead::OtherCorrelation, "InsufficientPrivileges", "is one to another request"),
+        (Instead::Garbage, "InsufficientPrivileges", "is invalid"),
+        (Instead::OtherCorrelation, "InsufficientPrivileges", "is for another request"),
     ];
     let login = [18, 17, 36, 3]
         .into_iter()
         .flat_map(|key| everywhere.map(|(instead, name, part)| (key, instead, name, part)));
     let own = [
-        (18, Instead::Error(35), "InsufficientPrivileges", "ApiVersions says UNSUPPORTED_VERSION (35)"),
-        (17, Instead::Error(34), "InsufficientPrivileges", "SaslHandshake says ILLEGAL_SASL_STATE (34)"),
-        (36, Instead::Error(34), "InsufficientPrivileges", "SaslAuthenticate says ILLEGAL_SASL_STATE (34)"),
+        (
+            18,
+            Instead::Error(35),
+            "InsufficientPrivileges",
+            "ApiVersions failed with UNSUPPORTED_VERSION (35)",
+        ),
+        (
+            17,
+            Instead::Error(34),
+            "InsufficientPrivileges",
+            "SaslHandshake failed with ILLEGAL_SASL_STATE (34)",
+        ),
+        (
+            36,
+            Instead::Error(34),
+            "InsufficientPrivileges",
+            "SaslAuthenticate failed with ILLEGAL_SASL_STATE (34)",
+        ),
         (36, Instead::Error(-1), "InsufficientPrivileges", "UNKNOWN_SERVER_ERROR (-1)"),
         (36, Instead::WrongSignature, "InsufficientPrivileges", "does not know the credential"),
         (36, Instead::OtherNonce, "InsufficientPrivileges", "nonce"),
@@ -216,9 +231,9 @@ async fn an_answer_that_no_broker_should_give_is_neither_yes_nor_no() {
             36,
             Instead::Iterations(4095),
             "InsufficientPrivileges",
-            "asks for 4095 iterations, expected 4096 to 16384",
+            "requires 4095 iterations, expected 4096 to 16384",
         ),
-        (36, Instead::Iterations(4_000_000_000), "InsufficientPrivileges", "asks for 4000000000 iterations"),
+        (36, Instead::Iterations(4_000_000_000), "InsufficientPrivileges", "requires 4000000000 iterations"),
     ];
     for (key, instead, name, part) in login.chain(own) {
         stage.cluster.state().instead = HashMap::from([(key, instead)]);
@@ -232,7 +247,7 @@ async fn an_answer_that_no_broker_should_give_is_neither_yes_nor_no() {
     for key in [3, 17, 36] {
         stage.cluster.state().without = vec![key];
         let error = stage.log_in(&value).await.unwrap_err();
-        assert!(error.contains("does not speak") && error.contains("2.7 or later"), "{error}");
+        assert!(error.contains("does not support") && error.contains("2.7 or later"), "{error}");
     }
 }
 
@@ -245,9 +260,9 @@ async fn a_change_that_is_refused_has_a_reason_and_leaves_the_password_as_it_was
             50,
             Instead::Error(31),
             "SetPasswordFailed",
-            "DescribeUserScramCredentials says CLUSTER_AUTHORIZATION_FAILED (31)",
+            "DescribeUserScramCredentials failed with CLUSTER_AUTHORIZATION_FAILED (31)",
         ),
-        (50, Instead::Garbage, "SetPasswordFailed", "cannot be read"),
+        (50, Instead::Garbage, "SetPasswordFailed", "is invalid"),
         (50, Instead::Closes, "SetPasswordFailed", "the connection broke"),
         (
             51,
@@ -263,7 +278,7 @@ async fn a_change_that_is_refused_has_a_reason_and_leaves_the_password_as_it_was
         (51, Instead::Error(92), "SetPasswordFailed", "DUPLICATE_RESOURCE (92)"),
         (51, Instead::Error(93), "SetPasswordFailed", "SCRAM_ITERATIONS must be 4096 to 16384"),
         (51, Instead::Error(4711), "SetPasswordFailed", "an error (4711)"),
-        (51, Instead::HugeLength, "SetPasswordFailed", "claims 2147483647 bytes"),
+        (51, Instead::HugeLength, "SetPasswordFailed", "has 2147483647 bytes"),
         (51, Instead::Closes, "SetPasswordFailed", "the connection broke"),
     ] {
         stage.cluster.state().instead = HashMap::from([(key, instead)]);
@@ -275,7 +290,7 @@ async fn a_change_that_is_refused_has_a_reason_and_leaves_the_password_as_it_was
     for (key, name) in [(50, "DescribeUserScramCredentials"), (51, "AlterUserScramCredentials")] {
         stage.cluster.state().without = vec![key];
         let error = stage.set(&value).await.unwrap_err();
-        assert!(error.contains(&format!("does not speak {name} version 0")), "{error}");
+        assert!(error.contains(&format!("does not support {name} version 0")), "{error}");
     }
     stage.cluster.state().without.clear();
     // A user of its own may only do it with the right to.
@@ -289,7 +304,7 @@ async fn a_credential_of_an_unknown_mechanism_stops_a_rotation_that_would_leave_
     let stage = Stage::new(1).await;
     stage.cluster.set_user(USER, 3, FIRST);
     let error = stage.set(&stage.value()).await.unwrap_err();
-    assert!(error.contains("neither SCRAM-SHA-256 nor SCRAM-SHA-512"), "{error}");
+    assert!(error.contains("other than SCRAM-SHA-256 and SCRAM-SHA-512"), "{error}");
 }
 
 #[tokio::test]
@@ -297,7 +312,7 @@ async fn a_listener_that_does_not_take_the_mechanism_says_which_it_takes() {
     let stage = Stage::new(1).await;
     stage.cluster.state().mechanisms = vec!["PLAIN", "SCRAM-SHA-256"];
     let error = stage.log_in(&stage.value()).await.unwrap_err();
-    let part = "its listener takes PLAIN, SCRAM-SHA-256, not SCRAM-SHA-512";
+    let part = "its listener accepts PLAIN, SCRAM-SHA-256, not SCRAM-SHA-512";
     assert!(error.starts_with("InsufficientPrivileges") && error.contains(part), "{error}");
 }
 
@@ -335,5 +350,5 @@ async fn new_passwords_are_salted_with_the_configured_iterations_and_another_sal
         }
     }
     assert_eq!(salts.len(), 6);
-    assert_eq!(stage.engine.longest_user(), Some(255));
+    assert_eq!(stage.engine.max_user_bytes(), Some(255));
 }

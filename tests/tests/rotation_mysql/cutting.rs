@@ -143,8 +143,8 @@ impl Engine for Cutting<'_> {
         self.engine.set_password(&self.through(by), user, new).await
     }
 
-    fn longest_user(&self) -> Option<usize> {
-        self.engine.longest_user()
+    fn max_user_bytes(&self) -> Option<usize> {
+        self.engine.max_user_bytes()
     }
 
     async fn set_other_user(

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use local_servers::mysql::Brand;
 use rotation::engine::Engine;
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
 use crate::cutting::{Cut, Cutting, Proxy};
 use crate::target::{BRANDS, FIRST, MYSQL, Target};

@@ -73,8 +73,8 @@ fn a_user_with_several_accounts_is_not_guessed_at() {
             assert_eq!(error.name(), "SetPasswordFailed");
             assert!(error.to_string().contains(part), "{error}");
         };
-        fails(target.set_by_admin("app", SECOND), "from the hosts `%`, `127.0.0.1`");
-        fails(target.set_other("app", "app_clone", SECOND), "from the hosts `%`, `127.0.0.1`");
+        fails(target.set_by_admin("app", SECOND), "for the hosts `%`, `127.0.0.1`");
+        fails(target.set_other("app", "app_clone", SECOND), "for the hosts `%`, `127.0.0.1`");
         fails(
             target.set_other("lone", "lone_clone", SECOND),
             "its account is for the host `10.0.0.1`, that of `lone` for `%`",

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use local_servers::mysql::Brand;
 use rotation::engine::Engine;
-use rotation::faults::{Drill, MemorySecret, strategies};
 use rotation::versions::{CURRENT, PREVIOUS};
 use serde_json::Value;
+use test_support::rotation::{Drill, MemorySecret, strategies};
 
 use crate::target::{BRANDS, FIRST, SECOND, Target};
 
@@ -112,7 +112,7 @@ fn a_password_that_mariadb_cannot_check_is_not_set_and_the_remedy_is_told() {
     target.execute("SET GLOBAL strict_password_validation = ON");
     let error = target.set_own("app", FIRST, SECOND).unwrap_err();
     assert_eq!(error.name(), "SetPasswordFailed");
-    assert!(error.to_string().contains("Turn strict_password_validation off"), "{error}");
+    assert!(error.to_string().contains("strict_password_validation off"), "{error}");
     assert!(target.accepts("app", FIRST));
     target.execute("SET GLOBAL strict_password_validation = OFF");
     target.set_own("app", FIRST, SECOND).unwrap();

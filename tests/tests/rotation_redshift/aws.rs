@@ -13,9 +13,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use local_servers::postgres::{Login, Server, describe_error};
-use rotation::engines::redshift::{Companion, ControlPlane, DataApi};
-use rotation::faults::Fault;
+use rotation::engines::redshift::{ControlPlane, DataApi, ProbeSecret};
 use serde_json::{Value, json};
+use test_support::rotation::Fault;
 use tokio::sync::Notify;
 use warehouse::target::Target;
 
@@ -175,7 +175,7 @@ impl Aws {
         DataApi {
             client: aws_sdk_redshiftdata::Client::from_conf(config!(aws_sdk_redshiftdata, self.client())),
             target,
-            companion: Companion::new(secrets, COMPANION.to_owned()),
+            probe_secret: ProbeSecret::new(secrets, COMPANION.to_owned()),
             within,
         }
     }

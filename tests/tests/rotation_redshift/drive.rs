@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rotation::engines::redshift::Redshift;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, OLD, TOKEN};
 use rotation::passwords::Strategy;
+use test_support::rotation::{Drill, Fault, MemorySecret, OLD, TOKEN};
 
 use crate::aws::Aws;
 use crate::stage::{CLONE, Stage, USER, rights};
@@ -40,7 +40,7 @@ fn rotate_with_faults(
                     }
                 });
                 cloud.revive();
-                stage.runtime.block_on(engine.blank_companion());
+                stage.runtime.block_on(engine.clear_probe_secret());
             }
             let faulty = cloud.fault_fired();
             let labels: &[&str] =

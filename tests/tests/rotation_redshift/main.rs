@@ -19,13 +19,13 @@ use drive::every_fault;
 use proxy::{Cut, Proxy};
 use rotation::document::SecretDocument;
 use rotation::engine::{Engine, Login};
-use rotation::engines::redshift::{Access, Change, Form, Patience, Redshift};
+use rotation::engines::redshift::{Access, Change, ChangeWait, PasswordHashFormat, Redshift};
 use rotation::engines::trust::Tls;
 use rotation::event::Step;
-use rotation::faults::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use rotation::passwords::Strategy;
 use serde_json::{Value, json};
 use stage::{BOSS, BOSS_PASSWORD, CLONE, FIRST, Stage, USER, account, make_rich, quoted, rights};
+use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 use warehouse::target::Target;
 
 #[test]
@@ -198,18 +198,23 @@ fn workgroup() -> Target {
     Target::Workgroup("w1".into())
 }
 
-const QUICK: Patience = Patience { within: Duration::from_secs(10), pause: Duration::from_millis(1) };
+const QUICK: ChangeWait = ChangeWait { timeout: Duration::from_secs(10), first_pause: Duration::from_millis(1) };
 const STATEMENT: Duration = Duration::from_secs(10);
 
 #[test]
-fn through_the_data_api_a_fault_at_any_request_ends_with_a_credential_that_logs_in_and_a_blank_companion() {
+fn through_the_data_api_a_fault_at_any_request_ends_with_a_credential_that_logs_in_and_a_clear_probe_secret()
+{
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for (target, (name, strategy)) in [cluster(), workgroup()].into_iter().zip(strategies()) {
         let access = Access::DataApi(cloud.data_api(target.clone(), STATEMENT));
         let control = cloud.control_plane(target);
-        let engine =
-            Redshift::new(access, Change::Sql(Form::AsBefore), Some(control), Redshift::default_policy());
+        let engine = Redshift::new(
+            access,
+            Change::Sql(PasswordHashFormat::AsBefore),
+            Some(control),
+            Redshift::default_policy(),
+        );
         every_fault(&format!("Data API, {name}"), &stage, &cloud, &engine, USER, FIRST, &strategy);
     }
 }
@@ -223,7 +228,7 @@ fn through_the_data_api_users_take_turns_whatever_request_fails() {
     let access = Access::DataApi(cloud.data_api(workgroup(), STATEMENT));
     let engine = Redshift::new(
         access,
-        Change::Sql(Form::Md5),
+        Change::Sql(PasswordHashFormat::Md5),
         Some(cloud.control_plane(workgroup())),
         Redshift::default_policy(),
     );
@@ -282,7 +287,12 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
             format!("cluster c1, whose endpoint is 127.0.0.1:{port}"),
         ),
         (stage.value(5439, BOSS, BOSS_PASSWORD), BOSS, "ServerMismatch", "127.0.0.1:5439".to_owned()),
-        (stage.value(port, USER, FIRST), USER, "SetPasswordFailed", "is `boss`; other users".to_owned()),
+        (
+            stage.value(port, USER, FIRST),
+            USER,
+            "SetPasswordFailed",
+            "is `boss`, and the passwords of other users".to_owned(),
+        ),
         (stage.value(port, BOSS, BOSS_PASSWORD), USER, "SetPasswordFailed", "ADMIN_SECRET_ARN".to_owned()),
     ] {
         cloud.plan(HashMap::new());
@@ -291,10 +301,10 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
         assert!(error.to_string().contains(&part), "{error}");
         assert!(!cloud.log().contains(&"ModifyCluster".to_owned()));
     }
-    assert_eq!(admin.longest_user(), None);
+    assert_eq!(admin.max_user_bytes(), None);
     // The Data API would go to the warehouse, whatever the secret's host is: nothing is sent there.
     cloud.plan(HashMap::new());
-    let sql = engine(Change::Sql(Form::Md5));
+    let sql = engine(Change::Sql(PasswordHashFormat::Md5));
     assert_eq!(stage.log_in(&sql, &elsewhere).unwrap_err().name(), "ServerMismatch");
     assert_eq!(cloud.log(), ["DescribeClusters"]);
     for (key, value) in [("dbClusterIdentifier", "c2"), ("namespaceName", "n1")] {
@@ -316,7 +326,7 @@ fn the_data_api_tells_a_wrong_password_from_everything_else_and_never_leaves_one
         let access = Access::DataApi(cloud.data_api(cluster(), within));
         Redshift::new(
             access,
-            Change::Sql(Form::Md5),
+            Change::Sql(PasswordHashFormat::Md5),
             Some(cloud.control_plane(cluster())),
             Redshift::default_policy(),
         )
@@ -385,7 +395,7 @@ fn over_the_wire_bad_input_has_a_name_and_a_remedy() {
     }
     let stranger = Redshift::new(
         Access::Wire(Tls::new(None, None).unwrap()),
-        Change::Sql(Form::Md5),
+        Change::Sql(PasswordHashFormat::Md5),
         None,
         Redshift::default_policy(),
     );
@@ -438,7 +448,7 @@ fn a_user_whose_password_is_stored_as_sha256_logs_in_by_a_digest_and_keeps_that_
     let engine =
         |form| Redshift::new(Access::Wire(tls.clone()), Change::Sql(form), None, Redshift::default_policy());
     let value = |user: &str, password: &str| json!({"host": "127.0.0.1", "port": server.port, "username": user, "password": password});
-    let as_before = engine(Form::AsBefore);
+    let as_before = engine(PasswordHashFormat::AsBefore);
     let log_in = |value: &Value| runtime.block_on(as_before.log_in(&account(&as_before, value))).unwrap();
     assert_eq!(log_in(&value("u", FIRST)), Login::Accepted);
     // In Redshift's own words and with its own code, which is not PostgreSQL's.
@@ -447,11 +457,11 @@ fn a_user_whose_password_is_stored_as_sha256_logs_in_by_a_digest_and_keeps_that_
 
     let by = account(&as_before, &value("u", FIRST));
     for (form, user, expected) in [
-        (Form::AsBefore, "u", "ALTER USER \"u\" PASSWORD 'sha256|"),
-        (Form::Md5, "u", "ALTER USER \"u\" PASSWORD 'md5"),
+        (PasswordHashFormat::AsBefore, "u", "ALTER USER \"u\" PASSWORD 'sha256|"),
+        (PasswordHashFormat::Md5, "u", "ALTER USER \"u\" PASSWORD 'md5"),
         // How another user's password is stored is not known.
-        (Form::AsBefore, "other", "ALTER USER \"other\" PASSWORD 'md5"),
-        (Form::Sha256, "other", "ALTER USER \"other\" PASSWORD 'sha256|"),
+        (PasswordHashFormat::AsBefore, "other", "ALTER USER \"other\" PASSWORD 'md5"),
+        (PasswordHashFormat::Sha256, "other", "ALTER USER \"other\" PASSWORD 'sha256|"),
     ] {
         runtime.block_on(engine(form).set_password(&by, user, &"New-Password-1".into())).unwrap();
         let statement = server.statements().pop().unwrap();

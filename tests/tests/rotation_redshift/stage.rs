@@ -5,10 +5,10 @@ use std::sync::Arc;
 use local_servers::postgres::{Flavour, Login as Session, PostgresKit, Server};
 use rotation::document::SecretDocument;
 use rotation::engine::{Account, Engine, EngineError, Login};
-use rotation::engines::redshift::{Access, Change, Form, Redshift};
+use rotation::engines::redshift::{Access, Change, PasswordHashFormat, Redshift};
 use rotation::engines::trust::Tls;
-use rotation::faults::MemorySecret;
 use serde_json::{Value, json};
+use test_support::rotation::MemorySecret;
 
 const FLAVOUR: Flavour = Flavour {
     name: "redshift",
@@ -77,7 +77,12 @@ impl Stage {
     }
 
     pub(crate) fn wire(&self) -> Redshift {
-        Redshift::new(Access::Wire(self.tls()), Change::Sql(Form::AsBefore), None, Redshift::default_policy())
+        Redshift::new(
+            Access::Wire(self.tls()),
+            Change::Sql(PasswordHashFormat::AsBefore),
+            None,
+            Redshift::default_policy(),
+        )
     }
 
     /// As the server's own superuser.

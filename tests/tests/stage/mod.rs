@@ -8,9 +8,9 @@ use end_to_end::Secret;
 use local_servers::postgres::{Flavour, Login as Session, PostgresKit, Server};
 use rotation::engine::{Account, Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
-use rotation::faults::ADMIN;
 use rotation::passwords::Admin;
 use serde_json::{Value, json};
+use test_support::rotation::ADMIN;
 
 /// A server with a user whose name needs quoting.
 pub struct Target {

@@ -1,4 +1,4 @@
-//! The engines, each behind a feature of its name.
+//! The engines, each with a Cargo feature of its name.
 
 #[cfg(feature = "elasticache")]
 pub mod elasticache;

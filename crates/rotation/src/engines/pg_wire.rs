@@ -1,4 +1,4 @@
-//! Sessions in PostgreSQL's wire protocol, which Redshift speaks too.
+//! Sessions in PostgreSQL's wire protocol, which Redshift uses too.
 
 use rustls::ClientConfig;
 use secrecy::ExposeSecret;
@@ -11,7 +11,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::trust::{CONNECT_TIMEOUT, Tls};
 use crate::engine::{Account, EngineError};
 
-/// Checks certificates for a name that need not be the host's.
+/// TLS that checks certificates for a name that need not be the host's.
 #[derive(Clone)]
 pub(crate) struct Certified {
     connector: MakeRustlsConnect,
@@ -19,7 +19,7 @@ pub(crate) struct Certified {
 }
 
 impl Certified {
-    /// For one host.
+    /// Creates it for one host.
     pub(crate) fn new(tls: &Tls, host: &str) -> Self {
         Self {
             connector: MakeRustlsConnect::new(ClientConfig::clone(&tls.config())),
@@ -39,7 +39,7 @@ impl MakeTlsConnect<Socket> for Certified {
     }
 }
 
-/// A session, or `None` if the password is refused.
+/// Opens a session. Returns `None` if the password is rejected.
 pub(crate) async fn connect<T>(account: &Account, tls: T) -> Result<Option<Client>, EngineError>
 where
     T: MakeTlsConnect<Socket>,
@@ -59,7 +59,7 @@ where
     match config.connect(tls).await {
         Ok((client, connection)) => {
             tokio::spawn(async move {
-                // What ends a connection reaches whoever waits on it.
+                // The error of a connection reaches the client that waits on it.
                 let _ended = connection.await;
             });
             Ok(Some(client))
@@ -69,8 +69,8 @@ where
     }
 }
 
-/// Whether the password was refused. Redshift knows no 28P01: it says 28000, which other refusals have too, in these words
-/// (aws/amazon-redshift-python-driver#237).
+/// Returns true if the password was rejected. Redshift does not use 28P01. It uses 28000, as for
+/// other errors, with this message (aws/amazon-redshift-python-driver#237).
 fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|db| {
         *db.code() == SqlState::INVALID_PASSWORD
@@ -79,9 +79,9 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// Why there is no session, apart from a refused password.
+/// Returns the error of a failed connection, apart from a rejected password.
 pub(crate) fn not_connected(account: &Account, error: &tokio_postgres::Error) -> EngineError {
-    let (server, problem) = (account.server.clone(), lambda_kit::call::chain(error));
+    let (server, problem) = (account.server.clone(), lambda_kit::error::chain(error));
     let has_cause = |wanted: fn(&(dyn std::error::Error + 'static)) -> bool| {
         let mut cause = std::error::Error::source(error);
         while let Some(found) = cause {
@@ -94,14 +94,14 @@ pub(crate) fn not_connected(account: &Account, error: &tokio_postgres::Error) ->
         false
     };
     if has_cause(|cause| cause.is::<rustls::Error>()) {
-        return EngineError::Untrusted { server, problem };
+        return EngineError::CertificateNotTrusted { server, problem };
     }
     match error.as_db_error() {
         // Starting, stopping, too many connections: 57P0x, 53xxx.
         Some(db) if db.code().code().starts_with("57P") || db.code().code().starts_with("53") => {
-            EngineError::Unreachable { server, problem }
+            EngineError::ServerUnreachable { server, problem }
         }
-        Some(_) => EngineError::NotPermitted { server, user: account.user.clone(), problem },
-        None => EngineError::Unreachable { server, problem },
+        Some(_) => EngineError::InsufficientPrivileges { server, user: account.user.clone(), problem },
+        None => EngineError::ServerUnreachable { server, problem },
     }
 }

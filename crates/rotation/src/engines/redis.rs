@@ -1,4 +1,4 @@
-//! Logging in to Redis and Valkey over TLS.
+//! Logins to Redis and Valkey over TLS.
 //!
 //! Sources: "AUTH" and "ACL" of the Redis and Valkey manuals.
 
@@ -11,23 +11,24 @@ use super::resp::{self, NotRedis, Reply};
 use super::trust::Tls;
 use crate::engine::{Account, EngineError, Login};
 
-/// How long a server may take to answer.
+/// The timeout of a response.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The user of a login without a name.
 pub const DEFAULT_USER: &str = "default";
 
-/// Tries a password in a session of its own: `AUTH`, then `PING`, which a user may lack the permission for.
+/// Tries a password in a session of its own: `AUTH`, then `PING`, for which a user may lack the
+/// permission.
 ///
 /// # Errors
-/// Anything but a clear yes or no.
+/// The login was neither accepted nor refused.
 pub async fn log_in(tls: &Tls, account: &Account) -> Result<Login, EngineError> {
     let server = || account.server.clone();
-    let unreachable = |problem: String| EngineError::Unreachable { server: server(), problem };
+    let unreachable = |problem: String| EngineError::ServerUnreachable { server: server(), problem };
     let mut stream = tls.connect(&account.server).await?;
     let mut commands = Vec::new();
     let password = account.password.expose_secret();
-    // An AUTH token is the password of the user `default`. Servers before Redis 6 know no users.
+    // An AUTH token is the password of the user `default`. Servers before Redis 6 have no users.
     if account.user == DEFAULT_USER {
         resp::write(&["AUTH", password], &mut commands);
     } else {
@@ -44,7 +45,7 @@ pub async fn log_in(tls: &Tls, account: &Account) -> Result<Login, EngineError> 
             match resp::read(&received) {
                 Ok(Some((reply, taken))) => {
                     received.drain(..taken);
-                    // No further command is answered where the connection is closed with an error.
+                    // A server that closes the connection with an error sends no further reply.
                     let ends = replies.is_empty() && matches!(reply, Reply::Error(_));
                     replies.push(reply);
                     if ends {
@@ -62,10 +63,10 @@ pub async fn log_in(tls: &Tls, account: &Account) -> Result<Login, EngineError> 
         Ok::<_, std::io::Error>(Ok(replies))
     };
     let replies = match tokio::time::timeout(ANSWER_WITHIN, talk).await {
-        Err(_) => return Err(unreachable(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
+        Err(_) => return Err(unreachable(format!("no response within {} s", ANSWER_WITHIN.as_secs()))),
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Ok(Ok(Err(NotRedis))) => {
-            return Err(unreachable("what answers speaks neither Redis nor Valkey".to_owned()));
+            return Err(unreachable("the server is neither Redis nor Valkey".to_owned()));
         }
         Ok(Ok(Ok(replies))) => replies,
     };
@@ -76,24 +77,24 @@ pub async fn log_in(tls: &Tls, account: &Account) -> Result<Login, EngineError> 
     }
 }
 
-/// What an error in answer to `AUTH` means.
+/// Interprets an error in reply to `AUTH`.
 fn refusal(account: &Account, text: &str) -> Result<Login, EngineError> {
     let (server, user) = (account.server.clone(), account.user.clone());
     if text.starts_with("WRONGPASS ") || text == "ERR invalid password" {
         return Ok(Login::Refused);
     }
     if text.starts_with("ERR max number of clients") || text.starts_with("LOADING ") {
-        return Err(EngineError::Unreachable { server, problem: text.to_owned() });
+        return Err(EngineError::ServerUnreachable { server, problem: text.to_owned() });
     }
     if text.contains("without any password configured") {
-        let problem = "it asks for no password: anybody is let in".to_owned();
-        return Err(EngineError::NotPermitted { server, user, problem });
+        let problem = "it requires no password: anyone can log in".to_owned();
+        return Err(EngineError::InsufficientPrivileges { server, user, problem });
     }
-    // A server that knows no AUTH repeats the words of the command.
+    // A server without AUTH repeats the words of the command.
     let repeats =
         text.contains(account.password.expose_secret()) || text.contains("with args beginning with");
-    let problem = if repeats { "it knows no such form of AUTH".to_owned() } else { text.to_owned() };
-    Err(EngineError::NotPermitted { server, user, problem })
+    let problem = if repeats { "it does not support this form of AUTH".to_owned() } else { text.to_owned() };
+    Err(EngineError::InsufficientPrivileges { server, user, problem })
 }
 
 #[cfg(test)]
@@ -102,7 +103,7 @@ mod tests {
     use crate::engine::Server;
 
     #[test]
-    fn only_a_wrong_credential_is_a_refusal_and_no_error_repeats_a_password() {
+    fn only_a_wrong_credential_is_refused_without_its_text() {
         let server = Server { host: "h".into(), port: 6379, database: String::new() };
         let account = Account { server, user: "u".into(), password: "hunter2".into(), mechanism: None };
         let wrong = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -114,14 +115,14 @@ mod tests {
             (
                 "ERR AUTH <password> called without any password configured for the default user.",
                 "InsufficientPrivileges",
-                "asks for no password",
+                "requires no password",
             ),
             (
                 "ERR unknown command 'AUTH', with args beginning with: 'u' 'hunt",
                 "InsufficientPrivileges",
-                "no such form",
+                "not support this form",
             ),
-            ("ERR odd: hunter2", "InsufficientPrivileges", "no such form"),
+            ("ERR odd: hunter2", "InsufficientPrivileges", "not support this form"),
             ("ERR wrong number of arguments for 'auth' command", "InsufficientPrivileges", "wrong number"),
         ] {
             let error = refusal(&account, text).unwrap_err();

@@ -1,9 +1,9 @@
-//! As much of the Redis protocol (RESP) as a login takes: commands, and replies of one line.
+//! The part of the Redis protocol (RESP) that a login needs: commands, and replies of one line.
 //!
-//! Source: "Redis serialization protocol specification". `AUTH` and `PING` answer with a simple string or an error; a reply of
-//! another kind means that something else than Redis or Valkey answers.
+//! Source: "Redis serialization protocol specification". `AUTH` and `PING` have a simple string or
+//! an error as reply. A reply of another kind comes from something else than Redis or Valkey.
 
-/// A reply's longest line, in bytes. Error lines are some hundred bytes long; what never ends a line is no server of ours.
+/// The longest line of a reply, in bytes. Error lines have some hundred bytes.
 const LONGEST: usize = 4096;
 
 /// A reply.
@@ -15,11 +15,11 @@ pub(crate) enum Reply {
     Error(String),
 }
 
-/// What is read is no reply to a login.
+/// The bytes are not a reply to a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotRedis;
 
-/// The first reply and the number of bytes that it takes; `None` as long as it is not whole.
+/// Returns the first reply and its number of bytes; `None` until it is complete.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Reply, usize)>, NotRedis> {
     let kind: fn(String) -> Reply = match bytes.first() {
         None => return Ok(None),
@@ -37,7 +37,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Reply, usize)>, NotRedis> {
     Ok(Some((kind(String::from_utf8_lossy(line).into_owned()), end + 1)))
 }
 
-/// Appends a command: an array of strings, each with its length, so that a word may hold any byte.
+/// Appends a command: an array of strings, each with its length, so that a word may have any byte.
 pub(crate) fn write(words: &[&str], to: &mut Vec<u8>) {
     to.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
     for word in words {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_of_a_server_are_read_one_after_the_other() {
+    fn replies_are_read_one_after_the_other() {
         let bytes = b"+OK\r\n-NOPERM User x has no permissions to run the 'ping' command\r\n";
         let (first, taken) = read(bytes).unwrap().unwrap();
         assert_eq!((first, taken), (Reply::Simple("OK".into()), 5));
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_login_is_answered_with_is_refused_at_once() {
+    fn other_replies_are_rejected_at_once() {
         for other in ["HTTP/1.1 400 Bad Request\r\n", "$3\r\nabc\r\n", "+OK\n", "+a\rb\r\n", "\r\n"] {
             assert_eq!(read(other.as_bytes()), Err(NotRedis), "{other:?}");
         }
@@ -75,14 +75,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic_and_never_past_their_end(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(Some((_, taken))) = read(&bytes) {
                 prop_assert!(taken <= bytes.len());
             }
         }
 
         #[test]
-        fn a_reply_is_whole_with_its_last_byte_and_not_before(text in "[ -~]{0,80}", error: bool) {
+        fn reply_is_complete_with_its_last_byte(text in "[ -~]{0,80}", error: bool) {
             let line = format!("{}{text}\r\n", if error { '-' } else { '+' });
             for cut in 0..line.len() {
                 prop_assert_eq!(read(&line.as_bytes()[..cut]), Ok(None));
@@ -92,7 +92,7 @@ mod tests {
         }
 
         #[test]
-        fn a_command_says_the_length_of_every_word(words in proptest::collection::vec(".{0,20}", 1..4)) {
+        fn command_has_the_length_of_every_word(words in proptest::collection::vec(".{0,20}", 1..4)) {
             let mut bytes = Vec::new();
             let borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
             write(&borrowed, &mut bytes);

@@ -1,43 +1,22 @@
-//! The form of a provider's API: which requests make, list, revoke and try a key, and where in the answers its halves stand.
+//! The adapter: the requests that create, list, revoke and try a key, and where their responses
+//! have its halves.
 //!
-//! It is configuration of the function and nothing else is: no host and no path ever comes from a secret, so whoever may write
-//! the secret cannot have a credential sent elsewhere. Source of the pointers: RFC 6901.
+//! An adapter is only ever configuration of the function. No host and no path comes from a secret,
+//! so whoever may write the secret cannot have a credential sent elsewhere. Source of the pointers:
+//! RFC 6901.
 
 use serde::Deserialize;
 
+use super::adapter_error::invalid;
+pub use super::adapter_error::{AdapterError, LARGEST};
 use super::base::Base;
 use super::shape::{Auth, Method, Rules, Shape};
 use super::template::Placeholder;
 
-/// Bytes of the configuration: Lambda takes 4 KB for all variables together.
-pub const LARGEST: usize = 3072;
-/// Seconds that a new key may take until it works, at most.
+/// The longest time that a new key may need until it works, in seconds.
 const LONGEST_PATIENCE: u32 = 600;
 
-/// Why a text is no adapter. It names the place in the text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AdapterError {
-    /// Longer than fits.
-    #[error("it has {0} bytes, and there is room for {LARGEST}")]
-    TooLong(usize),
-    /// Not JSON, an unknown or missing key, or a value of the wrong form.
-    #[error("`{place}`: {problem}")]
-    Invalid {
-        /// Path of the key, `.` for the whole.
-        place: String,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-pub(super) fn invalid(place: &str, problem: impl Into<String>) -> AdapterError {
-    // Both quote what was found, and that may be anything.
-    let printable =
-        |text: &str, most| text.chars().map(|c| if c.is_control() { '?' } else { c }).take(most).collect();
-    AdapterError::Invalid { place: printable(place, 80), problem: printable(&problem.into(), 300) }
-}
-
-/// Where in an answer something stands.
+/// The place of a value in a response.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Pointer(pub String);
@@ -54,60 +33,61 @@ impl TryFrom<String> for Pointer {
     }
 }
 
-/// Makes a key.
+/// The creation of a key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Create {
-    /// The request; `{{mark}}` has to be in it.
+    /// The request. It must contain `{{mark}}`.
     pub request: Shape,
-    /// Where in the answer the public half stands.
+    /// The place of the public half in the response.
     pub id: Pointer,
-    /// Where the secret half stands.
+    /// The place of the secret half.
     pub secret: Pointer,
 }
 
-/// Lists the keys of the owner.
+/// The list of the owner's keys.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct List {
     /// The request.
     pub request: Shape,
-    /// Where in the answer the list stands.
+    /// The place of the list in the response.
     pub items: Pointer,
-    /// Where in one item the public half stands.
+    /// The place of the public half in an item.
     pub id: Pointer,
-    /// Where in one item the text stands that `{{mark}}` went into.
+    /// The place of the text with `{{mark}}` in an item.
     pub mark: Pointer,
-    /// How to ask for more.
+    /// The next pages.
     #[serde(default)]
     pub next: Option<Next>,
 }
 
-/// The next part of a list.
+/// The next page of a list.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Next {
-    /// Where in the answer it says that there is more: absent, null or empty where there is none.
+    /// The place of its token in the response: absent, null or empty on the last page.
     pub pointer: Pointer,
-    /// The parameter of the query that asks for it.
+    /// The query parameter that requests it.
     pub parameter: String,
-    /// What stands there.
+    /// The form of the token.
     #[serde(default)]
     pub form: NextForm,
 }
 
-/// What an answer says of the next part.
+/// The form of a token for the next page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NextForm {
     /// The parameter's value.
     #[default]
     Token,
-    /// An address that has the parameter. Nothing else of it is used: the host stays the configured one.
+    /// An address with the parameter. Nothing else of it is used: the host remains the configured
+    /// one.
     Url,
 }
 
-/// Revokes a key.
+/// The revocation of a key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
@@ -115,16 +95,16 @@ pub struct Revoke {
     pub request: Shape,
 }
 
-/// Tries a key.
+/// The try of a key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
-    /// Where, if not at the provider itself.
+    /// The server, if it is not the provider itself.
     #[serde(default)]
     pub base: Option<Base>,
-    /// The request: a harmless read that a key is needed for.
+    /// The request: a harmless read that requires a key.
     pub request: Shape,
-    /// Seconds that a new key may take until it works.
+    /// The time that a new key may need until it works, in seconds.
     #[serde(default = "default_patience")]
     pub patience_seconds: u32,
 }
@@ -137,29 +117,29 @@ fn default_patience() -> u32 {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adapter {
-    /// Where keys are made, listed and revoked.
+    /// The server that creates, lists and revokes keys.
     pub base: Base,
-    /// Value of `{{owner}}`.
+    /// The value of `{{owner}}`.
     #[serde(default)]
     pub owner: Option<String>,
-    /// Value of `{{resource}}`.
+    /// The value of `{{resource}}`.
     #[serde(default)]
     pub resource: Option<String>,
-    /// Makes a key.
+    /// The creation of a key.
     pub create: Create,
-    /// Lists keys.
+    /// The list of keys.
     pub list: List,
-    /// Revokes a key.
+    /// The revocation of a key.
     pub revoke: Revoke,
-    /// Tries a key.
+    /// The try of a key.
     pub verify: Verify,
 }
 
 impl Adapter {
-    /// From its text.
+    /// Parses an adapter.
     ///
     /// # Errors
-    /// The place in the text, and what is wrong there.
+    /// The place in the text, and the reason.
     pub fn parse(text: &str) -> Result<Self, AdapterError> {
         if text.len() > LARGEST {
             return Err(AdapterError::TooLong(text.len()));
@@ -206,17 +186,18 @@ impl Adapter {
             }
         }
         if !self.create.request.uses(Mark) {
-            let problem = "no {{mark}} in it: without one, a key whose answer was lost could never be told from the keys of others";
+            let problem = "it has no {{mark}}: without one, a key whose response was lost cannot be distinguished from \
+                           the keys of others";
             return Err(invalid("create.request", problem));
         }
         if !self.revoke.request.uses(Id) {
-            return Err(invalid("revoke.request", "no {{id}} in it, so it would not say which key"));
+            return Err(invalid("revoke.request", "it has no {{id}}, so it does not name the key"));
         }
         let tries = &self.verify.request;
         if tries.auth == Auth::None && !tries.uses(Secret) {
             return Err(invalid(
                 "verify.request",
-                "neither `auth` nor {{secret}} in it, so it would prove nothing",
+                "it has neither `auth` nor {{secret}}, so it proves nothing",
             ));
         }
         if self.verify.patience_seconds > LONGEST_PATIENCE {
@@ -225,20 +206,17 @@ impl Adapter {
         if let Some(next) = &self.list.next
             && (next.parameter.is_empty() || self.list.request.query.contains_key(&next.parameter))
         {
-            return Err(invalid(
-                "list.next.parameter",
-                "expected a name that is not in list.request.query too",
-            ));
+            return Err(invalid("list.next.parameter", "expected a name that is not in list.request.query"));
         }
         Ok(())
     }
 
-    /// Whether any request is made with an admin's credential.
+    /// Returns true if a request needs the admin's credential.
     pub fn needs_admin(&self) -> bool {
         [&self.create.request, &self.list.request, &self.revoke.request].into_iter().any(Shape::needs_admin)
     }
 
-    /// Where a key is tried.
+    /// Returns the server that tries keys.
     pub fn verify_base(&self) -> &Base {
         self.verify.base.as_ref().unwrap_or(&self.base)
     }
@@ -249,13 +227,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_description_in_the_docs_is_one() {
+    fn adapter_in_the_docs_is_valid() {
         let page = include_str!("../../../../docs/rotating.md");
         let (_, rest) = page.split_once("```json\n").unwrap();
         let (text, _) = rest.split_once("```").unwrap();
         let adapter = Adapter::parse(text).unwrap();
         assert!(adapter.needs_admin());
-        // Without its mark nobody would find the key again.
+        // Without its mark, the key could not be found again.
         let unmarked = Adapter::parse(&text.replace("{{mark}}", "a key")).unwrap_err().to_string();
         assert!(unmarked.contains("mark"), "{unmarked}");
     }

@@ -1,18 +1,18 @@
-//! Where requests go: `https://host[:port][/path]`, and paths below it.
+//! Base addresses, `https://host[:port][/path]`, and paths below them.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A server, and what all paths on it begin with: `https://host[:port][/path]`.
+/// A server and the prefix of all paths on it: `https://host[:port][/path]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Base {
-    /// Name or address, the latter without brackets.
+    /// The name or address, without brackets.
     pub host: String,
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// Empty, or beginning and not ending with `/`.
+    /// Empty, or a path that begins with `/` and does not end with it.
     pub path: String,
 }
 
@@ -26,7 +26,8 @@ impl TryFrom<String> for Base {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let expected = "expected https://host, with a port and a path where needed, without user, query or fragment; nothing is sent without TLS";
+        let expected = "expected https://host, optionally with a port and a path, without user, query or fragment; \
+                        requests require TLS";
         let wrong = || expected.to_owned();
         let rest = text.strip_prefix("https://").ok_or_else(wrong)?;
         let (authority, path) = match rest.find('/') {
@@ -60,11 +61,14 @@ impl TryFrom<String> for Base {
     }
 }
 
-/// A path that begins with `/`, keeps to the characters of RFC 3986 and goes nowhere but down.
+/// Checks that a path begins with `/`, has only characters of RFC 3986 and never goes up.
 pub(super) fn check_path(path: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     if !path.starts_with('/') || !path.bytes().all(allowed) {
-        return Err("expected a path that begins with `/`, percent-encoded where needed; a query has a key of its own".into());
+        return Err(
+            "expected a path that begins with `/`, percent-encoded where needed; use `query` for a query"
+                .into(),
+        );
     }
     for part in path.split('%').skip(1) {
         if !part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()) || part.len() < 2 {
@@ -73,7 +77,7 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
     }
     let dots = |part: &str| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
     if path.split('/').any(dots) {
-        return Err("the path has a part that is only dots".into());
+        return Err("the path has a segment that is only dots".into());
     }
     Ok(())
 }

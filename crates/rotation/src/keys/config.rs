@@ -9,60 +9,67 @@ use super::provider::Provider;
 use super::{ApiKeys, Fields, Pace, Settings};
 use crate::engines::trust::{Tls, TrustError};
 
-/// Why a function for API keys cannot start.
+/// An invalid configuration of a function for API keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyConfigError {
-    /// A variable is missing or makes no sense.
+    /// A variable is missing or invalid.
     #[error(transparent)]
     Variable(#[from] EnvError),
-    /// The configured certificates cannot be used.
+    /// The configured certificates are invalid.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The adapter is none.
-    #[error("{0} is no description of a provider's API")]
+    /// The adapter is invalid.
+    #[error("{0} is not a valid adapter")]
     Adapter(&'static str, #[source] AdapterError),
-    /// Neither or both.
+    /// Neither or both are set.
     #[error(
-        "exactly one of API_KEY_ADAPTER (a description of the provider's API) and API_KEY_PRESET (confluent-cloud) has to be set"
+        "set exactly one of API_KEY_ADAPTER (a description of the provider's API) and \
+         API_KEY_PRESET (confluent-cloud)"
     )]
     OneOfTwo,
 }
 
-/// Products without an API for keys, by the name that API_KEY_PRESET has for them.
+/// Products without an API for keys, by their names in API_KEY_PRESET.
 const WITHOUT_API: [(&str, &str); 3] = [
     ("schema-registry", "a self-managed Schema Registry"),
     ("connect", "a self-managed Kafka Connect"),
     ("ksqldb", "a self-managed ksqlDB"),
 ];
 
-/// From the environment. `API_KEY_ADAPTER` is JSON ([`Adapter`]). Or `API_KEY_PRESET` is `confluent-cloud`, with `API_KEY_OWNER`, `API_KEY_RESOURCE`,
-/// `API_KEY_ENDPOINT` (https, where a new key is tried), and perhaps `API_KEY_ENVIRONMENT` and `CONFLUENT_API_URL`.
-/// `API_KEY_FIELDS` are the names of the halves in the secret, `api_key,api_secret` or, with the preset, `key,secret`; `ADMIN_SECRET_ARN` is the secret of the credential
-/// that manages keys; `REVOKE_FIRST=true` also revokes the key that was in the secret first; `CA_CERTIFICATES` are further roots in PEM form.
+/// Creates the rotator from the environment:
+///
+/// * `API_KEY_ADAPTER`: an [`Adapter`] as JSON; or
+/// * `API_KEY_PRESET`: `confluent-cloud`, with `API_KEY_OWNER`, `API_KEY_RESOURCE`,
+///   `API_KEY_ENDPOINT` (https, the server that tries a new key), and optionally
+///   `API_KEY_ENVIRONMENT` and `CONFLUENT_API_URL`;
+/// * `API_KEY_FIELDS`: the names of the halves in the secret; `api_key,api_secret` by default,
+///   `key,secret` with the preset;
+/// * `ADMIN_SECRET_ARN`: the secret with the credential that manages keys;
+/// * `REVOKE_FIRST`: with `true`, the key that was in the secret first is revoked too;
+/// * `CA_CERTIFICATES`: further roots in PEM form.
 ///
 /// # Errors
-/// A variable is missing or makes no sense.
+/// A variable is missing or invalid.
 pub fn from_env(env: Env<'_>) -> Result<ApiKeys<Https>, KeyConfigError> {
     if let Some(found) = env.optional("TLS_SERVER_NAME") {
-        let expected =
-            "none: requests go to several hosts, and each has to have a certificate for its own name".into();
-        return Err(EnvError::Invalid { name: "TLS_SERVER_NAME".into(), found, expected }.into());
+        let expected = "no value: requests go to several hosts, each with a certificate for its own name";
+        return Err(EnvError::invalid("TLS_SERVER_NAME", &found, expected).into());
     }
     let tls = Tls::new(env.optional("CA_CERTIFICATES").as_deref(), None)?;
     with(env, Https::new(tls), Pace::default())
 }
 
-/// The same with another client and other pauses.
+/// Creates the rotator with another client and other pauses.
 ///
 /// # Errors
-/// A variable is missing or makes no sense.
+/// A variable is missing or invalid.
 pub fn with<H: Http>(env: Env<'_>, http: H, pace: Pace) -> Result<ApiKeys<H>, KeyConfigError> {
     let (adapter, preset) = (env.optional("API_KEY_ADAPTER"), env.optional("API_KEY_PRESET"));
     let names = if preset.is_some() { ("key", "secret") } else { ("api_key", "api_secret") };
     let settings = Settings {
         fields: fields(env, names)?,
         admin: env.optional("ADMIN_SECRET_ARN"),
-        revoke_first: env.parsed("REVOKE_FIRST", "true or false", false)?,
+        revoke_first: env.flag("REVOKE_FIRST", false)?,
         pace,
     };
     let adapter = match (adapter, preset.as_deref()) {
@@ -73,9 +80,8 @@ pub fn with<H: Http>(env: Env<'_>, http: H, pace: Pace) -> Result<ApiKeys<H>, Ke
         (None, Some(name)) => {
             let product = WITHOUT_API.iter().find(|(known, _)| *known == name);
             let Some((_, product)) = product else {
-                let expected = "confluent-cloud; every other provider is described by API_KEY_ADAPTER".into();
-                let name = "API_KEY_PRESET".to_owned();
-                return Err(EnvError::Invalid { name, found: preset.unwrap_or_default(), expected }.into());
+                let expected = "confluent-cloud; for another provider, set API_KEY_ADAPTER";
+                return Err(EnvError::invalid("API_KEY_PRESET", name, expected).into());
             };
             return Ok(ApiKeys::without_api(product, settings));
         }
@@ -100,12 +106,10 @@ fn confluent(env: Env<'_>) -> Result<Adapter, KeyConfigError> {
         endpoint: &endpoint,
     };
     let Some(text) = preset.adapter() else {
-        let expected =
-            "the id of a cluster of Schema Registry (lsrc-…), ksqlDB (lksqlc-…) or Kafka (lkc-…)".into();
-        return Err(EnvError::Invalid { name: "API_KEY_RESOURCE".into(), found: resource, expected }.into());
+        let expected = "the id of a cluster of Schema Registry (lsrc-…), ksqlDB (lksqlc-…) or Kafka (lkc-…)";
+        return Err(EnvError::invalid("API_KEY_RESOURCE", &resource, expected).into());
     };
-    Adapter::parse(&text)
-        .map_err(|error| KeyConfigError::Adapter("what the variables of API_KEY_PRESET give", error))
+    Adapter::parse(&text).map_err(|error| KeyConfigError::Adapter("the adapter of API_KEY_PRESET", error))
 }
 
 fn fields(env: Env<'_>, default: (&'static str, &'static str)) -> Result<Fields, EnvError> {
@@ -115,10 +119,10 @@ fn fields(env: Env<'_>, default: (&'static str, &'static str)) -> Result<Fields,
     let names = found.split_once(',').map(|(id, secret)| (id.trim().to_owned(), secret.trim().to_owned()));
     let names = names.filter(|(id, secret)| !id.is_empty() && !secret.is_empty() && id != secret);
     let Some((id, secret)) = names else {
-        let expected = "two names of keys of the secret, as in key,secret".to_owned();
-        return Err(EnvError::Invalid { name: "API_KEY_FIELDS".into(), found, expected });
+        let expected = "two names of keys of the secret, as in key,secret";
+        return Err(EnvError::invalid("API_KEY_FIELDS", &found, expected));
     };
-    // Read once in the life of a process.
+    // This runs once in the life of a process.
     Ok(Fields { id: id.leak(), secret: secret.leak() })
 }
 
@@ -141,11 +145,11 @@ mod tests {
         let source = |name: &str| {
             variables.iter().find(|(have, _)| *have == name).map(|(_, value)| (*value).to_owned())
         };
-        from_env(Env::from(&source)).map_err(|error| lambda_kit::call::chain(&error))
+        from_env(Env::from(&source)).map_err(|error| lambda_kit::error::chain(&error))
     }
 
     #[test]
-    fn the_preset_and_an_adapter_are_taken_with_the_names_that_their_secrets_usually_have() {
+    fn preset_and_adapter_have_their_usual_field_names() {
         let preset = configured(&PRESET).unwrap();
         assert_eq!(
             (preset.settings.fields, preset.settings.revoke_first),
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_cluster_has_a_try_that_needs_a_key() {
+    fn every_kind_of_cluster_has_a_request_that_needs_a_key() {
         for (resource, part) in [
             ("lsrc-1", "/subjects"),
             ("lksqlc-1", "LIST STREAMS;"),
@@ -181,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_missing_or_makes_no_sense_is_named() {
+    fn missing_or_invalid_variable_is_named() {
         let with = |name: &'static str, value: &'static str| {
             let others = PRESET.into_iter().filter(move |(have, _)| *have != name);
             others.chain([(name, value)]).collect::<Vec<_>>()
         };
         for (variables, part) in [
-            (vec![], "exactly one of API_KEY_ADAPTER"),
-            (with("API_KEY_ADAPTER", ADAPTER), "exactly one of API_KEY_ADAPTER"),
+            (vec![], "set exactly one of API_KEY_ADAPTER"),
+            (with("API_KEY_ADAPTER", ADAPTER), "set exactly one of API_KEY_ADAPTER"),
             (
                 with("API_KEY_PRESET", "confluent"),
                 "API_KEY_PRESET is \"confluent\", expected confluent-cloud",
@@ -203,10 +207,7 @@ mod tests {
             (with("REVOKE_FIRST", "yes"), "REVOKE_FIRST is \"yes\", expected true or false"),
             (with("TLS_SERVER_NAME", "h"), "TLS_SERVER_NAME"),
             (with("CA_CERTIFICATES", "x"), "CA_CERTIFICATES"),
-            (
-                vec![("API_KEY_ADAPTER", "{}")],
-                "API_KEY_ADAPTER is no description of a provider's API: `.`: missing field",
-            ),
+            (vec![("API_KEY_ADAPTER", "{}")], "API_KEY_ADAPTER is not a valid adapter: `.`: missing field"),
         ] {
             let error = configured(&variables).err().unwrap();
             assert!(error.contains(part), "{error}");

@@ -1,4 +1,5 @@
-//! Texts of a secret that hold both halves of a key: `key:secret`, also in Base64, a line of JAAS, an address.
+//! Texts of a secret with both halves of a key: `key:secret`, also in Base64, a JAAS line, an
+//! address.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,20 +12,20 @@ pub(super) struct Halves<'a> {
     pub(super) secret: &'a str,
 }
 
-/// The text with the new halves for the old ones; `None` if it does not hold both of these, each as a whole word, plain or
-/// percent-encoded: a text that only looks like one of them is somebody else's.
+/// Returns the text with the new halves; `None` unless it contains both old halves, each as a whole
+/// word, plain or percent-encoded: a text with only one of them belongs to somebody else.
 pub(super) fn refreshed(text: &str, old: Halves<'_>, new: Halves<'_>) -> Option<String> {
     let pair = |halves: Halves<'_>| STANDARD.encode(format!("{}:{}", halves.id, halves.secret));
     if let Some(text) = replaced(text, &pair(old), &pair(new)) {
         return Some(text);
     }
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    // The longer half first: one may stand in the other.
+    // The longer half first: it may contain the other.
     let both = |text: &str, old: Halves<'_>, new: Halves<'_>| {
         let mut pairs = [(old.id, new.id), (old.secret, new.secret)];
         pairs.sort_by_key(|(old, _)| std::cmp::Reverse(old.len()));
         let [(first, by_first), (second, by_second)] = pairs;
-        // What was put in is not looked at again.
+        // The replacement is not searched again.
         let mut found = (false, false);
         let pieces = split(text, first).map(|piece| match piece {
             Piece::Word => {
@@ -53,7 +54,7 @@ enum Piece<'a> {
     Text(&'a str),
 }
 
-/// The text in pieces around a word that stands by itself.
+/// Splits the text around a word that stands alone.
 fn split<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = Piece<'a>> {
     let ends = |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric());
     let mut places = Vec::new();
@@ -99,7 +100,7 @@ mod tests {
     const NEW: Halves<'_> = Halves { id: "DEF", secret: "n/w" };
 
     #[test]
-    fn texts_that_hold_both_halves_follow_the_key() {
+    fn texts_with_both_halves_are_updated() {
         for (before, after) in [
             ("ABC:s3+/x", "DEF:n/w"),
             ("https://ABC:s3%2B%2Fx@h/p", "https://DEF:n%2Fw@h/p"),
@@ -115,18 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_hold_one_half_or_a_longer_word_stay() {
+    fn texts_with_one_half_or_a_longer_word_are_unchanged() {
         for text in ["ABC", "s3+/x", "ABCD:s3+/x", "ABC:s3+/xy", "", "another:one"] {
             assert_eq!(refreshed(text, OLD, NEW), None, "{text}");
         }
-        // What was put in is not taken for the other half.
+        // A replacement is not taken for the other half.
         let new = Halves { id: "s3+/x", secret: "ABC" };
         assert_eq!(refreshed("ABC:s3+/x", OLD, new).as_deref(), Some("s3+/x:ABC"));
     }
 
     proptest! {
         #[test]
-        fn a_pair_with_any_halves_is_replaced_whole(id in "[A-Za-z0-9-]{4,16}", secret in "[A-Za-z0-9+/=é]{4,24}", new_id in "[a-z]{1,9}", new in "[ -~]{1,9}") {
+        fn pair_of_any_halves_is_replaced(id in "[A-Za-z0-9-]{4,16}", secret in "[A-Za-z0-9+/=é]{4,24}", new_id in "[a-z]{1,9}", new in "[ -~]{1,9}") {
             prop_assume!(id != secret && !id.contains(&secret) && !secret.contains(&id));
             let (old, new) = (Halves { id: &id, secret: &secret }, Halves { id: &new_id, secret: &new });
             let after = refreshed(&format!("{id}:{secret}"), old, new);

@@ -1,7 +1,8 @@
 //! HTTP over verified TLS, one connection for each request.
 //!
-//! A rotation makes a handful of requests in four invocations, to two hosts: there is little to be gained by keeping connections, and without a pool nothing
-//! is ever sent twice behind the back of the machine. Redirects are not followed.
+//! A rotation makes a handful of requests in four invocations, to two hosts, so a connection pool
+//! would gain little. Without one, no request is ever repeated without the machine's knowledge.
+//! Redirects are not followed.
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,55 +20,55 @@ use super::request::Request;
 use crate::engine::{EngineError, Server};
 use crate::engines::trust::Tls;
 
-/// Bytes of an answer that are read.
-pub const LARGEST_ANSWER: usize = 64 * 1024;
-/// How long one request may take, with its connection and its answer.
+/// The most bytes of a response that are read.
+pub const MAX_RESPONSE: usize = 64 * 1024;
+/// The timeout of one request, with its connection and its response.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// The longest that a provider's Retry-After is honoured.
+/// The longest Retry-After that is honored.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What came back.
-pub struct Answer {
-    /// Status.
+/// A response.
+pub struct Response {
+    /// The status.
     pub status: u16,
     /// Retry-After, if it is a number of seconds.
     pub retry_after: Option<Duration>,
-    /// The body; empty if nobody wants to read it.
+    /// The body; empty if it was not wanted.
     pub body: SecretString,
 }
 
-/// Why nothing came back.
+/// An error without a response.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// No connection, or it broke: the request may have had its effect.
+    /// There is no connection, or it broke: the request may have had its effect.
     #[error("{0}")]
     Broken(String),
-    /// The certificate is none that is trusted.
+    /// The certificate is not trusted.
     #[error("{0}")]
     Untrusted(String),
-    /// The answer is too long, or no text.
+    /// The response is too long, or not text.
     #[error("{0}")]
     Unreadable(String),
 }
 
 /// Sends requests.
 pub trait Http: Send + Sync {
-    /// Sends one, once. The body of the answer is read only if it is wanted.
+    /// Sends a request once. The body of the response is read only if it is wanted.
     fn send(
         &self,
         request: &Request,
         headers: &[(&'static str, SecretString)],
         body_wanted: bool,
-    ) -> impl Future<Output = Result<Answer, HttpError>> + Send;
+    ) -> impl Future<Output = Result<Response, HttpError>> + Send;
 }
 
-/// Over TLS.
+/// Sends requests over TLS.
 pub struct Https {
     tls: Tls,
 }
 
 impl Https {
-    /// With the certificates to trust.
+    /// Creates a client with the trusted certificates.
     pub fn new(tls: Tls) -> Self {
         Self { tls }
     }
@@ -77,16 +78,16 @@ impl Https {
         server: &Server,
         request: hyper::Request<Full<Bytes>>,
         body_wanted: bool,
-    ) -> Result<Answer, HttpError> {
-        let broken = |error: hyper::Error| HttpError::Broken(lambda_kit::call::chain(&error));
+    ) -> Result<Response, HttpError> {
+        let broken = |error: hyper::Error| HttpError::Broken(lambda_kit::error::chain(&error));
         let stream = self.tls.connect(server).await.map_err(|error| match error {
-            EngineError::Untrusted { problem, .. } => HttpError::Untrusted(problem),
-            EngineError::Unreachable { problem, .. } => HttpError::Broken(problem),
+            EngineError::CertificateNotTrusted { problem, .. } => HttpError::Untrusted(problem),
+            EngineError::ServerUnreachable { problem, .. } => HttpError::Broken(problem),
             other => HttpError::Broken(other.to_string()),
         })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(async move {
-            // What ends a connection reaches whoever waits on it.
+            // The error of a connection reaches the code that waits on it.
             let _ended = connection.await;
         });
         let response = sender.send_request(request).await.map_err(broken)?;
@@ -94,20 +95,20 @@ impl Https {
         let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
         let status = response.status().as_u16();
         let body = if body_wanted { read(response.into_body()).await? } else { SecretString::default() };
-        Ok(Answer { status, retry_after, body })
+        Ok(Response { status, retry_after, body })
     }
 }
 
 async fn read(body: Incoming) -> Result<SecretString, HttpError> {
-    let collected = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| {
+    let collected = Limited::new(body, MAX_RESPONSE).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            HttpError::Unreadable(format!("it is longer than {} KiB", LARGEST_ANSWER / 1024))
+            HttpError::Unreadable(format!("it is longer than {} KiB", MAX_RESPONSE / 1024))
         } else {
-            HttpError::Broken(format!("the answer broke off: {error}"))
+            HttpError::Broken(format!("the response broke off: {error}"))
         }
     })?;
     let text = String::from_utf8(collected.to_bytes().to_vec());
-    text.map(SecretString::from).map_err(|_| HttpError::Unreadable("it is no UTF-8 text".into()))
+    text.map(SecretString::from).map_err(|_| HttpError::Unreadable("it is not UTF-8 text".into()))
 }
 
 impl Http for Https {
@@ -116,7 +117,7 @@ impl Http for Https {
         request: &Request,
         headers: &[(&'static str, SecretString)],
         body_wanted: bool,
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<Response, HttpError> {
         let host =
             if request.host.contains(':') { format!("[{}]", request.host) } else { request.host.clone() };
         let host = if request.port == 443 { host } else { format!("{host}:{}", request.port) };
@@ -136,7 +137,7 @@ impl Http for Https {
         }
         let own = headers.iter().map(|(name, value)| (*name, value));
         for (name, value) in request.headers.iter().map(|(name, value)| (name.as_str(), value)).chain(own) {
-            // The texts of these errors hold no value.
+            // The texts of these errors contain no value.
             let mut value = HeaderValue::from_str(value.expose_secret())
                 .map_err(|error| HttpError::Unreadable(error.to_string()))?;
             value.set_sensitive(true);
@@ -148,7 +149,7 @@ impl Http for Https {
         let server = Server { host: request.host.clone(), port: request.port, database: String::new() };
         match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(&server, built, body_wanted)).await {
             Ok(result) => result,
-            Err(_) => Err(HttpError::Broken(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))),
+            Err(_) => Err(HttpError::Broken(format!("no response within {} s", REQUEST_TIMEOUT.as_secs()))),
         }
     }
 }

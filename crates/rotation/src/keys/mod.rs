@@ -1,10 +1,14 @@
-//! API keys over HTTPS: make one, try it, and revoke the one before only at the beginning of the rotation after.
+//! API keys over HTTPS: a rotation creates a key, tries it, and revokes the previous one only at the
+//! start of the next rotation.
 //!
-//! Two keys are good at any time, so a client that has read the secret before a rotation has a whole period to read it again. Every key made here
-//! carries a mark that names the secret and the rotation. By it a key is found whose secret half was lost on the way, and everything that others made is left
-//! alone. Where requests go and what they look like stands in the function's configuration and never in a secret ([`adapter`]).
+//! Two keys are valid at any time, so a client that read the secret before a rotation has a whole
+//! period to read it again. Every key created here carries a mark that names the secret and the
+//! rotation. The mark identifies a key whose secret half was lost with a response; keys of others
+//! are never touched. The hosts and the form of the requests come from the function's configuration
+//! and never from a secret ([`adapter`]).
 
 pub mod adapter;
+mod adapter_error;
 pub mod base;
 pub mod config;
 mod embed;
@@ -19,45 +23,49 @@ pub mod template;
 
 use std::time::Duration;
 
+use lambda_kit::arn::Arn;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::Login;
 use crate::error::RotationError;
-use crate::machine::Done;
+use crate::invocation::Invocation;
+use crate::outcome::StepOutcome;
 use crate::retry::Transient;
-use crate::target::{Invocation, Target};
-use crate::versions::{CURRENT, PENDING, Versions};
+use crate::rotator::{CredentialRotator, ParsedValue};
+use crate::versions::{PENDING, Versions};
 use embed::Halves;
 pub use error::{KeyError, Operation};
 use http::Http;
-use mark::{Mark, secret_name};
-use provider::{Key, Label, Listed, Provider, Verdict};
+use mark::Mark;
+use provider::{Key, KeyLabel, ListedKey, Provider, Verdict};
 
-/// The label of the admin's value in texts.
+/// Names the admin's value in errors.
 const ADMIN: &str = "AWSCURRENT of the admin's secret";
-/// Names that the halves may have in an admin's secret.
+/// The names that the halves may have in an admin's secret.
 const ADMIN_FIELDS: [(&str, &str); 3] =
     [("key", "secret"), ("api_key", "api_secret"), ("username", "password")];
-/// Times that a key is made while no answer says whether it was; each time what the last left is taken away before.
+/// Attempts to create a key while no response says whether it exists. Before each, the key of the
+/// last attempt is revoked.
 const CREATE_ATTEMPTS: u32 = 4;
 
-/// The names of the halves in a secret's value.
+/// The names of a key's halves in a secret's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fields {
-    /// Of the public half.
+    /// The name of the public half.
     pub id: &'static str,
-    /// Of the secret half.
+    /// The name of the secret half.
     pub secret: &'static str,
 }
 
-/// Pauses between two attempts: a new key is tried after `first`, then after half as much more each time, up to `longest`.
+/// The pauses between two tries of a new key: `first`, then half as much more each time, up to
+/// `longest`.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// The first pause.
     pub first: Duration,
-    /// The longest.
+    /// The longest pause.
     pub longest: Duration,
 }
 
@@ -67,48 +75,41 @@ impl Default for Pace {
     }
 }
 
-/// What a function's configuration says beside the provider.
+/// The function's configuration, apart from the provider.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Names in the secret.
+    /// The names of the key's halves in the secret.
     pub fields: Fields,
-    /// ARN of the secret of the admin.
+    /// The ARN of the admin's secret.
     pub admin: Option<String>,
-    /// Whether the key that was in the secret first, made by somebody else, is revoked once it is no longer used.
+    /// Also revokes the key that was in the secret first, which somebody else created, once it is no
+    /// longer used.
     pub revoke_first: bool,
-    /// Pauses.
+    /// The pauses between tries.
     pub pace: Pace,
 }
 
-/// The keys of an owner at a provider.
+/// Rotates the keys of an owner at a provider.
 pub struct ApiKeys<H> {
-    /// Or the name of a product that has no API for keys.
+    /// The provider, or the name of a product that has no API for keys.
     provider: Result<Provider<H>, &'static str>,
     settings: Settings,
 }
 
 impl<H: Http> ApiKeys<H> {
-    /// Of a provider.
+    /// Creates the rotator for a provider.
     pub fn new(provider: Provider<H>, settings: Settings) -> Self {
         Self { provider: Ok(provider), settings }
     }
 
-    /// Of a product that has no API for keys: every step fails and says what to do.
+    /// Creates a rotator for a product that has no API for keys: every step fails and says what to
+    /// do.
     pub fn without_api(product: &'static str, settings: Settings) -> Self {
         Self { provider: Err(product), settings }
     }
 
     fn provider(&self) -> Result<&Provider<H>, KeyError> {
-        self.provider.as_ref().map_err(|product| KeyError::NoKeyApi(product))
-    }
-
-    fn read(&self, value: &SecretDocument) -> Result<Key, DocumentError> {
-        let Fields { id, secret } = self.settings.fields;
-        Ok(Key { id: value.text(id)?.to_owned(), secret: value.text(secret)?.into() })
-    }
-
-    fn key(&self, label: &'static str, value: &SecretDocument) -> Result<Key, RotationError> {
-        self.read(value).map_err(|source| RotationError::Document { label, source })
+        self.provider.as_ref().map_err(|product| KeyError::KeyApiUnavailable(product))
     }
 
     async fn admin<V: Versions>(
@@ -119,16 +120,16 @@ impl<H: Http> ApiKeys<H> {
         let Some(secret) = self.settings.admin.as_deref().filter(|_| provider.adapter().needs_admin()) else {
             return Ok(None);
         };
-        let value = at.other(secret, ADMIN).await?;
-        let there = |(id, secret): (&'static str, &'static str)| {
+        let value = at.other_secret(secret, ADMIN).await?;
+        let read = |(id, secret): (&'static str, &'static str)| {
             Some(Key { id: value.text(id).ok()?.to_owned(), secret: value.text(secret).ok()?.into() })
         };
         let missing = DocumentError::Missing { key: "key` and `secret", near: None };
-        let key = ADMIN_FIELDS.into_iter().find_map(there);
-        key.map(Some).ok_or(RotationError::Document { label: ADMIN, source: missing })
+        let key = ADMIN_FIELDS.into_iter().find_map(read);
+        key.map(Some).ok_or(RotationError::InvalidSecretValue { label: ADMIN, source: missing })
     }
 
-    /// The value with another key, also where others of its texts hold the old one.
+    /// Returns the value with another key, also in other texts that hold the old one.
     fn with_key(&self, value: &SecretDocument, old: &Key, new: &Key) -> SecretDocument {
         let old = Halves { id: &old.id, secret: old.secret.expose_secret() };
         let new = Halves { id: &new.id, secret: new.secret.expose_secret() };
@@ -143,106 +144,111 @@ impl<H: Http> ApiKeys<H> {
         })
     }
 
-    /// Whoever is not let in with a key that was made up has to bring a real one. It is asked before a key is made: where the way is blocked, no key is left behind.
+    /// Checks that the provider rejects an invented key, so that an accepted key proves something.
+    /// It runs before a key is created: if the host cannot be reached, no key is left behind.
     async fn check_that_a_key_is_needed<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         provider: &Provider<H>,
     ) -> Result<(), RotationError> {
-        let nobody = Key { id: "sluice-made-up-key".to_owned(), secret: SecretString::from("made-up") };
-        match at.retry.run("a try of a key", || provider.verify(&nobody)).await? {
+        let invented = Key { id: "sluice-made-up-key".to_owned(), secret: SecretString::from("made-up") };
+        match at.retry.run("a try of a key", || provider.verify(&invented)).await? {
             Verdict::Accepted => {
-                Err(KeyError::ProvesNothing { host: provider.adapter().verify_base().to_string() }.into())
+                let host = provider.adapter().verify_base().to_string();
+                Err(KeyError::VerificationInconclusive { host }.into())
             }
             Verdict::Refused | Verdict::Forbidden => Ok(()),
         }
     }
 
-    /// Revokes the keys of this secret's rotations but the current one: the previous one, and those whose secret half was lost.
-    /// If another run of this step has put its key into AWSPENDING meanwhile, nothing is revoked, and that value returned.
-    async fn sweep<V: Versions>(
+    /// Revokes the keys that rotations of this secret created, except the current one: the previous
+    /// key, and keys whose secret half was lost. If another run of this step has stored its key under
+    /// AWSPENDING in the meantime, it revokes nothing and returns that value.
+    async fn revoke_old_keys<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        provider: &Provider<H>,
-        admin: Option<&Key>,
-        current: &Key,
+        run: &Creation<'_, H>,
     ) -> Result<Option<SecretDocument>, RotationError> {
-        let mark = Mark::of(&at.event.secret_id);
+        let Creation { provider, admin, current, token } = *run;
+        let mark = Mark::of(at.secret_id);
         let listed = at.retry.run("the list of keys", || provider.list(admin)).await?;
-        let ours = |key: &&Listed| mark.is_in(&key.text);
-        let mut old: Vec<&Listed> = listed.iter().filter(ours).filter(|key| key.id != current.id).collect();
-        let of_this_rotation = mark.with(&at.event.client_request_token);
+        let ours = |key: &&ListedKey| mark.is_in(&key.text);
+        let mut old: Vec<&ListedKey> =
+            listed.iter().filter(ours).filter(|key| key.id != current.credential.id).collect();
+        let of_this_rotation = mark.with(token);
         if old.iter().any(|key| key.text.contains(&of_this_rotation))
-            && let Some(pending) = at.pending().await?
+            && let Some(pending) = at.pending(token).await?
         {
             return Ok(Some(pending));
         }
-        old.extend(self.first_of(at, &listed, current).await?);
+        old.extend(self.first_key(at, &listed, &current.credential).await?);
         for key in old {
             at.retry.run("the revocation of a key", || provider.revoke(admin, &key.id)).await?;
-            tracing::info!(secret = at.event.secret_id, key = key.id, "an older key was revoked");
+            tracing::info!(secret = at.secret_id, key = key.id, "revoked an old key");
         }
         Ok(None)
     }
 
-    /// The key of AWSPREVIOUS, if nobody marked it, it is to be revoked, and the current one is ours.
-    async fn first_of<'a, V: Versions>(
+    /// Returns the key of AWSPREVIOUS if it has no mark, the configuration lets it be revoked, and
+    /// the current key has our mark.
+    async fn first_key<'a, V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        listed: &'a [Listed],
+        listed: &'a [ListedKey],
         current: &Key,
-    ) -> Result<Option<&'a Listed>, RotationError> {
-        let mark = Mark::of(&at.event.secret_id);
+    ) -> Result<Option<&'a ListedKey>, RotationError> {
+        let mark = Mark::of(at.secret_id);
         let current_is_ours = listed.iter().any(|key| key.id == current.id && mark.is_in(&key.text));
         let mut foreign = listed.iter().filter(|key| !Mark::any_in(&key.text) && key.id != current.id);
         if !current_is_ours || foreign.clone().next().is_none() {
             return Ok(None);
         }
-        let previous = at.previous().await?.and_then(|value| self.read(&value).ok());
+        let previous = at.previous().await?.and_then(|value| self.parse(&value).ok());
         let first = foreign.find(|key| previous.as_ref().is_some_and(|previous| previous.id == key.id));
         if let Some(first) = first.filter(|_| !self.settings.revoke_first) {
             tracing::warn!(
-                secret = at.event.secret_id,
+                secret = at.secret_id,
                 key = first.id,
-                "the key that was in the secret before the first rotation is not revoked: somebody else made it; do so by hand, or set REVOKE_FIRST=true"
+                "the key that was in the secret before the first rotation is not revoked, because \
+                 somebody else created it; revoke it by hand, or set REVOKE_FIRST=true"
             );
             return Ok(None);
         }
         Ok(first)
     }
 
-    /// The value with a new key. While no answer says whether there is one, what may be there is taken away first.
-    async fn create<V: Versions>(
+    /// Returns the value with a new key. As long as no response says whether a key was created, the
+    /// next attempt first revokes it.
+    async fn create_key<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        provider: &Provider<H>,
-        admin: Option<&Key>,
-        current: &SecretDocument,
+        run: &Creation<'_, H>,
     ) -> Result<SecretDocument, RotationError> {
-        let old = self.key(CURRENT, current)?;
-        let token = at.event.client_request_token.as_str();
-        let mark = Mark::of(&at.event.secret_id).with(token);
-        let label = Label { mark: &mark, token, name: secret_name(&at.event.secret_id) };
+        let Creation { provider, admin, current, token } = *run;
+        let mark = Mark::of(at.secret_id).with(token);
+        let arn = at.secret_id.parse::<Arn>().ok();
+        let name = arn.as_ref().and_then(Arn::secret_name).unwrap_or(at.secret_id);
+        let label = KeyLabel { mark: &mark, token, name };
         let mut longest = self.settings.pace.first;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            if let Some(pending) = self.sweep(at, provider, admin, &old).await? {
+            if let Some(pending) = self.revoke_old_keys(at, run).await? {
                 return Ok(pending);
             }
-            // One attempt and no more: Retry would send it again.
-            let once = at.retry.run("the making of a key", || async {
+            // One attempt: a transient error must not be retried before the keys are listed again.
+            let once = at.retry.run("the creation of a key", || async {
                 match provider.create(admin, label).await {
-                    Err(error) if error.may_pass() => Ok(Err(error)),
+                    Err(error) if error.is_transient() => Ok(Err(error)),
                     other => other.map(Ok),
                 }
             });
             match once.await? {
-                Ok(new) => return Ok(self.with_key(current, &old, &new)),
+                Ok(new) => return Ok(self.with_key(&current.document, &current.credential, &new)),
                 Err(error) if attempts == CREATE_ATTEMPTS => return Err(error.into()),
                 Err(error) => {
-                    tracing::warn!(secret = at.event.secret_id, error = %error, "a key is made again");
-                    if !at.retry.pause(error.wait(), longest).await {
+                    tracing::warn!(secret = at.secret_id, error = %error, "creating the key again");
+                    if !at.retry.pause(error.retry_after(), longest).await {
                         return Err(error.into());
                     }
                     longest *= 2;
@@ -251,8 +257,8 @@ impl<H: Http> ApiKeys<H> {
         }
     }
 
-    /// What the provider says to a new key, asked until it says yes or `patience_seconds` are over.
-    async fn patiently<V: Versions>(
+    /// Tries a new key until the provider accepts it or `patience_seconds` have passed.
+    async fn try_until_accepted<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         provider: &Provider<H>,
@@ -267,82 +273,90 @@ impl<H: Http> ApiKeys<H> {
                 return Ok(verdict);
             }
             if !at.retry.pause(pause, pause / 2).await {
-                return Err(RotationError::OutOfTime("the wait for a new key to work"));
+                return Err(RotationError::TimedOut("the wait for a new key to work"));
             }
             pause = (pause + pause / 2).min(longest);
         }
     }
 }
 
-impl<H: Http> Target for ApiKeys<H> {
+/// The creation of a key: the arguments of its parts.
+struct Creation<'a, H> {
+    provider: &'a Provider<H>,
+    admin: Option<&'a Key>,
+    current: &'a ParsedValue<Key>,
+    token: &'a str,
+}
+
+impl<H: Http> CredentialRotator for ApiKeys<H> {
+    type Credential = Key;
+
     fn name(&self) -> &'static str {
         "api-key"
     }
 
-    fn whose(&self, value: &SecretDocument) -> String {
+    fn parse(&self, value: &SecretDocument) -> Result<Key, DocumentError> {
+        let Fields { id, secret } = self.settings.fields;
+        Ok(Key { id: value.text(id)?.to_owned(), secret: value.text(secret)?.into() })
+    }
+
+    fn describe(&self, key: &Key) -> String {
         let host = match &self.provider {
             Ok(provider) => provider.adapter().verify_base().to_string(),
             Err(product) => (*product).to_owned(),
         };
-        match self.read(value) {
-            Ok(key) => format!("key `{}` at {host}", key.id),
-            Err(error) => error.to_string(),
-        }
+        format!("key `{}` at {host}", key.id)
     }
 
-    fn check(&self, value: &SecretDocument) -> Result<(), DocumentError> {
-        self.read(value).map(|_| ())
-    }
-
-    async fn next<V: Versions>(
+    async fn create<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        current: &SecretDocument,
+        token: &str,
+        current: &ParsedValue<Key>,
     ) -> Result<SecretDocument, RotationError> {
         let provider = self.provider()?;
         let admin = self.admin(at, provider).await?;
         self.check_that_a_key_is_needed(at, provider).await?;
-        self.create(at, provider, admin.as_ref(), current).await
+        self.create_key(at, &Creation { provider, admin: admin.as_ref(), current, token }).await
     }
 
-    /// There is nothing to set: the key is there since it was made, and here it is waited for.
+    /// Waits until the provider accepts the key. The key exists since its creation.
     async fn set<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        pending: &SecretDocument,
-    ) -> Result<Done, RotationError> {
+        _: &str,
+        key: &Key,
+    ) -> Result<StepOutcome, RotationError> {
         let provider = self.provider()?;
-        let key = self.key(PENDING, pending)?;
-        let status = match self.patiently(at, provider, &key).await? {
-            Verdict::Accepted => return Ok(Done::Now),
+        let status = match self.try_until_accepted(at, provider, key).await? {
+            Verdict::Accepted => return Ok(StepOutcome::Done),
             Verdict::Refused => 401,
             Verdict::Forbidden => 403,
         };
         let seconds = provider.adapter().verify.patience_seconds.into();
         let host = provider.adapter().verify_base().to_string();
-        Err(KeyError::NotAccepted { host, id: key.id, status, seconds }.into())
+        Err(KeyError::NewKeyRejected { host, id: key.id.clone(), status, seconds }.into())
     }
 
-    async fn accepts<V: Versions>(
+    async fn verify<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         label: &'static str,
-        value: &SecretDocument,
+        key: &Key,
     ) -> Result<Login, RotationError> {
         let provider = self.provider()?;
-        let key = self.key(label, value)?;
-        // A new key may be known to one of the provider's servers and not yet to the next.
+        // One of the provider's servers may accept a new key while another does not yet.
         let verdict = if label == PENDING {
-            self.patiently(at, provider, &key).await?
+            self.try_until_accepted(at, provider, key).await?
         } else {
-            at.retry.run("a try of a key", || provider.verify(&key)).await?
+            at.retry.run("a try of a key", || provider.verify(key)).await?
         };
         match verdict {
             Verdict::Accepted => Ok(Login::Accepted),
             Verdict::Refused => Ok(Login::Refused),
             Verdict::Forbidden => {
                 let host = provider.adapter().verify_base().to_string();
-                Err(KeyError::Refused { operation: Operation::Verify, host, status: 403 }.into())
+                Err(KeyError::ProviderRejected { operation: Operation::Verify, host, status: 403 }.into())
             }
         }
     }

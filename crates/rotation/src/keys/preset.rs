@@ -1,34 +1,38 @@
-//! Adapters that need not be written.
+//! Built-in adapters.
 //!
-//! Sources: "API Keys (iam/v2)" of the Confluent Cloud API reference (create: POST, answered 202 with `spec.secret`; list: filters `spec.owner` and `spec.resource`, parts
-//! by `metadata.next`; delete), "Schema Registry API usage" and "ksqlDB REST API" (Basic authentication with key and secret).
+//! Sources: "API Keys (iam/v2)" of the Confluent Cloud API reference (create: POST, response 202
+//! with `spec.secret`; list: filters `spec.owner` and `spec.resource`, pages by `metadata.next`;
+//! delete), "Schema Registry API usage" and "ksqlDB REST API" (Basic authentication with key and
+//! secret).
 
 use serde_json::{Value, json};
 
-/// Where Confluent Cloud's keys are managed.
+/// The address of Confluent Cloud's API for keys.
 pub const CONFLUENT_API: &str = "https://api.confluent.cloud";
-/// How long a new key may take. The Terraform provider of Confluent waits a minute before it uses one of Schema Registry's.
+/// The time that a new key may need, in seconds. Confluent's Terraform provider waits a minute
+/// before it uses one for Schema Registry.
 const CONFLUENT_PATIENCE: u32 = 120;
 
 /// The parameters of the preset for Confluent Cloud.
 #[derive(Debug, Clone, Copy)]
 pub struct Confluent<'a> {
-    /// Where keys are managed.
+    /// The address of the API for keys.
     pub api: &'a str,
-    /// Service account (`sa-…`) or user (`u-…`) that the keys belong to.
+    /// The owner of the keys: a service account (`sa-…`) or user (`u-…`).
     pub owner: &'a str,
-    /// Cluster of Schema Registry (`lsrc-…`), ksqlDB (`lksqlc-…`) or Kafka (`lkc-…`) that they open.
+    /// The cluster that the keys open: of Schema Registry (`lsrc-…`), ksqlDB (`lksqlc-…`) or Kafka
+    /// (`lkc-…`).
     pub resource: &'a str,
-    /// Its environment (`env-…`), where that is needed.
+    /// The cluster's environment (`env-…`), if required.
     pub environment: Option<&'a str>,
-    /// Its own address, where a new key is tried.
+    /// The cluster's own address, which tries a new key.
     pub endpoint: &'a str,
 }
 
 impl Confluent<'_> {
-    /// The adapter's text; `None` if the resource is of none of the three kinds.
+    /// Returns the adapter; `None` if the resource is of another kind.
     pub fn adapter(&self) -> Option<String> {
-        // A harmless read of each that is refused without a key.
+        // A harmless read of each kind that requires a key.
         let verify = match self.resource.split_once('-')?.0 {
             "lsrc" => json!({"path": "/subjects", "auth": "basic"}),
             "lksqlc" => {
@@ -51,7 +55,8 @@ impl Confluent<'_> {
             },
             "list": {
                 "request": {"path": "/iam/v2/api-keys", "auth": "basic", "query": {
-                    // 100 at most, but an item has more than a kilobyte, and an answer is read up to 64.
+                    // The limit is 100, but an item has more than a kilobyte, and 64 of a response
+                    // are read.
                     "spec.owner": "{{owner}}", "spec.resource": "{{resource}}", "page_size": "25",
                 }},
                 "items": "/data", "id": "/id", "mark": "/spec/description",

@@ -1,4 +1,4 @@
-//! The four requests to a provider of keys, each one attempt, and what its answers mean.
+//! The four requests to a provider of keys, one attempt each, and the meaning of the responses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,55 +9,55 @@ use serde_json::Value;
 use super::adapter::{Adapter, NextForm, Pointer};
 use super::base::Base;
 use super::error::{KeyError, Operation};
-use super::http::{Answer, Http, HttpError};
+use super::http::{Http, HttpError, Response};
 use super::request::Request;
 use super::shape::{Auth, Method, Shape};
 use super::template::{Placeholder, Values};
 
-/// Parts of a list that are asked for, at most.
-const MOST_PARTS: u32 = 200;
-/// Characters of a public half, at most.
-const LONGEST_ID: usize = 255;
-/// Characters of a secret half, at most: a secret's value has 64 KiB in all.
-const LONGEST_SECRET: usize = 8 * 1024;
+/// The most pages of a list that are read.
+const MAX_PAGES: u32 = 200;
+/// The longest public half, in characters.
+const MAX_ID: usize = 255;
+/// The longest secret half, in characters: a secret's value has 64 KiB in all.
+const MAX_SECRET: usize = 8 * 1024;
 
 /// A key: its public and its secret half.
 #[derive(Debug, Clone)]
 pub struct Key {
-    /// Names it; not secret.
+    /// The public half, which names the key.
     pub id: String,
-    /// Its secret half.
+    /// The secret half.
     pub secret: SecretString,
 }
 
 /// A key in the provider's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its public half.
+pub struct ListedKey {
+    /// The public half.
     pub id: String,
-    /// The text that may hold a mark.
+    /// The text that may contain a mark.
     pub text: String,
 }
 
-/// What a new key shall carry.
+/// The texts for a new key.
 #[derive(Debug, Clone, Copy)]
-pub struct Label<'a> {
-    /// `{{mark}}`.
+pub struct KeyLabel<'a> {
+    /// The value of `{{mark}}`.
     pub mark: &'a str,
-    /// `{{token}}`.
+    /// The value of `{{token}}`.
     pub token: &'a str,
-    /// `{{name}}`.
+    /// The value of `{{name}}`.
     pub name: &'a str,
 }
 
-/// What the provider says to a key.
+/// The provider's verdict on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It works.
+    /// The key works.
     Accepted,
-    /// It does not, or not yet: status 401.
+    /// The key does not work, or not yet: status 401.
     Refused,
-    /// It is known, but may not, or not yet: status 403.
+    /// The key is valid and lacks the permission, perhaps for now: status 403.
     Forbidden,
 }
 
@@ -68,52 +68,54 @@ pub struct Provider<H> {
 }
 
 impl<H: Http> Provider<H> {
-    /// With its API.
+    /// Creates the client of a provider's API.
     pub fn new(adapter: Adapter, http: H) -> Self {
         Self { adapter, http }
     }
 
-    /// Its API.
+    /// Returns the API.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
 
-    /// Makes a key.
+    /// Creates a key.
     ///
     /// # Errors
-    /// The key may be there all the same if no answer came, or one that was not understood.
-    pub async fn create(&self, admin: Option<&Key>, label: Label<'_>) -> Result<Key, KeyError> {
+    /// If there was no valid response, the key may exist.
+    pub async fn create(&self, admin: Option<&Key>, label: KeyLabel<'_>) -> Result<Key, KeyError> {
         let create = &self.adapter.create;
         let values = self.values(admin);
         let values = values.with(Placeholder::Mark, label.mark).with(Placeholder::Token, label.token);
         let values = values.with(Placeholder::Name, label.name);
         let call = self.call(Operation::Create, &create.request, &self.adapter.base);
-        let answer = self.answered(&call, Method::Post, &values, admin, None).await?;
-        let body = call.json(&answer)?;
+        let response = self.send(&call, Method::Post, &values, admin, None).await?;
+        let body = call.json(&response)?;
         let id = call.id(&body, &create.id)?;
-        let secret = call.text(&body, &create.secret, LONGEST_SECRET)?;
+        let secret = call.text(&body, &create.secret, MAX_SECRET)?;
         Ok(Key { id, secret: secret.into() })
     }
 
-    /// All keys of the owner.
+    /// Returns all keys of the owner.
     ///
     /// # Errors
-    /// One part of the list could not be had, or made no sense: a list is whole or none.
-    pub async fn list(&self, admin: Option<&Key>) -> Result<Vec<Listed>, KeyError> {
+    /// A page is missing or invalid: a list is complete, or an error.
+    pub async fn list(&self, admin: Option<&Key>) -> Result<Vec<ListedKey>, KeyError> {
         let list = &self.adapter.list;
         let call = self.call(Operation::List, &list.request, &self.adapter.base);
         let values = self.values(admin);
         let mut keys = Vec::new();
         let mut from: Option<String> = None;
-        for _ in 0..MOST_PARTS {
+        for _ in 0..MAX_PAGES {
             let more = list.next.as_ref().zip(from.as_deref());
             let more = more.map(|(next, token)| (next.parameter.as_str(), token));
-            let answer = self.answered(&call, Method::Get, &values, admin, more).await?;
-            let body = call.json(&answer)?;
+            let response = self.send(&call, Method::Get, &values, admin, more).await?;
+            let body = call.json(&response)?;
             let items = body.pointer(&list.items.0).and_then(Value::as_array);
-            for item in items.ok_or_else(|| call.unexpected(format!("no list at `{}`", list.items.0)))? {
+            for item in
+                items.ok_or_else(|| call.unexpected(format!("there is no list at `{}`", list.items.0)))?
+            {
                 let text = item.pointer(&list.mark.0).and_then(Value::as_str).unwrap_or_default();
-                keys.push(Listed { id: call.id(item, &list.id)?, text: text.to_owned() });
+                keys.push(ListedKey { id: call.id(item, &list.id)?, text: text.to_owned() });
             }
             let Some(next) = &list.next else { return Ok(keys) };
             let token = match body.pointer(&next.pointer.0) {
@@ -125,23 +127,23 @@ impl<H: Http> Provider<H> {
                 },
                 Some(_) => None,
             };
-            let token = token
-                .filter(|token| from.as_ref() != Some(token))
-                .ok_or_else(|| call.unexpected(format!("`{}` does not say how to go on", next.pointer.0)))?;
+            let token = token.filter(|token| from.as_ref() != Some(token)).ok_or_else(|| {
+                call.unexpected(format!("`{}` is not a valid token for the next page", next.pointer.0))
+            })?;
             from = Some(token);
         }
-        Err(call.unexpected(format!("the list has more than {MOST_PARTS} parts")))
+        Err(call.unexpected(format!("the list has more than {MAX_PAGES} pages")))
     }
 
-    /// Revokes a key; one that is not there is revoked.
+    /// Revokes a key. A key that does not exist counts as revoked.
     ///
     /// # Errors
-    /// The key may be revoked all the same if no answer came.
+    /// If there was no response, the key may be revoked.
     pub async fn revoke(&self, admin: Option<&Key>, id: &str) -> Result<(), KeyError> {
         let values = self.values(admin).with(Placeholder::Id, id);
         let call = self.call(Operation::Revoke, &self.adapter.revoke.request, &self.adapter.base);
-        match self.answered(&call, Method::Delete, &values, admin, None).await {
-            Ok(_) | Err(KeyError::Refused { status: 404 | 410, .. }) => Ok(()),
+        match self.send(&call, Method::Delete, &values, admin, None).await {
+            Ok(_) | Err(KeyError::ProviderRejected { status: 404 | 410, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -149,15 +151,15 @@ impl<H: Http> Provider<H> {
     /// Tries a key.
     ///
     /// # Errors
-    /// Anything but a clear yes or no.
+    /// There is no verdict.
     pub async fn verify(&self, key: &Key) -> Result<Verdict, KeyError> {
         let secret = key.secret.expose_secret();
         let values = self.values(None).with(Placeholder::Id, &key.id).with(Placeholder::Secret, secret);
         let call = self.call(Operation::Verify, &self.adapter.verify.request, self.adapter.verify_base());
-        match self.answered(&call, Method::Get, &values, Some(key), None).await {
+        match self.send(&call, Method::Get, &values, Some(key), None).await {
             Ok(_) => Ok(Verdict::Accepted),
-            Err(KeyError::Refused { status: 401, .. }) => Ok(Verdict::Refused),
-            Err(KeyError::Refused { status: 403, .. }) => Ok(Verdict::Forbidden),
+            Err(KeyError::ProviderRejected { status: 401, .. }) => Ok(Verdict::Refused),
+            Err(KeyError::ProviderRejected { status: 403, .. }) => Ok(Verdict::Forbidden),
             Err(error) => Err(error),
         }
     }
@@ -183,18 +185,18 @@ impl<H: Http> Provider<H> {
         Call { operation, shape, base }
     }
 
-    /// The answer, if its status is one of success.
-    async fn answered(
+    /// Sends a request. Returns the response if its status is a success.
+    async fn send(
         &self,
         call: &Call<'_>,
         usual: Method,
         values: &Values<'_>,
         by: Option<&Key>,
         more: Option<(&str, &str)>,
-    ) -> Result<Answer, KeyError> {
+    ) -> Result<Response, KeyError> {
         let operation = call.operation;
         let request = Request::build(call.shape, call.base, usual, values, more)
-            .map_err(|source| KeyError::Unfit { operation, source })?;
+            .map_err(|source| KeyError::InvalidSecretValue { operation, source })?;
         let own = match (request.auth, by) {
             (Auth::None, _) | (_, None) => Vec::new(),
             (Auth::Basic, Some(key)) => {
@@ -207,22 +209,24 @@ impl<H: Http> Provider<H> {
             }
         };
         let body_wanted = matches!(operation, Operation::Create | Operation::List);
-        let answer = self.http.send(&request, &own, body_wanted).await.map_err(|error| call.failed(error))?;
-        match answer.status {
-            200..=299 => Ok(answer),
-            // 408: the server gave up waiting for the request. 429 and what it may say of the time: RFC 6585, section 4.
+        let response =
+            self.http.send(&request, &own, body_wanted).await.map_err(|error| call.failed(error))?;
+        match response.status {
+            200..=299 => Ok(response),
+            // 408: the server timed out waiting for the request. 429 and its Retry-After: RFC 6585,
+            // section 4.
             408 | 429 | 500..=599 => Err(KeyError::Busy {
                 operation,
                 host: call.host(),
-                status: answer.status,
-                wait: answer.retry_after,
+                status: response.status,
+                retry_after: response.retry_after,
             }),
-            status => Err(KeyError::Refused { operation, host: call.host(), status }),
+            status => Err(KeyError::ProviderRejected { operation, host: call.host(), status }),
         }
     }
 }
 
-/// One request's place in the configuration.
+/// A request and its place in the configuration.
 struct Call<'a> {
     operation: Operation,
     shape: &'a Shape,
@@ -235,29 +239,29 @@ impl Call<'_> {
     }
 
     fn unexpected(&self, problem: String) -> KeyError {
-        KeyError::Unexpected { operation: self.operation, host: self.host(), problem }
+        KeyError::UnexpectedResponse { operation: self.operation, host: self.host(), problem }
     }
 
     fn failed(&self, error: HttpError) -> KeyError {
         let (operation, host) = (self.operation, self.host());
         match error {
             HttpError::Broken(problem) => KeyError::Unreachable { operation, host, problem },
-            HttpError::Untrusted(problem) => KeyError::Untrusted { host, problem },
+            HttpError::Untrusted(problem) => KeyError::CertificateNotTrusted { host, problem },
             HttpError::Unreadable(problem) => self.unexpected(problem),
         }
     }
 
-    fn json(&self, answer: &Answer) -> Result<Value, KeyError> {
-        // The parser's error would quote what it found.
-        serde_json::from_str(answer.body.expose_secret())
-            .map_err(|_| self.unexpected("it is no JSON".to_owned()))
+    fn json(&self, response: &Response) -> Result<Value, KeyError> {
+        // The parser's error would quote the body.
+        serde_json::from_str(response.body.expose_secret())
+            .map_err(|_| self.unexpected("it is not JSON".to_owned()))
     }
 
     fn id(&self, value: &Value, at: &Pointer) -> Result<String, KeyError> {
-        self.text(value, at, LONGEST_ID)
+        self.text(value, at, MAX_ID)
     }
 
-    /// A text of visible ASCII characters: what goes into headers later.
+    /// Returns a text of visible ASCII characters, which may go into headers.
     fn text(&self, value: &Value, at: &Pointer, longest: usize) -> Result<String, KeyError> {
         let found = value.pointer(&at.0);
         let fits = |text: &&str| {
@@ -267,14 +271,14 @@ impl Call<'_> {
             Some(text) => Ok(text.to_owned()),
             None if found.is_none() => Err(self.unexpected(format!("nothing at `{}`", at.0))),
             None => {
-                let problem = format!("`{}` is no text of 1 to {longest} visible ASCII characters", at.0);
+                let problem = format!("`{}` is not a text of 1 to {longest} visible ASCII characters", at.0);
                 Err(self.unexpected(problem))
             }
         }
     }
 }
 
-/// A parameter's value in the query of an address.
+/// Returns the value of a parameter in the query of an address.
 fn parameter(address: &str, name: &str) -> Option<String> {
     let (_, query) = address.split_once('?')?;
     let query = query.split('#').next().unwrap_or_default();
@@ -294,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_is_read_from_an_address_and_nothing_else_of_it() {
+    fn parameter_is_read_from_an_address() {
         let address = "https://elsewhere.example/x?a=1&page_token=a%2Fb%3D+c#page_token=no";
         assert_eq!(parameter(address, "page_token").as_deref(), Some("a/b= c"));
         for without in ["https://h/x", "https://h/?page_token=", "https://h/?other=1", "page_token=1"] {

@@ -1,4 +1,4 @@
-//! Requests with everything put into them, ready to be sent.
+//! Complete requests, ready to be sent.
 
 use std::fmt;
 
@@ -10,24 +10,24 @@ use super::base::Base;
 use super::shape::{Auth, Body, Method, Shape};
 use super::template::{ExpandError, Place, Values};
 
-/// Everything but the unreserved characters of RFC 3986, of which names such as `spec.owner` have some.
+/// All but the unreserved characters of RFC 3986, of which names such as `spec.owner` have some.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A request. `Debug` shows no header and no body.
+/// A request. `Debug` prints no header and no body.
 pub struct Request {
-    /// Method.
+    /// The method.
     pub method: Method,
-    /// Name or address of the host.
+    /// The name or address of the host.
     pub host: String,
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// Path and query.
+    /// The path and query.
     pub target: String,
-    /// Whose credential goes into the header `authorization`.
+    /// The form of the credential in the header `authorization`.
     pub auth: Auth,
-    /// Names and values.
+    /// The names and values of the headers.
     pub headers: Vec<(String, SecretString)>,
-    /// JSON.
+    /// The body, as JSON.
     pub body: Option<SecretString>,
 }
 
@@ -38,7 +38,8 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    /// From its shape; `usual` is the method where the shape has none, `more` a parameter of the query beside those of the shape.
+    /// Builds a request from its shape. `usual` is the default method, `more` a further query
+    /// parameter.
     ///
     /// # Errors
     /// A value is missing, or does not fit its place.

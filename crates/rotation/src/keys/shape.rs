@@ -1,15 +1,15 @@
-//! One request, before anything is put into it.
+//! The template of one request in an adapter.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::adapter::{AdapterError, invalid};
+use super::adapter_error::{AdapterError, invalid};
 use super::base::check_path;
 use super::template::{Placeholder, Template, TemplateError};
 
-/// Headers that the function sets itself, or that would change where a message ends.
+/// The headers that the function sets itself, or that would change the end of a message.
 const RESERVED_HEADERS: [&str; 9] = [
     "host",
     "content-length",
@@ -22,11 +22,11 @@ const RESERVED_HEADERS: [&str; 9] = [
     "user-agent",
 ];
 
-/// How a request says who makes it.
+/// The form in which a request carries the credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
-    /// It does not, or by a header of the adapter.
+    /// Not at all, or in a header of the adapter.
     #[default]
     None,
     /// `Authorization: Basic` with both halves (RFC 7617).
@@ -35,7 +35,7 @@ pub enum Auth {
     Bearer,
 }
 
-/// A method of HTTP.
+/// An HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[allow(missing_docs)]
@@ -48,7 +48,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// As it stands in a request.
+    /// Returns the name in a request.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -75,7 +75,7 @@ impl TryFrom<String> for Path {
     }
 }
 
-/// The value of a header or of a parameter of a query.
+/// The value of a header or of a query parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Text(pub Template);
@@ -91,7 +91,7 @@ impl TryFrom<String> for Text {
     }
 }
 
-/// A JSON body whose texts are templates. Keys and everything else are sent as they are.
+/// A JSON body whose texts are templates. Keys and other values are sent unchanged.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// A text.
@@ -133,25 +133,25 @@ impl Body {
     }
 }
 
-/// One request, before anything is put into it.
+/// The template of one request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
-    /// Method; each operation has its usual one.
+    /// The method; each operation has a default.
     #[serde(default)]
     pub method: Option<Method>,
-    /// Path, after that of the base.
+    /// The path, after that of the base.
     pub path: Path,
-    /// Parameters of the query.
+    /// The query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, Text>,
-    /// Who asks.
+    /// The form of the credential.
     #[serde(default)]
     pub auth: Auth,
     /// Further headers.
     #[serde(default)]
     pub headers: BTreeMap<String, Text>,
-    /// JSON.
+    /// The body, as JSON.
     #[serde(default)]
     pub body: Option<Body>,
 }
@@ -175,7 +175,7 @@ impl Shape {
             return Err(invalid(&format!("{place}.method"), problem));
         }
         if self.body.is_some() && self.method.unwrap_or(rules.methods[0]) == Method::Get {
-            return Err(invalid(&format!("{place}.body"), "a GET has no body; give the method too"));
+            return Err(invalid(&format!("{place}.body"), "a GET has no body; set the method"));
         }
         for template in self.templates() {
             let foreign = template.placeholders().find(|one| !rules.placeholders.contains(one));
@@ -187,7 +187,7 @@ impl Shape {
         for template in self.query.values().map(|text| &text.0).chain([&self.path.0]) {
             if let Some(secret) = template.placeholders().find(|one| one.is_secret()) {
                 let problem = format!(
-                    "{{{{{}}}}} stands in an address, and addresses are logged by servers on the way; put it into a header or the body",
+                    "{{{{{}}}}} is in an address, which servers log; put it into a header or the body",
                     secret.name()
                 );
                 return Err(invalid(place, problem));
@@ -208,13 +208,13 @@ impl Shape {
         Ok(())
     }
 
-    /// Whether the admin's credential is sent.
+    /// Returns true if the request needs the admin's credential.
     pub(super) fn needs_admin(&self) -> bool {
         self.auth != Auth::None || self.uses(Placeholder::AdminId) || self.uses(Placeholder::AdminSecret)
     }
 }
 
-/// The first of the methods is the usual one.
+/// The rules for an operation's request. The first method is the default.
 pub(super) struct Rules {
     pub(super) methods: &'static [Method],
     pub(super) placeholders: &'static [Placeholder],

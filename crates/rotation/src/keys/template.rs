@@ -1,38 +1,39 @@
-//! Texts with placeholders, and how a value goes into each place of a request without leaving it.
+//! Texts with placeholders, and the encoding of values for each place in a request.
 //!
-//! The set of placeholders is closed. A value in a path is percent-encoded, one in a header has to be visible ASCII, one in a query or a
-//! body is encoded with the text around it: none can end the place that it stands in. Sources: RFC 3986, sections 2 and 3.3; RFC 9110, section 5.5.
+//! The set of placeholders is closed. A value in a path is percent-encoded, one in a header must be
+//! visible ASCII, one in a query or a body is encoded together with the text around it: no value
+//! can leave its place. Sources: RFC 3986, sections 2 and 3.3; RFC 9110, section 5.5.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Everything but the unreserved characters of RFC 3986.
+/// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What a text may leave open.
+/// A placeholder of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placeholder {
     /// The public half of a key.
     Id,
-    /// Its secret half.
+    /// The secret half of a key.
     Secret,
     /// `owner` of the adapter.
     Owner,
     /// `resource` of the adapter.
     Resource,
-    /// The rotation's token: the id of the version it makes.
+    /// The rotation's token: the id of the version that it creates.
     Token,
-    /// What tells the keys of this secret's rotation from all others: it names the secret and the rotation's token.
+    /// The mark of a key: it names the secret and the rotation's token.
     Mark,
     /// The secret's name, for people.
     Name,
     /// The public half of the admin's credential.
     AdminId,
-    /// Its secret half.
+    /// The secret half of the admin's credential.
     AdminSecret,
 }
 
 impl Placeholder {
-    /// All of them.
+    /// All placeholders.
     pub const ALL: [Self; 9] = [
         Self::Id,
         Self::Secret,
@@ -45,7 +46,7 @@ impl Placeholder {
         Self::AdminSecret,
     ];
 
-    /// As it stands between the braces.
+    /// Returns the name between the braces.
     pub fn name(self) -> &'static str {
         match self {
             Self::Id => "id",
@@ -60,27 +61,27 @@ impl Placeholder {
         }
     }
 
-    /// Whether its value may stand in no address, which servers and proxies log.
+    /// Returns true if the value must not be in an address, which servers and proxies log.
     pub fn is_secret(self) -> bool {
         matches!(self, Self::Secret | Self::AdminSecret)
     }
 }
 
-/// Why a text is no template.
+/// An invalid template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// `{{` without `}}`, or the other way round.
-    #[error("`{{{{` and `}}}}` do not pair; a placeholder is written as in {{{{id}}}}")]
+    /// `{{` without `}}`, or the reverse.
+    #[error("`{{{{` and `}}}}` do not match; a placeholder is written as {{{{id}}}}")]
     Braces,
-    /// None of ours.
-    #[error("there is no placeholder {{{{{found}}}}}; there are {}", all_names())]
+    /// The placeholder does not exist.
+    #[error("the placeholder {{{{{found}}}}} does not exist; the placeholders are {}", all_names())]
     Unknown {
-        /// What stands between the braces, cut short.
+        /// The beginning of the text between the braces.
         found: String,
     },
 }
 
-/// Why a value cannot be put where the template wants it. Never holds the value.
+/// A value that does not fit its place. The error never contains the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the value of {{{{{}}}}} {problem}", placeholder.name())]
 pub struct ExpandError {
@@ -95,7 +96,7 @@ pub enum Place {
     Path,
     /// The value of a header.
     Header,
-    /// What is encoded as a whole afterwards: a text in a JSON body, a parameter of a query.
+    /// A place that is encoded as a whole later: a text in a JSON body, a query parameter.
     Whole,
 }
 
@@ -104,14 +105,14 @@ pub enum Place {
 pub struct Values<'a>([Option<&'a str>; Placeholder::ALL.len()]);
 
 impl<'a> Values<'a> {
-    /// The same with one more, or another one.
+    /// Sets a value.
     #[must_use]
     pub fn with(mut self, placeholder: Placeholder, value: &'a str) -> Self {
         self.0[placeholder as usize] = Some(value);
         self
     }
 
-    /// The value of a placeholder.
+    /// Returns the value of a placeholder.
     pub fn get(&self, placeholder: Placeholder) -> Option<&'a str> {
         self.0[placeholder as usize]
     }
@@ -128,10 +129,10 @@ enum Part {
 pub struct Template(Vec<Part>);
 
 impl Template {
-    /// From its text.
+    /// Parses a template.
     ///
     /// # Errors
-    /// Braces that do not pair, or an unknown placeholder.
+    /// Braces do not match, or a placeholder is unknown.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -151,7 +152,7 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// What it leaves open.
+    /// Returns the placeholders.
     pub fn placeholders(&self) -> impl Iterator<Item = Placeholder> + '_ {
         self.0.iter().filter_map(|part| match part {
             Part::Slot(placeholder) => Some(*placeholder),
@@ -159,7 +160,7 @@ impl Template {
         })
     }
 
-    /// The text that it does not leave open, with one letter for every placeholder.
+    /// Returns the text with one letter for every placeholder.
     pub fn outline(&self) -> String {
         let outline = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -168,7 +169,7 @@ impl Template {
         self.0.iter().map(outline).collect()
     }
 
-    /// The text with values.
+    /// Returns the text with values.
     ///
     /// # Errors
     /// A value is missing, or does not fit the place.
@@ -179,7 +180,8 @@ impl Template {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Slot(placeholder) => {
                     let wrong = |problem| ExpandError { placeholder: *placeholder, problem };
-                    let value = values.get(*placeholder).ok_or_else(|| wrong("is not known here"))?;
+                    let value =
+                        values.get(*placeholder).ok_or_else(|| wrong("is unknown in this request"))?;
                     push(&mut text, value, place).map_err(wrong)?;
                 }
             }
@@ -190,20 +192,20 @@ impl Template {
 
 fn push(text: &mut String, value: &str, place: Place) -> Result<(), &'static str> {
     match place {
-        // Dots are unreserved, and a part of a path that is only dots is another path.
+        // Dots are unreserved, and a path segment of dots only is another path.
         Place::Path if value.is_empty() || value.bytes().all(|byte| byte == b'.') => {
-            return Err("cannot stand in a path: it is empty or only dots");
+            return Err("is not allowed in a path: it is empty or only dots");
         }
         Place::Path => text.extend(utf8_percent_encode(value, RESERVED)),
         Place::Header if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) => {
-            return Err("cannot stand in a header: it has a character that is no visible ASCII");
+            return Err("is not allowed in a header: it has a character that is not visible ASCII");
         }
         Place::Header | Place::Whole => text.push_str(value),
     }
     Ok(())
 }
 
-/// A text from outside for an error: short, and nothing in it that moves a cursor.
+/// Returns the beginning of an external text for an error, without control characters.
 fn shortened(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     text.chars().take(40).map(printable).collect()
@@ -220,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_placeholder_that_is_none_is_named_with_those_that_there_are() {
+    fn unknown_placeholder_is_rejected_with_the_known_ones() {
         let text = Template::parse("/keys/{{key}}").unwrap_err().to_string();
         assert!(text.contains("{{key}}") && text.contains("{{id}}, {{secret}}"), "{text}");
         for broken in ["{{id", "id}}", "{{id}} }}", "{{{{id}}"] {
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_only_dots_stands_in_no_path_and_one_with_a_line_break_in_no_header() {
+    fn dots_are_rejected_in_paths_and_line_breaks_in_headers() {
         let template = Template::parse("{{id}}").unwrap();
         for value in ["", ".", ".."] {
             assert!(template.expand(&Values::default().with(Placeholder::Id, value), Place::Path).is_err());
@@ -244,13 +246,17 @@ mod tests {
             assert!(text.contains("{{id}}") && text.contains("visible ASCII"), "{text}");
         }
         assert!(
-            template.expand(&Values::default(), Place::Whole).unwrap_err().to_string().contains("not known")
+            template
+                .expand(&Values::default(), Place::Whole)
+                .unwrap_err()
+                .to_string()
+                .contains("unknown in this request")
         );
     }
 
     proptest! {
         #[test]
-        fn a_value_in_a_path_holds_no_reserved_character_and_decodes_to_itself(value in "\\PC{1,20}|[\\x00-\\x7f]{1,20}") {
+        fn value_in_a_path_is_encoded_and_decodes_to_itself(value in "\\PC{1,20}|[\\x00-\\x7f]{1,20}") {
             let template = Template::parse("{{id}}").unwrap();
             let Ok(text) = template.expand(&Values::default().with(Placeholder::Id, &value), Place::Path) else {
                 prop_assert!(value.bytes().all(|byte| byte == b'.'));
@@ -262,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn text_around_placeholders_stays_as_it_is(before in "[a-z/]{0,9}", after in "[a-z/]{0,9}", value in "[ -~]{1,9}") {
+        fn text_around_placeholders_is_unchanged(before in "[a-z/]{0,9}", after in "[a-z/]{0,9}", value in "[ -~]{1,9}") {
             let template = Template::parse(&format!("{before}{{{{mark}}}}{after}")).unwrap();
             let text = template.expand(&Values::default().with(Placeholder::Mark, &value), Place::Whole).unwrap();
             prop_assert_eq!(text, format!("{before}{value}{after}"));

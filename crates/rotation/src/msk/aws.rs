@@ -1,9 +1,9 @@
-//! The call against AWS.
+//! The call to Amazon MSK.
 
 use aws_sdk_kafka::Client;
 use lambda_kit::call::CallError;
 
-use super::Clusters;
+use super::clusters::Clusters;
 
 /// Amazon MSK.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct MskApi {
 }
 
 impl MskApi {
-    /// With a client.
+    /// Creates the adapter for a client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_secrets_of_all_pages_are_read_and_a_refusal_names_the_action() {
+    async fn secrets_of_all_pages_are_listed() {
         let page = |from: Option<&'static str>, secret: &'static str, next: Option<&'static str>| {
             mock!(Client::list_scram_secrets)
                 .match_requests(move |request| {

@@ -1,54 +1,78 @@
 //! The configuration of a function for Amazon MSK.
 
+use std::fmt;
+use std::str::FromStr;
+
+use lambda_kit::arn::{Arn, ArnError};
 use lambda_kit::env::{Env, EnvError};
 
 use crate::engine::Server;
-use crate::password::{PasswordPolicy, Without};
+use crate::password::{ExcludedKinds, PasswordPolicy};
 
-/// The port of SASL/SCRAM inside of a VPC ("Port information" of the MSK guide).
+/// The port of SASL/SCRAM inside a VPC ("Port information" of the MSK guide).
 const PORT: u16 = 9096;
 
-/// ARN of a cluster: `arn:aws:kafka:eu-west-1:123456789012:cluster/NAME/UUID`.
+/// The ARN of a cluster: `arn:aws:kafka:eu-west-1:123456789012:cluster/NAME/UUID`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterArn(String);
+pub struct ClusterArn {
+    arn: Arn,
+    name: String,
+}
 
-impl ClusterArn {
-    /// From `CLUSTER_ARN`.
-    ///
-    /// # Errors
-    /// It is missing, or no such ARN.
-    pub fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
-        let found = env.required("CLUSTER_ARN")?;
-        let resource = match found.split(':').collect::<Vec<_>>().as_slice() {
-            ["arn", _, "kafka", _, _, resource] => (*resource).to_owned(),
-            _ => String::new(),
-        };
-        match resource.split('/').collect::<Vec<_>>().as_slice() {
-            ["cluster", name, id] if !name.is_empty() && !id.is_empty() => Ok(Self(found)),
-            _ => Err(EnvError::Invalid {
-                name: "CLUSTER_ARN".to_owned(),
-                found,
-                expected: "an ARN of a cluster: arn:aws:kafka:REGION:ACCOUNT:cluster/NAME/UUID".to_owned(),
-            }),
+/// A text that is not the ARN of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterArnError {
+    /// It is not an ARN.
+    #[error(transparent)]
+    Arn(#[from] ArnError),
+    /// It is the ARN of something else.
+    #[error("{0} is not the ARN of an MSK cluster")]
+    NotACluster(Arn),
+}
+
+impl FromStr for ClusterArn {
+    type Err = ClusterArnError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let arn: Arn = text.parse()?;
+        let id = arn.resource_id("cluster").filter(|_| arn.service == "kafka");
+        match id.and_then(|id| id.split_once('/')) {
+            Some((name, id)) if !name.is_empty() && !id.is_empty() && !id.contains(['/', ':']) => {
+                Ok(Self { name: name.to_owned(), arn })
+            }
+            _ => Err(ClusterArnError::NotACluster(arn)),
         }
-    }
-
-    /// The ARN.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The cluster's name.
-    pub fn name(&self) -> &str {
-        self.0.split('/').nth(1).unwrap_or_default()
     }
 }
 
-/// The brokers of `BOOTSTRAP_BROKERS`: hosts, with or without a port, separated by commas, as GetBootstrapBrokers gives them in
-/// `BootstrapBrokerStringSaslScram`. Empty where it is not set.
+impl ClusterArn {
+    /// Reads the ARN from `CLUSTER_ARN`.
+    ///
+    /// # Errors
+    /// The variable is missing or not the ARN of a cluster.
+    pub fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
+        let expected = "an ARN of a cluster: arn:aws:kafka:REGION:ACCOUNT:cluster/NAME/UUID";
+        env.required_as("CLUSTER_ARN", expected)
+    }
+
+    /// Returns the cluster's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for ClusterArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.arn.fmt(f)
+    }
+}
+
+/// Reads the brokers of `BOOTSTRAP_BROKERS`: hosts with or without a port, separated by commas, as
+/// GetBootstrapBrokers returns them in `BootstrapBrokerStringSaslScram`. Returns none if the variable
+/// is not set.
 ///
 /// # Errors
-/// One of them is none.
+/// An entry is invalid.
 pub(super) fn brokers(env: Env<'_>) -> Result<Vec<Server>, EnvError> {
     let Some(found) = env.optional("BOOTSTRAP_BROKERS") else { return Ok(Vec::new()) };
     let read = |text: &str| {
@@ -59,22 +83,21 @@ pub(super) fn brokers(env: Env<'_>) -> Result<Vec<Server>, EnvError> {
         (!host.is_empty()).then(|| Server { host: host.to_owned(), port, database: String::new() })
     };
     let brokers: Option<Vec<Server>> = found.split(',').map(read).collect();
-    brokers.ok_or_else(|| EnvError::Invalid {
-        name: "BOOTSTRAP_BROKERS".to_owned(),
-        found,
-        expected: "hosts, separated by commas: b-1.example.kafka.eu-west-1.amazonaws.com:9096,…".to_owned(),
+    brokers.ok_or_else(|| {
+        let expected = "hosts, separated by commas: b-1.example.kafka.eu-west-1.amazonaws.com:9096,…";
+        EnvError::invalid("BOOTSTRAP_BROKERS", &found, expected)
     })
 }
 
-/// What a password is without any configuration. MSK documents no rules; quotes, backslash, `/` and `@` are left out for
-/// clients' configuration files, as in AWS's own rotation functions.
+/// Returns the password policy without any configuration. MSK documents no rules; quotes, backslash,
+/// `/` and `@` are excluded for clients' configuration files, as in AWS's own rotation functions.
 pub fn default_policy() -> PasswordPolicy {
     PasswordPolicy {
         engine: "Amazon MSK",
         bounds: (8, 128),
         length: 32,
         exclude: "/@\"'\\".to_owned(),
-        without: Without::default(),
+        excluded_kinds: ExcludedKinds::default(),
         require_each_kind: true,
     }
 }
@@ -92,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_named_by_its_whole_arn() {
+    fn cluster_arn_needs_name_and_id() {
         let arn = "arn:aws:kafka:eu-west-1:123456789012:cluster/main/0a1b-2";
         let cluster = with(&[("CLUSTER_ARN", arn)], ClusterArn::from_env).unwrap();
-        assert_eq!((cluster.as_str(), cluster.name()), (arn, "main"));
+        assert_eq!((cluster.to_string().as_str(), cluster.name()), (arn, "main"));
         for wrong in [
             "main",
             "arn:aws:kafka:r:a:cluster/main",
@@ -110,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn brokers_are_hosts_with_or_without_a_port() {
+    fn brokers_have_a_default_port() {
         let found = with(&[("BOOTSTRAP_BROKERS", "b-1.x:9196, b-2.x")], brokers).unwrap();
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found, ["b-1.x:9196", "b-2.x:9096"]);

@@ -1,64 +1,126 @@
-//! What keeps the brokers of Amazon MSK from taking a secret's password.
+//! The errors of Amazon MSK.
 
-/// Why the brokers do not or will not read a secret.
+use crate::error::{RotationError, RotatorError};
+
+/// The reason why the brokers do not read a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MskError {
-    /// The name does not begin as MSK wants it.
+    /// The secret's name does not have the prefix that MSK requires.
     #[error(
-        "Amazon MSK takes only secrets whose name begins with `AmazonMSK_`, and this is {secret}; make a secret of such a name and associate it with the cluster"
+        "Amazon MSK accepts only secrets whose name begins with `AmazonMSK_`, and {secret} does not; \
+         create a secret with such a name and associate it with the cluster"
     )]
-    SecretName {
-        /// ARN of the secret.
+    InvalidSecretName {
+        /// The ARN of the secret.
         secret: String,
     },
-    /// The key is the AWS managed one.
+    /// The secret is encrypted with the AWS managed key.
     #[error(
-        "{secret} is encrypted with the AWS managed key aws/secretsmanager, and the brokers cannot read it; give it a customer managed key with `aws \
-         secretsmanager update-secret --secret-id {secret} --kms-key-id KEY_ARN`, then associate it with the cluster again"
+        "{secret} is encrypted with the AWS managed key aws/secretsmanager, which the brokers cannot \
+         use; set a customer managed key with `aws secretsmanager update-secret --secret-id {secret} \
+         --kms-key-id KEY_ARN`, then associate the secret with the cluster again"
     )]
-    ManagedKey {
-        /// ARN of the secret.
+    SecretKeyNotCustomerManaged {
+        /// The ARN of the secret.
         secret: String,
     },
-    /// The cluster does not read the secret.
+    /// The secret is not associated with the cluster.
     #[error(
-        "{secret} is not associated with {cluster}, so no broker would ever take its password; associate it with `aws kafka \
-         batch-associate-scram-secret --cluster-arn {cluster} --secret-arn-list {secret}` or AWS::MSK::BatchScramSecret"
+        "{secret} is not associated with {cluster}, so no broker would accept its password; associate it \
+         with `aws kafka batch-associate-scram-secret --cluster-arn {cluster} --secret-arn-list \
+         {secret}` or AWS::MSK::BatchScramSecret"
     )]
-    NotAssociated {
-        /// ARN of the secret.
+    SecretNotAssociated {
+        /// The ARN of the secret.
         secret: String,
-        /// ARN of the cluster.
+        /// The ARN of the cluster.
         cluster: String,
     },
-    /// A login at the brokers was asked for, and the function knows none.
+    /// The action needs a login at the brokers, and none are configured.
     #[error(
-        "the function has no BOOTSTRAP_BROKERS, so it cannot log in; set them, and give the function a way to the brokers, or do not ask for it"
+        "BOOTSTRAP_BROKERS of the function is not set, so it cannot log in; set it and give the function \
+         a route to the brokers, or remove the schedule of this action"
     )]
-    NoBrokers,
-    /// Some brokers do not take the password yet.
+    BrokersNotConfigured,
+    /// Some brokers do not accept the password yet.
     #[error(
-        "{seconds} s after the rotation {refusing} still refuses the password of AWSCURRENT; up to ten minutes are usual. After that, see whether the \
-         secret is still associated with the cluster and whether the key's policy lets kafka.amazonaws.com decrypt: disassociate and associate it \
+        "{seconds} s after the rotation, {rejecting} still rejects the password of AWSCURRENT; up to ten \
+         minutes are usual; after that, check that the secret is associated with the cluster and that \
+         the key's policy permits kafka.amazonaws.com to decrypt, then disassociate and associate it \
          again"
     )]
-    NotPropagated {
-        /// Seconds since the rotation ended.
+    PropagationTimeout {
+        /// The seconds since the rotation ended.
         seconds: u64,
-        /// A broker: host and port, and its trouble if it is another one than a refusal.
-        refusing: String,
+        /// The host and port of a broker, with the error if the login was not rejected.
+        rejecting: String,
     },
 }
 
 impl MskError {
-    /// The public name.
+    /// Returns the public name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::SecretName { .. } => "InvalidSecretName",
-            Self::ManagedKey { .. } => "SecretKeyNotCustomerManaged",
-            Self::NotAssociated { .. } => "SecretNotAssociated",
-            Self::NoBrokers => "BrokersNotConfigured",
-            Self::NotPropagated { .. } => "PropagationTimeout",
+            Self::InvalidSecretName { .. } => "InvalidSecretName",
+            Self::SecretKeyNotCustomerManaged { .. } => "SecretKeyNotCustomerManaged",
+            Self::SecretNotAssociated { .. } => "SecretNotAssociated",
+            Self::BrokersNotConfigured => "BrokersNotConfigured",
+            Self::PropagationTimeout { .. } => "PropagationTimeout",
+        }
+    }
+}
+
+impl From<MskError> for RotationError {
+    fn from(error: MskError) -> Self {
+        RotatorError::new(error.name(), error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_public_name_and_sentence() {
+        let secret = || "arn:s".to_owned();
+        for (error, name, sentence) in [
+            (
+                MskError::InvalidSecretName { secret: secret() },
+                "InvalidSecretName",
+                "Amazon MSK accepts only secrets whose name begins with `AmazonMSK_`, and arn:s does not; \
+                 create a secret with such a name and associate it with the cluster",
+            ),
+            (
+                MskError::SecretKeyNotCustomerManaged { secret: secret() },
+                "SecretKeyNotCustomerManaged",
+                "arn:s is encrypted with the AWS managed key aws/secretsmanager, which the brokers cannot \
+                 use; set a customer managed key with `aws secretsmanager update-secret --secret-id arn:s \
+                 --kms-key-id KEY_ARN`, then associate the secret with the cluster again",
+            ),
+            (
+                MskError::SecretNotAssociated { secret: secret(), cluster: "arn:c".into() },
+                "SecretNotAssociated",
+                "arn:s is not associated with arn:c, so no broker would accept its password; associate it \
+                 with `aws kafka batch-associate-scram-secret --cluster-arn arn:c --secret-arn-list arn:s` \
+                 or AWS::MSK::BatchScramSecret",
+            ),
+            (
+                MskError::BrokersNotConfigured,
+                "BrokersNotConfigured",
+                "BOOTSTRAP_BROKERS of the function is not set, so it cannot log in; set it and give the \
+                 function a route to the brokers, or remove the schedule of this action",
+            ),
+            (
+                MskError::PropagationTimeout { seconds: 140, rejecting: "b:1".into() },
+                "PropagationTimeout",
+                "140 s after the rotation, b:1 still rejects the password of AWSCURRENT; up to ten minutes \
+                 are usual; after that, check that the secret is associated with the cluster and that the \
+                 key's policy permits kafka.amazonaws.com to decrypt, then disassociate and associate it \
+                 again",
+            ),
+        ] {
+            let error = RotationError::from(error);
+            assert_eq!((error.name(), error.to_string().as_str()), (name, sentence));
         }
     }
 }

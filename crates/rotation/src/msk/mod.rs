@@ -1,163 +1,159 @@
 //! The SASL/SCRAM secrets of Amazon MSK.
 //!
-//! Nothing is set at the brokers: they read AWSCURRENT of every secret that is associated with their cluster, now and again, and from then
-//! on take that password and no other. So setSecret and testSecret look whether they can and will read the new value, and the end of the
-//! rotation is followed by a window in which clients with the new value are refused and those with the old one are not. An action
-//! measures it: it logs in until every broker takes the new password. Only SCRAM-SHA-512 exists there.
+//! A rotation sets nothing at the brokers: they read AWSCURRENT of every secret that is associated
+//! with their cluster from time to time, and then accept that password and no other. So `setSecret`
+//! and `testSecret` check that the brokers can read the new value. After the rotation there is a
+//! window in which clients with the new value are rejected and those with the old one are not. An
+//! action measures it: it logs in until every broker accepts the new password. Amazon MSK supports
+//! SCRAM-SHA-512 only.
 //!
-//! Source: "Sign-in credentials authentication with AWS Secrets Manager" of the Amazon MSK developer guide; it speaks of up to ten
-//! minutes.
+//! Source: "Sign-in credentials authentication with AWS Secrets Manager" of the Amazon MSK developer
+//! guide, which says that a change takes up to ten minutes.
 
 mod aws;
+mod clusters;
 mod config;
 mod error;
-#[cfg(test)]
-mod tests;
 mod verify;
 
-use std::future::Future;
-
-use lambda_kit::call::CallError;
+use lambda_kit::arn::Arn;
 
 pub use aws::MskApi;
+pub use clusters::Clusters;
 pub use config::{ClusterArn, default_policy};
 pub use error::MskError;
-pub use verify::{Propagation, Verifier};
+pub use verify::{Propagation, ScramUser, Verifier};
 
-use crate::action::{Acted, Action, Occasion};
+use crate::action::{Action, ActionEvent};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::Login;
 use crate::error::RotationError;
-use crate::machine::Done;
+use crate::invocation::Invocation;
+use crate::new_password::new_password;
+use crate::outcome::StepOutcome;
 use crate::password::PasswordPolicy;
-use crate::passwords::new_password;
-use crate::target::{Invocation, Target};
+use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, Versions};
 
-/// What the name of every secret begins with that MSK takes.
+/// The required prefix of the name of a secret for MSK.
 const PREFIX: &str = "AmazonMSK_";
 
-/// The call that a rotation makes: `kafka:ListScramSecrets`.
-pub trait Clusters: Send + Sync {
-    /// ARNs of the secrets that are associated with a cluster, of all pages.
-    fn secrets(&self, cluster: &str) -> impl Future<Output = Result<Vec<String>, CallError>> + Send;
-}
-
-/// The target for one cluster.
+/// Rotates the secrets of one cluster.
 pub struct Msk<C, P> {
     api: C,
     cluster: ClusterArn,
     policy: PasswordPolicy,
-    /// How to log in at the brokers, where the function can reach them.
+    /// Logs in at the brokers, if the function can reach them.
     verifier: Option<Verifier<P>>,
 }
 
 impl<C: Clusters, P: Propagation> Msk<C, P> {
-    /// With the API, the cluster, what new passwords look like, and how to log in at the brokers.
+    /// Creates the rotator for a cluster. Without a verifier, no login is tried.
     pub fn new(api: C, cluster: ClusterArn, policy: PasswordPolicy, verifier: Option<Verifier<P>>) -> Self {
         Self { api, cluster, policy, verifier }
     }
 
-    /// Whether the brokers read this secret.
-    async fn is_read<V: Versions>(&self, at: &Invocation<'_, V>) -> Result<(), RotationError> {
-        let secret = &at.event.secret_id;
-        let name = secret.rsplit(":secret:").next().unwrap_or_default();
-        if !name.starts_with(PREFIX) {
-            return Err(MskError::SecretName { secret: secret.clone() }.into());
+    /// Checks that the brokers can read this secret.
+    async fn check_access<V: Versions>(&self, at: &Invocation<'_, V>) -> Result<(), RotationError> {
+        let secret = || at.secret_id.to_owned();
+        let arn = at.secret_id.parse::<Arn>().ok();
+        if !arn.as_ref().and_then(Arn::secret_name).is_some_and(|name| name.starts_with(PREFIX)) {
+            return Err(MskError::InvalidSecretName { secret: secret() }.into());
         }
-        // DescribeSecret leaves the key out where it is the AWS managed one.
-        let key = at.versions.describe(secret).await?.kms_key;
+        // DescribeSecret omits the key if it is the AWS managed one.
+        let key = at.describe().await?.kms_key;
         if key.is_none_or(|key| key.ends_with("alias/aws/secretsmanager")) {
-            return Err(MskError::ManagedKey { secret: secret.clone() }.into());
+            return Err(MskError::SecretKeyNotCustomerManaged { secret: secret() }.into());
         }
-        let cluster = self.cluster.as_str();
-        if self.api.secrets(cluster).await?.iter().any(|associated| associated == secret) {
+        let cluster = self.cluster.to_string();
+        if self.api.secrets(&cluster).await?.iter().any(|associated| associated == at.secret_id) {
             return Ok(());
         }
-        Err(MskError::NotAssociated { secret: secret.clone(), cluster: cluster.to_owned() }.into())
+        Err(MskError::SecretNotAssociated { secret: secret(), cluster }.into())
     }
 }
 
-fn user<'d>(label: &'static str, value: &'d SecretDocument) -> Result<&'d str, RotationError> {
-    value.text("username").map_err(|source| RotationError::Document { label, source })
-}
+impl<C: Clusters, P: Propagation> CredentialRotator for Msk<C, P> {
+    type Credential = ScramUser;
 
-impl<C: Clusters, P: Propagation> Target for Msk<C, P> {
     fn name(&self) -> &'static str {
         "msk"
     }
 
-    fn whose(&self, value: &SecretDocument) -> String {
-        let user = value.text("username").unwrap_or("?");
-        format!("user `{user}` of cluster `{}`", self.cluster.name())
-    }
-
-    fn check(&self, value: &SecretDocument) -> Result<(), DocumentError> {
-        value.text("username")?;
-        value.password()?;
-        let other = value.keys().find(|key| !["username", "password"].contains(key));
-        match other {
-            None => Ok(()),
+    fn parse(&self, value: &SecretDocument) -> Result<ScramUser, DocumentError> {
+        let user = ScramUser { user: value.text("username")?.to_owned(), password: value.password()? };
+        match value.keys().find(|key| !["username", "password"].contains(key)) {
+            None => Ok(user),
             Some(key) => Err(DocumentError::Unexpected {
                 key: key.to_owned(),
-                expected: "exactly `username` and `password`, which is all that Amazon MSK takes",
+                expected: "exactly `username` and `password`, the only keys that Amazon MSK accepts",
             }),
         }
     }
 
-    async fn next<V: Versions>(
+    fn describe(&self, user: &ScramUser) -> String {
+        format!("user `{}` of cluster `{}`", user.user, self.cluster.name())
+    }
+
+    async fn create<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        current: &SecretDocument,
+        _: &str,
+        current: &ParsedValue<ScramUser>,
     ) -> Result<SecretDocument, RotationError> {
         let password = new_password(&self.policy, at.versions).await?;
-        current.with_password(&password).map_err(|source| RotationError::Document { label: CURRENT, source })
+        let next = current.document.with_password(&password);
+        next.map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })
     }
 
     async fn set<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
-        pending: &SecretDocument,
-    ) -> Result<Done, RotationError> {
-        let current = at.current().await?;
-        // Brokers keep a user that a secret once named. Another user is another secret.
-        if user(crate::versions::PENDING, pending)? != user(CURRENT, &current)? {
-            let token = at.event.client_request_token.clone();
-            return Err(RotationError::TargetChanged { key: "username", token });
+        token: &str,
+        pending: &ScramUser,
+    ) -> Result<StepOutcome, RotationError> {
+        let value = at.current().await?;
+        let user = value.text("username");
+        let user = user.map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
+        // Brokers keep a user that a secret once named. Another user needs another secret.
+        if pending.user != user {
+            return Err(RotationError::PendingVersionMismatch { key: "username", token: token.to_owned() });
         }
-        self.is_read(at).await.map(|()| Done::Now)
+        self.check_access(at).await?;
+        Ok(StepOutcome::Done)
     }
 
-    async fn accepts<V: Versions>(
+    async fn verify<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         label: &'static str,
-        value: &SecretDocument,
+        user: &ScramUser,
     ) -> Result<Login, RotationError> {
-        // No broker can know another value than the current one.
+        // Brokers know the current value only.
         if label != CURRENT {
             return Ok(Login::Accepted);
         }
-        self.is_read(at).await?;
+        self.check_access(at).await?;
         match &self.verifier {
-            Some(verifier) => {
-                verifier
-                    .accepted(
-                        at.retry,
-                        user(label, value)?,
-                        &value.password().map_err(|source| RotationError::Document { label, source })?,
-                    )
-                    .await
-            }
+            Some(verifier) => verifier.log_in(at.retry, user).await,
             None => Ok(Login::Accepted),
         }
     }
 
-    async fn act<V: Versions>(&self, at: &Occasion<'_, V>) -> Result<Acted, RotationError> {
-        match (at.event.action, &self.verifier) {
-            (Action::VerifyPropagation, Some(verifier)) => verifier.propagated(at, self.cluster.name()).await,
-            (Action::VerifyPropagation, None) => Err(MskError::NoBrokers.into()),
-            (other, _) => Err(RotationError::NoSuchAction { action: other.name(), target: self.name() }),
+    async fn act<V: Versions>(
+        &self,
+        at: &Invocation<'_, V>,
+        event: &ActionEvent,
+    ) -> Result<StepOutcome, RotationError> {
+        match (event.action, &self.verifier) {
+            (Action::VerifyPropagation, Some(verifier)) => {
+                let parse = |value: &SecretDocument| self.parse(value);
+                verifier.wait_for_propagation(at, self.cluster.name(), parse).await
+            }
+            (Action::VerifyPropagation, None) => Err(MskError::BrokersNotConfigured.into()),
+            (other, _) => {
+                Err(RotationError::UnsupportedAction { action: other.name(), rotator: self.name() })
+            }
         }
     }
 }

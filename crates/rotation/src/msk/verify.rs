@@ -1,30 +1,42 @@
-//! Logging in at the brokers, and measuring how long they take to read a new password.
+//! Logins at the brokers, and the time that they take to accept a new password.
 
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::metrics::Metrics;
-use secrecy::SecretString;
+use lambda_kit::moment::Moment;
 use tokio::time::Instant;
 
-use super::{MskError, config};
-use crate::action::{Acted, Occasion, under_way};
+use super::config;
+use super::error::MskError;
 use crate::audit::NAMESPACE;
+use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, EngineError, Login, Server};
 use crate::error::RotationError;
+use crate::invocation::{Invocation, NO_CURRENT};
+use crate::outcome::StepOutcome;
 use crate::retry::Retry;
 use crate::versions::{CURRENT, Versions};
 
-/// Between two rounds of logins. A broker is late by minutes, so nothing is gained by asking more often.
+/// The pause between two rounds of logins. A broker is behind by minutes, so shorter pauses gain
+/// nothing.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// A login by SASL/SCRAM-SHA-512 over TLS.
+/// A user and its password.
+pub struct ScramUser {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: secrecy::SecretString,
+}
+
+/// A login with SASL/SCRAM-SHA-512 over TLS.
 pub trait Propagation: Send + Sync {
     /// Tries a credential at one broker, in a session of its own.
     ///
     /// # Errors
-    /// Anything but a clear yes or no.
+    /// The login was neither accepted nor refused.
     fn log_in(&self, account: &Account) -> impl Future<Output = Result<Login, EngineError>> + Send;
 }
 
@@ -35,47 +47,42 @@ impl Propagation for crate::engines::kafka::Kafka {
     }
 }
 
-/// How to log in at the brokers of a cluster.
+/// Logs in at the brokers of a cluster.
 pub struct Verifier<P> {
     client: P,
     brokers: Vec<Server>,
 }
 
 impl<P: Propagation> Verifier<P> {
-    /// With a client, and brokers in the function's configuration: `BOOTSTRAP_BROKERS`. `None` without any: the function need not
-    /// be where it can reach them.
+    /// Creates a verifier for the brokers in `BOOTSTRAP_BROKERS`. Returns `None` without any: the
+    /// function need not be able to reach them.
     ///
     /// # Errors
-    /// The variable makes no sense.
+    /// The variable is invalid.
     pub fn from_env(env: Env<'_>, client: P) -> Result<Option<Self>, EnvError> {
         let brokers = config::brokers(env)?;
         Ok((!brokers.is_empty()).then_some(Self { client, brokers }))
     }
 
-    /// With a client and these brokers.
+    /// Creates a verifier for these brokers.
     pub fn new(client: P, brokers: Vec<Server>) -> Self {
         Self { client, brokers }
     }
 
-    fn account(&self, broker: &Server, user: &str, password: &SecretString) -> Account {
+    fn account(&self, broker: &Server, user: &ScramUser) -> Account {
         Account {
             server: broker.clone(),
-            user: user.to_owned(),
-            password: password.clone(),
-            // The only one that Amazon MSK has.
+            user: user.user.clone(),
+            password: user.password.clone(),
+            // The only one that Amazon MSK supports.
             mechanism: Some("SCRAM-SHA-512"),
         }
     }
 
-    /// Whether every broker takes a password.
-    pub(super) async fn accepted(
-        &self,
-        retry: &Retry,
-        user: &str,
-        password: &SecretString,
-    ) -> Result<Login, RotationError> {
+    /// Tries a password at every broker. It is accepted if each accepts it.
+    pub(super) async fn log_in(&self, retry: &Retry, user: &ScramUser) -> Result<Login, RotationError> {
         for broker in &self.brokers {
-            let account = self.account(broker, user, password);
+            let account = self.account(broker, user);
             if retry.run("a login", || self.client.log_in(&account)).await? == Login::Refused {
                 return Ok(Login::Refused);
             }
@@ -83,57 +90,60 @@ impl<P: Propagation> Verifier<P> {
         Ok(Login::Accepted)
     }
 
-    /// Logs in with AWSCURRENT at every broker until each takes it, and announces how long after the rotation that was.
-    pub(super) async fn propagated<V: Versions>(
+    /// Logs in with AWSCURRENT at every broker until each accepts it, and publishes the time since
+    /// the rotation as a metric.
+    pub(super) async fn wait_for_propagation<V: Versions>(
         &self,
-        at: &Occasion<'_, V>,
+        at: &Invocation<'_, V>,
         cluster: &str,
-    ) -> Result<Acted, RotationError> {
+        parse: impl Fn(&SecretDocument) -> Result<ScramUser, DocumentError>,
+    ) -> Result<StepOutcome, RotationError> {
         let begun = Instant::now();
         let described = at.describe().await?;
-        if under_way(&described) {
-            return Ok(Acted::Later("a rotation is under way"));
+        if described.rotation_in_progress() {
+            return Ok(StepOutcome::Postponed("a rotation is in progress"));
         }
-        let bad = |source| RotationError::Document { label: CURRENT, source };
-        let Some(value) = at.value(at.current(&described)?, CURRENT).await? else {
-            return Ok(Acted::Later("AWSCURRENT moved meanwhile"));
+        let version = described.version_with(CURRENT).ok_or(NO_CURRENT)?;
+        let Some(value) = at.value(Some(version), CURRENT).await? else {
+            return Ok(StepOutcome::Postponed("AWSCURRENT has just moved"));
         };
-        let user = value.text("username").map_err(bad)?;
-        let password = value.password().map_err(bad)?;
+        let user =
+            parse(&value).map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
         let before = at.since_rotation(&described).unwrap_or_default();
         let mut waiting: Vec<&Server> = self.brokers.iter().collect();
         loop {
-            let mut late = Vec::new();
-            let mut refusing = String::new();
+            let mut behind = Vec::new();
+            let mut rejecting = String::new();
             for broker in waiting {
-                match self.client.log_in(&self.account(broker, user, &password)).await {
+                match self.client.log_in(&self.account(broker, &user)).await {
                     Ok(Login::Accepted) => continue,
-                    Ok(Login::Refused) => refusing = broker.to_string(),
-                    // A broker may be restarted meanwhile.
-                    Err(error) if error.may_pass() => refusing = format!("{broker} ({error})"),
+                    Ok(Login::Refused) => rejecting = broker.to_string(),
+                    // The broker may be restarting.
+                    Err(error) if error.is_transient() => rejecting = format!("{broker} ({error})"),
                     Err(error) => return Err(error.into()),
                 }
-                late.push(broker);
+                behind.push(broker);
             }
             let since = before + begun.elapsed();
-            if late.is_empty() {
-                let (secret, seconds) = (at.event.secret_id.as_str(), since.as_secs());
+            if behind.is_empty() {
+                let (secret, seconds) = (at.secret_id, since.as_secs());
                 let brokers = self.brokers.len();
-                tracing::info!(secret, cluster, seconds, brokers, "every broker takes the new password");
-                window(secret, cluster, since, at.now + begun.elapsed()).emit();
-                return Ok(Acted::Now);
+                tracing::info!(secret, cluster, seconds, brokers, "every broker accepts the new password");
+                propagation_metric(secret, cluster, since, at.now.plus(begun.elapsed())).emit();
+                return Ok(StepOutcome::Done);
             }
             if Instant::now() + PAUSE >= at.retry.deadline() {
-                return Err(MskError::NotPropagated { seconds: since.as_secs(), refusing }.into());
+                return Err(MskError::PropagationTimeout { seconds: since.as_secs(), rejecting }.into());
             }
             tokio::time::sleep(PAUSE).await;
-            waiting = late;
+            waiting = behind;
         }
     }
 }
 
-/// The metric `PropagationSeconds`: from the end of the rotation until every broker took the new password.
-fn window(secret: &str, cluster: &str, since: Duration, at: SystemTime) -> Metrics {
+/// Returns the metric `PropagationSeconds`: the time from the end of the rotation until every broker
+/// accepted the new password.
+fn propagation_metric(secret: &str, cluster: &str, since: Duration, at: Moment) -> Metrics {
     Metrics::new(NAMESPACE, at)
         .dimension("Engine", "msk")
         .dimension("Cluster", cluster)
@@ -146,8 +156,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_is_a_metric_in_seconds_by_cluster() {
-        let found = window("arn:s", "main", Duration::from_secs(372), SystemTime::UNIX_EPOCH).to_json();
+    fn propagation_time_is_a_metric_by_cluster() {
+        let found =
+            propagation_metric("arn:s", "main", Duration::from_secs(372), Moment::BEGINNING).to_json();
         let directive = &found["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(directive["Dimensions"], serde_json::json!([["Engine", "Cluster"]]));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The calls against AWS.
+//! The calls to Amazon ElastiCache.
 
 use aws_sdk_elasticache::Client;
 use aws_sdk_elasticache::error::{ProvideErrorMetadata, SdkError};
@@ -6,7 +6,7 @@ use aws_sdk_elasticache::types::{AuthTokenUpdateStrategyType, AuthenticationMode
 use lambda_kit::call::CallError;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Taken;
+use super::modification::Modification;
 use super::token::{Group, Groups, Update};
 use super::user::{User, Users};
 
@@ -17,21 +17,26 @@ pub struct ElastiCacheApi {
 }
 
 impl ElastiCacheApi {
-    /// With a client.
+    /// Creates the adapter for a client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// Whether a change has begun: `busy` is the code of an object that is being changed already.
-fn taken<O, E, R>(result: Result<O, SdkError<E, R>>, action: &str, busy: &str) -> Result<Taken, CallError>
+/// Interprets the result of a change. `busy` is the error code of an object that is already
+/// changing.
+fn started<O, E, R>(
+    result: Result<O, SdkError<E, R>>,
+    action: &str,
+    busy: &str,
+) -> Result<Modification, CallError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
     match result {
-        Ok(_) => Ok(Taken::Yes),
-        Err(error) if error.code() == Some(busy) => Ok(Taken::Busy),
+        Ok(_) => Ok(Modification::Started),
+        Err(error) if error.code() == Some(busy) => Ok(Modification::Busy),
         Err(error) => Err(CallError::new(action, &error)),
     }
 }
@@ -56,14 +61,14 @@ impl Users for ElastiCacheApi {
         }))
     }
 
-    async fn set_passwords(&self, id: &str, passwords: &[&SecretString]) -> Result<Taken, CallError> {
+    async fn set_passwords(&self, id: &str, passwords: &[&SecretString]) -> Result<Modification, CallError> {
         let passwords = passwords.iter().map(|password| password.expose_secret().to_owned()).collect();
         let mode = AuthenticationMode::builder()
             .r#type(InputAuthenticationType::Password)
             .set_passwords(Some(passwords))
             .build();
         let result = self.client.modify_user().user_id(id).authentication_mode(mode).send().await;
-        taken(result, "elasticache:ModifyUser", "InvalidUserState")
+        started(result, "elasticache:ModifyUser", "InvalidUserState")
     }
 }
 
@@ -87,7 +92,12 @@ impl Groups for ElastiCacheApi {
         }))
     }
 
-    async fn set_token(&self, id: &str, token: &SecretString, how: Update) -> Result<Taken, CallError> {
+    async fn set_token(
+        &self,
+        id: &str,
+        token: &SecretString,
+        how: Update,
+    ) -> Result<Modification, CallError> {
         let strategy = match how {
             Update::Rotate => AuthTokenUpdateStrategyType::Rotate,
             Update::Set => AuthTokenUpdateStrategyType::Set,
@@ -101,7 +111,7 @@ impl Groups for ElastiCacheApi {
             .apply_immediately(true)
             .send()
             .await;
-        taken(result, "elasticache:ModifyReplicationGroup", "InvalidReplicationGroupState")
+        started(result, "elasticache:ModifyReplicationGroup", "InvalidReplicationGroupState")
     }
 }
 
@@ -137,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_is_read_by_its_id() {
+    async fn user_is_read_by_its_id() {
         let found = mock!(Client::describe_users)
             .match_requests(|request| request.user_id() == Some("id-1"))
             .then_output(|| {
@@ -171,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_gets_the_whole_list_of_its_passwords() {
+    async fn user_gets_the_whole_list_of_passwords() {
         let done = mock!(Client::modify_user)
             .match_requests(|request| {
                 let mode = request.authentication_mode().unwrap();
@@ -190,8 +200,8 @@ mod tests {
             mock!(Client::modify_user).then_error(|| ModifyUserError::generic(code("InvalidParameterValue")));
         let api = api(&[&done, &busy, &wrong]);
         let (new, old) = (SecretString::from("new"), SecretString::from("old"));
-        assert_eq!(api.set_passwords("id-1", &[&new, &old]).await.unwrap(), Taken::Yes);
-        assert_eq!(api.set_passwords("id-1", &[&new]).await.unwrap(), Taken::Busy);
+        assert_eq!(api.set_passwords("id-1", &[&new, &old]).await.unwrap(), Modification::Started);
+        assert_eq!(api.set_passwords("id-1", &[&new]).await.unwrap(), Modification::Busy);
         let error = api.set_passwords("id-1", &[&new]).await.unwrap_err().to_string();
         assert!(
             error.contains("elasticache:ModifyUser: InvalidParameterValue") && !error.contains("new"),
@@ -200,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_is_read_with_what_is_pending_of_its_token() {
+    async fn group_is_read_with_its_pending_token_change() {
         let found = mock!(Client::describe_replication_groups)
             .match_requests(|request| request.replication_group_id() == Some("cache"))
             .then_output(|| {
@@ -230,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_changed_at_once_and_by_the_named_strategy() {
+    async fn token_is_changed_at_once_with_the_strategy() {
         let change = |strategy: AuthTokenUpdateStrategyType| {
             mock!(Client::modify_replication_group)
                 .match_requests(move |request| {
@@ -251,8 +261,8 @@ mod tests {
         });
         let api = api(&[&rotate, &set, &busy]);
         let token = SecretString::from("token");
-        assert_eq!(api.set_token("cache", &token, Update::Rotate).await.unwrap(), Taken::Yes);
-        assert_eq!(api.set_token("cache", &token, Update::Set).await.unwrap(), Taken::Yes);
-        assert_eq!(api.set_token("cache", &token, Update::Set).await.unwrap(), Taken::Busy);
+        assert_eq!(api.set_token("cache", &token, Update::Rotate).await.unwrap(), Modification::Started);
+        assert_eq!(api.set_token("cache", &token, Update::Set).await.unwrap(), Modification::Started);
+        assert_eq!(api.set_token("cache", &token, Update::Set).await.unwrap(), Modification::Busy);
     }
 }

@@ -1,57 +1,60 @@
 //! The AUTH token of a replication group, which ModifyReplicationGroup rotates.
 //!
-//! A group has at most two tokens. `ROTATE` adds one and drops the older of two; `SET` leaves only the one it names. A rotation that
-//! was given up leaves its token as the newer of two, and then `ROTATE` alone would drop the very token that clients use. So every rotation
-//! begins with `SET` to the current token, before it makes another; this also ends the previous one, should no event have done so.
-//! Source: "Authenticating with the Valkey and Redis OSS AUTH command" of the ElastiCache user guide.
+//! A group has at most two tokens. `ROTATE` adds one and drops the older of two; `SET` keeps only
+//! the one that it names. An abandoned rotation leaves its token as the newer of two, and then
+//! `ROTATE` alone would drop the token that clients use. So every rotation starts with `SET` to the
+//! current token, before it creates another. This also removes the previous one, if no event has
+//! done so. Source: "Authenticating with the Valkey and Redis OSS AUTH command" of the ElastiCache
+//! user guide.
 
 use std::future::Future;
 
 use lambda_kit::call::CallError;
 use secrecy::SecretString;
 
-use super::wait::Waiting;
-use super::{Endpoint, Pace, Taken};
+use super::endpoint::Endpoint;
+use super::modification::{Modification, wait_until_accepted};
+use super::wait::{Pace, Waiting};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, EngineError, Login};
 use crate::engines::redis::{self, DEFAULT_USER};
 use crate::password::PasswordPolicy;
 
-/// What DescribeReplicationGroups says of a group.
+/// A replication group, from DescribeReplicationGroups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Group {
     /// `available`, `modifying`, and others.
     pub status: String,
-    /// `SETTING` or `ROTATING` while a change of the token is under way.
+    /// `SETTING` or `ROTATING` during a change of the token.
     pub token_change: Option<String>,
-    /// Whether it has a token.
+    /// True if it has a token.
     pub has_token: bool,
-    /// Whether it has groups of users: then it has no token.
+    /// True if it has user groups. Then it has no token.
     pub has_users: bool,
 }
 
-/// How ModifyReplicationGroup changes the token.
+/// The strategy of ModifyReplicationGroup for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
-    /// Beside the newest one.
+    /// Adds it beside the newest one.
     Rotate,
-    /// As the only one.
+    /// Makes it the only one.
     Set,
 }
 
-/// The two calls about groups that a rotation makes: `elasticache:DescribeReplicationGroups` and
+/// The calls of a rotation about groups: `elasticache:DescribeReplicationGroups` and
 /// `elasticache:ModifyReplicationGroup`.
 pub trait Groups: Send + Sync {
-    /// DescribeReplicationGroups of one id; `None` if there is no such group.
+    /// Returns the group with an id (DescribeReplicationGroups); `None` if it does not exist.
     fn group(&self, id: &str) -> impl Future<Output = Result<Option<Group>, CallError>> + Send;
 
-    /// ModifyReplicationGroup with a token, applied at once.
+    /// Sets a token, applied immediately (ModifyReplicationGroup).
     fn set_token(
         &self,
         id: &str,
         token: &SecretString,
         how: Update,
-    ) -> impl Future<Output = Result<Taken, CallError>> + Send;
+    ) -> impl Future<Output = Result<Modification, CallError>> + Send;
 }
 
 /// The engine for one group's token.
@@ -62,25 +65,30 @@ pub struct Token<G> {
 }
 
 impl<G: Groups> Token<G> {
-    /// With the API, the id of the group, and where to log in.
+    /// Creates the engine for the group with an id.
     pub fn new(api: G, group: String, at: Endpoint) -> Self {
         Self { api, group, at }
     }
 
     fn not_set(&self, problem: String) -> EngineError {
-        EngineError::NotSet { server: self.at.server.clone(), user: DEFAULT_USER.to_owned(), problem }
+        EngineError::SetPasswordFailed {
+            server: self.at.server.clone(),
+            user: DEFAULT_USER.to_owned(),
+            problem,
+        }
     }
 
-    /// Waits until no change is under way.
-    async fn settled(&self, waiting: &mut Waiting) -> Result<(), EngineError> {
+    /// Waits until no change is in progress.
+    async fn wait_until_idle(&self, waiting: &mut Waiting) -> Result<(), EngineError> {
         let id = &self.group;
         loop {
             let found = self.api.group(id).await.map_err(|error| self.not_set(error.to_string()))?;
             let group = found.ok_or_else(|| self.not_set(format!("there is no replication group `{id}`")))?;
             if group.has_users || !group.has_token && group.token_change.is_none() {
-                let why = if group.has_users { "it has RBAC users" } else { "it lets everybody in" };
+                let why = if group.has_users { "it has RBAC users" } else { "it requires no password" };
                 return Err(self.not_set(format!(
-                    "replication group `{id}` has no AUTH token: {why}; set one, or rotate its users with AUTH_MODE=user"
+                    "replication group `{id}` has no AUTH token: {why}; set one, or rotate its users with \
+                     AUTH_MODE=user"
                 )));
             }
             let change = group.token_change.as_deref().unwrap_or("no");
@@ -89,7 +97,8 @@ impl<G: Groups> Token<G> {
                 "available" | "modifying" | "snapshotting" if waiting.pause().await => {}
                 status => {
                     return Err(self.not_set(format!(
-                        "replication group `{id}` is `{status}` with {change} change of the token after {} s, expected `available`",
+                        "replication group `{id}` is `{status}` with {change} change of the token after {} s, expected \
+                         `available`",
                         waiting.seconds()
                     )));
                 }
@@ -97,7 +106,7 @@ impl<G: Groups> Token<G> {
         }
     }
 
-    /// Changes the token as soon as the group is free for it, and waits for the end.
+    /// Changes the token as soon as the group accepts it, and waits for the end.
     async fn modify(
         &self,
         token: &SecretString,
@@ -105,13 +114,15 @@ impl<G: Groups> Token<G> {
         waiting: &mut Waiting,
     ) -> Result<(), EngineError> {
         loop {
-            let taken = self.api.set_token(&self.group, token, how).await;
-            match taken.map_err(|error| self.not_set(error.to_string()))? {
-                Taken::Yes => return self.settled(waiting).await,
-                Taken::Busy if waiting.pause().await => self.settled(waiting).await?,
-                Taken::Busy => {
-                    let problem =
-                        format!("another change of the group lasts for more than {} s", waiting.seconds());
+            let started = self.api.set_token(&self.group, token, how).await;
+            match started.map_err(|error| self.not_set(error.to_string()))? {
+                Modification::Started => return self.wait_until_idle(waiting).await,
+                Modification::Busy if waiting.pause().await => self.wait_until_idle(waiting).await?,
+                Modification::Busy => {
+                    let problem = format!(
+                        "another change of the group has lasted for more than {} s",
+                        waiting.seconds()
+                    );
                     return Err(self.not_set(problem));
                 }
             }
@@ -131,7 +142,7 @@ impl<G: Groups> Engine for Token<G> {
     fn account(&self, document: &SecretDocument) -> Result<Account, DocumentError> {
         let account = self.at.account(document, Some(DEFAULT_USER))?;
         if account.user != DEFAULT_USER {
-            let expected = "`default`, whose password an AUTH token is, or absent";
+            let expected = "absent or `default`, the user whose password an AUTH token is";
             return Err(DocumentError::Invalid { key: "username", expected });
         }
         Ok(account)
@@ -143,10 +154,10 @@ impl<G: Groups> Engine for Token<G> {
 
     async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
         let mut waiting = self.at.pace.begin();
-        self.settled(&mut waiting).await?;
+        self.wait_until_idle(&mut waiting).await?;
         let changed = Account { user: user.to_owned(), password: new.clone(), ..by.clone() };
-        // What an earlier run began has come to its end meanwhile. To add the token twice could drop the current one, so nodes that are
-        // behind the service get some time.
+        // A change of an interrupted run has ended by now. Adding the token twice could drop the
+        // current one, so nodes that are behind the service get some time.
         let mut grace = Pace { within: self.at.pace.grace, ..self.at.pace }.begin();
         loop {
             if self.log_in(&changed).await? == Login::Accepted {
@@ -157,20 +168,20 @@ impl<G: Groups> Engine for Token<G> {
             }
         }
         self.modify(new, Update::Rotate, &mut waiting).await?;
-        super::accepted(self, &changed, &mut waiting).await
+        wait_until_accepted(self, &changed, &mut waiting).await
     }
 
-    fn overlaps(&self) -> bool {
+    fn keeps_previous(&self) -> bool {
         true
     }
 
-    fn retires_first(&self) -> bool {
+    fn retires_before_create(&self) -> bool {
         true
     }
 
     async fn retire_others(&self, keep: &Account) -> Result<(), EngineError> {
         let mut waiting = self.at.pace.begin();
-        self.settled(&mut waiting).await?;
+        self.wait_until_idle(&mut waiting).await?;
         self.modify(&keep.password, Update::Set, &mut waiting).await
     }
 }

@@ -1,24 +1,25 @@
-//! Waiting until the service has taken a change over.
+//! The wait for the end of a change by the service.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Pauses between looks, and how long to look.
+/// The pauses between checks, and the timeout.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// The first pause; each is half as long again as the one before.
+    /// The first pause. Each later one is half as long again.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
-    /// How long nodes may be behind what the service says.
+    /// The time by which nodes may be behind the service.
     pub grace: Duration,
-    /// How long a change may take altogether. The function's own time ends most waits sooner.
+    /// The timeout of a change. The function's own timeout ends most waits sooner.
     pub within: Duration,
 }
 
 impl Default for Pace {
-    /// Up to 10 seconds between looks, and no longer than a function of Lambda lives (15 minutes).
+    /// Up to 10 seconds between checks, and no more than the longest Lambda invocation (15
+    /// minutes).
     fn default() -> Self {
         Self {
             first: Duration::from_secs(1),
@@ -30,7 +31,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Begins to wait.
+    /// Starts a wait.
     pub(crate) fn begin(self) -> Waiting {
         Waiting { pace: self, pause: self.first, begun: Instant::now() }
     }
@@ -44,7 +45,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Pauses. `false`: the time is up.
+    /// Pauses. Returns false if the timeout is reached.
     pub(crate) async fn pause(&mut self) -> bool {
         if self.begun.elapsed() + self.pause > self.pace.within {
             return false;
@@ -54,7 +55,7 @@ impl Waiting {
         true
     }
 
-    /// Seconds since it began.
+    /// Returns the seconds since the start.
     pub(crate) fn seconds(&self) -> u64 {
         self.begun.elapsed().as_secs()
     }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn pauses_grow_to_the_longest_and_end_within_the_time() {
+    async fn pauses_grow_to_the_longest_and_end_in_time() {
         let begun = Instant::now();
         let mut waiting = Pace::default().begin();
         let mut pauses = 0;

@@ -1,4 +1,4 @@
-//! ACLs in messages: DescribeAcls and CreateAcls.
+//! The messages about ACLs: DescribeAcls and CreateAcls.
 
 use std::sync::Arc;
 
@@ -10,31 +10,33 @@ const ANY: i8 = 1;
 /// The permission DENY.
 const DENY: i8 = 2;
 
-/// What a principal may do or may not, apart from who it is. The numbers are Kafka's, and pass through as they are.
+/// A permission or prohibition of a principal, without the principal. The numbers are Kafka's and
+/// are copied unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// Type of the resource.
+    /// The type of the resource.
     pub(crate) resource_type: i8,
-    /// Its name, or a prefix of it; shared, so that many rules of a long name take no more memory than the answer did.
+    /// The name or prefix of the resource. It is shared, so that many rules of a long name need no
+    /// more memory than the response.
     pub(crate) resource: Arc<str>,
     /// Literal or prefixed.
     pub(crate) pattern: i8,
-    /// Hosts, or `*`.
+    /// The host, or `*`.
     pub(crate) host: String,
-    /// Operation.
+    /// The operation.
     pub(crate) operation: i8,
     /// ALLOW or DENY.
     pub(crate) permission: i8,
 }
 
 impl Rule {
-    /// Whether it takes a right away.
+    /// Returns true if the rule takes a right away.
     pub(crate) fn denies(&self) -> bool {
         self.permission == DENY
     }
 }
 
-/// DescribeAcls: all of one principal.
+/// Creates a DescribeAcls request for all rules of one principal.
 pub(crate) fn describe(principal: &str) -> Request {
     let body = Writer::new()
         .int8(ANY)
@@ -50,17 +52,17 @@ pub(crate) fn describe(principal: &str) -> Request {
 /// The rules of principals.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Of the request.
+    /// The status of the request.
     pub(crate) status: Status,
-    /// Principals and rules.
+    /// The principals and their rules.
     pub(crate) rules: Vec<(String, Rule)>,
 }
 
 impl Rules {
-    /// From the answer.
+    /// Parses the response.
     ///
     /// # Errors
-    /// It is none.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let _throttled = reader.int32("throttle time")?;
@@ -85,7 +87,7 @@ impl Rules {
     }
 }
 
-/// CreateAcls: these, of one principal.
+/// Creates a CreateAcls request for rules of one principal.
 pub(crate) fn create(principal: &str, rules: &[Rule]) -> Request {
     let body = rules.iter().fold(Writer::new().compact_array(rules.len()), |body, rule| {
         body.int8(rule.resource_type)
@@ -100,15 +102,15 @@ pub(crate) fn create(principal: &str, rules: &[Rule]) -> Request {
     Request::new(CREATE_ACLS, body.no_tags())
 }
 
-/// What became of each rule.
+/// The result for each rule.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Created(pub(crate) Vec<Status>);
 
 impl Created {
-    /// From the answer.
+    /// Parses the response.
     ///
     /// # Errors
-    /// It is none.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let _throttled = reader.int32("throttle time")?;

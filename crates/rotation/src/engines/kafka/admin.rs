@@ -1,28 +1,30 @@
-//! A session that changes one user: its SCRAM credentials, and the rules that a user who takes turns with another one needs.
+//! A session that changes one user: its SCRAM credentials, and the rules of an alternating user.
 
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::ExposeSecret;
 
 use super::acls::{self, Created, Rule, Rules};
+use super::client::Client;
 use super::codes;
 use super::connection::{Connection, Fault};
+use super::iterations::Iterations;
 use super::messages::{
     self, Altered, CREATE_ACLS, DESCRIBE_ACLS, DESCRIBE_SCRAM, Described, Status, Upsertion,
 };
 use super::scram::Mechanism;
-use super::{Iterations, Kafka};
 use crate::engine::{Account, EngineError, Server};
 
-/// Random bytes of a salt; Kafka's own tools take about as many.
+/// The random bytes of a salt, about as many as in Kafka's own tools.
 const SALT: usize = 32;
-/// Connections that are made until one is to the controller.
+/// The attempts to reach the controller.
 const CONTROLLER_ATTEMPTS: u32 = 3;
-/// Rules in one request. It stays below a megabyte even with the longest names of topics (249 bytes).
+/// The rules in one request. It stays below a megabyte with the longest topic names (249 bytes).
 const RULES_AT_ONCE: usize = 1000;
 
-/// A session of whoever may change users.
+/// A session of a user who may change users.
 pub(super) struct Admin<'a> {
-    kafka: &'a Kafka,
+    client: &'a Client,
+    iterations: Iterations,
     connection: Connection,
     by: &'a Account,
     /// The user that is changed.
@@ -31,22 +33,27 @@ pub(super) struct Admin<'a> {
 
 impl<'a> Admin<'a> {
     /// Logs in.
-    pub(super) async fn open(kafka: &'a Kafka, by: &'a Account, user: &'a str) -> Result<Self, EngineError> {
-        match kafka.connect(by).await? {
-            Some(connection) => Ok(Self { kafka, connection, by, user }),
+    pub(super) async fn open(
+        client: &'a Client,
+        iterations: Iterations,
+        by: &'a Account,
+        user: &'a str,
+    ) -> Result<Self, EngineError> {
+        match client.connect(by).await? {
+            Some(connection) => Ok(Self { client, iterations, connection, by, user }),
             None => Err(refused(&by.server, by, user)),
         }
     }
 
     fn not_set(&self, problem: String) -> EngineError {
-        EngineError::NotSet { server: self.by.server.clone(), user: self.user.to_owned(), problem }
+        EngineError::SetPasswordFailed { server: self.by.server.clone(), user: self.user.to_owned(), problem }
     }
 
     fn failed(&self, fault: Fault) -> EngineError {
         fault.of_change(&self.by.server, self.user)
     }
 
-    /// The mechanisms for which a user has a credential.
+    /// Returns the mechanisms for which a user has a credential.
     pub(super) async fn mechanisms(&mut self, of: &str) -> Result<Vec<Mechanism>, EngineError> {
         let described = self.connection.ask(&messages::describe_scram(of), Described::read).await;
         let described = described.map_err(|fault| self.failed(fault))?;
@@ -54,7 +61,8 @@ impl<'a> Admin<'a> {
             return Err(self.not_set(problem));
         }
         match described.users.into_iter().find(|(user, ..)| user == of) {
-            // Some brokers do not tell (Tansu 0.6). A credential too many does no harm, an old one left behind does.
+            // Some brokers do not return it (Tansu 0.6). An additional credential does no harm; an
+            // old one that remains does.
             None => Ok(Mechanism::ALL.to_vec()),
             Some((_, status, _)) if status.code == codes::RESOURCE_NOT_FOUND => Ok(Vec::new()),
             Some((_, status, numbers)) => {
@@ -64,15 +72,16 @@ impl<'a> Admin<'a> {
                 let known = |number: &i8| Mechanism::ALL.into_iter().find(|known| known.number() == *number);
                 let mechanisms: Option<Vec<_>> = numbers.iter().map(known).collect();
                 mechanisms.ok_or_else(|| {
-                    let problem = "it has a credential of a mechanism that is neither SCRAM-SHA-256 nor SCRAM-SHA-512, with which the old password \
-                                   would go on working; delete that one";
+                    let problem = "it has a credential of a mechanism other than SCRAM-SHA-256 and SCRAM-SHA-512, with \
+                                   which the old password would stay valid; delete that credential";
                     self.not_set(problem.to_owned())
                 })
             }
         }
     }
 
-    /// Sets the credential of one mechanism. A broker that may not do it names the controller, which then gets the request.
+    /// Sets the credential of one mechanism. If the broker is not the controller, the request goes
+    /// to the controller.
     pub(super) async fn set_password(
         &mut self,
         new: &Account,
@@ -80,8 +89,8 @@ impl<'a> Admin<'a> {
     ) -> Result<(), EngineError> {
         let mut salt = [0; SALT];
         let filled = SystemRandom::new().fill(&mut salt);
-        filled.map_err(|_| self.not_set("the system gave no random bytes".to_owned()))?;
-        let Iterations(iterations) = self.kafka.iterations;
+        filled.map_err(|_| self.not_set("the system has no random bytes".to_owned()))?;
+        let Iterations(iterations) = self.iterations;
         let salted = mechanism.salted_password(new.password.expose_secret(), &salt, iterations);
         let request = messages::alter_scram(&Upsertion {
             user: self.user,
@@ -103,17 +112,18 @@ impl<'a> Admin<'a> {
                 Some(problem) => return Err(self.not_set(problem)),
             }
         }
-        Err(self.not_set("the broker says nothing about this user".to_owned()))
+        Err(self.not_set("the broker's response does not contain this user".to_owned()))
     }
 
-    /// The address comes over a session in which the broker proved that it knows the credential, and the controller has to prove both anew.
+    /// The address comes from a session in which the broker proved that it knows the credential.
+    /// The controller has to prove it again, and its certificate too.
     async fn go_to_controller(&mut self) -> Result<(), EngineError> {
         let cluster = self.connection.cluster().await.map_err(|fault| self.failed(fault))?;
         let Some((host, port)) = cluster.controller else {
             return Err(self.not_set("the cluster has no controller at the moment".to_owned()));
         };
         let controller = Server { host, port, database: String::new() };
-        match self.kafka.connect_to(&controller, self.by).await? {
+        match self.client.connect_to(&controller, self.by).await? {
             Some(connection) => {
                 self.connection = connection;
                 Ok(())
@@ -122,18 +132,19 @@ impl<'a> Admin<'a> {
         }
     }
 
-    /// Gives the user the rules of `like` that it lacks. Those that take rights away come first, so that the user never has more than `like`.
-    /// Nothing is deleted: what the user has beyond `like` was granted by somebody, and is told.
-    pub(super) async fn copy_rules(&mut self, like: &str) -> Result<(), EngineError> {
-        let Some(wanted) = self.rules(like).await? else { return Ok(()) };
+    /// Adds the rules of `model` that the user lacks. Prohibitions come first, so that the user
+    /// never has more rights than `model`. Nothing is deleted: somebody granted the user's
+    /// additional rules, which are logged.
+    pub(super) async fn copy_rules(&mut self, model: &str) -> Result<(), EngineError> {
+        let Some(wanted) = self.rules(model).await? else { return Ok(()) };
         let Some(there) = self.rules(self.user).await? else { return Ok(()) };
         let more = there.iter().filter(|rule| !rule.denies() && !wanted.contains(rule)).count();
         if more > 0 {
             tracing::warn!(
                 user = self.user,
-                like,
+                model,
                 more,
-                "the user has ACLs that the other one does not have; they stay"
+                "the user keeps ACLs that the other user does not have"
             );
         }
         let missing = wanted.into_iter().filter(|rule| !there.contains(rule));
@@ -144,7 +155,8 @@ impl<'a> Admin<'a> {
         Ok(())
     }
 
-    /// The rules of a user; `None` if the cluster has no authorizer, where everybody may do everything.
+    /// Returns the rules of a user; `None` if the cluster has no authorizer, so that all users may
+    /// do everything.
     async fn rules(&mut self, of: &str) -> Result<Option<Vec<Rule>>, EngineError> {
         let principal = principal(of);
         let found = self.connection.ask(&acls::describe(&principal), Rules::read).await;
@@ -153,9 +165,9 @@ impl<'a> Admin<'a> {
             return Ok(None);
         }
         if let Some(problem) = codes::problem(DESCRIBE_ACLS, &found.status) {
-            return Err(self.not_set(format!("its rights could not be made those of `{of}`: {problem}")));
+            return Err(self.not_set(format!("the ACLs of `{of}` could not be read: {problem}")));
         }
-        // Not what others may do, whatever the broker answers.
+        // The rules of others are left out, even if the broker returns them.
         Ok(Some(found.rules.into_iter().filter(|(of, _)| *of == principal).map(|(_, rule)| rule).collect()))
     }
 
@@ -169,12 +181,12 @@ impl<'a> Admin<'a> {
     }
 }
 
-/// Who a user of SCRAM is in ACLs.
+/// Returns the principal of a SCRAM user in ACLs.
 fn principal(user: &str) -> String {
     format!("User:{user}")
 }
 
 fn refused(server: &Server, by: &Account, user: &str) -> EngineError {
-    let problem = format!("the password of `{}` is refused", by.user);
-    EngineError::NotSet { server: server.clone(), user: user.to_owned(), problem }
+    let problem = format!("the password of `{}` is rejected", by.user);
+    EngineError::SetPasswordFailed { server: server.clone(), user: user.to_owned(), problem }
 }

@@ -1,23 +1,24 @@
-//! The brokers of a secret: one by `host` and `port`, or a list as Kafka's clients have it.
+//! The brokers of a secret: one from `host` and `port`, or a list in the form of Kafka's clients.
 //!
-//! An account has one server. A list stands in it in such a way that its text, `host:port`, is the list again: the host is all of it but the last port.
+//! An account has one server. A list is stored in it so that its text, `host:port`, is the list
+//! again: the host is everything before the last port.
 
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::Server;
 
-/// Keys that may hold a list, the first that is there.
+/// The keys that may have a list. The first that exists is used.
 const LISTS: [&str; 3] = ["bootstrap.servers", "bootstrapServers", "brokers"];
-/// What a list looks like.
+/// The form of a list, for errors.
 const EXPECTED: &str = "a list of brokers such as `b1.example.com:9093,b2.example.com:9093`";
-/// What may stand before a broker: the listener's protocol. Another one has no TLS.
+/// The protocol that may precede a broker. The others have no TLS.
 const PROTOCOL: &str = "SASL_SSL://";
-/// More than a client needs to begin with; each may cost a connection's time.
+/// More brokers than a client needs. Each may cost the time of a connection.
 const MOST: usize = 32;
 
-/// The brokers that a secret lists, if it does.
+/// Returns the brokers that a secret lists, if it has a list.
 ///
 /// # Errors
-/// The list makes no sense, or names a listener without TLS.
+/// The list is invalid, or names a listener without TLS.
 pub(super) fn read(document: &SecretDocument, default_port: u16) -> Result<Option<Server>, DocumentError> {
     for key in LISTS {
         if let Some(text) = document.optional_text(key)? {
@@ -44,19 +45,19 @@ fn parse_entry(entry: &str, default_port: u16) -> Option<(&str, u16)> {
     };
     let colons = address.matches(':').count();
     let (host, port) = match address.rsplit_once(':') {
-        // An address of IPv6 with its port has brackets.
+        // An IPv6 address with a port has brackets.
         Some((host, port)) if colons == 1 || host.ends_with(']') => (host, port.parse().ok()?),
         _ => (address, default_port),
     };
     let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let bare = inside.unwrap_or(host);
-    // Without brackets nobody could tell the end of an address from a port.
+    // Without brackets, the end of an address could not be distinguished from a port.
     let colons = inside.is_some();
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') || (c == ':' && colons);
     (port > 0 && !bare.is_empty() && bare.chars().all(allowed)).then_some((host, port))
 }
 
-/// Each broker of an account's server, as a server of its own.
+/// Returns each broker of an account's server as a server of its own.
 pub(super) fn each(server: &Server) -> Vec<Server> {
     let one = |host: &str, port| Server {
         host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_under_each_of_its_names_and_its_text_is_the_list_again() {
+    fn list_is_read_from_each_key_and_printed_again() {
         for key in LISTS {
             let found = brokers(key, "b1:9096, b2 ,SASL_SSL://b3.example.com:9092,[::1]:9094").unwrap();
             let expected = [("b1", 9096), ("b2", 9093), ("b3.example.com", 9092), ("::1", 9094)];
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_makes_no_sense_or_has_no_tls_is_refused_with_its_key() {
+    fn invalid_list_is_rejected_with_its_key() {
         for wrong in [
             ",",
             "b1:",
@@ -122,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_list_is_refused_or_comes_back_as_it_was(list in "[a-z0-9.:,\\[\\] -]{1,40}") {
+        fn any_list_is_rejected_or_printed_again(list in "[a-z0-9.:,\\[\\] -]{1,40}") {
             if let Some(server) = parse(&list, 9093) {
                 prop_assert_eq!(parse(&server.to_string(), 1), Some(server.clone()));
                 prop_assert_eq!(each(&server).len(), list.split(',').count());

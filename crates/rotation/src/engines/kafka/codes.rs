@@ -1,4 +1,4 @@
-//! Error codes of brokers, in words. Source: "Error Codes" of the Apache Kafka protocol guide.
+//! The error codes of brokers as text. Source: "Error Codes" of the Apache Kafka protocol guide.
 
 use super::messages::{Api, Status};
 
@@ -9,10 +9,10 @@ pub(super) const SECURITY_DISABLED: i16 = 54;
 pub(super) const SASL_AUTHENTICATION_FAILED: i16 = 58;
 pub(super) const RESOURCE_NOT_FOUND: i16 = 91;
 const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
-/// Bytes of a broker's text that are repeated.
+/// The longest part of a broker's text that is repeated.
 const LONGEST_TEXT: usize = 300;
 
-/// That a request failed, why, and what to do about it where that is known.
+/// Describes a failed request and, where known, how to fix it.
 pub(super) fn failed(api: Api, code: i16, text: Option<&str>) -> String {
     let name = match code {
         -1 => "UNKNOWN_SERVER_ERROR",
@@ -34,25 +34,25 @@ pub(super) fn failed(api: Api, code: i16, text: Option<&str>) -> String {
         93 => "UNACCEPTABLE_CREDENTIAL",
         _ => "an error",
     };
-    let remedy = match code {
+    let advice = match code {
         CLUSTER_AUTHORIZATION_FAILED => {
             "; the user that changes passwords needs ALTER on the cluster, which implies DESCRIBE"
         }
         93 => "; SCRAM_ITERATIONS must be 4096 to 16384",
-        35 => "; KRaft clusters take SCRAM from metadata.version 3.5",
-        NOT_CONTROLLER => "; name all brokers in the secret, so that the controller is among them",
+        35 => "; KRaft clusters support SCRAM from metadata.version 3.5",
+        NOT_CONTROLLER => "; list all brokers in the secret, so that the controller is among them",
         _ => "",
     };
     let text = text.map(printable).filter(|text| !text.is_empty()).map(|text| format!(", \"{text}\""));
-    format!("{} says {name} ({code}){}{remedy}", api.name, text.unwrap_or_default())
+    format!("{} failed with {name} ({code}){}{advice}", api.name, text.unwrap_or_default())
 }
 
-/// As [`failed`], if it did.
+/// Returns the description of [`failed`] if the status is an error.
 pub(super) fn problem(api: Api, status: &Status) -> Option<String> {
     (status.code != NONE).then(|| failed(api, status.code, status.text.as_deref()))
 }
 
-/// A broker's text without what could disturb a log, and not at any length.
+/// Returns the beginning of a broker's text without control characters.
 pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(LONGEST_TEXT).collect()
 }

@@ -1,4 +1,4 @@
-//! One connection to a broker: requests, answers of a bounded size, and the login.
+//! One connection to a broker: requests, responses of a limited size, and the login.
 
 use std::time::Duration;
 
@@ -17,47 +17,47 @@ use super::wire::WireError;
 use crate::engine::{Account, EngineError, Login, Server};
 use crate::engines::trust::Tls;
 
-/// How long one answer may take. A broker hands a change on to the controller before it answers.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest answer that is read: thousands of ACLs, each of about a hundred bytes.
-const LARGEST_ANSWER: u32 = 4 << 20;
-/// What brokers see of us, in their request logs and quotas.
+/// The timeout of one response. A broker forwards a change to the controller before it responds.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest response, in bytes: thousands of ACLs, each of about a hundred bytes.
+const MAX_RESPONSE: u32 = 4 << 20;
+/// The client id in the brokers' request logs and quotas.
 const CLIENT: &str = "sluice-rotation";
-/// Random bytes of a nonce.
+/// The random bytes of a nonce.
 const NONCE: usize = 24;
 
-/// Why there is no answer that can be used.
+/// An error of a connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// No connection, or one that nobody vouches for.
+    /// There is no connection, or its certificate is not trusted.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The connection broke, or the answer did not come.
+    /// The connection broke, or there was no response.
     #[error("{0}")]
     Broken(String),
-    /// An answer that no broker should give, or one that leaves nothing to do.
+    /// The response is invalid, or is a permanent error.
     #[error("{0}")]
     Answer(String),
 }
 
 impl Fault {
-    /// As what it is when a login fails.
+    /// Returns the error of a failed login.
     pub(super) fn of_login(self, account: &Account, server: &Server) -> EngineError {
         let server = server.clone();
         match self {
             Self::Engine(error) => error,
-            Self::Broken(problem) => EngineError::Unreachable { server, problem },
+            Self::Broken(problem) => EngineError::ServerUnreachable { server, problem },
             Self::Answer(problem) => {
-                EngineError::NotPermitted { server, user: account.user.clone(), problem }
+                EngineError::InsufficientPrivileges { server, user: account.user.clone(), problem }
             }
         }
     }
 
-    /// As what it is when a user is not set.
+    /// Returns the error of a failed change.
     pub(super) fn of_change(self, server: &Server, user: &str) -> EngineError {
         match self {
             Self::Engine(error) => error,
-            other => EngineError::NotSet {
+            other => EngineError::SetPasswordFailed {
                 server: server.clone(),
                 user: user.to_owned(),
                 problem: other.to_string(),
@@ -66,7 +66,7 @@ impl Fault {
     }
 }
 
-/// A connection over TLS, and what its broker speaks.
+/// A connection over TLS, with the versions that its broker supports.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     versions: Versions,
@@ -74,7 +74,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// To one broker.
+    /// Connects to one broker.
     pub(super) async fn open(tls: &Tls, server: &Server) -> Result<Self, Fault> {
         let stream = tls.connect(server).await?;
         let mut connection = Self { stream, versions: Versions { error: 0, ranges: Vec::new() }, asked: 0 };
@@ -88,7 +88,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Asks, and reads the answer.
+    /// Sends a request and parses the response.
     pub(super) async fn ask<T>(
         &mut self,
         request: &Request,
@@ -97,7 +97,7 @@ impl Connection {
         let api = request.api;
         if !self.versions.speak(api) {
             let problem = format!(
-                "it does not speak {} version {}; expected Apache Kafka 2.7 or later, or a broker compatible with it",
+                "it does not support {} version {}; expected Apache Kafka 2.7 or later, or a compatible broker",
                 api.name, api.version
             );
             return Err(Fault::Answer(problem));
@@ -110,11 +110,12 @@ impl Connection {
         let api = request.api;
         self.asked += 1;
         let frame = request.frame(self.asked, CLIENT);
-        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, exchange(&mut self.stream, &frame)).await {
+        let answer = match tokio::time::timeout(RESPONSE_TIMEOUT, exchange(&mut self.stream, &frame)).await {
             Ok(Ok(Ok(answer))) => answer,
             Ok(Ok(Err(length))) => {
                 let problem = format!(
-                    "its answer to {} claims {length} bytes, expected {LARGEST_ANSWER} at most; is it a listener of Kafka?",
+                    "its response to {} has {length} bytes, the limit is {MAX_RESPONSE}; check that it is a \
+                     listener of Kafka",
                     api.name
                 );
                 return Err(Fault::Answer(problem));
@@ -123,18 +124,19 @@ impl Connection {
                 return Err(Fault::Broken(format!("the connection broke at {}: {error}", api.name)));
             }
             Err(_) => {
-                let seconds = ANSWER_TIMEOUT.as_secs();
-                return Err(Fault::Broken(format!("no answer to {} within {seconds} s", api.name)));
+                let seconds = RESPONSE_TIMEOUT.as_secs();
+                return Err(Fault::Broken(format!("no response to {} within {seconds} s", api.name)));
             }
         };
         let (correlation, body) = readable(api, messages::open(api, &answer))?;
         if correlation != self.asked {
-            return Err(Fault::Answer(format!("its answer to {} is one to another request", api.name)));
+            return Err(Fault::Answer(format!("its response to {} is for another request", api.name)));
         }
         Ok(body.to_vec())
     }
 
-    /// Logs in by the account's mechanism, and proves the session with a request that brokers answer only after that.
+    /// Logs in with the account's mechanism, and proves the session with a request that brokers
+    /// answer only after a login.
     pub(super) async fn log_in(&mut self, account: &Account, mechanism: Mechanism) -> Result<Login, Fault> {
         self.choose(mechanism).await?;
         let first = Begun::new(mechanism, &account.user, nonce()?);
@@ -163,8 +165,8 @@ impl Connection {
             codes::UNSUPPORTED_SASL_MECHANISM => {
                 let taken = codes::printable(&handshake.mechanisms.join(", "));
                 Err(Fault::Answer(format!(
-                    "its listener takes {taken}, not {}; `mechanism` of the secret is SCRAM-SHA-256 or SCRAM-SHA-512, as the listener's \
-                     sasl.enabled.mechanisms has it",
+                    "its listener accepts {taken}, not {}; set `mechanism` of the secret to SCRAM-SHA-256 or \
+                     SCRAM-SHA-512, whichever is in the listener's sasl.enabled.mechanisms",
                     mechanism.name()
                 )))
             }
@@ -172,7 +174,7 @@ impl Connection {
         }
     }
 
-    /// The mechanism's answer; `None` if the credential is refused.
+    /// Returns the mechanism's response; `None` if the credential is refused.
     async fn authenticate(&mut self, message: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let request = messages::sasl_authenticate(message);
         let answer = self.ask(&request, Authenticated::read).await?;
@@ -183,21 +185,21 @@ impl Connection {
         }
     }
 
-    /// Where the controller is.
+    /// Returns the address of the controller.
     pub(super) async fn cluster(&mut self) -> Result<Cluster, Fault> {
         self.ask(&messages::metadata(), Cluster::read).await
     }
 }
 
-/// Sends a frame and reads the next one; one that is too large is not read, and its length is given.
+/// Sends a frame and reads the next one. If that is too large, its length is the error.
 async fn exchange(stream: &mut TlsStream<TcpStream>, frame: &[u8]) -> std::io::Result<Result<Vec<u8>, u32>> {
     stream.write_all(frame).await?;
     stream.flush().await?;
     let length = stream.read_u32().await?;
-    if length > LARGEST_ANSWER {
+    if length > MAX_RESPONSE {
         return Ok(Err(length));
     }
-    // Grows with what arrives: a length alone takes no memory.
+    // The buffer grows with what arrives: a length alone allocates no memory.
     let mut answer = Vec::new();
     let read = stream.take(length.into()).read_to_end(&mut answer).await?;
     if read as u64 != u64::from(length) {
@@ -209,7 +211,7 @@ async fn exchange(stream: &mut TlsStream<TcpStream>, frame: &[u8]) -> std::io::R
 fn readable<T>(api: Api, read: Result<T, WireError>) -> Result<T, Fault> {
     read.map_err(|error| {
         Fault::Answer(format!(
-            "its answer to {} cannot be read: {error}; is it a listener of Kafka?",
+            "its response to {} is invalid: {error}; check that it is a listener of Kafka",
             api.name
         ))
     })
@@ -218,6 +220,6 @@ fn readable<T>(api: Api, read: Result<T, WireError>) -> Result<T, Fault> {
 fn nonce() -> Result<String, Fault> {
     let mut bytes = [0; NONCE];
     let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Fault::Answer("the system gave no random bytes".to_owned()))?;
+    filled.map_err(|_| Fault::Answer("the system has no random bytes".to_owned()))?;
     Ok(BASE64.encode(bytes))
 }

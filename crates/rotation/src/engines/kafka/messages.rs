@@ -1,22 +1,24 @@
-//! The eight requests that a rotation makes of a broker, and their answers.
+//! The eight requests of a rotation to a broker, and their responses.
 //!
-//! Source: the message definitions of Apache Kafka (`clients/src/main/resources/common/message/*.json`), in the one version of each that
-//! every broker with SCRAM over the admin protocol speaks: Apache Kafka 2.7 and later, 4.x too (KIP-554, KIP-896).
+//! Source: the message definitions of Apache Kafka
+//! (`clients/src/main/resources/common/message/*.json`), each in the one version that every broker
+//! with SCRAM over the admin protocol supports: Apache Kafka 2.7 and later, also 4.x (KIP-554,
+//! KIP-896).
 
 use secrecy::zeroize::Zeroizing;
 
 use super::wire::{Reader, WireError, Writer};
 
-/// A request and its version.
+/// A kind of request, in one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Api {
-    /// Name in texts.
+    /// The name, for texts.
     pub(crate) name: &'static str,
-    /// Number.
+    /// The number.
     pub(crate) key: i16,
-    /// Version.
+    /// The version.
     pub(crate) version: i16,
-    /// Whether its headers have tagged fields.
+    /// True if its headers have tagged fields.
     flexible: bool,
 }
 
@@ -24,26 +26,26 @@ const fn api(name: &'static str, key: i16, version: i16, flexible: bool) -> Api 
     Api { name, key, version, flexible }
 }
 
-/// Brokers and controller.
+/// Returns brokers and controller.
 pub(crate) const METADATA: Api = api("Metadata", 3, 4, false);
 /// Chooses the mechanism.
 pub(crate) const SASL_HANDSHAKE: Api = api("SaslHandshake", 17, 1, false);
-/// What a broker speaks.
+/// Returns the supported versions.
 pub(crate) const API_VERSIONS: Api = api("ApiVersions", 18, 0, false);
 /// Lists ACLs.
 pub(crate) const DESCRIBE_ACLS: Api = api("DescribeAcls", 29, 2, true);
-/// Makes ACLs.
+/// Creates ACLs.
 pub(crate) const CREATE_ACLS: Api = api("CreateAcls", 30, 2, true);
 /// Carries the messages of the mechanism.
 pub(crate) const SASL_AUTHENTICATE: Api = api("SaslAuthenticate", 36, 1, false);
-/// Lists mechanisms of users.
+/// Lists the mechanisms of users.
 pub(crate) const DESCRIBE_SCRAM: Api = api("DescribeUserScramCredentials", 50, 0, true);
-/// Sets passwords of users.
+/// Sets the passwords of users.
 pub(crate) const ALTER_SCRAM: Api = api("AlterUserScramCredentials", 51, 0, true);
 
 /// A request without its header.
 pub(crate) struct Request {
-    /// Which.
+    /// The kind of request.
     pub(crate) api: Api,
     body: Zeroizing<Vec<u8>>,
 }
@@ -53,7 +55,7 @@ impl Request {
         Self { api, body: body.into_bytes() }
     }
 
-    /// With its length and header: version 1, or 2 if flexible.
+    /// Returns the request with its length and header: version 1, or 2 if flexible.
     pub(crate) fn frame(&self, correlation: i32, client: &str) -> Zeroizing<Vec<u8>> {
         let header =
             Writer::new().int16(self.api.key).int16(self.api.version).int32(correlation).string(client);
@@ -67,10 +69,11 @@ impl Request {
     }
 }
 
-/// The correlation id and the body of an answer. The header is version 0, or 1 if flexible; ApiVersions always has 0.
+/// Returns the correlation id and the body of a response. The header is version 0, or 1 if
+/// flexible; ApiVersions always has version 0.
 ///
 /// # Errors
-/// It has no header.
+/// There is no header.
 pub(crate) fn open(api: Api, frame: &[u8]) -> Result<(i32, &[u8]), WireError> {
     let mut reader = Reader::new(frame);
     let correlation = reader.int32("correlation id")?;
@@ -80,25 +83,25 @@ pub(crate) fn open(api: Api, frame: &[u8]) -> Result<(i32, &[u8]), WireError> {
     Ok((correlation, reader.rest()))
 }
 
-/// ApiVersions.
+/// Creates an ApiVersions request.
 pub(crate) fn api_versions() -> Request {
     Request::new(API_VERSIONS, Writer::new())
 }
 
-/// What a broker speaks.
+/// The versions that a broker supports.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Versions {
-    /// Error code.
+    /// The error code.
     pub(crate) error: i16,
-    /// Number of a request, first and last version.
+    /// The number of each request, its first and its last version.
     pub(crate) ranges: Vec<(i16, i16, i16)>,
 }
 
 impl Versions {
-    /// From the answer.
+    /// Parses the response.
     ///
     /// # Errors
-    /// It is none, as for all others.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let error = reader.int16("error")?;
@@ -108,7 +111,7 @@ impl Versions {
         Ok(Self { error, ranges })
     }
 
-    /// Whether a request is understood.
+    /// Returns true if the broker supports a request.
     pub(crate) fn speak(&self, api: Api) -> bool {
         self.ranges
             .iter()
@@ -116,25 +119,25 @@ impl Versions {
     }
 }
 
-/// SaslHandshake.
+/// Creates a SaslHandshake request.
 pub(crate) fn sasl_handshake(mechanism: &str) -> Request {
     Request::new(SASL_HANDSHAKE, Writer::new().string(mechanism))
 }
 
-/// What the listener takes.
+/// The mechanisms of the listener.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Handshake {
-    /// Error code.
+    /// The error code.
     pub(crate) error: i16,
-    /// Mechanisms.
+    /// The mechanisms.
     pub(crate) mechanisms: Vec<String>,
 }
 
 impl Handshake {
-    /// From the answer.
+    /// Parses the response.
     ///
     /// # Errors
-    /// It is none.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let error = reader.int16("error")?;
@@ -144,27 +147,28 @@ impl Handshake {
     }
 }
 
-/// SaslAuthenticate.
+/// Creates a SaslAuthenticate request.
 pub(crate) fn sasl_authenticate(message: &[u8]) -> Request {
     Request::new(SASL_AUTHENTICATE, Writer::new().bytes(message))
 }
 
-/// The mechanism's answer.
+/// The mechanism's response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Authenticated {
-    /// Error code.
+    /// The error code.
     pub(crate) error: i16,
-    /// In words.
+    /// The error's text.
     pub(crate) text: Option<String>,
     /// The mechanism's message.
     pub(crate) message: Vec<u8>,
 }
 
 impl Authenticated {
-    /// From the answer. The lifetime of the session is of no interest: no session here is longer than a few requests.
+    /// Parses the response. The lifetime of the session is ignored: every session here ends after a
+    /// few requests.
     ///
     /// # Errors
-    /// It is none.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let error = reader.int16("error")?;
@@ -174,24 +178,24 @@ impl Authenticated {
     }
 }
 
-/// Metadata of no topic.
+/// Creates a Metadata request for no topic.
 pub(crate) fn metadata() -> Request {
     const AUTO_CREATE: bool = false;
     Request::new(METADATA, Writer::new().int32(0).boolean(AUTO_CREATE))
 }
 
-/// Where the controller is. Topics follow, of which none was asked for.
+/// The address of the controller. The topics that follow are ignored.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cluster {
-    /// Host and port; a cluster may have none for a moment.
+    /// The host and port. A cluster may have no controller for a moment.
     pub(crate) controller: Option<(String, u16)>,
 }
 
 impl Cluster {
-    /// From the answer.
+    /// Parses the response.
     ///
     /// # Errors
-    /// It is none.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let _throttled = reader.int32("throttle time")?;
@@ -209,18 +213,18 @@ impl Cluster {
     }
 }
 
-/// DescribeUserScramCredentials of one user.
+/// Creates a DescribeUserScramCredentials request for one user.
 pub(crate) fn describe_scram(user: &str) -> Request {
     let body = Writer::new().compact_array(1).compact_string(user).no_tags();
     Request::new(DESCRIBE_SCRAM, body.no_tags())
 }
 
-/// An error and its text; code 0 is none.
+/// An error code, 0 for none, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status {
-    /// Code.
+    /// The code.
     pub(crate) code: i16,
-    /// In the broker's words.
+    /// The broker's words.
     pub(crate) text: Option<String>,
 }
 
@@ -235,17 +239,17 @@ impl Status {
 /// The mechanisms of users.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Described {
-    /// Of the whole request.
+    /// The status of the whole request.
     pub(crate) status: Status,
-    /// Users, and the numbers of their mechanisms.
+    /// The users, and the numbers of their mechanisms.
     pub(crate) users: Vec<(String, Status, Vec<i8>)>,
 }
 
 impl Described {
-    /// From the answer.
+    /// Parses the response.
     ///
     /// # Errors
-    /// It is none.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let _throttled = reader.int32("throttle time")?;
@@ -267,21 +271,21 @@ impl Described {
     }
 }
 
-/// A credential to be set. The salted password is as good as the password.
+/// A new credential. The salted password is as secret as the password.
 pub(crate) struct Upsertion<'a> {
-    /// User.
+    /// The user.
     pub(crate) user: &'a str,
-    /// Number of the mechanism.
+    /// The number of the mechanism.
     pub(crate) mechanism: i8,
-    /// Rounds.
+    /// The iterations of PBKDF2.
     pub(crate) iterations: u32,
-    /// Salt.
+    /// The salt.
     pub(crate) salt: &'a [u8],
-    /// PBKDF2 of the password.
+    /// The PBKDF2 output for the password.
     pub(crate) salted_password: &'a [u8],
 }
 
-/// AlterUserScramCredentials with one upsertion.
+/// Creates an AlterUserScramCredentials request with one upsertion.
 pub(crate) fn alter_scram(new: &Upsertion<'_>) -> Request {
     const NO_DELETIONS: usize = 0;
     let body = Writer::new()
@@ -296,15 +300,15 @@ pub(crate) fn alter_scram(new: &Upsertion<'_>) -> Request {
     Request::new(ALTER_SCRAM, body.no_tags())
 }
 
-/// What became of each user.
+/// The result for each user.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Altered(pub(crate) Vec<(String, Status)>);
 
 impl Altered {
-    /// From the answer.
+    /// Parses the response.
     ///
     /// # Errors
-    /// It is none.
+    /// The response is invalid.
     pub(crate) fn read(body: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let _throttled = reader.int32("throttle time")?;

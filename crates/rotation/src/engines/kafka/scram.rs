@@ -1,7 +1,9 @@
-//! SCRAM, the client's side: RFC 5802 with SHA-256 (RFC 7677) and SHA-512, without channel binding, as Kafka's brokers speak it.
+//! The client side of SCRAM: RFC 5802 with SHA-256 (RFC 7677) and SHA-512, without channel binding,
+//! as Kafka's brokers support it.
 //!
-//! Both sides prove that they know the credential: a server whose signature is wrong is an error. As in Kafka's own clients a password is its UTF-8
-//! bytes, not prepared by SASLprep; those made here are ASCII, where the two are the same.
+//! Both sides prove that they know the credential: a server with a wrong signature is an error. As
+//! in Kafka's own clients, a password is its UTF-8 bytes, not prepared with SASLprep; for the ASCII
+//! passwords that are made here, the two are the same.
 
 use std::num::NonZeroU32;
 
@@ -10,10 +12,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::{digest, hmac, pbkdf2};
 use secrecy::zeroize::Zeroizing;
 
-/// Rounds that are taken: fewer are weak (RFC 7677), and more than Kafka takes for a credential would only keep the function busy.
+/// The accepted iterations. Fewer are weak (RFC 7677); more than Kafka accepts for a credential
+/// would only keep the function busy.
 pub(crate) const ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=16_384;
 
-/// The two mechanisms that Kafka has.
+/// The two mechanisms of Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Mechanism {
     /// SCRAM-SHA-256.
@@ -23,10 +26,10 @@ pub(crate) enum Mechanism {
 }
 
 impl Mechanism {
-    /// Both.
+    /// Both mechanisms.
     pub(crate) const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
 
-    /// Its name.
+    /// Returns the name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "SCRAM-SHA-256",
@@ -34,12 +37,12 @@ impl Mechanism {
         }
     }
 
-    /// By name.
+    /// Returns the mechanism with a name.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mechanism| mechanism.name() == name)
     }
 
-    /// Its number in Kafka's messages (KIP-554).
+    /// Returns the number in Kafka's messages (KIP-554).
     pub(crate) fn number(self) -> i8 {
         match self {
             Self::Sha256 => 1,
@@ -61,7 +64,7 @@ impl Mechanism {
         }
     }
 
-    /// `SaltedPassword`: as good as the password to whoever reads it.
+    /// Returns `SaltedPassword`, which is as secret as the password.
     pub(crate) fn salted_password(
         self,
         password: &str,
@@ -78,38 +81,36 @@ impl Mechanism {
     }
 }
 
-/// Why there is neither a yes nor a no.
+/// An error of the exchange, without a verdict on the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ScramError {
-    /// A message that is none.
-    #[error("its SCRAM message has no proper `{0}`")]
+    /// The message is invalid.
+    #[error("its SCRAM message has no valid `{0}`")]
     Malformed(&'static str),
-    /// Not the beginning that was sent.
-    #[error("its SCRAM nonce does not continue ours: it answers somebody else")]
+    /// The nonce does not start with ours.
+    #[error("its SCRAM nonce does not start with ours: the response is for another client")]
     OtherNonce,
-    /// Too few or too many rounds.
-    #[error("it asks for {0} iterations, expected {least} to {most}", least = ITERATIONS.start(), most = ITERATIONS.end())]
+    /// Too few or too many iterations.
+    #[error("it requires {0} iterations, expected {least} to {most}", least = ITERATIONS.start(), most = ITERATIONS.end())]
     Iterations(u32),
     /// The server does not know the credential.
-    #[error(
-        "its SCRAM signature is wrong: it does not know the credential, and may not be the broker that it says it is"
-    )]
+    #[error("its SCRAM signature is wrong: it does not know the credential, so it may not be the broker")]
     WrongSignature,
-    /// An error of the server, other than that the proof is wrong.
+    /// An error of the server, other than a wrong proof.
     #[error("its SCRAM error is `{0}`")]
     Server(String),
 }
 
-/// What a server said in the end.
+/// The result of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Both sides know the credential.
     Proven,
-    /// The password is wrong, or there is no such user.
+    /// The password is wrong, or the user does not exist.
     Refused,
 }
 
-/// An exchange whose first message is made.
+/// An exchange whose first message is ready.
 pub(crate) struct Begun {
     mechanism: Mechanism,
     bare: String,
@@ -122,24 +123,25 @@ pub(crate) struct Answered {
     transcript: String,
 }
 
-/// No channel binding, no other identity: what Kafka's brokers take.
+/// No channel binding and no other identity, the only header that Kafka's brokers accept.
 const GS2_HEADER: &str = "n,,";
 
 impl Begun {
-    /// For a user, with a nonce of printable ASCII without commas that nobody can guess.
+    /// Starts an exchange for a user. The nonce must be unpredictable printable ASCII without
+    /// commas.
     pub(crate) fn new(mechanism: Mechanism, user: &str, nonce: String) -> Self {
         Self { mechanism, bare: format!("n={},r={nonce}", escaped(user)), nonce }
     }
 
-    /// The client's first message.
+    /// Returns the client's first message.
     pub(crate) fn message(&self) -> String {
         format!("{GS2_HEADER}{}", self.bare)
     }
 
-    /// The client's final message.
+    /// Returns the client's final message.
     ///
     /// # Errors
-    /// The server's first message is none that can be answered.
+    /// The server's first message is invalid.
     pub(crate) fn answer(
         self,
         password: &str,
@@ -170,10 +172,10 @@ impl Begun {
 }
 
 impl Answered {
-    /// What the server's final message says. Its signature is compared in constant time.
+    /// Evaluates the server's final message. Its signature is compared in constant time.
     ///
     /// # Errors
-    /// It says neither yes nor no, or the server cannot prove that it knows the credential.
+    /// There is no verdict, or the server cannot prove that it knows the credential.
     pub(crate) fn verdict(&self, server_final: &[u8]) -> Result<Verdict, ScramError> {
         match ServerFinal::read(server_final)? {
             ServerFinal::Error("invalid-proof" | "unknown-user") => Ok(Verdict::Refused),
@@ -199,10 +201,11 @@ pub(crate) struct ServerFirst<'a> {
 }
 
 impl<'a> ServerFirst<'a> {
-    /// `r=NONCE,s=SALT,i=ITERATIONS`, and extensions that may be passed over. One that must not be (`m=`) stands in the nonce's place.
+    /// Parses `r=NONCE,s=SALT,i=ITERATIONS` and optional extensions. A mandatory extension (`m=`)
+    /// is in the place of the nonce.
     ///
     /// # Errors
-    /// It is none.
+    /// The message is invalid.
     pub(crate) fn read(message: &'a [u8]) -> Result<Self, ScramError> {
         let text = std::str::from_utf8(message).map_err(|_| ScramError::Malformed("text"))?;
         let mut fields = text.split(',');
@@ -230,10 +233,10 @@ pub(crate) enum ServerFinal<'a> {
 }
 
 impl<'a> ServerFinal<'a> {
-    /// `v=SIGNATURE` or `e=ERROR`, and extensions.
+    /// Parses `v=SIGNATURE` or `e=ERROR`, and extensions.
     ///
     /// # Errors
-    /// It is none.
+    /// The message is invalid.
     pub(crate) fn read(message: &'a [u8]) -> Result<Self, ScramError> {
         let text = std::str::from_utf8(message).map_err(|_| ScramError::Malformed("text"))?;
         let first = text.split(',').next().unwrap_or_default();
@@ -245,7 +248,7 @@ impl<'a> ServerFinal<'a> {
     }
 }
 
-/// A user's name as it stands in a SCRAM message.
+/// Returns a user's name as it is written in a SCRAM message.
 fn escaped(user: &str) -> String {
     user.replace('=', "=3D").replace(',', "=2C")
 }
@@ -262,7 +265,8 @@ mod tests {
         Begun::new(mechanism, "user", NONCE.to_owned())
     }
 
-    /// The example of RFC 7677, section 3; for SHA-512, of which no RFC has one, the same inputs in Python's hashlib.
+    /// The example of RFC 7677, section 3. For SHA-512, which has no example in an RFC, the same
+    /// inputs in Python's hashlib.
     #[test]
     fn an_exchange_is_that_of_the_rfc() {
         for (mechanism, proof, signature) in [
@@ -288,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_know_the_credential_is_no_yes() {
+    fn server_without_the_credential_is_an_error() {
         let (_, answered) = begun(Mechanism::Sha256).answer("pencil", SERVER_FIRST).unwrap();
         let (_, with_other_password) = begun(Mechanism::Sha256).answer("pencils", SERVER_FIRST).unwrap();
         let right = b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
@@ -296,7 +300,7 @@ mod tests {
         assert_eq!(with_other_password.verdict(right), Err(ScramError::WrongSignature));
         for wrong in [
             "v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
-            // A true beginning is not enough.
+            // A correct prefix is not sufficient.
             "v=6rriTRBi23WpRR/wtg==",
             "v=",
         ] {
@@ -308,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_says_that_the_password_is_wrong_is_a_refusal() {
+    fn only_a_wrong_password_is_a_refusal() {
         let (_, answered) = begun(Mechanism::Sha512).answer("pencil", SERVER_FIRST).unwrap();
         for refusal in ["e=invalid-proof", "e=unknown-user"] {
             assert_eq!(answered.verdict(refusal.as_bytes()), Ok(Verdict::Refused));
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_message_that_is_weak_foreign_or_none_is_not_answered() {
+    fn weak_or_invalid_first_message_is_rejected() {
         let nonce = "rOprNGfwEbeRWgbNEkqO%x";
         for (message, error) in [
             (format!("r={nonce},s=c2FsdA==,i=4095"), ScramError::Iterations(4095)),

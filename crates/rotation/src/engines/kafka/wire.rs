@@ -1,38 +1,39 @@
-//! The types of Kafka's protocol, as they stand in a message.
+//! The primitive types of Kafka's protocol.
 //!
-//! Source: "Protocol Primitive Types" of the Apache Kafka protocol guide. A message of a flexible version has compact lengths (one more
-//! than the length, as a varint; 0 is null) and tagged fields at the end of every structure; one of an older version has neither.
+//! Source: "Protocol Primitive Types" of the Apache Kafka protocol guide. A message of a flexible
+//! version has compact lengths (one more than the length, as a varint; 0 is null) and tagged fields
+//! at the end of every structure; one of an older version has neither.
 
 use secrecy::zeroize::Zeroizing;
 
-/// An answer that is not what the protocol says.
+/// A message that violates the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WireError {
     /// It ends too early.
     #[error("it ends within `{0}`")]
     Truncated(&'static str),
-    /// A length or a value that cannot be.
-    #[error("`{0}` makes no sense")]
+    /// A length or a value is impossible.
+    #[error("`{0}` is invalid")]
     Malformed(&'static str),
 }
 
-/// A message that is being written. It may hold a salted password, so it is wiped after use.
+/// A message that is written. It may contain a salted password, so it is wiped after use.
 #[derive(Default)]
 pub(crate) struct Writer(Zeroizing<Vec<u8>>);
 
 impl Writer {
-    /// Nothing yet.
+    /// Creates an empty message.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub(crate) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
 
     fn put(mut self, bytes: &[u8]) -> Self {
-        // A vector that grows leaves a copy of its old bytes behind.
+        // A vector that grows leaves a copy of its old bytes in memory.
         if self.0.capacity() - self.0.len() < bytes.len() {
             let mut larger =
                 Zeroizing::new(Vec::with_capacity((2 * self.0.capacity()).max(256) + bytes.len()));
@@ -43,27 +44,27 @@ impl Writer {
         self
     }
 
-    /// INT8.
+    /// Writes an INT8.
     pub(crate) fn int8(self, value: i8) -> Self {
         self.put(&value.to_be_bytes())
     }
 
-    /// INT16.
+    /// Writes an INT16.
     pub(crate) fn int16(self, value: i16) -> Self {
         self.put(&value.to_be_bytes())
     }
 
-    /// INT32.
+    /// Writes an INT32.
     pub(crate) fn int32(self, value: i32) -> Self {
         self.put(&value.to_be_bytes())
     }
 
-    /// BOOLEAN.
+    /// Writes a BOOLEAN.
     pub(crate) fn boolean(self, value: bool) -> Self {
         self.put(&[u8::from(value)])
     }
 
-    /// UNSIGNED_VARINT.
+    /// Writes an UNSIGNED_VARINT.
     pub(crate) fn varint(self, value: u32) -> Self {
         let mut writer = self;
         let mut rest = value;
@@ -74,55 +75,55 @@ impl Writer {
         writer.put(&[(rest & 0x7f) as u8])
     }
 
-    /// STRING. Names longer than its length can say are refused when a secret is read.
+    /// Writes a STRING. Longer names are rejected when a secret is read.
     pub(crate) fn string(self, text: &str) -> Self {
         let length = i16::try_from(text.len()).unwrap_or(i16::MAX);
         self.int16(length).put(text.as_bytes())
     }
 
-    /// BYTES.
+    /// Writes BYTES.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
         let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
         self.int32(length).put(bytes)
     }
 
-    /// COMPACT_STRING.
+    /// Writes a COMPACT_STRING.
     pub(crate) fn compact_string(self, text: &str) -> Self {
         self.compact_bytes(text.as_bytes())
     }
 
-    /// COMPACT_NULLABLE_STRING that is null.
+    /// Writes a COMPACT_NULLABLE_STRING that is null.
     pub(crate) fn compact_null(self) -> Self {
         self.varint(0)
     }
 
-    /// COMPACT_BYTES.
+    /// Writes COMPACT_BYTES.
     pub(crate) fn compact_bytes(self, bytes: &[u8]) -> Self {
         self.compact_array(bytes.len()).put(bytes)
     }
 
-    /// The length of a COMPACT_ARRAY, whose elements follow.
+    /// Writes the length of a COMPACT_ARRAY, whose elements follow.
     pub(crate) fn compact_array(self, length: usize) -> Self {
         self.varint(u32::try_from(length).unwrap_or(u32::MAX - 1).saturating_add(1))
     }
 
-    /// No tagged fields.
+    /// Writes that there are no tagged fields.
     pub(crate) fn no_tags(self) -> Self {
         self.varint(0)
     }
 }
 
-/// A message that is being read. No length in it is believed beyond the bytes that are there.
+/// A message that is read. No length in it is trusted beyond the existing bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// From the beginning.
+    /// Starts at the beginning.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// What is not read yet.
+    /// Returns the bytes that are not read yet.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
@@ -139,25 +140,25 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    /// INT8.
+    /// Reads an INT8.
     ///
     /// # Errors
-    /// The message ends here, as for all others.
+    /// The message ends here. All methods have this error.
     pub(crate) fn int8(&mut self, what: &'static str) -> Result<i8, WireError> {
         self.fixed(what).map(i8::from_be_bytes)
     }
 
-    /// INT16.
+    /// Reads an INT16.
     pub(crate) fn int16(&mut self, what: &'static str) -> Result<i16, WireError> {
         self.fixed(what).map(i16::from_be_bytes)
     }
 
-    /// INT32.
+    /// Reads an INT32.
     pub(crate) fn int32(&mut self, what: &'static str) -> Result<i32, WireError> {
         self.fixed(what).map(i32::from_be_bytes)
     }
 
-    /// UNSIGNED_VARINT of 32 bits: five bytes at most.
+    /// Reads an UNSIGNED_VARINT of 32 bits: five bytes at most.
     pub(crate) fn varint(&mut self, what: &'static str) -> Result<u32, WireError> {
         let mut value: u32 = 0;
         for shift in [0, 7, 14, 21, 28] {
@@ -177,7 +178,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| WireError::Malformed(what))
     }
 
-    /// NULLABLE_STRING.
+    /// Reads a NULLABLE_STRING.
     pub(crate) fn nullable_string(&mut self, what: &'static str) -> Result<Option<&'a str>, WireError> {
         match self.int16(what)? {
             -1 => Ok(None),
@@ -188,18 +189,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// STRING.
+    /// Reads a STRING.
     pub(crate) fn string(&mut self, what: &'static str) -> Result<&'a str, WireError> {
         self.nullable_string(what)?.ok_or(WireError::Malformed(what))
     }
 
-    /// BYTES.
+    /// Reads BYTES.
     pub(crate) fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(self.int32(what)?).map_err(|_| WireError::Malformed(what))?;
         self.take(length, what)
     }
 
-    /// COMPACT_NULLABLE_STRING.
+    /// Reads a COMPACT_NULLABLE_STRING.
     pub(crate) fn compact_nullable_string(
         &mut self,
         what: &'static str,
@@ -213,12 +214,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// COMPACT_STRING.
+    /// Reads a COMPACT_STRING.
     pub(crate) fn compact_string(&mut self, what: &'static str) -> Result<&'a str, WireError> {
         self.compact_nullable_string(what)?.ok_or(WireError::Malformed(what))
     }
 
-    /// Reads the elements of an ARRAY; null is none.
+    /// Reads the elements of an ARRAY; null is an empty one.
     pub(crate) fn array<T>(
         &mut self,
         what: &'static str,
@@ -228,7 +229,7 @@ impl<'a> Reader<'a> {
         self.elements(u32::try_from(length).unwrap_or_default(), element)
     }
 
-    /// Reads the elements of a COMPACT_ARRAY; null is none.
+    /// Reads the elements of a COMPACT_ARRAY; null is an empty one.
     pub(crate) fn compact_array<T>(
         &mut self,
         what: &'static str,
@@ -238,7 +239,7 @@ impl<'a> Reader<'a> {
         self.elements(length, element)
     }
 
-    /// The vector grows with what is really there: every element takes a byte at least.
+    /// The vector grows with the existing bytes: every element has at least one.
     fn elements<T>(
         &mut self,
         length: u32,
@@ -247,12 +248,13 @@ impl<'a> Reader<'a> {
         (0..length).map(|_| element(self)).collect()
     }
 
-    /// Passes over the tagged fields at the end of a message. Tansu 0.6 leaves out even their number where it has nothing to say.
+    /// Skips the tagged fields at the end of a message. Tansu 0.6 omits even their number if there
+    /// are none.
     pub(crate) fn finish(mut self) -> Result<(), WireError> {
         if self.0.is_empty() { Ok(()) } else { self.skip_tags() }
     }
 
-    /// Passes over tagged fields.
+    /// Skips tagged fields.
     pub(crate) fn skip_tags(&mut self) -> Result<(), WireError> {
         const WHAT: &str = "tagged fields";
         for _ in 0..self.varint(WHAT)? {
@@ -272,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(int in any::<i32>(), varint in any::<u32>(), text in "\\PC{0,300}", bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn written_values_are_read(int in any::<i32>(), varint in any::<u32>(), text in "\\PC{0,300}", bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let written = Writer::new().int32(int).varint(varint).string(&text).compact_string(&text).bytes(&bytes).compact_bytes(&bytes).compact_null().no_tags();
             let written = written.into_bytes();
             let mut reader = Reader::new(&written);
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_no_message_can_have_takes_no_memory_and_is_refused() {
+    fn impossible_length_is_rejected_without_memory() {
         let huge = [0x7f, 0xff, 0xff, 0xff, 0];
         assert_eq!(Reader::new(&huge).bytes("b"), Err(WireError::Truncated("b")));
         assert_eq!(Reader::new(&huge).array("a", |r| r.int16("x")), Err(WireError::Truncated("x")));

@@ -1,9 +1,10 @@
-//! What an account is on a server, apart from what it may do: the plugin of its password, and what `ALTER USER` can give another account.
+//! An account's authentication and options: the plugin of its password, and what `ALTER USER` can
+//! copy to another account.
 
 use super::sql::{Token, literal, tokens};
 use super::wire::Row;
 
-/// Which server it is.
+/// The server's product and version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
     /// MariaDB.
@@ -13,7 +14,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// From what `VERSION()` gives. The handshake is not asked: proxies have one of their own.
+    /// Parses the result of `VERSION()`. The version in the handshake may be that of a proxy.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text.to_ascii_lowercase().contains("mariadb") {
             return Some(Self::MariaDb);
@@ -30,47 +31,48 @@ impl Version {
         self != Self::MariaDb && self >= Self::MySql(8, minor, patch)
     }
 
-    /// Whether an account may have two passwords. MySQL 8.0.14: "Dual Password Support".
+    /// Returns true if an account may have two passwords. MySQL 8.0.14: "Dual Password Support".
     pub(super) fn has_two_passwords(self) -> bool {
         self.is_mysql_since(0, 14)
     }
 
-    /// Whether there are roles in MySQL's way, with default roles in a table.
+    /// Returns true if the server has MySQL's roles, with default roles in a table.
     pub(super) fn has_role_tables(self) -> bool {
         self.is_mysql_since(0, 0)
     }
 
-    /// Whether failed logins can lock an account: MySQL 8.0.19.
+    /// Returns true if failed logins can lock an account: MySQL 8.0.19.
     fn locks_after_failures(self) -> bool {
         self.is_mysql_since(0, 19)
     }
 }
 
-/// One way in which an account of MariaDB authenticates.
+/// One authentication method of a MariaDB account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct AuthMethod {
     pub(super) plugin: String,
     pub(super) hash: Option<String>,
 }
 
-/// What an account requires and is limited to, as clauses of `ALTER USER`.
+/// An account's requirements and limits, as clauses of `ALTER USER`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Options {
     /// After `REQUIRE`.
     require: String,
     /// After `WITH`.
     limits: String,
-    /// What follows.
+    /// The remaining clauses.
     further: String,
 }
 
 impl Options {
-    /// As a statement's end.
+    /// Returns the clauses, for the end of a statement.
     pub(super) fn clauses(&self) -> String {
         format!("REQUIRE {} WITH {} {}", self.require, self.limits, self.further)
     }
 
-    /// The columns of `mysql.user` that [`Options::of_mysql`] reads: "Grant Tables" of the MySQL manual. The plugin comes first.
+    /// Returns the columns of `mysql.user` for [`Options::of_mysql`], with the plugin first.
+    /// Source: "Grant Tables" of the MySQL manual.
     pub(super) fn columns(version: Version) -> String {
         let mut columns = "plugin, ssl_type, CONVERT(ssl_cipher USING utf8mb4), max_questions, max_updates, max_connections, \
              max_user_connections, password_lifetime"
@@ -82,7 +84,7 @@ impl Options {
         columns
     }
 
-    /// From a row of these columns.
+    /// Reads a row of these columns.
     pub(super) fn of_mysql(version: Version, row: &Row) -> Option<Self> {
         let column = |number: usize| row.get(number).and_then(|value| value.as_deref());
         let require = match column(1)? {
@@ -129,28 +131,28 @@ impl Options {
 const LIMITS: [&str; 4] =
     ["MAX_QUERIES_PER_HOUR", "MAX_UPDATES_PER_HOUR", "MAX_CONNECTIONS_PER_HOUR", "MAX_USER_CONNECTIONS"];
 
-/// What MariaDB's `SHOW CREATE USER` says.
+/// The result of MariaDB's `SHOW CREATE USER`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Created {
-    /// Any of these lets the account in.
-    pub(super) ways: Vec<Way>,
-    /// `None` if the account requires a client's certificate, which a rotation has not.
+pub(super) struct CreateUserStatement {
+    /// The methods, each of which is sufficient for a login.
+    pub(super) methods: Vec<AuthMethod>,
+    /// `None` if the account requires a client certificate, which a rotation does not have.
     pub(super) options: Option<Options>,
 }
 
-impl Created {
-    /// From the statement; `None` if it is not understood.
+impl CreateUserStatement {
+    /// Parses the statement. Returns `None` if it is not understood.
     pub(super) fn parse(statement: &str) -> Option<Self> {
         let parts = tokens(statement)?;
-        // CREATE USER `u`@`h`
+        // The first five tokens are: CREATE USER `u`@`h`.
         let mut rest = parts.get(5..)?;
-        let mut ways = Vec::new();
+        let mut methods = Vec::new();
         if let [identified, by, password, Token::Text(hash), ..] = rest
             && identified.is("IDENTIFIED")
             && by.is("BY")
             && password.is("PASSWORD")
         {
-            ways.push(Way { plugin: "mysql_native_password".to_owned(), hash: Some(hash.clone()) });
+            methods.push(AuthMethod { plugin: "mysql_native_password".to_owned(), hash: Some(hash.clone()) });
             rest = &rest[4..];
         } else if let [identified, via, ..] = rest
             && identified.is("IDENTIFIED")
@@ -171,11 +173,11 @@ impl Created {
                     }
                     _ => (None, after),
                 };
-                ways.push(Way { plugin, hash });
+                methods.push(AuthMethod { plugin, hash });
                 rest = after;
             }
         }
-        Some(Self { ways, options: Self::options(rest)? })
+        Some(Self { methods, options: Self::options(rest)? })
     }
 
     fn options(mut rest: &[Token]) -> Option<Option<Options>> {
@@ -232,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_told_apart_by_their_version() {
+    fn version_identifies_the_product() {
         for (text, version) in [
             ("10.11.19-MariaDB-0+deb12u1-log", Version::MariaDb),
             ("8.0.46-0ubuntu0.22.04.5", Version::MySql(8, 0, 46)),
@@ -248,11 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn an_account_of_mariadb_is_read_from_its_statement() {
+    fn mariadb_account_is_parsed_from_its_statement() {
         let text = "CREATE USER `a`@`%` IDENTIFIED BY PASSWORD '*E6' REQUIRE SSL WITH MAX_QUERIES_PER_HOUR 99 MAX_STATEMENT_TIME 1.500000 \
              ACCOUNT LOCK PASSWORD EXPIRE INTERVAL 30 DAY";
-        let found = Created::parse(text).unwrap();
-        assert_eq!(found.ways[0].plugin, "mysql_native_password");
+        let found = CreateUserStatement::parse(text).unwrap();
+        assert_eq!(found.methods[0].plugin, "mysql_native_password");
         let clauses = found.options.unwrap().clauses();
         assert_eq!(
             clauses,
@@ -260,17 +262,17 @@ mod tests {
              MAX_STATEMENT_TIME 1.500000 ACCOUNT UNLOCK PASSWORD EXPIRE INTERVAL 30 DAY"
         );
         let two = "CREATE USER `a`@`%` IDENTIFIED VIA ed25519 USING 'Gs' OR unix_socket REQUIRE SUBJECT '/CN=x' AND ISSUER '/CN=y'";
-        let found = Created::parse(two).unwrap();
+        let found = CreateUserStatement::parse(two).unwrap();
         assert_eq!(
-            found.ways.iter().map(|way| way.plugin.as_str()).collect::<Vec<_>>(),
+            found.methods.iter().map(|method| method.plugin.as_str()).collect::<Vec<_>>(),
             ["ed25519", "unix_socket"]
         );
         assert_eq!(found.options, None);
-        assert_eq!(Created::parse("CREATE USER `a`@`%` SOMETHING NEW"), None);
+        assert_eq!(CreateUserStatement::parse("CREATE USER `a`@`%` SOMETHING NEW"), None);
     }
 
     #[test]
-    fn an_account_of_mysql_is_read_from_its_row() {
+    fn mysql_account_is_read_from_its_row() {
         let row =
             |values: &[Option<&str>]| values.iter().map(|value| value.map(str::to_owned)).collect::<Row>();
         let some = Some;

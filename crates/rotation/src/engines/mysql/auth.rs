@@ -1,7 +1,8 @@
-//! How a client proves a password to MySQL and MariaDB, and the hashes that MariaDB takes in its place.
+//! The client's proofs of a password to MySQL and MariaDB, and the hashes that MariaDB accepts
+//! instead of a password.
 //!
-//! Sources: "Connection Phase" and "Caching_sha2_password information" of MySQL's source documentation; "Connection" and
-//! "Authentication Plugin - ed25519" of MariaDB's documentation.
+//! Sources: "Connection Phase" and "Caching_sha2_password information" of MySQL's source
+//! documentation; "Connection" and "Authentication Plugin - ed25519" of MariaDB's documentation.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -10,12 +11,13 @@ use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use ring::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512};
 use secrecy::{ExposeSecret, SecretString};
 
-/// A method of authentication, which the server chooses for each account.
+/// An authentication method. The server chooses it for each account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
-    /// SHA-1 twice. MariaDB's default, and MySQL's until 8.0.
+    /// SHA-1 twice. The default of MariaDB, and of MySQL until 8.0.
     Native,
-    /// SHA-256 from the server's memory, or the password itself inside TLS. MySQL's default since 8.0.
+    /// SHA-256 from the server's cache, or the password itself inside TLS. The default of MySQL
+    /// since 8.0.
     CachingSha2,
     /// The password itself inside TLS.
     Sha256,
@@ -24,8 +26,8 @@ pub(super) enum Method {
 }
 
 impl Method {
-    /// From the name in a server's packet: `None` for one that this client does not speak, such as `mysql_clear_password`, by which
-    /// servers pass passwords on to somebody else.
+    /// Returns the method with a name in a server's packet; `None` for one that this client does
+    /// not support, such as `mysql_clear_password`, with which servers forward passwords.
     pub(super) fn of_client(plugin: &str) -> Option<Self> {
         match plugin {
             "mysql_native_password" => Some(Self::Native),
@@ -36,7 +38,7 @@ impl Method {
         }
     }
 
-    /// Its name in a packet.
+    /// Returns the name in a packet.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Native => "mysql_native_password",
@@ -46,7 +48,8 @@ impl Method {
         }
     }
 
-    /// What proves a password, for the random bytes that the server sent. The connection must be inside TLS already.
+    /// Returns the proof of a password for the server's random bytes. The connection must already
+    /// use TLS.
     pub(super) fn proof(self, password: &SecretString, nonce: &[u8]) -> Vec<u8> {
         let password = password.expose_secret().as_bytes();
         match self {
@@ -66,14 +69,16 @@ impl Method {
     }
 }
 
-/// The password itself, as the protocol has it.
+/// Returns the password itself in the form of the protocol.
 pub(super) fn clear(password: &[u8]) -> Vec<u8> {
     [password, &[0]].concat()
 }
 
-/// What MariaDB stores for a password under the plugin of an account: `None` for a plugin whose hashes are not made here.
+/// Returns the hash of a password that MariaDB stores for an account's plugin; `None` for other
+/// plugins.
 ///
-/// None of them logs in: a native hash is SHA-1 of what proves the password, an ed25519 one is a public key.
+/// No login is possible with such a hash: a native hash is the SHA-1 of the proof, an ed25519 hash
+/// is a public key.
 pub(super) fn stored_hash(plugin: &str, password: &SecretString) -> Option<SecretString> {
     let password = password.expose_secret().as_bytes();
     match plugin {
@@ -86,7 +91,8 @@ pub(super) fn stored_hash(plugin: &str, password: &SecretString) -> Option<Secre
     }
 }
 
-/// Keys made of a password. Unlike in RFC 8032, where the seed has 32 bytes, MariaDB takes a password of any length for it.
+/// A key pair made of a password. In RFC 8032 the seed has 32 bytes; MariaDB uses a password of any
+/// length.
 struct KeyPair {
     secret: Scalar,
     prefix: [u8; 32],
@@ -144,8 +150,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_those_that_mariadb_makes() {
-        // As `CREATE USER … USING PASSWORD('first-pw-1')` of MariaDB 10.11 stored them.
+    fn hashes_match_those_of_mariadb() {
+        // The hashes that `CREATE USER … USING PASSWORD('first-pw-1')` of MariaDB 10.11 stored.
         let hash =
             |plugin| stored_hash(plugin, &"first-pw-1".into()).map(|hash| hash.expose_secret().to_owned());
         assert_eq!(
@@ -157,8 +163,9 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_that_of_rfc_8032_where_the_password_is_a_seed_of_32_bytes() {
-        // The password of RFC 8032's second test is no text; ring makes the same signature for any 32 bytes.
+    fn signature_matches_rfc_8032_for_a_seed_of_32_bytes() {
+        // The password of RFC 8032's second test is not text; ring makes the same signature for any
+        // 32 bytes.
         let password = "0123456789abcdef0123456789ABCDEF";
         let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(password.as_bytes()).unwrap();
         let nonce = [7_u8; 32];

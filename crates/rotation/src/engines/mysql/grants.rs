@@ -1,44 +1,44 @@
-//! What an account may do: read from `SHOW GRANTS`, compared, and written as statements.
+//! An account's grants: read from `SHOW GRANTS`, compared, and written as statements.
 //!
-//! A line is read into parts and written from parts, each name quoted anew; no text of one statement ever becomes text of another. A line
-//! that is not understood is an error, never left out.
+//! A line is parsed into tokens and written from tokens, with every name quoted again, so no text
+//! of one statement becomes text of another. A line that is not understood is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sql::{Token, Who, name, text_of, tokens};
+use super::sql::{AccountName, Token, name, text_of, tokens};
 
-/// A right, in the smallest piece that can be given and taken alone.
+/// The smallest piece that can be granted and revoked alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Right {
-    /// A privilege on something.
+    /// A privilege on an object.
     Privilege {
-        /// Such as `` `d`.* `` or `` PROCEDURE `d`.`p` ``.
+        /// The object, such as `` `d`.* `` or `` PROCEDURE `d`.`p` ``.
         on: String,
-        /// Such as `SELECT`, ``SELECT (`a`)``, or `GRANT OPTION` for all of them.
+        /// The privilege, such as `SELECT`, ``SELECT (`a`)``, or `GRANT OPTION` for all of them.
         privilege: String,
     },
-    /// A privilege of MySQL with a name of its own, which is passed on one by one.
+    /// A dynamic privilege of MySQL, which has a grant option of its own.
     Dynamic {
-        /// Its name.
+        /// The name.
         privilege: String,
-        /// Whether the account may pass it on.
+        /// True with the grant option.
         option: bool,
     },
-    /// To act as another account.
+    /// Acting as another account.
     Proxy {
         /// The other account.
         of: String,
-        /// Whether the account may pass it on.
+        /// True with the grant option.
         option: bool,
     },
     /// A role.
     Role {
-        /// Its name.
+        /// The name.
         role: String,
-        /// Whether the account may pass it on.
+        /// True with the admin option.
         option: bool,
     },
-    /// A global privilege that does not hold in one database: `partial_revokes` of MySQL.
+    /// A global privilege that is revoked for one database: `partial_revokes` of MySQL.
     Restriction {
         /// The database.
         on: String,
@@ -48,11 +48,11 @@ pub(super) enum Right {
 }
 
 const ALL: &str = "ALL PRIVILEGES";
-/// The right to pass on what one may do with something.
+/// The right to grant one's own privileges on an object.
 const GRANT_OPTION: &str = "GRANT OPTION";
 const EVERYWHERE: &str = "*.*";
 
-/// What an account may do, and the role it begins a session with, where `SHOW GRANTS` says so.
+/// An account's grants, and its default role where `SHOW GRANTS` prints it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Grants {
     pub(super) rights: BTreeSet<Right>,
@@ -60,14 +60,17 @@ pub(super) struct Grants {
 }
 
 impl Grants {
-    /// From the lines of `SHOW GRANTS FOR` an account.
+    /// Parses the lines of `SHOW GRANTS FOR` an account.
     ///
     /// # Errors
     /// The line that is not understood.
-    pub(super) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>, account: &Who) -> Result<Self, String> {
+    pub(super) fn parse<'a>(
+        lines: impl IntoIterator<Item = &'a str>,
+        account: &AccountName,
+    ) -> Result<Self, String> {
         let mut grants = Self::default();
         for line in lines {
-            // An unread line of MariaDB may hold a hash.
+            // A line of MariaDB may contain a hash.
             let beginning = || line.split(" IDENTIFIED").next().unwrap_or_default().to_owned();
             let parts = tokens(line).ok_or_else(beginning)?;
             grants.read(&parts, account).ok_or_else(beginning)?;
@@ -75,7 +78,7 @@ impl Grants {
         Ok(grants)
     }
 
-    fn read(&mut self, parts: &[Token], account: &Who) -> Option<()> {
+    fn read(&mut self, parts: &[Token], account: &AccountName) -> Option<()> {
         if let [set, default, role, Token::Name(name_of_role), ..] = parts
             && set.is("SET")
             && default.is("DEFAULT")
@@ -95,7 +98,7 @@ impl Grants {
         let to = parts.iter().position(|part| part.is(to))?;
         let (what, grantee) = (&parts[..to], &parts[to + 1..]);
         let [user, Token::Symbol('@'), host, rest @ ..] = grantee else {
-            // To a role, or to everybody: the account has it by that alone.
+            // A grant to a role or to PUBLIC: the account has it through that.
             return grantee.first().map(|_| ());
         };
         if user.value() != Some(&account.user) || host.value() != Some(&account.host) {
@@ -122,7 +125,7 @@ impl Grants {
             let on = on.clone();
             self.rights.insert(match given {
                 false => Right::Restriction { on, privilege },
-                // Names of their own have underscores, the others have spaces.
+                // Dynamic privileges have underscores in their names, the others have spaces.
                 true if on == EVERYWHERE && privilege.contains('_') => {
                     dynamic = true;
                     Right::Dynamic { privilege, option }
@@ -137,27 +140,27 @@ impl Grants {
         Some(())
     }
 
-    /// The statements that take what `self` has and `model` has not.
-    pub(super) fn taking(&self, model: &Self, from: &Who) -> Vec<String> {
+    /// Returns the statements that revoke what `self` has and `model` does not have.
+    pub(super) fn taking(&self, model: &Self, from: &AccountName) -> Vec<String> {
         statements(self.rights.difference(&model.rights), false, &from.quoted())
     }
 
-    /// The statements that give what `model` has and `self` has not.
-    pub(super) fn giving(&self, model: &Self, to: &Who) -> Vec<String> {
+    /// Returns the statements that grant what `model` has and `self` does not have.
+    pub(super) fn giving(&self, model: &Self, to: &AccountName) -> Vec<String> {
         statements(model.rights.iter().filter(|right| !self.covers(right)), true, &to.quoted())
     }
 
-    /// A right that `model` has and `self` has not.
+    /// Returns a right that `model` has and `self` does not have.
     pub(super) fn lacks(&self, model: &Self) -> Option<Right> {
         model.rights.iter().find(|right| !self.covers(right)).cloned()
     }
 
-    /// A right that `self` has and `model` has not.
+    /// Returns a right that `self` has and `model` does not have.
     pub(super) fn exceeds(&self, model: &Self) -> Option<Right> {
         self.rights.difference(&model.rights).next().cloned()
     }
 
-    /// Whether the right, or more than it, is there.
+    /// Returns true if the right, or more than it, is granted.
     fn covers(&self, right: &Right) -> bool {
         let more = match right.clone() {
             Right::Privilege { on, privilege } if privilege != GRANT_OPTION => {
@@ -172,7 +175,7 @@ impl Grants {
     }
 }
 
-/// Privileges one by one, and each column of them.
+/// Splits a list into single privileges, and each column of them.
 fn split(parts: &[Token]) -> Option<Vec<String>> {
     let mut found = Vec::new();
     let mut rest = parts.iter();
@@ -214,7 +217,7 @@ fn statements<'a>(rights: impl Iterator<Item = &'a Right>, give: bool, account: 
     let with = |option: bool, words: &'static str| if option && give { words } else { "" };
     for right in rights {
         match right {
-            // Together with others it is not the syntax of a grant.
+            // The syntax does not allow it together with others.
             Right::Privilege { on, privilege } if privilege == ALL => {
                 single.push(format!("{verb} {ALL} ON {on} {to} {account}"));
             }
@@ -231,7 +234,7 @@ fn statements<'a>(rights: impl Iterator<Item = &'a Right>, give: bool, account: 
                 let option = with(*option, " WITH ADMIN OPTION");
                 single.push(format!("{verb} {role} {to} {account}{option}"));
             }
-            // What is revoked there in part is given again by a grant, and the other way round.
+            // A partial revoke is removed by a grant, and created by a revoke.
             Right::Restriction { on, privilege } => {
                 let (verb, to) = if give { ("REVOKE", "FROM") } else { ("GRANT", "TO") };
                 restrictions.push(format!("{verb} {privilege} ON {on} {to} {account}"));
@@ -240,8 +243,8 @@ fn statements<'a>(rights: impl Iterator<Item = &'a Right>, give: bool, account: 
     }
     let grouped =
         privileges.iter().map(|(on, list)| format!("{verb} {} ON {on} {to} {account}", list.join(", ")));
-    // The right to pass on everything is given before the dynamic privileges, which have their own: MySQL gives it to those that are there.
-    // Restrictions last: they narrow what is given before.
+    // The grant option for everything comes before the dynamic privileges, which have their own:
+    // MySQL gives it to those that exist. Restrictions come last: they narrow the earlier grants.
     grouped.chain(single).chain(restrictions).collect()
 }
 
@@ -249,16 +252,16 @@ fn statements<'a>(rights: impl Iterator<Item = &'a Right>, give: bool, account: 
 mod tests {
     use super::*;
 
-    fn who(user: &str) -> Who {
-        Who { user: user.into(), host: "%".into() }
+    fn account(user: &str) -> AccountName {
+        AccountName { user: user.into(), host: "%".into() }
     }
 
     fn grants(user: &str, lines: &[&str]) -> Grants {
-        Grants::parse(lines.iter().copied(), &who(user)).unwrap()
+        Grants::parse(lines.iter().copied(), &account(user)).unwrap()
     }
 
     #[test]
-    fn grants_become_those_of_another_account_and_nothing_more() {
+    fn grants_become_those_of_the_model() {
         let model = grants(
             "a",
             &[
@@ -281,12 +284,12 @@ mod tests {
             ],
         );
         assert_eq!(model.default_role.as_deref(), Some("`r1`"));
-        assert_eq!(clone.taking(&model, &who("b")), ["REVOKE ALL PRIVILEGES ON `d`.`t` FROM `b`@`%`"]);
-        // More than what is wanted is as good, until it is taken away.
-        assert!(!clone.giving(&model, &who("b")).iter().any(|statement| statement.contains("`d`.`t`")));
+        assert_eq!(clone.taking(&model, &account("b")), ["REVOKE ALL PRIVILEGES ON `d`.`t` FROM `b`@`%`"]);
+        // More than the model's privilege is sufficient until it is revoked.
+        assert!(!clone.giving(&model, &account("b")).iter().any(|statement| statement.contains("`d`.`t`")));
         let clone = grants("b", &["GRANT USAGE ON *.* TO `b`@`%`"]);
         assert_eq!(
-            clone.giving(&model, &who("b")),
+            clone.giving(&model, &account("b")),
             [
                 "GRANT RELOAD ON *.* TO `b`@`%`",
                 "GRANT EXECUTE ON PROCEDURE `d`.`p` TO `b`@`%`",
@@ -299,21 +302,21 @@ mod tests {
                 "REVOKE SELECT ON `mysql`.* FROM `b`@`%`",
             ]
         );
-        assert_eq!(model.giving(&model, &who("b")), Vec::<String>::new());
+        assert_eq!(model.giving(&model, &account("b")), Vec::<String>::new());
     }
 
     #[test]
-    fn a_line_that_is_not_understood_is_an_error_without_its_hash() {
+    fn unknown_line_is_an_error_without_its_hash() {
         for line in ["WHATEVER `a`@`%` IDENTIFIED BY PASSWORD '*E6'", "GRANT SELECT ON `d TO `a`@`%`"] {
-            let error = Grants::parse([line], &who("a")).unwrap_err();
+            let error = Grants::parse([line], &account("a")).unwrap_err();
             assert!(!error.contains("*E6"), "{error}");
         }
     }
 
     #[test]
-    fn a_name_made_to_look_like_sql_stays_a_name() {
+    fn name_that_looks_like_sql_stays_a_name() {
         let line = "GRANT SELECT ON `d`` TO ``x``@``%`` WITH GRANT OPTION -- `.* TO `a`@`%`";
-        let given = Grants::default().giving(&grants("a", &[line]), &who("b"));
+        let given = Grants::default().giving(&grants("a", &[line]), &account("b"));
         assert_eq!(given, ["GRANT SELECT ON `d`` TO ``x``@``%`` WITH GRANT OPTION -- `.* TO `b`@`%`"]);
     }
 }

@@ -1,73 +1,48 @@
 //! MySQL and MariaDB: Amazon RDS, Aurora, and others from MySQL 5.7 and MariaDB 10.4.
 //!
-//! How a new password reaches the server:
-//! - MariaDB writes statements into its general log as they come, so it gets a hash that is made here, never the password.
-//! - MySQL takes a hash only from an administrator, and would then write that into its log. A statement with the password itself it logs as
-//!   `IDENTIFIED BY <secret>`, and it checks the password against its own rules; so that is what it gets, inside verified TLS.
+//! A new password reaches the server in one of two ways:
 //!
-//! From MySQL 8.0.14 an account may have two passwords. The old one then goes on working until the next rotation: see [`OldPassword`].
+//! * MariaDB writes statements unchanged to its general log, so it gets a hash that is made here,
+//!   never the password.
+//! * MySQL accepts a hash from administrators only, and would log it. It logs a statement with the
+//!   password itself as `IDENTIFIED BY <secret>`, and checks the password against its rules, so it
+//!   gets the password, inside verified TLS.
 //!
-//! The protocol's client is our own, in `wire`. Sources: "ALTER USER", "Password Management", "Passwords and Logging" of the MySQL manual;
-//! "SET PASSWORD", "ALTER USER" of MariaDB's documentation.
+//! From MySQL 8.0.14 an account may have two passwords. The old one then works until the next
+//! rotation: see [`OldPassword`].
+//!
+//! The client of the protocol is in `wire`. Sources: "ALTER USER", "Password Management",
+//! "Passwords and Logging" of the MySQL manual; "SET PASSWORD", "ALTER USER" of MariaDB's
+//! documentation.
 
 mod account;
 mod auth;
+mod clone_privileges;
 mod grants;
-mod like;
+mod old_password;
 mod packets;
 mod session;
 mod sql;
 mod wire;
 
-use lambda_kit::env::{Env, EnvError};
 use secrecy::SecretString;
 
 use self::session::Session;
-use self::wire::{Connection, Failure};
+use self::wire::{Connection, WireError};
 use super::trust::Tls;
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login};
 use crate::password::PasswordPolicy;
+pub use old_password::OldPassword;
 
 const DEFAULTS: Defaults = Defaults {
     engines: &["mysql", "aurora-mysql", "mariadb"],
     port: 3306,
     database: "",
-    expected_engine: "`mysql`, `aurora-mysql` or `mariadb`, which this function rotates",
+    expected_engine: "`mysql`, `aurora-mysql` or `mariadb`",
 };
 
-/// What becomes of a single user's old password, where the server could keep it beside the new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OldPassword {
-    /// It goes on working until the next rotation if the server and the privileges allow that; the log says which it was.
-    #[default]
-    KeptIfPossible,
-    /// It goes on working until the next rotation; a rotation that cannot have it so fails.
-    Kept,
-    /// It ends with the change.
-    Ended,
-}
-
-impl OldPassword {
-    /// From the environment: `KEEP_OLD_PASSWORD` is `if-possible` (the default), `always` or `never`.
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn from_env(env: Env<'_>) -> Result<Self, EnvError> {
-        let name = "KEEP_OLD_PASSWORD";
-        match env.optional(name).as_deref() {
-            None | Some("if-possible") => Ok(Self::KeptIfPossible),
-            Some("always") => Ok(Self::Kept),
-            Some("never") => Ok(Self::Ended),
-            Some(found) => {
-                let expected = "if-possible, always or never".to_owned();
-                Err(EnvError::Invalid { name: name.to_owned(), found: found.to_owned(), expected })
-            }
-        }
-    }
-}
-
-/// The engine.
+/// The engine for MySQL and MariaDB.
 pub struct Mysql {
     tls: Tls,
     policy: PasswordPolicy,
@@ -75,20 +50,21 @@ pub struct Mysql {
 }
 
 impl Mysql {
-    /// With the certificates to trust, the passwords to make, and what becomes of old ones.
+    /// Creates the engine.
     pub fn new(tls: Tls, policy: PasswordPolicy, old: OldPassword) -> Self {
         Self { tls, policy, old }
     }
 
-    /// What a password is without any configuration. The bounds are those of an RDS master user: 8 to 41 characters, none of `/ " @`
-    /// (ModifyDBInstance); `' \` are left out for clients that put passwords into statements, as AWS's own functions do.
+    /// Returns the password policy without any configuration. The bounds are those of an RDS master
+    /// user: 8 to 41 characters without `/ " @` (ModifyDBInstance). `' \` are excluded for clients
+    /// that put passwords into statements, as in AWS's own functions.
     pub fn default_policy() -> PasswordPolicy {
         PasswordPolicy {
             engine: "MySQL",
             bounds: (8, 41),
             length: 32,
             exclude: "/@\"'\\".to_owned(),
-            without: crate::password::Without::default(),
+            excluded_kinds: crate::password::ExcludedKinds::default(),
             require_each_kind: true,
         }
     }
@@ -96,14 +72,14 @@ impl Mysql {
     async fn session<'a>(&self, by: &'a Account, user: &'a str) -> Result<Session<'a>, EngineError> {
         let not_set = |problem: String| {
             let (server, user) = (by.server.clone(), user.to_owned());
-            EngineError::NotSet { server, user, problem }
+            EngineError::SetPasswordFailed { server, user, problem }
         };
         let connection = match Connection::open(&self.tls, by).await {
             Ok(connection) => connection,
-            Err(Failure::Server { code: ACCESS_DENIED, .. }) => {
-                return Err(not_set(format!("the password of `{}` is refused", by.user)));
+            Err(WireError::Server { code: ACCESS_DENIED, .. }) => {
+                return Err(not_set(format!("the password of `{}` is rejected", by.user)));
             }
-            Err(failure) => return Err(no_session(by, failure)),
+            Err(error) => return Err(no_session(by, error)),
         };
         Session::begin(connection, by, user, self.old).await
     }
@@ -111,27 +87,27 @@ impl Mysql {
 
 /// Wrong password, or no such user.
 const ACCESS_DENIED: u16 = 1045;
-/// Too many connections of all, of this user, of this hour; the server stops or starts.
+/// Too many connections: of all, of this user, in this hour. Or the server stops or starts.
 const BUSY: [u16; 5] = [1040, 1053, 1203, 1226, 3169];
 
-/// Why there is no session, apart from a refused password.
-fn no_session(account: &Account, failure: Failure) -> EngineError {
+/// Returns the error of a failed login, apart from a rejected password.
+fn no_session(account: &Account, error: WireError) -> EngineError {
     let (server, user) = (account.server.clone(), account.user.clone());
-    match failure {
-        Failure::Engine(error) => error,
-        Failure::Broken(problem) => EngineError::Unreachable { server, problem },
-        Failure::Server { code, message } if BUSY.contains(&code) => {
-            EngineError::Unreachable { server, problem: format!("{message} ({code})") }
+    match error {
+        WireError::Engine(error) => error,
+        WireError::Broken(problem) => EngineError::ServerUnreachable { server, problem },
+        WireError::Server { code, message } if BUSY.contains(&code) => {
+            EngineError::ServerUnreachable { server, problem: format!("{message} ({code})") }
         }
-        Failure::Server { code, message } => {
-            EngineError::NotPermitted { server, user, problem: format!("{message} ({code})") }
+        WireError::Server { code, message } => {
+            EngineError::InsufficientPrivileges { server, user, problem: format!("{message} ({code})") }
         }
-        Failure::Method(method) => {
+        WireError::Method(method) => {
             let problem = format!(
-                "it asks for authentication by `{method}`; expected mysql_native_password, caching_sha2_password, sha256_password or ed25519, \
-                 which hold a password that can be changed by SQL"
+                "it requires the authentication method `{method}`; expected mysql_native_password, \
+                 caching_sha2_password, sha256_password or ed25519, whose passwords SQL can change"
             );
-            EngineError::NotPermitted { server, user, problem }
+            EngineError::InsufficientPrivileges { server, user, problem }
         }
     }
 }
@@ -152,16 +128,16 @@ impl Engine for Mysql {
     async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
         let mut connection = match Connection::open(&self.tls, account).await {
             Ok(connection) => connection,
-            Err(Failure::Server { code: ACCESS_DENIED, .. }) => return Ok(Login::Refused),
-            Err(failure) => return Err(no_session(account, failure)),
+            Err(WireError::Server { code: ACCESS_DENIED, .. }) => return Ok(Login::Refused),
+            Err(error) => return Err(no_session(account, error)),
         };
-        connection.query("SELECT 1").await.map_err(|failure| no_session(account, failure))?;
+        connection.query("SELECT 1").await.map_err(|error| no_session(account, error))?;
         connection.close().await;
         Ok(Login::Accepted)
     }
 
-    fn longest_user(&self) -> Option<usize> {
-        // Of MySQL; MariaDB takes 80 characters in newer versions.
+    fn max_user_bytes(&self) -> Option<usize> {
+        // The limit of MySQL; newer versions of MariaDB allow 80 characters.
         Some(32)
     }
 
@@ -179,12 +155,12 @@ impl Engine for Mysql {
     async fn set_other_user(
         &self,
         admin: &Account,
-        like: &str,
+        model: &str,
         user: &str,
         new: &SecretString,
     ) -> Result<(), EngineError> {
         let mut session = self.session(admin, user).await?;
-        session.make_like(like, new).await?;
+        session.clone_privileges(model, new).await?;
         session.end().await;
         Ok(())
     }

@@ -2,24 +2,24 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::OldPassword;
-use super::account::{Created, Version, Way};
+use super::account::{AuthMethod, CreateUserStatement, Version};
 use super::auth::stored_hash;
-use super::sql::{self, Who, literal};
-use super::wire::{Connection, Failure, Row};
+use super::old_password::OldPassword;
+use super::sql::{self, AccountName, literal};
+use super::wire::{Connection, Row, WireError};
 use crate::engine::{Account, EngineError, Server};
 
-/// The privilege for the statement is missing.
+/// The session's user lacks the privilege for the statement.
 const PRIVILEGE_MISSING: u16 = 1227;
-/// A part of the statement is not understood; the text quotes that part.
+/// A syntax error, whose text quotes a part of the statement.
 const SYNTAX: u16 = 1064;
-/// What stands after REPLACE is not the account's first password.
+/// The password after REPLACE is not the account's first password.
 const NOT_THE_CURRENT: u16 = 3891;
-/// MariaDB takes no hash because it could not check the password.
+/// MariaDB accepts no hash because it could not check the password.
 const NO_HASH: u16 = 1290;
 const HASH_NOT_CHECKED: u16 = 1819;
 
-/// A session of `by` that is about one user.
+/// A session of `by` that changes one user.
 pub(super) struct Session<'a> {
     connection: Connection,
     pub(super) version: Version,
@@ -38,9 +38,8 @@ impl<'a> Session<'a> {
         let mut session = Self { connection, version: Version::MariaDb, server: &by.server, user, old };
         session.run(sql::SESSION).await?;
         let found = session.one("SELECT VERSION()").await?;
-        session.version = Version::parse(&found).ok_or_else(|| {
-            session.not_set(format!("its version is `{found}`; expected one of MySQL or MariaDB"))
-        })?;
+        session.version = Version::parse(&found)
+            .ok_or_else(|| session.not_set(format!("its version is `{found}`; expected MySQL or MariaDB")))?;
         Ok(session)
     }
 
@@ -49,31 +48,31 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn not_set(&self, problem: String) -> EngineError {
-        EngineError::NotSet { server: self.server.clone(), user: self.user.to_owned(), problem }
+        EngineError::SetPasswordFailed { server: self.server.clone(), user: self.user.to_owned(), problem }
     }
 
-    /// A failure in the server's words, as far as they cannot hold a password.
-    fn refused(&self, failure: Failure) -> EngineError {
-        match failure {
-            Failure::Engine(error) => error,
-            Failure::Server { code: SYNTAX, .. } => {
-                self.not_set(format!("it does not understand the statement ({SYNTAX})"))
+    /// Returns an error in the server's words, as far as they cannot contain a password.
+    fn refused(&self, error: WireError) -> EngineError {
+        match error {
+            WireError::Engine(error) => error,
+            WireError::Server { code: SYNTAX, .. } => {
+                self.not_set(format!("it rejects the statement as a syntax error ({SYNTAX})"))
             }
-            Failure::Server { code, message } => self.not_set(format!("{message} ({code})")),
-            Failure::Method(problem) | Failure::Broken(problem) => self.not_set(problem),
+            WireError::Server { code, message } => self.not_set(format!("{message} ({code})")),
+            WireError::Method(problem) | WireError::Broken(problem) => self.not_set(problem),
         }
     }
 
     pub(super) async fn rows(&mut self, statement: &str) -> Result<Vec<Row>, EngineError> {
         let rows = self.connection.query(statement).await;
-        rows.map_err(|failure| self.refused(failure))
+        rows.map_err(|error| self.refused(error))
     }
 
     pub(super) async fn run(&mut self, statement: &str) -> Result<(), EngineError> {
         self.rows(statement).await.map(|_| ())
     }
 
-    /// The first column of every row.
+    /// Returns the first column of every row.
     pub(super) async fn texts(&mut self, statement: &str) -> Result<Vec<String>, EngineError> {
         let rows = self.rows(statement).await?;
         Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
@@ -83,27 +82,27 @@ impl<'a> Session<'a> {
         Ok(self.texts(statement).await?.into_iter().next().unwrap_or_default())
     }
 
-    /// The user changes its own password.
+    /// Changes the password of the session's own user.
     pub(super) async fn set_own(
         &mut self,
         current: &SecretString,
         new: &SecretString,
     ) -> Result<(), EngineError> {
-        // The server may take a login for another account: an anonymous one, or that of a proxy.
+        // The server may use another account for a login: an anonymous one, or that of a proxy.
         let account = self.one("SELECT CURRENT_USER()").await?;
         if account.rsplit_once('@').map(|(user, _)| user) != Some(self.user) {
-            return Err(self.not_set(format!("it takes the session for one of account `{account}`")));
+            return Err(self.not_set(format!("it uses account `{account}` for the session")));
         }
         if self.version != Version::MariaDb {
             return self.set_own_on_mysql(current, new).await;
         }
         self.check_old(self.old)?;
         let created = self.created("CURRENT_USER()").await?;
-        let mut hashes = created.ways.iter().filter_map(|way| stored_hash(&way.plugin, new));
+        let mut hashes = created.methods.iter().filter_map(|method| stored_hash(&method.plugin, new));
         let (Some(hash), None) = (hashes.next(), hashes.next()) else {
-            return Err(self.not_set(unusable(&created.ways)));
+            return Err(self.not_set(unusable(&created.methods)));
         };
-        // ALTER USER is for administrators, even for the own account.
+        // ALTER USER needs an administrator, even for one's own account.
         let statement = SecretString::from(format!("SET PASSWORD = {}", literal(hash.expose_secret())));
         self.give_hash(&statement).await
     }
@@ -128,28 +127,25 @@ impl<'a> Session<'a> {
             let statement = SecretString::from(statement);
             match self.connection.query(statement.expose_secret()).await {
                 Ok(_) => break,
-                Err(Failure::Server { code: PRIVILEGE_MISSING, .. }) if retain => {
+                Err(WireError::Server { code: PRIVILEGE_MISSING, .. }) if retain => {
                     if self.old == OldPassword::Kept {
-                        let problem = "the user lacks the privilege APPLICATION_PASSWORD_ADMIN, without which its old password cannot be kept; \
-                             grant that, or set KEEP_OLD_PASSWORD to if-possible";
+                        let problem = "the user lacks the privilege APPLICATION_PASSWORD_ADMIN, which keeping its old \
+                                       password requires; grant it, or set KEEP_OLD_PASSWORD to if-possible";
                         return Err(self.not_set(problem.to_owned()));
                     }
                     retain = false;
                 }
-                // The session began with the second password: that of AWSCURRENT after a rotation that was given up. The first one, which no
-                // client knows, is replaced, and the second stays what it is.
-                Err(Failure::Server { code: NOT_THE_CURRENT, .. }) if replace => {
+                // The session used the second password: that of AWSCURRENT after an abandoned
+                // rotation. The first one, which no client knows, is replaced, and the second one
+                // stays.
+                Err(WireError::Server { code: NOT_THE_CURRENT, .. }) if replace => {
                     (replace, retain) = (false, false);
                 }
-                Err(failure) => return Err(self.refused(failure)),
+                Err(error) => return Err(self.refused(error)),
             }
         }
         if two {
-            tracing::info!(
-                user = self.user,
-                kept = retain,
-                "the password is changed; whether the old one is kept"
-            );
+            tracing::info!(user = self.user, kept = retain, "password changed");
         }
         if two && self.old == OldPassword::Ended {
             return self.discard("USER()").await;
@@ -161,40 +157,43 @@ impl<'a> Session<'a> {
         if old != OldPassword::Kept || self.version.has_two_passwords() {
             return Ok(());
         }
-        let problem = "it cannot keep an old password beside the new one, which MySQL does from 8.0.14 and MariaDB does not; set KEEP_OLD_PASSWORD \
-             to if-possible or never";
+        let problem = "it cannot keep an old password beside the new one (MySQL can from 8.0.14, MariaDB cannot); \
+                       set KEEP_OLD_PASSWORD to if-possible or never";
         Err(self.not_set(problem.to_owned()))
     }
 
-    /// Ends an account's second password, where that is allowed: an account without the privilege cannot have given itself one.
+    /// Removes an account's second password, where that is allowed: an account without the
+    /// privilege cannot have created one.
     async fn discard(&mut self, account: &str) -> Result<(), EngineError> {
         match self.connection.query(&format!("ALTER USER {account} DISCARD OLD PASSWORD")).await {
-            Ok(_) | Err(Failure::Server { code: PRIVILEGE_MISSING, .. }) => Ok(()),
-            Err(failure) => Err(self.refused(failure)),
+            Ok(_) | Err(WireError::Server { code: PRIVILEGE_MISSING, .. }) => Ok(()),
+            Err(error) => Err(self.refused(error)),
         }
     }
 
-    /// An administrator changes the password of the user's one account.
+    /// Changes the password of the user's only account, as an administrator.
     pub(super) async fn set_by_admin(&mut self, new: &SecretString) -> Result<(), EngineError> {
-        let Some(who) = self.account_of(self.user).await? else {
+        let Some(account) = self.account_of(self.user).await? else {
             return Err(self.not_set("there is no such account".to_owned()));
         };
-        self.set(&who, new, self.old).await
+        self.set(&account, new, self.old).await
     }
 
-    /// The account of a user. The host belongs to its name; with several, nothing says which of them the secret is about.
-    pub(super) async fn account_of(&mut self, user: &str) -> Result<Option<Who>, EngineError> {
+    /// Returns the account of a user. Its name includes the host; if there are several, it is
+    /// unknown which one the secret is for.
+    pub(super) async fn account_of(&mut self, user: &str) -> Result<Option<AccountName>, EngineError> {
         let roles = if self.version == Version::MariaDb { " AND is_role = 'N'" } else { "" };
         let sql = format!("SELECT host FROM mysql.user WHERE user = {}{roles} ORDER BY host", literal(user));
         let mut hosts = self.texts(&sql).await?;
         let host = hosts.pop();
         if hosts.is_empty() {
-            return Ok(host.map(|host| Who { user: user.to_owned(), host }));
+            return Ok(host.map(|host| AccountName { user: user.to_owned(), host }));
         }
         hosts.extend(host);
         let problem = format!(
-            "user `{user}` has {} accounts, from the hosts {}; a secret holds one password of one account. Rename the others, or let the user change \
-             its own password (ROTATION_STRATEGY single-user without ADMIN_SECRET_ARN)",
+            "user `{user}` has {} accounts, for the hosts {}; a secret has the password of one account; rename \
+             the others, or let the user change its own password (ROTATION_STRATEGY single-user without \
+             ADMIN_SECRET_ARN)",
             hosts.len(),
             hosts.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", ")
         );
@@ -204,15 +203,15 @@ impl<'a> Session<'a> {
     /// Changes the password of an account.
     pub(super) async fn set(
         &mut self,
-        who: &Who,
+        account: &AccountName,
         new: &SecretString,
         old: OldPassword,
     ) -> Result<(), EngineError> {
         self.check_old(old)?;
-        let account = who.quoted();
+        let account = account.quoted();
         if self.version == Version::MariaDb {
             let created = self.created(&account).await?;
-            let identified = identified(&created.ways, new).map_err(|problem| self.not_set(problem))?;
+            let identified = identified(&created.methods, new).map_err(|problem| self.not_set(problem))?;
             let statement = format!("ALTER USER {account} {}", identified.expose_secret());
             return self.give_hash(&statement.into()).await;
         }
@@ -233,56 +232,59 @@ impl<'a> Session<'a> {
     pub(super) async fn give_hash(&mut self, statement: &SecretString) -> Result<(), EngineError> {
         match self.connection.query(statement.expose_secret()).await {
             Ok(_) => Ok(()),
-            Err(Failure::Server { code: code @ (NO_HASH | HASH_NOT_CHECKED), message }) => {
+            Err(WireError::Server { code: code @ (NO_HASH | HASH_NOT_CHECKED), message }) => {
                 let problem = format!(
-                    "{message} ({code}). This function only ever sends a hash, because MariaDB writes passwords into its logs as they come. Turn \
-                     strict_password_validation off, and let PASSWORD_LENGTH and the EXCLUDE_ variables follow the rules of the server's plugin"
+                    "{message} ({code}); this function sends only hashes, because MariaDB logs passwords in clear; turn \
+                     strict_password_validation off, and set PASSWORD_LENGTH and the EXCLUDE_ variables to \
+                     the rules of the server's plugin"
                 );
                 Err(self.not_set(problem))
             }
-            Err(failure) => Err(self.refused(failure)),
+            Err(error) => Err(self.refused(error)),
         }
     }
 
-    /// What MariaDB says of an account.
-    pub(super) async fn created(&mut self, account: &str) -> Result<Created, EngineError> {
+    /// Returns MariaDB's description of an account.
+    pub(super) async fn created(&mut self, account: &str) -> Result<CreateUserStatement, EngineError> {
         let statement = self.one(&format!("SHOW CREATE USER {account}")).await?;
-        Created::parse(&statement).ok_or_else(|| {
+        CreateUserStatement::parse(&statement).ok_or_else(|| {
             let beginning = statement.split(" IDENTIFIED").next().unwrap_or_default();
-            self.not_set(format!("what SHOW CREATE USER says is not understood: {beginning} …"))
+            self.not_set(format!("the output of SHOW CREATE USER is not understood: {beginning} …"))
         })
     }
 }
 
-/// The ways of an account on MariaDB with a new password in each that has one.
-pub(super) fn identified(ways: &[Way], new: &SecretString) -> Result<SecretString, String> {
+/// Returns the methods of a MariaDB account with the new password in each that has one.
+pub(super) fn identified(methods: &[AuthMethod], new: &SecretString) -> Result<SecretString, String> {
     let mut text = Vec::new();
     let mut changed = false;
-    for way in ways {
-        let hash = match stored_hash(&way.plugin, new) {
+    for method in methods {
+        let hash = match stored_hash(&method.plugin, new) {
             Some(hash) => {
                 changed = true;
                 Some(hash.expose_secret().to_owned())
             }
-            None => way.hash.clone(),
+            None => method.hash.clone(),
         };
         let using = hash.map(|hash| format!(" USING {}", literal(&hash))).unwrap_or_default();
-        text.push(format!("{}{using}", sql::name(&way.plugin)));
+        text.push(format!("{}{using}", sql::name(&method.plugin)));
     }
     if !changed {
-        return Err(unusable(ways));
+        return Err(unusable(methods));
     }
     Ok(format!("IDENTIFIED VIA {}", text.join(" OR ")).into())
 }
 
-/// Why the ways of an account are none that a rotation can change.
-fn unusable(ways: &[Way]) -> String {
-    let found = match ways {
+/// Describes methods whose password a rotation cannot change.
+fn unusable(methods: &[AuthMethod]) -> String {
+    let found = match methods {
         [] => "none".to_owned(),
-        ways => ways.iter().map(|way| format!("`{}`", way.plugin)).collect::<Vec<_>>().join(" or "),
+        methods => {
+            methods.iter().map(|method| format!("`{}`", method.plugin)).collect::<Vec<_>>().join(" or ")
+        }
     };
     format!(
-        "its account authenticates by {found}; expected one of mysql_native_password and ed25519, whose password a user can change itself. An \
-         administrator (ADMIN_SECRET_ARN) can change both"
+        "its account authenticates with {found}; expected either mysql_native_password or ed25519, whose \
+         password a user can change; with both, an administrator (ADMIN_SECRET_ARN) has to change them"
     )
 }

@@ -1,37 +1,37 @@
-//! SQL as text: quoting what goes into a statement, and reading what `SHOW` prints.
+//! SQL as text: quotes values in statements, and parses the output of `SHOW`.
 //!
-//! Both hold in the session settings of [`SESSION`] only: there a backslash is a character like any other, whatever the server's own
-//! `sql_mode` says, and names are printed in backticks.
+//! Both require the session settings of [`SESSION`]: with them a backslash is an ordinary
+//! character, whatever the server's `sql_mode`, and names are printed in backticks.
 
-/// What every session sets first.
+/// The first statement of every session.
 pub(super) const SESSION: &str = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1, character_set_client = utf8mb4, \
      character_set_results = utf8mb4, collation_connection = utf8mb4_bin";
 
-/// A text in quotes.
+/// Returns a text in quotes.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A name in backticks.
+/// Returns a name in backticks.
 pub(super) fn name(text: &str) -> String {
     format!("`{}`", text.replace('`', "``"))
 }
 
-/// An account: the user and the hosts it may come from.
+/// The name of an account: the user and the hosts that it may connect from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Who {
+pub(super) struct AccountName {
     pub(super) user: String,
     pub(super) host: String,
 }
 
-impl Who {
-    /// As it stands in a statement.
+impl AccountName {
+    /// Returns the name for a statement.
     pub(super) fn quoted(&self) -> String {
         format!("{}@{}", name(&self.user), name(&self.host))
     }
 }
 
-/// A part of a statement.
+/// A token of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     /// A keyword or a number.
@@ -49,7 +49,7 @@ impl Token {
         matches!(self, Self::Word(found) if found == word)
     }
 
-    /// The name or the text.
+    /// Returns the name or the text.
     pub(super) fn value(&self) -> Option<&str> {
         match self {
             Self::Name(value) | Self::Text(value) => Some(value),
@@ -58,7 +58,7 @@ impl Token {
     }
 }
 
-/// The parts of what a server printed; `None` if a quote has no end.
+/// Splits the output of a server into tokens. Returns `None` if a quote is not closed.
 pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
     let mut found = Vec::new();
     let mut rest = text.chars().peekable();
@@ -92,7 +92,7 @@ pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
     Some(found)
 }
 
-/// Parts as a statement's text again, each quoted anew.
+/// Returns tokens as the text of a statement, each quoted again.
 pub(super) fn text_of(tokens: &[Token]) -> String {
     let mut text = String::new();
     let mut word_before = false;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_prints_is_read_into_words_names_and_texts() {
+    fn output_is_split_into_words_names_and_texts() {
         let found = tokens("GRANT SELECT (`a`) ON `d``1`.* TO 'o''b'@`%`").unwrap();
         assert_eq!(found[3], Token::Name("a".into()));
         assert_eq!(found[6], Token::Name("d`1".into()));
@@ -130,9 +130,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_inside_quotes_ever_ends_them(user in any::<String>(), host in any::<String>(), text in any::<String>()) {
-            let who = Who { user: user.clone(), host: host.clone() };
-            let found = tokens(&format!("{} {}", who.quoted(), literal(&text))).unwrap();
+        fn text_inside_quotes_never_ends_them(user in any::<String>(), host in any::<String>(), text in any::<String>()) {
+            let account = AccountName { user: user.clone(), host: host.clone() };
+            let found = tokens(&format!("{} {}", account.quoted(), literal(&text))).unwrap();
             let expected = [Token::Name(user), Token::Symbol('@'), Token::Name(host), Token::Text(text)];
             prop_assert_eq!(found.as_slice(), &expected);
             prop_assert_eq!(tokens(&text_of(&found)).unwrap(), found);

@@ -1,8 +1,9 @@
-//! The client's side of the protocol, as far as a rotation needs it: TLS, a login, statements without parameters.
+//! The part of the client protocol that a rotation needs: TLS, a login, statements without
+//! parameters.
 //!
-//! Nothing but the request for TLS goes over the connection before the server's certificate is checked. Several statements in one are never
-//! asked for, so the server takes one at a time. Source: "Client/Server Protocol" of MySQL's source documentation; MariaDB's own is the same
-//! in these parts.
+//! Only the request for TLS is sent before the server's certificate is verified. Multiple
+//! statements in one are not enabled, so the server accepts one at a time. Source: "Client/Server
+//! Protocol" of MySQL's source documentation; MariaDB's is the same in these parts.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::auth::{self, Method};
-pub(super) use super::packets::Failure;
+pub(super) use super::packets::WireError;
 use super::packets::{Fields, LONGEST_PACKET, Packets, broken, server_error};
 use crate::engine::{Account, EngineError};
 use crate::engines::trust::{CONNECT_TIMEOUT, Tls};
@@ -36,25 +37,25 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Logs in.
-    pub(super) async fn open(tls: &Tls, account: &Account) -> Result<Self, Failure> {
+    /// Opens a connection and logs in.
+    pub(super) async fn open(tls: &Tls, account: &Account) -> Result<Self, WireError> {
         let plain = tls.connect_plain(&account.server).await?;
         match tokio::time::timeout(2 * CONNECT_TIMEOUT, Self::log_in(tls, account, plain)).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::Broken(format!("no login within {} s", 2 * CONNECT_TIMEOUT.as_secs()))),
+            Err(_) => Err(WireError::Broken(format!("no login within {} s", 2 * CONNECT_TIMEOUT.as_secs()))),
         }
     }
 
-    async fn log_in(tls: &Tls, account: &Account, plain: TcpStream) -> Result<Self, Failure> {
+    async fn log_in(tls: &Tls, account: &Account, plain: TcpStream) -> Result<Self, WireError> {
         let mut packets = Packets { stream: plain, next: 0 };
         let greeting = Greeting::parse(&packets.read().await?)?;
         if greeting.capabilities & SSL == 0 {
-            let problem = "it offers no TLS, and a password is only ever sent inside TLS".to_owned();
-            return Err(EngineError::Untrusted { server: account.server.clone(), problem }.into());
+            let problem = "it offers no TLS, and passwords are only sent inside TLS".to_owned();
+            return Err(EngineError::CertificateNotTrusted { server: account.server.clone(), problem }.into());
         }
         let database = &account.server.database;
         if [&account.user, database].into_iter().any(|text| text.contains('\0')) {
-            return Err(broken("`username` or `dbname` holds a zero byte"));
+            return Err(broken("`username` or `dbname` has a zero byte"));
         }
         let mut wanted = LONG_PASSWORD | PROTOCOL_41 | SSL | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH;
         if !database.is_empty() {
@@ -68,7 +69,8 @@ impl Connection {
         let stream = tls.wrap(&account.server, packets.stream).await?;
         let mut packets = Packets { stream, next: packets.next };
 
-        // Whatever the server's default is; for an account with another one it asks to switch.
+        // The server's default method. For an account with another one, the server requests a
+        // switch.
         let first = Method::of_client(&greeting.plugin)
             .filter(|method| matches!(method, Method::Native | Method::CachingSha2));
         let method = first.unwrap_or(Method::Native);
@@ -88,21 +90,21 @@ impl Connection {
         Ok(Self { packets })
     }
 
-    /// Runs a statement and gives its rows.
-    pub(super) async fn query(&mut self, statement: &str) -> Result<Vec<Row>, Failure> {
+    /// Runs a statement and returns its rows.
+    pub(super) async fn query(&mut self, statement: &str) -> Result<Vec<Row>, WireError> {
         self.packets.next = 0;
         self.packets.write(&[&[QUERY], statement.as_bytes()].concat()).await?;
         let first = self.packets.read_answer().await?;
         let columns = match first.first() {
             Some(0) => return Ok(Vec::new()),
-            Some(0xfb) => return Err(broken("the server asks for a file")),
+            Some(0xfb) => return Err(broken("the server requests a file")),
             _ => Fields(&first).length()?,
         };
         for _ in 0..columns {
             self.packets.read_answer().await?;
         }
         if !is_end(&self.packets.read_answer().await?) {
-            return Err(broken("the columns of an answer have no end"));
+            return Err(broken("the columns of a response have no end"));
         }
         let mut rows = Vec::new();
         loop {
@@ -115,10 +117,10 @@ impl Connection {
         }
     }
 
-    /// Takes leave, so that the server does not log a broken connection.
+    /// Ends the session, so that the server does not log an aborted connection.
     pub(super) async fn close(mut self) {
         self.packets.next = 0;
-        // Whatever the connection was for is done.
+        // The work of the connection is done: errors do not matter.
         let _gone = self.packets.write(&[QUIT]).await;
         let _gone = self.packets.stream.shutdown().await;
     }
@@ -128,7 +130,7 @@ fn is_end(packet: &[u8]) -> bool {
     packet.first() == Some(&0xfe) && packet.len() < 9
 }
 
-/// What the server says first.
+/// The server's first message.
 struct Greeting {
     capabilities: u32,
     nonce: Vec<u8>,
@@ -136,12 +138,12 @@ struct Greeting {
 }
 
 impl Greeting {
-    fn parse(packet: &[u8]) -> Result<Self, Failure> {
+    fn parse(packet: &[u8]) -> Result<Self, WireError> {
         let mut fields = Fields(packet);
         match fields.bytes(1)? {
             [10] => {}
             [0xff] => return Err(server_error(&packet[1..])),
-            _ => return Err(broken("it does not speak the protocol of MySQL")),
+            _ => return Err(broken("it does not use the protocol of MySQL")),
         }
         fields.until_zero()?;
         fields.bytes(4)?;
@@ -159,14 +161,14 @@ impl Greeting {
     }
 }
 
-/// Bytes of the server's random in the older methods.
+/// The length of the server's random bytes in the older methods.
 const NONCE: usize = 20;
-/// Bytes that the second part of it has at least, with the zero at its end.
+/// The shortest second part of them, with a zero byte at its end.
 const LONG_ENOUGH: usize = 13;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
-    /// Answers the server until it lets the user in.
-    async fn authenticate(&mut self, first: Method, password: &SecretString) -> Result<(), Failure> {
+    /// Responds to the server until it accepts the user.
+    async fn authenticate(&mut self, first: Method, password: &SecretString) -> Result<(), WireError> {
         let mut method = first;
         loop {
             let packet = self.read_answer().await?;
@@ -179,17 +181,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
                         _ => String::from_utf8_lossy(fields.until_zero()?),
                     };
                     method =
-                        Method::of_client(&plugin).ok_or_else(|| Failure::Method(plugin.into_owned()))?;
+                        Method::of_client(&plugin).ok_or_else(|| WireError::Method(plugin.into_owned()))?;
                     let nonce = fields.0.strip_suffix(&[0]).filter(|nonce| nonce.len() == NONCE);
                     let nonce = nonce.unwrap_or(fields.0);
                     self.write(&method.proof(password, nonce)).await?;
                 }
-                // Found in the server's memory.
+                // The server's cache contains the password.
                 Some((1, [3])) if method == Method::CachingSha2 => {}
                 Some((1, [4])) if method == Method::CachingSha2 => {
                     self.write(&auth::clear(password.expose_secret().as_bytes())).await?;
                 }
-                _ => return Err(broken("the server's answer to the login is not understood")),
+                _ => return Err(broken("the server's response to the login is not understood")),
             }
         }
     }
@@ -201,8 +203,9 @@ mod tests {
 
     use super::*;
 
-    /// What a client does when the server answers its login with this packet, and what it sends.
-    async fn answer_to(packet: &[u8]) -> (Result<(), Failure>, Vec<u8>) {
+    /// Returns the client's result when the server answers its login with this packet, and what it
+    /// sends.
+    async fn answer_to(packet: &[u8]) -> (Result<(), WireError>, Vec<u8>) {
         let (client, server) = tokio::io::duplex(1 << 16);
         let (mut server, mut client) =
             (Packets { stream: server, next: 2 }, Packets { stream: client, next: 2 });
@@ -218,38 +221,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_password_goes_to_no_method_that_hands_it_on() {
+    async fn password_is_not_sent_with_forwarding_methods() {
         for (packet, method) in [
             (&b"\xfemysql_clear_password\0"[..], "mysql_clear_password"),
             (b"\xfedialog\0Password:", "dialog"),
             (b"\xfe", "mysql_old_password"),
         ] {
             let (result, sent) = answer_to(packet).await;
-            assert!(matches!(&result, Err(Failure::Method(found)) if found == method), "{result:?}");
+            assert!(matches!(&result, Err(WireError::Method(found)) if found == method), "{result:?}");
             assert!(sent.is_empty(), "{sent:?}");
         }
     }
 
     #[tokio::test]
-    async fn answers_that_make_no_sense_end_the_login() {
+    async fn invalid_responses_end_the_login() {
         for packet in [&b""[..], b"\x01", b"\x01\x09", b"\x02what"] {
             let (result, sent) = answer_to(packet).await;
-            assert!(matches!(result, Err(Failure::Broken(_))), "{result:?}");
+            assert!(matches!(result, Err(WireError::Broken(_))), "{result:?}");
             assert!(sent.is_empty(), "{sent:?}");
         }
         let (result, sent) = answer_to(b"\xff\x15\x04#28000Access denied").await;
         assert!(
-            matches!(&result, Err(Failure::Server { code: 1045, message }) if message == "Access denied"),
+            matches!(&result, Err(WireError::Server { code: 1045, message }) if message == "Access denied"),
             "{result:?}"
         );
         assert!(sent.is_empty());
-        // The server does not remember the user: then, and only then, it asks for the password itself.
+        // The server's cache does not contain the user: only then the server requests the password
+        // itself.
         assert_eq!(answer_to(b"\x01\x04").await.1, b"\x05\0\0\x03Pw-1\0");
         assert!(answer_to(b"\x01\x03").await.1.is_empty());
     }
 
     #[test]
-    fn a_greeting_that_is_cut_off_anywhere_or_of_another_protocol_is_no_panic() {
+    fn truncated_greeting_is_an_error() {
         let mut greeting = b"\x0a8.0.46\0\x01\0\0\0abcdefgh\0\xff\xff\x2d\x02\0\xff\xdf\x15".to_vec();
         greeting.extend([0; 10]);
         greeting.extend(b"ijklmnopqrst\0caching_sha2_password\0");

@@ -1,8 +1,8 @@
-//! The control planes: which endpoint a warehouse has, and its admin's password.
+//! The control planes: the endpoint of a warehouse, and the password of its admin.
 //!
-//! ModifyCluster and UpdateNamespace take the password in clear, over TLS and with IAM; CloudTrail keeps it hidden. They are the only way to
-//! change the admin's password that the service itself knows of. Sources: "ModifyCluster" of the Redshift API reference, "UpdateNamespace" of
-//! the Redshift Serverless API reference.
+//! ModifyCluster and UpdateNamespace take the password in clear, over TLS and with IAM; CloudTrail
+//! hides it. Only with them does the service itself know of the change. Sources: "ModifyCluster" of
+//! the Redshift API reference, "UpdateNamespace" of the Redshift Serverless API reference.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
 use lambda_kit::call::CallError;
@@ -11,34 +11,34 @@ use warehouse::target::Target;
 
 use crate::engine::{Account, EngineError};
 
-/// A warehouse by its control plane.
+/// The control plane of one warehouse.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
-    /// Provisioned clusters.
+    /// The client for provisioned clusters.
     pub redshift: aws_sdk_redshift::Client,
-    /// Serverless.
+    /// The client for Serverless.
     pub serverless: aws_sdk_redshiftserverless::Client,
-    /// Which one.
+    /// The warehouse.
     pub target: Target,
 }
 
-/// What a control plane says of a warehouse.
+/// A warehouse's description.
 #[derive(Debug)]
 pub(super) struct Described {
     endpoint: Option<(String, u16)>,
     /// The admin's name.
     pub(super) admin: String,
-    /// Why nothing can be changed now, or what is not in effect yet.
+    /// The reason why a change is not possible now, or has not taken effect yet.
     pub(super) busy: Option<String>,
-    /// AWS manages the admin's password in a secret of its own.
+    /// True if AWS manages the admin's password in a secret of its own.
     pub(super) managed: bool,
-    /// What UpdateNamespace names.
+    /// The namespace, for UpdateNamespace.
     namespace: Option<String>,
 }
 
 impl Described {
-    /// Whether the account is on this warehouse: the function's configuration names the warehouse, the secret the host, and whoever may write
-    /// the secret must not point the function elsewhere.
+    /// Checks that the account is on this warehouse. The configuration names the warehouse and the
+    /// secret names the host: whoever may write the secret must not direct the function elsewhere.
     pub(super) fn check(&self, target: &Target, account: &Account) -> Result<(), EngineError> {
         let (host, port) = self.endpoint.clone().unwrap_or_default();
         if host == account.server.host && port == account.server.port {
@@ -48,7 +48,7 @@ impl Described {
             Some((host, port)) => format!("whose endpoint is {host}:{port}"),
             None => "which has no endpoint yet".to_owned(),
         };
-        Err(EngineError::OtherServer {
+        Err(EngineError::ServerMismatch {
             server: account.server.clone(),
             configured: format!("{target}, {endpoint}"),
         })
@@ -56,7 +56,7 @@ impl Described {
 }
 
 impl ControlPlane {
-    /// Only what [`Described::check`] needs.
+    /// Returns what [`Described::check`] needs.
     pub(super) async fn endpoint(&self) -> Result<Described, EngineError> {
         match &self.target {
             Target::Cluster(name) => self.cluster(name).await,
@@ -65,7 +65,7 @@ impl ControlPlane {
         .map_err(EngineError::Call)
     }
 
-    /// Everything.
+    /// Returns the whole description.
     pub(super) async fn describe(&self) -> Result<Described, EngineError> {
         let mut found = self.endpoint().await?;
         if let Some(name) = found.namespace.clone() {
@@ -126,7 +126,8 @@ impl ControlPlane {
         })
     }
 
-    /// Asks for another password of the admin. `None`: the warehouse takes no change right now.
+    /// Starts a change of the admin's password. Returns `None` if the warehouse accepts no change
+    /// now.
     pub(super) async fn set_password(
         &self,
         described: &Described,

@@ -1,4 +1,4 @@
-//! What the environment says of a rotation on Redshift.
+//! The configuration of a function for Amazon Redshift.
 
 use std::time::Duration;
 
@@ -6,41 +6,47 @@ use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::target::Target;
 
-use super::{Access, Change, Companion, ControlPlane, DataApi, Form, Patience, Redshift};
+use super::{Access, Change, ChangeWait, ControlPlane, DataApi, PasswordHashFormat, ProbeSecret, Redshift};
 use crate::config::{self, ConfigError};
 use crate::engines::trust::Tls;
 
-/// Seconds that a statement of the Data API may take.
+/// The default timeout of a Data API statement, in seconds.
 const STATEMENT_SECONDS: u64 = 60;
-/// Seconds that a password of an admin may take to be in effect.
+/// The default time for a change by the control plane, in seconds.
 const CHANGE_SECONDS: u64 = 180;
 
 impl Redshift {
-    /// From the environment:
+    /// Creates the engine from the environment:
     ///
     /// * `REDSHIFT_ACCESS`: `wire` (the default) or `data-api`;
     /// * `REDSHIFT_CHANGE`: `sql` (the default) or `control-plane`, for the warehouse's admin;
-    /// * `CLUSTER_IDENTIFIER` or `WORKGROUP_NAME`: the warehouse; needed for all but `wire` with `sql`;
-    /// * `PROBE_SECRET_ARN`: the secret that credentials are lent to; needed for `data-api`;
+    /// * `CLUSTER_IDENTIFIER` or `WORKGROUP_NAME`: the warehouse; required except for `wire` with
+    ///   `sql`;
+    /// * `PROBE_SECRET_ARN`: the secret that the Data API logs in with; required for `data-api`;
     /// * `PASSWORD_FORM`: `as-before` (the default), `md5` or `sha256`, for `sql`;
-    /// * `STATEMENT_SECONDS` (60) and `CHANGE_SECONDS` (180): how long a statement of the Data API and a change by the control plane may take.
+    /// * `STATEMENT_SECONDS` (60): the timeout of a Data API statement;
+    /// * `CHANGE_SECONDS` (180): the timeout of a change by the control plane.
     ///
     /// # Errors
-    /// A variable is missing or makes no sense.
+    /// A variable is missing or invalid.
     pub fn from_env(env: Env<'_>, aws: &Aws) -> Result<Self, ConfigError> {
         let policy = config::password_policy(env, Self::default_policy())?;
         let target = target(env)?;
         let by_sql = choice(env, "REDSHIFT_CHANGE", &[("sql", true), ("control-plane", false)])?;
         let over_wire = choice(env, "REDSHIFT_ACCESS", &[("wire", true), ("data-api", false)])?;
-        let form = [("as-before", Form::AsBefore), ("md5", Form::Md5), ("sha256", Form::Sha256)];
-        let form = choice(env, "PASSWORD_FORM", &form)?;
+        let formats = [
+            ("as-before", PasswordHashFormat::AsBefore),
+            ("md5", PasswordHashFormat::Md5),
+            ("sha256", PasswordHashFormat::Sha256),
+        ];
+        let format = choice(env, "PASSWORD_FORM", &formats)?;
         let seconds =
             |name, default| env.parsed(name, "a number of seconds", default).map(Duration::from_secs);
-        let within = seconds("CHANGE_SECONDS", CHANGE_SECONDS)?;
+        let timeout = seconds("CHANGE_SECONDS", CHANGE_SECONDS)?;
         let change = if by_sql {
-            Change::Sql(form)
+            Change::Sql(format)
         } else {
-            Change::ControlPlane(Patience { within, pause: Duration::from_secs(1) })
+            Change::ControlPlane(ChangeWait { timeout, first_pause: Duration::from_secs(1) })
         };
         if target.is_none() && !(by_sql && over_wire) {
             return Err(EnvError::Missing("CLUSTER_IDENTIFIER or WORKGROUP_NAME".to_owned()).into());
@@ -54,7 +60,7 @@ impl Redshift {
             (false, Some(target)) => Access::DataApi(DataApi {
                 client: aws.redshift_data(),
                 target,
-                companion: Companion::new(aws.secretsmanager(), env.required("PROBE_SECRET_ARN")?),
+                probe_secret: ProbeSecret::new(aws.secretsmanager(), env.required("PROBE_SECRET_ARN")?),
                 within: seconds("STATEMENT_SECONDS", STATEMENT_SECONDS)?,
             }),
             _ => Access::Wire(Tls::from_env(env)?),
@@ -66,9 +72,8 @@ impl Redshift {
 fn target(env: Env<'_>) -> Result<Option<Target>, EnvError> {
     match (env.optional("CLUSTER_IDENTIFIER"), env.optional("WORKGROUP_NAME")) {
         (Some(_), Some(found)) => {
-            let expected =
-                "nothing, as CLUSTER_IDENTIFIER is set: a function is for one warehouse".to_owned();
-            Err(EnvError::Invalid { name: "WORKGROUP_NAME".to_owned(), found, expected })
+            let expected = "nothing, because CLUSTER_IDENTIFIER is set: a function is for one warehouse";
+            Err(EnvError::invalid("WORKGROUP_NAME", &found, expected))
         }
         (Some(name), None) => Ok(Some(Target::Cluster(name))),
         (None, Some(name)) => Ok(Some(Target::Workgroup(name))),
@@ -76,7 +81,7 @@ fn target(env: Env<'_>) -> Result<Option<Target>, EnvError> {
     }
 }
 
-/// One of some words; the first is the default.
+/// Returns the value of a word; the first word is the default.
 fn choice<T: Copy>(env: Env<'_>, name: &str, known: &[(&str, T)]) -> Result<T, EnvError> {
     let found = env.optional(name);
     let wanted = found.as_deref().or(known.first().map(|(word, _)| *word)).unwrap_or_default();
@@ -84,7 +89,7 @@ fn choice<T: Copy>(env: Env<'_>, name: &str, known: &[(&str, T)]) -> Result<T, E
         Some((_, value)) => Ok(*value),
         None => {
             let expected = known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
-            Err(EnvError::Invalid { name: name.to_owned(), found: found.unwrap_or_default(), expected })
+            Err(EnvError::invalid(name, &found.unwrap_or_default(), &expected))
         }
     }
 }
@@ -106,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_how_and_by_whom_a_password_is_changed() {
+    fn environment_selects_the_access_and_the_change() {
         let plain = configured(&[]).unwrap();
         assert!(matches!(plain.access, Access::Wire(_)) && plain.warehouse.is_none());
-        assert_eq!(plain.change, Change::Sql(Form::AsBefore));
+        assert_eq!(plain.change, Change::Sql(PasswordHashFormat::AsBefore));
         let data_api = [
             ("REDSHIFT_ACCESS", "data-api"),
             ("WORKGROUP_NAME", "w"),
@@ -117,14 +122,14 @@ mod tests {
             ("PASSWORD_FORM", "sha256"),
         ];
         let data_api = configured(&data_api).unwrap();
-        assert!(matches!(&data_api.access, Access::DataApi(api) if api.companion.arn == "arn:c"));
-        assert_eq!(data_api.change, Change::Sql(Form::Sha256));
+        assert!(matches!(&data_api.access, Access::DataApi(api) if api.probe_secret.arn == "arn:c"));
+        assert_eq!(data_api.change, Change::Sql(PasswordHashFormat::Sha256));
         let admin = configured(&[("REDSHIFT_CHANGE", "control-plane"), ("CLUSTER_IDENTIFIER", "c")]).unwrap();
         assert!(matches!(admin.access, Access::Wire(_)) && matches!(admin.change, Change::ControlPlane(_)));
     }
 
     #[test]
-    fn a_configuration_that_makes_no_sense_names_the_variable() {
+    fn invalid_configuration_names_the_variable() {
         for (variables, part) in [
             (&[("REDSHIFT_ACCESS", "http")][..], "REDSHIFT_ACCESS is \"http\", expected wire or data-api"),
             (&[("REDSHIFT_CHANGE", "x")], "expected sql or control-plane"),

@@ -1,7 +1,9 @@
-//! Logging in where the password is stored as `sha256|…`: Redshift's own authentication request 13, which no client of PostgreSQL knows.
+//! The login with a password that is stored as `sha256|…`: Redshift's own authentication request
+//! 13, which no PostgreSQL client knows.
 //!
-//! The first message of the server is looked at. If it asks for a digest, it is answered here, and the client above sees only what comes
-//! after; anything else passes. Source: AWS's open drivers, redshift_connector 2.2.0 and amazon-redshift-jdbc-driver.
+//! The stream examines the server's first message. If it requests a digest, the stream responds,
+//! and the client above sees only what follows. Any other message passes. Source: AWS's open
+//! drivers, redshift_connector 2.2.0 and amazon-redshift-jdbc-driver.
 
 use std::future::Future;
 use std::io;
@@ -17,80 +19,80 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
-/// Bytes before the body of a message: its type and its length.
+/// The bytes before the body of a message: its type and its length.
 const HEAD: usize = 5;
-/// Longer than any request for authentication.
+/// More than the longest authentication request.
 const LONGEST: usize = 4096;
 /// `AUTH_REQ_DIGEST`.
 const DIGEST: i32 = 13;
 
-/// TLS whose sessions can answer a request for a digest.
+/// TLS whose sessions can respond to a request for a digest.
 #[derive(Clone)]
-pub(super) struct Digesting<T> {
+pub(super) struct DigestTls<T> {
     pub(super) tls: T,
     pub(super) password: SecretString,
-    /// Whether there was such a request.
-    pub(super) asked: Arc<AtomicBool>,
+    /// Set if there was such a request.
+    pub(super) requested: Arc<AtomicBool>,
 }
 
-impl<T: MakeTlsConnect<Socket>> MakeTlsConnect<Socket> for Digesting<T>
+impl<T: MakeTlsConnect<Socket>> MakeTlsConnect<Socket> for DigestTls<T>
 where
     T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send + 'static,
     T::Stream: Unpin,
 {
-    type Stream = Answering<T::Stream>;
-    type TlsConnect = Digesting<T::TlsConnect>;
+    type Stream = DigestStream<T::Stream>;
+    type TlsConnect = DigestTls<T::TlsConnect>;
     type Error = T::Error;
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
         let tls = self.tls.make_tls_connect(host)?;
-        Ok(Digesting { tls, password: self.password.clone(), asked: Arc::clone(&self.asked) })
+        Ok(DigestTls { tls, password: self.password.clone(), requested: Arc::clone(&self.requested) })
     }
 }
 
-impl<C: TlsConnect<Socket>> TlsConnect<Socket> for Digesting<C>
+impl<C: TlsConnect<Socket>> TlsConnect<Socket> for DigestTls<C>
 where
     C::Future: Send + 'static,
     C::Stream: Unpin,
 {
-    type Stream = Answering<C::Stream>;
+    type Stream = DigestStream<C::Stream>;
     type Error = C::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Self::Error>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
         let connecting = self.tls.connect(socket);
-        let (password, asked) = (self.password, self.asked);
-        Box::pin(async move { Ok(Answering::new(connecting.await?, password, asked)) })
+        let (password, requested) = (self.password, self.requested);
+        Box::pin(async move { Ok(DigestStream::new(connecting.await?, password, requested)) })
     }
 }
 
 /// A stream whose first message from the server may be a request for a digest.
-pub(super) struct Answering<S> {
+pub(super) struct DigestStream<S> {
     inner: S,
     password: SecretString,
-    asked: Arc<AtomicBool>,
+    requested: Arc<AtomicBool>,
     state: State,
 }
 
 enum State {
-    /// The first message, as far as it has come.
+    /// Reads the first message; these bytes have arrived.
     First(Vec<u8>),
-    /// What is still to be written of the answer.
+    /// Writes the response; these bytes are left.
     Answer(Vec<u8>),
-    /// What was read too far, for the client above.
+    /// Passes these bytes, which were read too early, to the client above.
     Rest(Vec<u8>),
     Through,
 }
 
-impl<S> Answering<S> {
-    fn new(inner: S, password: SecretString, asked: Arc<AtomicBool>) -> Self {
-        Self { inner, password, asked, state: State::First(Vec::new()) }
+impl<S> DigestStream<S> {
+    fn new(inner: S, password: SecretString, requested: Arc<AtomicBool>) -> Self {
+        Self { inner, password, requested, state: State::First(Vec::new()) }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Answering<S> {
-    /// Ready once what comes next is for the client above.
+impl<S: AsyncRead + AsyncWrite + Unpin> DigestStream<S> {
+    /// Becomes ready when the next bytes are for the client above.
     fn poll_answered(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match &mut self.state {
@@ -101,13 +103,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answering<S> {
                         self.state = match answer(&message, self.password.expose_secret().as_bytes())? {
                             None => State::Rest(message),
                             Some(answer) => {
-                                self.asked.store(true, Ordering::Relaxed);
+                                self.requested.store(true, Ordering::Relaxed);
                                 State::Answer(answer)
                             }
                         };
                         continue;
                     }
-                    // Never more than the first message: what follows is the client's own.
+                    // Only the first message: what follows belongs to the client.
                     let mut bytes = [0; LONGEST];
                     let mut buffer = ReadBuf::new(&mut bytes[..wanted - seen.len()]);
                     ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
@@ -135,7 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answering<S> {
     }
 }
 
-/// Bytes that the first message has, as far as it is known. Only a request for authentication is read whole.
+/// Returns the known length of the first message. Only an authentication request is read
+/// completely.
 fn wanted(seen: &[u8]) -> usize {
     match seen {
         [b'R', a, b, c, d, ..] => {
@@ -147,25 +150,25 @@ fn wanted(seen: &[u8]) -> usize {
     }
 }
 
-/// The answer to a request for a digest; `None` if the message is something else.
+/// Returns the response to a request for a digest; `None` if the message is something else.
 fn answer(message: &[u8], password: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let mut body = message.get(HEAD..).unwrap_or_default();
     if message.first() != Some(&b'R') || number(&mut body) != Some(DIGEST) {
         return Ok(None);
     }
     let bad = || io::Error::other("the server's request for a digest is of an unknown form");
-    // The only algorithm there is: SHA-256.
+    // SHA-256 is the only algorithm.
     if number(&mut body) != Some(0) {
         return Err(bad());
     }
     let salt = counted(&mut body).ok_or_else(bad)?;
     let server_nonce = counted(&mut body).ok_or_else(bad)?;
-    // As AWS's drivers make it: milliseconds since 1970.
+    // Milliseconds since 1970, as in AWS's drivers.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let client_nonce = now.as_millis().to_string();
     let digest = digest(password, salt, server_nonce, client_nonce.as_bytes());
     let mut answer = vec![b'd'];
-    // Its own length, then those of both parts, are counted with them.
+    // The message has its own length, then each part with its length.
     for part in [&digest[..], client_nonce.as_bytes()] {
         let length = u32::try_from(part.len()).map_err(|_| bad())?;
         answer.extend_from_slice(&length.to_be_bytes());
@@ -194,7 +197,7 @@ fn counted<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(part)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Answering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for DigestStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -216,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Answering<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Answering<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DigestStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -234,7 +237,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Answering<S> {
     }
 }
 
-impl<S: TlsStream + Unpin> TlsStream for Answering<S> {
+impl<S: TlsStream + Unpin> TlsStream for DigestStream<S> {
     fn channel_binding(&self) -> ChannelBinding {
         self.inner.channel_binding()
     }
@@ -259,16 +262,16 @@ mod tests {
         [&b"R"[..], &length, &body].concat()
     }
 
-    fn client(password: &str) -> (DuplexStream, Answering<DuplexStream>, Arc<AtomicBool>) {
-        // Three bytes at a time: no message comes or goes in one piece.
+    fn client(password: &str) -> (DuplexStream, DigestStream<DuplexStream>, Arc<AtomicBool>) {
+        // Three bytes at a time: no message arrives in one piece.
         let (server, client) = tokio::io::duplex(3);
-        let asked = Arc::new(AtomicBool::new(false));
-        (server, Answering::new(client, password.into(), Arc::clone(&asked)), asked)
+        let requested = Arc::new(AtomicBool::new(false));
+        (server, DigestStream::new(client, password.into(), Arc::clone(&requested)), requested)
     }
 
     #[tokio::test]
-    async fn a_request_for_a_digest_is_answered_as_redshift_checks_it_and_the_client_sees_what_follows() {
-        let (mut server, mut client, asked) = client("Mypassword1");
+    async fn digest_response_is_valid_and_the_client_sees_the_rest() {
+        let (mut server, mut client, requested) = client("Mypassword1");
         let checking = tokio::spawn(async move {
             server.write_all(&request(0)).await.unwrap();
             let mut head = [0; 5];
@@ -289,25 +292,25 @@ mod tests {
         let mut after = [0; 13];
         client.read_exact(&mut after).await.unwrap();
         assert_eq!(&after, b"R\0\0\0\x08\0\0\0\0Z...");
-        assert!(asked.load(Ordering::Relaxed));
+        assert!(requested.load(Ordering::Relaxed));
         checking.await.unwrap();
     }
 
     #[tokio::test]
-    async fn every_other_first_message_passes_unchanged() {
+    async fn other_first_messages_pass_unchanged() {
         let md5 = b"R\0\0\0\x0c\0\0\0\x05saltmore".as_slice();
         for message in [md5, b"E\0\0\0\x06no".as_slice(), b"R\0".as_slice(), b"".as_slice()] {
-            let (mut server, mut client, asked) = client("p");
+            let (mut server, mut client, requested) = client("p");
             let sending = tokio::spawn(async move { server.write_all(message).await.unwrap() });
             let mut seen = Vec::new();
             client.read_to_end(&mut seen).await.unwrap();
-            assert_eq!((seen.as_slice(), asked.load(Ordering::Relaxed)), (message, false));
+            assert_eq!((seen.as_slice(), requested.load(Ordering::Relaxed)), (message, false));
             sending.await.unwrap();
         }
     }
 
     #[tokio::test]
-    async fn a_request_of_an_unknown_form_ends_the_login_and_the_password_stays_here() {
+    async fn unknown_digest_request_ends_the_login() {
         let cut = [b"R".as_slice(), &15_u32.to_be_bytes(), &request(0)[5..16]].concat();
         for message in [request(1), cut] {
             let (mut server, mut client, _) = client("hunter2");

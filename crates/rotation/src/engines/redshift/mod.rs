@@ -1,23 +1,25 @@
 //! Amazon Redshift, provisioned and Serverless.
 //!
-//! How SQL gets there and who changes the password are two questions. SQL goes over the wire ([`Access::Wire`]) or, without a VPC,
-//! through the Data API ([`Access::DataApi`]). The password of an ordinary user is changed by ALTER USER, by itself or by an admin; that of the
-//! warehouse's own admin by the control plane ([`Change::ControlPlane`]). Whatever changes it, the proof is a login with the new password.
+//! SQL reaches the warehouse over the wire ([`Access::Wire`]) or, without a VPC, through the Data
+//! API ([`Access::DataApi`]). ALTER USER changes the password of an ordinary user, in a session of
+//! the user or of an admin. The control plane changes the password of the warehouse's own admin
+//! ([`Change::ControlPlane`]). In every case, a login with the new password proves the change.
 //!
-//! ALTER USER gets a literal that was hashed here ([`Form`]). Whoever reads it can log in with it. Over the wire it is in the statement for the
-//! time that this runs; through the Data API the text of the statement can be read for a day by whoever has the function's role
-//! (DescribeStatement, ListStatements), so that nothing else may have this role.
+//! ALTER USER gets a literal that was hashed here ([`PasswordHashFormat`]). Anyone who reads the
+//! literal can log in with it. Over the wire, it is part of a running statement. Through the Data
+//! API, the text of the statement can be read for a day with the permissions of the function's role
+//! (DescribeStatement, ListStatements), so nothing else may have this role.
 //!
-//! Wrong passwords count: after five in a row, if so configured, Redshift locks the user, and any right one resets the count
-//! (`max_failed_login_attempts`). A rotation makes one wrong login at a time, that of the pending password before it is set, and follows it with a
-//! right one.
+//! Failed logins count: if `max_failed_login_attempts` is configured, Redshift locks a user after
+//! that many in a row, and a successful login resets the count. A rotation makes one failed login
+//! at a time, with the pending password before it is set, and a successful one after it.
 
 mod admin;
-mod companion;
+mod clone_privileges;
 mod config;
 mod digest;
-mod form;
-mod like;
+mod password_hash;
+mod probe_secret;
 mod session;
 
 use std::time::Duration;
@@ -28,52 +30,49 @@ use warehouse::sql::{Identifier, Literal};
 use warehouse::target::Target;
 
 pub use admin::ControlPlane;
-pub use companion::Companion;
-pub use form::Form;
+pub use password_hash::PasswordHashFormat;
+pub use probe_secret::ProbeSecret;
 pub use session::{Access, DataApi};
-use session::{Problem, Session};
+use session::{Session, SessionError};
 
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login};
 use crate::password::PasswordPolicy;
 
-const DEFAULTS: Defaults = Defaults {
-    engines: &["redshift"],
-    port: 5439,
-    database: "dev",
-    expected_engine: "`redshift`, which this function rotates",
-};
+const DEFAULTS: Defaults =
+    Defaults { engines: &["redshift"], port: 5439, database: "dev", expected_engine: "`redshift`" };
 
-/// Who changes a password.
+/// The way in which a password is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// ALTER USER with a literal of this form.
-    Sql(Form),
-    /// ModifyCluster or UpdateNamespace: for the warehouse's admin only.
-    ControlPlane(Patience),
+    /// ALTER USER with a literal of this format.
+    Sql(PasswordHashFormat),
+    /// ModifyCluster or UpdateNamespace, for the warehouse's admin only.
+    ControlPlane(ChangeWait),
 }
 
-/// How long to wait for a change that takes effect later.
+/// The wait for a change that takes effect later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// In all.
-    pub within: Duration,
-    /// The first pause between two looks; each later one is twice as long, up to ten seconds.
-    pub pause: Duration,
+pub struct ChangeWait {
+    /// The longest wait.
+    pub timeout: Duration,
+    /// The first pause between two checks. Each later one is twice as long, up to ten seconds.
+    pub first_pause: Duration,
 }
 
-/// The engine.
+/// The engine for Amazon Redshift.
 pub struct Redshift {
     access: Access,
     change: Change,
-    /// The warehouse that the function is for; none where it only ever follows the secret's host.
+    /// The warehouse that the function is configured for; `None` if it connects to the secret's
+    /// host.
     warehouse: Option<ControlPlane>,
     policy: PasswordPolicy,
     random: &'static dyn rustls::crypto::SecureRandom,
 }
 
 impl Redshift {
-    /// With the passwords to make.
+    /// Creates the engine.
     pub fn new(
         access: Access,
         change: Change,
@@ -84,31 +83,32 @@ impl Redshift {
         Self { access, change, warehouse, policy, random }
     }
 
-    /// What a password is without any configuration: 8 to 64 printable characters of ASCII with upper and lower case and a digit, none of
-    /// `/ @ " ' \`; `:` is left out for clients that put passwords into addresses. Source: "CREATE USER".
+    /// Returns the password policy without any configuration: 8 to 64 printable ASCII characters
+    /// with an upper case letter, a lower case letter and a digit, without `/ @ " ' \`. `:` is
+    /// excluded for clients that put passwords into addresses. Source: "CREATE USER".
     pub fn default_policy() -> PasswordPolicy {
         PasswordPolicy {
             engine: "Redshift",
             bounds: (8, 64),
             length: 32,
             exclude: "/@\"'\\:".to_owned(),
-            without: crate::password::Without::default(),
+            excluded_kinds: crate::password::ExcludedKinds::default(),
             require_each_kind: true,
         }
     }
 
-    /// Takes back what a run that died may have left in the companion: the first thing that a function does.
-    ///
-    /// If this fails, the first login that uses the companion tries it again.
-    pub async fn blank_companion(&self) {
+    /// Clears the probe secret, which may hold a credential of an interrupted run. A function does
+    /// this first. If it fails, the first login with the probe secret repeats it.
+    pub async fn clear_probe_secret(&self) {
         if let Access::DataApi(api) = &self.access
-            && let Err(error) = Box::pin(api.companion.blank()).await
+            && let Err(error) = Box::pin(api.probe_secret.clear()).await
         {
-            tracing::warn!(%error, "the companion secret could not be looked at");
+            tracing::warn!(%error, "the probe secret could not be cleared");
         }
     }
 
-    /// Refuses an account that is not on the configured warehouse, wherever it is not the secret's host that is connected to.
+    /// Rejects an account that is not on the configured warehouse, unless the secret's host is what
+    /// is connected to.
     async fn check_place(&self, account: &Account) -> Result<(), EngineError> {
         match (&self.warehouse, &self.access) {
             (Some(warehouse), Access::DataApi(_)) => {
@@ -123,84 +123,85 @@ impl Redshift {
         Session::open(&self.access, by).await?.ok_or_else(|| refused(by, user))
     }
 
-    /// Runs statements to their end, and ends the session whatever came of them.
+    /// Ends the session, with any result of its statements, and returns the result.
     async fn finish<T>(
         &self,
         session: Session<'_>,
         by: &Account,
         user: &str,
-        result: Result<T, Problem>,
+        result: Result<T, SessionError>,
     ) -> Result<T, EngineError> {
         session.close().await?;
         result.map_err(|problem| match problem {
-            Problem::Refused => refused(by, user),
-            Problem::Statement(problem) => not_set(by, user, problem),
-            Problem::Engine(error) => error,
+            SessionError::Refused => refused(by, user),
+            SessionError::Statement(problem) => not_set(by, user, problem),
+            SessionError::Engine(error) => error,
         })
     }
 
     async fn alter(
         &self,
         session: &Session<'_>,
-        form: Form,
+        format: PasswordHashFormat,
         by: &Account,
         user: &str,
         new: &SecretString,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), SessionError> {
         let own = by.user == user;
-        let statement = self.statement("ALTER", form, user, new, own && session.digest())?;
+        let statement = self.statement("ALTER", format, user, new, own && session.digest())?;
         session.run(&statement).await.map(|_| ())
     }
 
-    /// `ALTER USER u PASSWORD '…'`, or CREATE.
+    /// Returns `ALTER USER u PASSWORD '…'` or `CREATE USER …`.
     fn statement(
         &self,
         verb: &str,
-        form: Form,
+        format: PasswordHashFormat,
         user: &str,
         new: &SecretString,
         digest: bool,
-    ) -> Result<SecretString, Problem> {
+    ) -> Result<SecretString, SessionError> {
         use secrecy::ExposeSecret;
-        let invalid = |error: warehouse::value::InvalidValue| Problem::Statement(error.to_string());
-        let no_randomness = || Problem::Statement("the system gave no random bytes".to_owned());
-        let literal = form.literal(user, new, digest, self.random).ok_or_else(no_randomness)?;
+        let invalid = |error: warehouse::value::InvalidValue| SessionError::Statement(error.to_string());
+        let no_randomness = || SessionError::Statement("the system has no random bytes".to_owned());
+        let literal = format.literal(user, new, digest, self.random).ok_or_else(no_randomness)?;
         let literal = Literal::new("password", literal.expose_secret()).map_err(invalid)?;
         let user = Identifier::new("username", user).map_err(invalid)?;
         Ok(format!("{verb} USER {user} PASSWORD {literal}").into())
     }
 
-    fn unknown_password(&self) -> Result<SecretString, Problem> {
+    fn unknown_password(&self) -> Result<SecretString, SessionError> {
         let mut bytes = [0; 32];
         let filled = self.random.fill(&mut bytes);
-        filled.map_err(|_| Problem::Statement("the system gave no random bytes".to_owned()))?;
+        filled.map_err(|_| SessionError::Statement("the system has no random bytes".to_owned()))?;
         Ok(hex::encode(bytes).into())
     }
 
-    /// By the control plane. It takes effect later: the old password is tried until it is refused, each time but the last a right one,
-    /// and then the new one has to be accepted.
+    /// Changes the admin's password by the control plane, which takes effect later: tries the old
+    /// password until it is rejected, then the new one, which must be accepted. All tries but the
+    /// last of the old password are successful logins.
     async fn set_admin_password(
         &self,
         by: &Account,
         user: &str,
         new: &SecretString,
-        patience: Patience,
+        wait: ChangeWait,
     ) -> Result<(), EngineError> {
         let Some(warehouse) = &self.warehouse else {
             return Err(not_set(by, user, "no warehouse is configured".to_owned()));
         };
-        let until = Instant::now() + patience.within;
-        let mut pause = patience.pause;
-        let mut asked = false;
+        let until = Instant::now() + wait.timeout;
+        let mut pause = wait.first_pause;
+        let mut requested = false;
         loop {
             let found = warehouse.describe().await?;
             found.check(&warehouse.target, by)?;
             may_be_changed(&warehouse.target, &found, by, user)?;
             let waiting_for = match found.busy.clone() {
                 Some(busy) => busy,
-                None if !asked => {
-                    asked = warehouse.set_password(&found, new).await?.is_some();
-                    "it took no change yet".to_owned()
+                None if !requested => {
+                    requested = warehouse.set_password(&found, new).await?.is_some();
+                    "it has not accepted the change yet".to_owned()
                 }
                 None => {
                     if self.log_in(by).await? == Login::Refused {
@@ -210,9 +211,9 @@ impl Redshift {
                 }
             };
             if Instant::now() + pause > until {
-                let (target, seconds) = (&warehouse.target, patience.within.as_secs());
+                let (target, seconds) = (&warehouse.target, wait.timeout.as_secs());
                 let problem = format!(
-                    "{target} did not change it within {seconds} s: {waiting_for}. The next attempt looks again"
+                    "{target} did not change it within {seconds} s: {waiting_for}; the next attempt checks again"
                 );
                 return Err(not_set(by, user, problem));
             }
@@ -228,7 +229,7 @@ impl Redshift {
     }
 }
 
-/// Whether this user's password is one that the control plane may change.
+/// Checks that the control plane may change this user's password.
 fn may_be_changed(
     target: &Target,
     found: &admin::Described,
@@ -237,17 +238,20 @@ fn may_be_changed(
 ) -> Result<(), EngineError> {
     let problem = if by.user != user {
         format!(
-            "`{}` was to change it by the control plane, which changes the password of the admin itself: leave ADMIN_SECRET_ARN empty",
+            "`{}` would change it through the control plane, which changes the admin's own password only; leave \
+             ADMIN_SECRET_ARN empty",
             by.user
         )
     } else if found.admin != user {
         format!(
-            "the admin of {target} is `{}`; other users' passwords are changed by SQL: leave REDSHIFT_CHANGE empty",
+            "the admin of {target} is `{}`, and the passwords of other users are changed by SQL; leave \
+             REDSHIFT_CHANGE empty",
             found.admin
         )
     } else if found.managed {
         format!(
-            "AWS manages the password of the admin of {target} in a secret of its own and rotates it; turn that off or leave it to AWS"
+            "AWS manages and rotates the password of the admin of {target} in a secret of its own; turn that off, \
+             or remove this rotation"
         )
     } else {
         return Ok(());
@@ -256,11 +260,11 @@ fn may_be_changed(
 }
 
 fn not_set(by: &Account, user: &str, problem: String) -> EngineError {
-    EngineError::NotSet { server: by.server.clone(), user: user.to_owned(), problem }
+    EngineError::SetPasswordFailed { server: by.server.clone(), user: user.to_owned(), problem }
 }
 
 fn refused(by: &Account, user: &str) -> EngineError {
-    not_set(by, user, format!("the password of `{}` is refused", by.user))
+    not_set(by, user, format!("the password of `{}` is rejected", by.user))
 }
 
 impl Engine for Redshift {
@@ -279,7 +283,7 @@ impl Engine for Redshift {
             Some(Target::Workgroup(name)) => ("workgroupName", "dbClusterIdentifier", name),
             None => return Ok(account),
         };
-        // Cluster identifiers are kept in lower case.
+        // Cluster identifiers are stored in lower case.
         if document.optional_text(key)?.is_some_and(|named| !named.eq_ignore_ascii_case(configured)) {
             let expected = "the warehouse that the function is configured for";
             return Err(DocumentError::Invalid { key, expected });
@@ -298,29 +302,27 @@ impl Engine for Redshift {
         session.close().await?;
         match result {
             Ok(_) => Ok(Login::Accepted),
-            Err(Problem::Refused) => Ok(Login::Refused),
-            Err(Problem::Engine(error)) => Err(error),
-            Err(Problem::Statement(problem)) => {
+            Err(SessionError::Refused) => Ok(Login::Refused),
+            Err(SessionError::Engine(error)) => Err(error),
+            Err(SessionError::Statement(problem)) => {
                 let (server, user) = (account.server.clone(), account.user.clone());
-                Err(EngineError::NotPermitted { server, user, problem })
+                Err(EngineError::InsufficientPrivileges { server, user, problem })
             }
         }
     }
 
     async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
         match self.change {
-            Change::ControlPlane(patience) => {
-                Box::pin(self.set_admin_password(by, user, new, patience)).await
-            }
-            Change::Sql(form) => {
+            Change::ControlPlane(wait) => Box::pin(self.set_admin_password(by, user, new, wait)).await,
+            Change::Sql(format) => {
                 let session = self.open(by, user).await?;
-                let result = self.alter(&session, form, by, user, new).await;
+                let result = self.alter(&session, format, by, user, new).await;
                 self.finish(session, by, user, result).await
             }
         }
     }
 
-    fn longest_user(&self) -> Option<usize> {
+    fn max_user_bytes(&self) -> Option<usize> {
         match self.change {
             // "Names and identifiers".
             Change::Sql(_) => Some(127),
@@ -332,19 +334,20 @@ impl Engine for Redshift {
     async fn set_other_user(
         &self,
         admin: &Account,
-        like: &str,
+        model: &str,
         user: &str,
         new: &SecretString,
     ) -> Result<(), EngineError> {
-        let Change::Sql(form) = self.change else {
-            return Err(not_set(admin, user, "there is only one admin, who cannot alternate".to_owned()));
+        let Change::Sql(format) = self.change else {
+            return Err(not_set(admin, user, "a warehouse has one admin, who cannot alternate".to_owned()));
         };
         let session = self.open(admin, user).await?;
         let result = async {
-            // With a password that nobody knows: a user with the new one is taken for finished, also by a run that died in between.
-            let create = self.statement("CREATE", form, user, &self.unknown_password()?, false)?;
-            like::make_like(&session, like, user, &create).await?;
-            self.alter(&session, form, admin, user, new).await
+            // With an unknown password: a user with the new one counts as complete, also for the
+            // run after a crash.
+            let create = self.statement("CREATE", format, user, &self.unknown_password()?, false)?;
+            clone_privileges::clone_privileges(&session, model, user, &create).await?;
+            self.alter(&session, format, admin, user, new).await
         };
         let result = result.await;
         self.finish(session, admin, user, result).await

@@ -1,4 +1,4 @@
-//! SQL on Redshift, over the wire or through the Data API.
+//! Sessions on Redshift, over the wire or through the Data API.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use warehouse::data_api::{Cell, Database, Login as DataApiLogin, SqlRunError, Token};
 use warehouse::target::Target;
 
-use super::companion::{Companion, Held, Lent};
-use super::digest::Digesting;
-use super::form::without_literals;
+use super::digest::DigestTls;
+use super::password_hash::without_literals;
+use super::probe_secret::{Exclusivity, Lease, ProbeSecret};
 use crate::engine::{Account, EngineError};
 use crate::engines::pg_wire::{self, Certified, not_connected};
 use crate::engines::trust::Tls;
 
-/// How SQL reaches Redshift.
+/// The way in which SQL reaches Redshift.
 pub enum Access {
     /// Over the wire, with TLS: from inside the VPC, or to a public endpoint.
     Wire(Tls),
@@ -25,15 +25,15 @@ pub enum Access {
     DataApi(DataApi),
 }
 
-/// What the Data API needs.
+/// The Data API and its login.
 pub struct DataApi {
-    /// Its client.
+    /// The client.
     pub client: aws_sdk_redshiftdata::Client,
     /// The warehouse.
     pub target: Target,
-    /// With it the Data API logs in.
-    pub companion: Companion,
-    /// How long one statement may take. A cluster that is busy or a workgroup that wakes up takes its time.
+    /// The secret that the Data API logs in with.
+    pub probe_secret: ProbeSecret,
+    /// The timeout of one statement. A busy cluster, or a workgroup that resumes, needs some time.
     pub within: Duration,
 }
 
@@ -48,65 +48,66 @@ pub(super) struct Session<'a> {
 
 enum Kind {
     Wire { client: Client, digest: bool },
-    DataApi { database: Database, lent: Lent, within: Duration },
+    DataApi { database: Database, lease: Lease, within: Duration },
 }
 
-/// Why there are no rows.
+/// An error of a session.
 #[derive(Debug)]
-pub(super) enum Problem {
-    /// The password is refused: through the Data API this shows with the first statement only.
+pub(super) enum SessionError {
+    /// The password is rejected. Through the Data API, this is known with the first statement only.
     Refused,
-    /// Redshift refused the statement, in its words.
+    /// Redshift rejected the statement, in its words.
     Statement(String),
-    /// Everything else.
+    /// Another error.
     Engine(EngineError),
 }
 
 impl<'a> Session<'a> {
-    /// A session, or `None` if the password is refused.
+    /// Opens a session. Returns `None` if the password is rejected.
     pub(super) async fn open(access: &Access, account: &'a Account) -> Result<Option<Self>, EngineError> {
         let kind = match access {
             Access::Wire(tls) => {
-                let asked = Arc::new(AtomicBool::new(false));
-                let tls = Digesting {
+                let requested = Arc::new(AtomicBool::new(false));
+                let tls = DigestTls {
                     tls: Certified::new(tls, &account.server.host),
                     password: account.password.clone(),
-                    asked: Arc::clone(&asked),
+                    requested: Arc::clone(&requested),
                 };
                 match pg_wire::connect(account, tls).await? {
-                    Some(client) => Kind::Wire { client, digest: asked.load(Ordering::Relaxed) },
+                    Some(client) => Kind::Wire { client, digest: requested.load(Ordering::Relaxed) },
                     None => return Ok(None),
                 }
             }
             Access::DataApi(api) => {
-                let lent = Box::pin(api.companion.lend(account)).await?;
-                let login = DataApiLogin::Secret(api.companion.arn.clone());
+                let lease = Box::pin(api.probe_secret.lease(account)).await?;
+                let login = DataApiLogin::Secret(api.probe_secret.arn.clone());
                 let database = account.server.database.clone();
                 let database = Database::new(api.client.clone(), api.target.clone(), database, login);
-                Kind::DataApi { database, lent, within: api.within }
+                Kind::DataApi { database, lease, within: api.within }
             }
         };
         Ok(Some(Self { account, kind }))
     }
 
-    /// Whether the login was asked for a digest: the user's password is stored as sha256.
+    /// Returns true if the login needed a digest: the user's password is stored as sha256.
     pub(super) fn digest(&self) -> bool {
         matches!(self.kind, Kind::Wire { digest: true, .. })
     }
 
     /// Runs one statement.
-    pub(super) async fn run(&self, sql: &SecretString) -> Result<Rows, Problem> {
+    pub(super) async fn run(&self, sql: &SecretString) -> Result<Rows, SessionError> {
         match &self.kind {
             Kind::Wire { client, .. } => match client.simple_query(sql.expose_secret()).await {
                 Ok(messages) => Ok(messages.iter().filter_map(texts).collect()),
                 Err(error) if error.as_db_error().is_some() => {
-                    Err(Problem::Statement(without_literals(&lambda_kit::call::chain(&error))))
+                    Err(SessionError::Statement(without_literals(&lambda_kit::error::chain(&error))))
                 }
-                Err(error) => Err(Problem::Engine(not_connected(self.account, &error))),
+                Err(error) => Err(SessionError::Engine(not_connected(self.account, &error))),
             },
             Kind::DataApi { database, within, .. } => {
-                // Every run is a statement of its own: an earlier one with this text may have failed with another password.
-                // Boxed, as below: what the SDK's calls keep would make every future above them huge.
+                // Every run is a statement of its own: an earlier one with this text may have
+                // failed with another password. The future is on the heap: with the SDK's calls in
+                // it, all futures above would be huge.
                 let running = database.run(sql.expose_secret(), Token::Fresh, Instant::now() + *within);
                 let rows = Box::pin(running).await;
                 rows.map(|rows| rows.iter().map(|row| row.iter().map(cell).collect()).collect())
@@ -115,37 +116,39 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn problem(&self, error: SqlRunError) -> Problem {
-        let words = lambda_kit::call::chain(&error);
-        // FATAL: password authentication failed for user "u".
+    fn problem(&self, error: SqlRunError) -> SessionError {
+        let words = lambda_kit::error::chain(&error);
+        // The message is: FATAL: password authentication failed for user "u".
         if words.contains("password authentication failed") {
-            return Problem::Refused;
+            return SessionError::Refused;
         }
         match error {
-            SqlRunError::Call(error) => Problem::Engine(EngineError::Call(error)),
+            SqlRunError::Call(error) => SessionError::Engine(EngineError::Call(error)),
             SqlRunError::Failed(words) if words.starts_with("FATAL") => {
-                Problem::Engine(self.not_permitted(words))
+                SessionError::Engine(self.not_permitted(words))
             }
-            SqlRunError::Failed(words) => Problem::Statement(without_literals(&words)),
-            SqlRunError::Aborted(_) | SqlRunError::TooSlow(_) => Problem::Engine(self.not_permitted(words)),
+            SqlRunError::Failed(words) => SessionError::Statement(without_literals(&words)),
+            SqlRunError::Aborted(_) | SqlRunError::TooSlow(_) => {
+                SessionError::Engine(self.not_permitted(words))
+            }
         }
     }
 
     fn not_permitted(&self, problem: String) -> EngineError {
         let (server, user) = (self.account.server.clone(), self.account.user.clone());
-        EngineError::NotPermitted { server, user, problem }
+        EngineError::InsufficientPrivileges { server, user, problem }
     }
 
-    /// Ends the session. What it said holds only if this succeeds.
+    /// Ends the session. Its results are valid only if this succeeds.
     pub(super) async fn close(self) -> Result<(), EngineError> {
-        let not_ours = "something else wrote the companion secret at the same time, so what the Data API answered proves nothing. The next \
-                        attempt asks again; only one function may have this companion";
+        let not_ours = "something else wrote the probe secret at the same time, so the Data API's answer proves \
+                        nothing; the next attempt tries again; only one function may use this probe secret";
         let not_ours = self.not_permitted(not_ours.to_owned());
         match self.kind {
             Kind::Wire { .. } => Ok(()),
-            Kind::DataApi { lent, .. } => match Box::pin(lent.take_back()).await? {
-                Held::Ours => Ok(()),
-                Held::Unknown => Err(not_ours),
+            Kind::DataApi { lease, .. } => match Box::pin(lease.end()).await? {
+                Exclusivity::Exclusive => Ok(()),
+                Exclusivity::Unknown => Err(not_ours),
             },
         }
     }

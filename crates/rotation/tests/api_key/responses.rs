@@ -1,16 +1,15 @@
-//! What a provider of keys may answer, and what becomes of it: a name, a remedy, and no word of the provider's.
-
-#![allow(clippy::unwrap_used)]
+//! The responses of a provider of keys: each error has a name and says what to do, without the
+//! provider's text.
 
 use std::collections::HashMap;
 
 use lambda_kit::env::Env;
+use rotation::event::Step;
+use rotation::keys::preset::Confluent;
+use rotation::versions::PENDING;
+use test_support::rotation::{KeyDrill, KeyProvider, MemorySecret, Reply, Rules, TOKEN};
 
-use super::key_tests::{ADMIN_VALUE, VALUE, current_works, ended, key, provider, variable};
-use super::{KeyDrill, KeyProvider, MemorySecret, Reply, Rules, TOKEN};
-use crate::event::Step;
-use crate::keys::preset::Confluent;
-use crate::versions::PENDING;
+use super::{ADMIN_VALUE, VALUE, current_works, ended, key, provider, variable};
 
 async fn error_of(
     provider: &KeyProvider,
@@ -21,14 +20,14 @@ async fn error_of(
     let drill = KeyDrill::new(secret, provider, Env::from(&variables), HashMap::new());
     for step in Step::ALL {
         if let Err(error) = drill.step(TOKEN, step).await.unwrap() {
-            return (error.name(), lambda_kit::call::chain(&error));
+            return (error.name(), lambda_kit::error::chain(&error));
         }
     }
     panic!("the rotation ended");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
+async fn error_names_the_action_without_the_providers_text() {
     let wrong_admin = r#"{"username":"admin-key","password":"admin-wrong"}"#;
     let order = |method, status| move |p: &KeyProvider| p.order(method, Reply::status(status), false);
     type Spoil = Box<dyn Fn(&KeyProvider)>;
@@ -37,11 +36,11 @@ async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
             wrong_admin,
             "ProviderRejected",
             Box::new(|_| {}),
-            "HTTP status 401 to list the keys: the admin's credential",
+            "the request to list the keys with HTTP status 401: the admin's credential",
         ),
-        (ADMIN_VALUE, "ProviderRejected", Box::new(order("POST", 403)), "has no right to"),
-        (ADMIN_VALUE, "ProviderRejected", Box::new(order("POST", 307)), "a redirect is never followed"),
-        (ADMIN_VALUE, "UnexpectedResponse", Box::new(order("POST", 200)), "under `create`: it is no JSON"),
+        (ADMIN_VALUE, "ProviderRejected", Box::new(order("POST", 403)), "lacks the permission"),
+        (ADMIN_VALUE, "ProviderRejected", Box::new(order("POST", 307)), "redirects are never followed"),
+        (ADMIN_VALUE, "UnexpectedResponse", Box::new(order("POST", 200)), "under `create`: it is not JSON"),
         (
             ADMIN_VALUE,
             "UnexpectedResponse",
@@ -58,7 +57,7 @@ async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
                 let body = r#"{"id":"a\r\nX: y","spec":{"secret":"s3cret"}}"#.to_owned();
                 p.order("POST", Reply { status: 202, body, ..Reply::default() }, false);
             }),
-            "`/id` is no text of 1 to 255 visible ASCII characters",
+            "`/id` is not a text of 1 to 255 visible ASCII characters",
         ),
         (
             ADMIN_VALUE,
@@ -83,12 +82,12 @@ async fn a_refusal_has_a_name_and_a_remedy_and_no_word_of_the_providers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_busy_is_asked_again_when_it_says_and_a_key_is_never_made_twice() {
+async fn busy_provider_is_retried_and_no_key_is_created_twice() {
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
     let busy = Reply { status: 429, headers: vec![("retry-after", "7".into())], body: String::new() };
     provider.order("GET", busy.clone(), false);
     provider.order("POST", busy, false);
-    // Made, and the answer is one of a proxy on the way.
+    // The key is created, and the response comes from a proxy.
     provider.order("POST", Reply::status(502), true);
     let variables = |name: &str| variable(name, &[]);
     let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
@@ -102,7 +101,7 @@ async fn a_provider_that_is_busy_is_asked_again_when_it_says_and_a_key_is_never_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_never_works_is_reported_and_awscurrent_stays() {
+async fn rejected_new_key_is_reported_and_awscurrent_unchanged() {
     let rules = Rules { refused_first: u32::MAX, ..Rules::default() };
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
     let preset = Confluent {
@@ -119,13 +118,13 @@ async fn a_key_that_never_works_is_reported_and_awscurrent_stays() {
         [("API_KEY_PRESET", ""), ("API_KEY_ADAPTER", text.as_str()), ("API_KEY_FIELDS", "key, secret")];
     let (name, text) = error_of(&provider, &secret, &more).await;
     assert_eq!(name, "NewKeyRejected", "{text}");
-    assert!(text.contains("HTTP status 401 to the new key `KEY00001` for 5 s"), "{text}");
+    assert!(text.contains("the new key `KEY00001` with HTTP status 401 for 5 s"), "{text}");
     current_works(&secret, &provider).unwrap();
     assert!(key(&secret, PENDING).is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_try_that_lets_everybody_in_is_found_out_before_a_key_is_made() {
+async fn provider_that_accepts_any_key_is_reported_first() {
     let rules = Rules { open: true, ..Rules::default() };
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
     let (name, text) = error_of(&provider, &secret, &[]).await;
@@ -134,7 +133,7 @@ async fn a_try_that_lets_everybody_in_is_found_out_before_a_key_is_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn products_without_an_api_for_keys_are_refused_with_the_remedy() {
+async fn products_without_a_key_api_are_rejected() {
     for (preset, product) in
         [("schema-registry", "Schema Registry"), ("connect", "Connect"), ("ksqldb", "ksqlDB")]
     {

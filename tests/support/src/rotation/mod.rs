@@ -1,41 +1,37 @@
-//! What proves the machine: faults at every call it makes, on a server in memory here and on real ones in `tests/`.
+//! Drills of rotations: faults in every call, on a server in memory and on real servers.
 //!
-//! A [`Drill`] is one rotation with faults at calls of given numbers, driven as Secrets Manager drives it: the four steps, and all of them
-//! again when one fails. After every step, and after every death, some label's credential must log in.
+//! A [`Drill`] is one rotation with a schedule of faults. It invokes the function as Secrets Manager
+//! does: the four steps, and all of them again when one fails. After every step, and after every
+//! crash, some label's credential must log in.
 
 mod inject;
-#[cfg(all(test, feature = "api-key"))]
-mod key_answers;
-#[cfg(feature = "api-key")]
 mod key_drill;
-#[cfg(feature = "api-key")]
 mod key_provider;
-#[cfg(all(test, feature = "api-key"))]
-mod key_tests;
 mod load;
 mod memory;
 mod random;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use lambda_kit::error::chain;
+use lambda_kit::moment::Moment;
+use rotation::action::ActionEvent;
+use rotation::engine::{Engine, Login};
+use rotation::error::RotationError;
+use rotation::event::{RotationEvent, Step};
+use rotation::invocation::Invocation;
+use rotation::machine::Machine;
+use rotation::outcome::StepOutcome;
+use rotation::passwords::{Admin, Passwords, Strategy};
+use rotation::retry::Retry;
+use rotation::rotator::CredentialRotator;
+use rotation::versions::{CURRENT, PENDING, PREVIOUS};
 use tokio::time::Instant;
 
-use crate::action::{Acted, ActionEvent, Occasion};
-use crate::engine::{Engine, Login};
-use crate::error::RotationError;
-use crate::event::{RotationEvent, Step};
-use crate::machine::{Done, Machine};
-use crate::passwords::{Admin, Passwords, Strategy};
-use crate::retry::Retry;
-use crate::target::Target;
-use crate::versions::{CURRENT, PENDING, PREVIOUS};
-pub use inject::{Fault, Faults, Faulty};
-#[cfg(feature = "api-key")]
+pub use crate::faults::{Fault, Faults};
+pub use inject::Faulty;
 pub use key_drill::KeyDrill;
-#[cfg(feature = "api-key")]
 pub use key_provider::{KeyProvider, Reply, Rules};
 pub use load::{Seen, rotate_under_load};
 pub use memory::{MemorySecret, MemoryServer};
@@ -45,13 +41,13 @@ pub use random::{Schedule, for_each_schedule, for_each_seed};
 pub const SECRET: &str = "arn:secret";
 /// Its first version.
 pub const OLD: &str = "old-version-0123456789abcdef0123456";
-/// The version that the rotation makes.
+/// The version that the rotation creates.
 pub const TOKEN: &str = "new-version-0123456789abcdef0123456";
 
-/// The secret of the admin, where there is one.
+/// The secret of the admin.
 pub const ADMIN: &str = "arn:admin";
 
-/// All strategies, with their names.
+/// Returns all strategies with their names.
 pub fn strategies() -> [(&'static str, Strategy); 3] {
     let admin = || Admin { secret: ADMIN.to_owned(), host: None };
     [
@@ -61,22 +57,22 @@ pub fn strategies() -> [(&'static str, Strategy); 3] {
     ]
 }
 
-/// One rotation with faults.
+/// One rotation with a schedule of faults.
 pub struct Drill<'a, E> {
-    /// The versions, and what happens to their calls and the engine's.
+    /// The versions and the engine, with faults.
     pub faulty: Faulty<&'a MemorySecret, &'a E>,
-    /// Whether every step is sent twice.
+    /// Sends every step twice.
     pub twice: bool,
-    /// Whether the server keeps a single user's old password beside the new one.
+    /// Says that the server keeps a single user's old password beside the new one.
     pub keeps_old: bool,
     ignores_ssl: bool,
     strategy: Strategy,
-    /// Calls that the engine makes itself, where they die too.
+    /// The engine's own calls, if they have faults too.
     inner: Option<&'a Faults>,
 }
 
 impl<'a, E: Engine> Drill<'a, E> {
-    /// With faults by number of the call.
+    /// Creates a drill with faults by the number of the call.
     pub fn new(secret: &'a MemorySecret, engine: &'a E, faults: HashMap<usize, Fault>) -> Self {
         let faulty = Faulty::new(secret, engine, faults);
         Self {
@@ -89,27 +85,27 @@ impl<'a, E: Engine> Drill<'a, E> {
         }
     }
 
-    /// The same by another strategy.
+    /// Uses another strategy.
     pub fn by(self, strategy: Strategy) -> Self {
         Self { strategy, ..self }
     }
 
-    /// The same for a function that takes values with `ssl: false`.
+    /// Configures the function to accept values with `ssl: false`.
     pub fn ignoring_ssl(self, ignores_ssl: bool) -> Self {
         Self { ignores_ssl, ..self }
     }
 
-    /// The same where calls that the engine makes itself die too.
+    /// Adds faults in the engine's own calls.
     pub fn with_inner(self, inner: &'a Faults) -> Self {
         Self { inner: Some(inner), ..self }
     }
 
-    /// Whether the previous credential goes on working until the next rotation.
+    /// Returns true if the previous credential works until the next rotation.
     fn keeps_previous(&self) -> bool {
-        self.keeps_old || self.alternates() || self.faulty.engine.overlaps()
+        self.keeps_old || self.alternates() || self.faulty.engine.keeps_previous()
     }
 
-    fn target(&self) -> Passwords<&Faulty<&'a MemorySecret, &'a E>> {
+    fn rotator(&self) -> Passwords<&Faulty<&'a MemorySecret, &'a E>> {
         Passwords::new(&self.faulty, self.strategy.clone()).ignoring_ssl(self.ignores_ssl)
     }
 
@@ -127,8 +123,8 @@ impl<'a, E: Engine> Drill<'a, E> {
         matches!(self.strategy, Strategy::AlternatingUsers(_))
     }
 
-    /// Sends one step. `None`: the function died.
-    pub async fn step(&self, step: Step) -> Option<Result<Done, RotationError>> {
+    /// Sends one step. Returns `None` if the function crashed.
+    pub async fn step(&self, step: Step) -> Option<Result<StepOutcome, RotationError>> {
         let event = RotationEvent {
             step,
             secret_id: SECRET.into(),
@@ -136,8 +132,9 @@ impl<'a, E: Engine> Drill<'a, E> {
             rotation_token: None,
         };
         let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
-        let target = self.target();
-        let machine = Machine { versions: &self.faulty, target: &target, retry: &retry };
+        let rotator = self.rotator();
+        let now = Moment::BEGINNING;
+        let machine = Machine { versions: &self.faulty, rotator: &rotator, retry: &retry, now };
         tokio::select! {
             biased;
             () = self.died() => None,
@@ -145,31 +142,31 @@ impl<'a, E: Engine> Drill<'a, E> {
         }
     }
 
-    /// Sends an action. `None`: the function died.
-    pub async fn act(&self, event: &ActionEvent, now: SystemTime) -> Option<Result<Acted, RotationError>> {
+    /// Sends an action. Returns `None` if the function crashed.
+    pub async fn act(&self, event: &ActionEvent, now: Moment) -> Option<Result<StepOutcome, RotationError>> {
         let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
-        let target = self.target();
-        let occasion = Occasion { versions: &self.faulty, retry: &retry, event, now };
+        let rotator = self.rotator();
+        let at = Invocation { secret_id: &event.secret_id, versions: &self.faulty, retry: &retry, now };
         tokio::select! {
             biased;
             () = self.died() => None,
-            result = target.act(&occasion) => Some(result),
+            result = rotator.act(&at, event) => Some(result),
         }
     }
 
-    /// The four steps without a fault, and nothing that looks at what they did; gives what they called, as [`Drill::cost`].
+    /// Sends the four steps without checking their effect. Returns [`Drill::cost`].
     ///
     /// # Errors
     /// A step failed.
     pub async fn only_rotate(&self) -> Result<String, String> {
         for step in Step::ALL {
             let result = self.step(step).await.ok_or("a rotation without faults died")?;
-            result.map_err(|error| lambda_kit::call::chain(&error))?;
+            result.map_err(|error| chain(&error))?;
         }
         Ok(self.cost())
     }
 
-    /// What the calls were, in a line: those of AWS, then what the engine was asked for.
+    /// Returns the calls so far in a line: those to AWS, then those to the engine.
     pub fn cost(&self) -> String {
         let made = self.faulty.made();
         let is_aws = |name: &str| name.starts_with(char::is_uppercase);
@@ -181,10 +178,10 @@ impl<'a, E: Engine> Drill<'a, E> {
         format!("{aws} calls of AWS ({}); engine: {}", part(true), part(false))
     }
 
-    /// Rotates until it is done; gives the number of calls that the machine made.
+    /// Sends the four steps until the rotation ends. Returns the number of calls.
     ///
     /// # Errors
-    /// What does not hold, in a sentence.
+    /// The invariant that does not hold.
     pub async fn run(&self) -> Result<usize, String> {
         'attempt: for _ in 0..50 {
             for step in Step::ALL {
@@ -203,7 +200,7 @@ impl<'a, E: Engine> Drill<'a, E> {
     }
 
     async fn some_label_logs_in(&self) -> Result<(), String> {
-        // The very credential that clients use, if the one before it goes on working.
+        // Where the previous credential keeps working, the current one works at every moment.
         if self.keeps_previous() && !self.logs_in(CURRENT).await? {
             return Err("AWSCURRENT does not log in".to_owned());
         }
@@ -222,7 +219,7 @@ impl<'a, E: Engine> Drill<'a, E> {
         Ok(login == Login::Accepted)
     }
 
-    /// What must hold when the rotation has ended.
+    /// Checks the invariants of an ended rotation.
     async fn finished(&self) -> Result<(), String> {
         let secret = self.faulty.versions;
         if !self.logs_in(CURRENT).await? {
@@ -236,7 +233,7 @@ impl<'a, E: Engine> Drill<'a, E> {
             return Err(format!("labels are not as after a rotation, or a version is orphaned: {secret:?}"));
         }
         let rest = |label| {
-            let mut map = secret.document(label)?.into_map();
+            let mut map = secret.map(label)?;
             map.remove("password");
             if self.alternates() {
                 map.remove("username");

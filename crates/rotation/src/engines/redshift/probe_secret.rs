@@ -1,9 +1,11 @@
-//! The companion secret: with it the Data API logs in as whoever a rotation has to prove.
+//! The probe secret: the Data API logs in with it to try a credential.
 //!
-//! The Data API takes a credential as the ARN of a secret only, and logs in with its AWSCURRENT. The secret of the rotation cannot be
-//! that one: what has to be proved is pending there. So the credential is lent to a secret of the function's own, and taken back: a blank value
-//! becomes current, and the version with the credential loses its last label, so that Secrets Manager removes it (it can be read by
-//! its id until then, by whoever may read the companion: nobody else should).
+//! The Data API accepts a credential only as the ARN of a secret, and logs in with its AWSCURRENT.
+//! The rotated secret cannot be used: there the new credential is pending. So the function stores
+//! the credential in a secret of its own for the time of a session, a lease. At its end a blank
+//! value becomes current, and the version with the credential loses its last label, so that Secrets
+//! Manager deletes it. Until then it can be read by its id with permission to read the probe
+//! secret, which nothing else should have.
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
@@ -14,52 +16,53 @@ use serde_json::{Value, json};
 use crate::engine::Account;
 use crate::versions::{CURRENT, PREVIOUS};
 
-/// What the companion holds while nothing is lent to it.
+/// The value without a lease.
 const BLANK: &str = "{}";
 
-/// A secret that is blank, but while a credential is lent to it.
+/// A secret that is blank except during a lease.
 #[derive(Debug, Clone)]
-pub struct Companion {
+pub struct ProbeSecret {
     client: Client,
-    /// Its ARN.
+    /// The ARN.
     pub(super) arn: String,
 }
 
-/// A credential in the companion. Dropped while it is there, at a deadline, it is taken back in the background; if the function
-/// dies before, the next run begins with that.
-pub(super) struct Lent {
-    companion: Companion,
+/// A credential in the probe secret. If it is dropped early, at a deadline, it is cleared in the
+/// background. If the function crashes before that, the next run starts with clearing it.
+pub(super) struct Lease {
+    probe_secret: ProbeSecret,
     version: String,
     there: bool,
 }
 
-/// Whose credential the Data API found in the companion.
+/// The certainty about the credential that the Data API logged in with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
-    /// All the time ours.
-    Ours,
-    /// Perhaps another one: somebody else wrote the companion meanwhile.
+pub(super) enum Exclusivity {
+    /// It was ours during the whole lease.
+    Exclusive,
+    /// It may be another one: something else wrote the probe secret.
     Unknown,
 }
 
-impl Companion {
-    /// By its ARN.
+impl ProbeSecret {
+    /// Creates it from its ARN.
     pub fn new(client: Client, arn: String) -> Self {
         Self { client, arn }
     }
 
-    /// Makes it blank, whatever an earlier run left there; gives the version that was current.
+    /// Stores a blank value, whatever an interrupted run left there. Returns the version that was
+    /// current.
     ///
     /// # Errors
     /// A call failed.
-    pub async fn blank(&self) -> Result<Option<String>, CallError> {
+    pub async fn clear(&self) -> Result<Option<String>, CallError> {
         let current = self.version(CURRENT).await?;
         let spent = match &current {
             Some((version, false)) => {
                 self.put(&SecretString::from(BLANK)).await?;
                 Some(version.clone())
             }
-            // Died between the two.
+            // An earlier run crashed between the two calls.
             _ => self.version(PREVIOUS).await?.filter(|(_, blank)| !blank).map(|(version, _)| version),
         };
         if let Some(spent) = spent {
@@ -68,17 +71,18 @@ impl Companion {
         Ok(current.map(|(version, _)| version))
     }
 
-    /// Puts an account's user and password there.
-    pub(super) async fn lend(&self, account: &Account) -> Result<Lent, CallError> {
-        self.blank().await?;
+    /// Stores an account's user and password.
+    pub(super) async fn lease(&self, account: &Account) -> Result<Lease, CallError> {
+        self.clear().await?;
         let value = json!({"username": account.user, "password": account.password.expose_secret()});
-        // From here on: the write may have happened although its answer is lost.
-        let mut lent = Lent { companion: self.clone(), version: String::new(), there: true };
-        lent.version = self.put(&SecretString::from(value.to_string())).await?;
-        Ok(lent)
+        // From here on the secret must be cleared: the write may have happened even if its response
+        // is lost.
+        let mut lease = Lease { probe_secret: self.clone(), version: String::new(), there: true };
+        lease.version = self.put(&SecretString::from(value.to_string())).await?;
+        Ok(lease)
     }
 
-    /// The version with a label, and whether it is blank.
+    /// Returns the version with a label, and true if its value is blank.
     async fn version(&self, label: &str) -> Result<Option<(String, bool)>, CallError> {
         let answer = self.client.get_secret_value().secret_id(&self.arn).version_stage(label).send().await;
         match answer {
@@ -100,7 +104,7 @@ impl Companion {
         Ok(answer.version_id.unwrap_or_default())
     }
 
-    /// Takes AWSPREVIOUS off a version.
+    /// Removes AWSPREVIOUS from a version.
     async fn unlabel(&self, version: &str) -> Result<(), CallError> {
         let call = self.client.update_secret_version_stage().secret_id(&self.arn);
         let answer = call.version_stage(PREVIOUS).remove_from_version_id(version).send().await;
@@ -108,28 +112,32 @@ impl Companion {
     }
 }
 
-impl Lent {
-    /// Takes the credential back.
+impl Lease {
+    /// Clears the credential.
     ///
     /// # Errors
-    /// A call failed; the next run begins with taking it back.
-    pub(super) async fn take_back(mut self) -> Result<Held, CallError> {
-        let found = self.companion.blank().await?;
+    /// A call failed. The next run starts with clearing it.
+    pub(super) async fn end(mut self) -> Result<Exclusivity, CallError> {
+        let found = self.probe_secret.clear().await?;
         self.there = false;
-        Ok(if found.as_deref() == Some(self.version.as_str()) { Held::Ours } else { Held::Unknown })
+        Ok(if found.as_deref() == Some(self.version.as_str()) {
+            Exclusivity::Exclusive
+        } else {
+            Exclusivity::Unknown
+        })
     }
 }
 
-impl Drop for Lent {
+impl Drop for Lease {
     fn drop(&mut self) {
         if !self.there {
             return;
         }
-        let companion = self.companion.clone();
+        let probe_secret = self.probe_secret.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = companion.blank().await {
-                    tracing::warn!(%error, "the companion secret is not blank; the next run begins with making it so");
+                if let Err(error) = probe_secret.clear().await {
+                    tracing::warn!(%error, "the probe secret was not cleared; the next run starts with clearing it");
                 }
             });
         }

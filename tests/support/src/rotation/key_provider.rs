@@ -1,6 +1,8 @@
-//! A provider of keys: what Confluent Cloud documents of its API, and an API of another form, with a limit, delays and answers to order.
+//! A provider of keys with the documented API of Confluent Cloud and an API of another form. It has a
+//! limit, delays and planned responses.
 //!
-//! It holds no socket, so it serves in memory here and behind TLS in `tests/`. Sources: as in [`crate::keys::preset`].
+//! It has no socket, so it serves in memory and, in the end-to-end tests, behind TLS. Sources: see
+//! `rotation::keys::preset`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,24 +10,23 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
+use rotation::keys::http::{Http, HttpError, Response};
+use rotation::keys::request::Request;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::keys::http::{Answer, Http, HttpError};
-use crate::keys::request::Request;
-
-/// How the provider behaves.
+/// The behavior of the provider.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// Keys of one owner, at most.
+    /// The most keys of one owner.
     pub limit: usize,
-    /// Times that a new key is refused before it works.
+    /// The number of times that a new key is rejected before it works.
     pub refused_first: u32,
-    /// Lists that a new key is not in.
+    /// The number of lists that do not contain a new key yet.
     pub unlisted_first: u32,
-    /// Keys in one part of a list.
+    /// The number of keys in one page of a list.
     pub part: usize,
-    /// Whether keys are tried at all, or everybody is let in.
+    /// Accepts any key.
     pub open: bool,
 }
 
@@ -35,19 +36,19 @@ impl Default for Rules {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
-    /// Status.
+    /// The HTTP status.
     pub status: u16,
-    /// Headers.
+    /// The headers.
     pub headers: Vec<(&'static str, String)>,
-    /// Body.
+    /// The body.
     pub body: String,
 }
 
 impl Reply {
-    /// Without a body.
+    /// Creates a response without a body.
     pub fn status(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
@@ -56,7 +57,7 @@ impl Reply {
         Self { status, headers: vec![("content-type", "application/json".into())], body: body.to_string() }
     }
 
-    /// As Confluent words errors; the text must never reach a log.
+    /// Returns an error in Confluent's form. Its text must never reach a log.
     fn failure(status: u16) -> Self {
         let error = json!({"status": status.to_string(), "detail": "TEXT-OF-THE-PROVIDER"});
         Self::json(status, &json!({"errors": [error]}))
@@ -81,7 +82,7 @@ struct State {
     ordered: Vec<(&'static str, Reply, bool)>,
 }
 
-/// The provider. Its admin is `admin-key` with `admin-secret`.
+/// A provider of keys. Its admin's key is `admin-key` with `admin-secret`.
 #[derive(Debug)]
 pub struct KeyProvider {
     rules: Rules,
@@ -89,7 +90,7 @@ pub struct KeyProvider {
 }
 
 impl KeyProvider {
-    /// Without keys.
+    /// Creates a provider without keys.
     pub fn new(rules: Rules) -> Self {
         Self { rules, state: Mutex::default() }
     }
@@ -102,39 +103,39 @@ impl KeyProvider {
         self.state().keys.push(made);
     }
 
-    /// The ids of all keys, sorted.
+    /// Returns the ids of all keys, sorted.
     pub fn ids(&self) -> Vec<String> {
         let mut ids: Vec<String> = self.state().keys.iter().map(|key| key.id.clone()).collect();
         ids.sort();
         ids
     }
 
-    /// The text of a key.
+    /// Returns the text of a key.
     pub fn text(&self, id: &str) -> Option<String> {
         self.state().keys.iter().find(|key| key.id == id).map(|key| key.text.clone())
     }
 
-    /// Whether there is this key, working or about to.
+    /// Returns true if the key exists, even if it does not work yet.
     pub fn has(&self, id: &str, secret: &str) -> bool {
         self.state().keys.iter().any(|key| key.id == id && key.secret == secret)
     }
 
-    /// Whether a key works now.
+    /// Returns true if the key works now.
     pub fn works(&self, id: &str, secret: &str) -> bool {
         self.state().keys.iter().any(|key| key.id == id && key.secret == secret && key.refused == 0)
     }
 
-    /// Forgets a key, as if somebody had revoked it.
+    /// Removes a key, as if somebody had revoked it.
     pub fn forget(&self, id: &str) {
         self.state().keys.retain(|key| key.id != id);
     }
 
-    /// Method and target of all requests so far.
+    /// Returns the method and target of all requests so far.
     pub fn seen(&self) -> Vec<String> {
         self.state().seen.clone()
     }
 
-    /// Answers one of the next requests with this method like this, after it had its effect or without.
+    /// Plans the response to the next request with this method, with or without the request's effect.
     pub fn order(&self, method: &'static str, reply: Reply, with_effect: bool) {
         self.state().ordered.push((method, reply, with_effect));
     }
@@ -143,7 +144,7 @@ impl KeyProvider {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request.
+    /// Responds to a request.
     pub fn handle(&self, method: &str, target: &str, authorization: Option<&str>, body: &str) -> Reply {
         let mut state = self.state();
         state.seen.push(format!("{method} {target}"));
@@ -202,7 +203,7 @@ impl State {
                 let (keys, next) = self.list(rules, &owner, query("page_token"));
                 let item = |key: &Made| json!({"id": key.id, "spec": {"description": key.text, "owner": {"id": key.owner}}});
                 let items: Vec<Value> = keys.iter().map(item).collect();
-                // The host is not ours: nobody may go there.
+                // A foreign host: the client must not use it.
                 let next = next.map(|token| {
                     format!("https://elsewhere.invalid/iam/v2/api-keys?page_size=2&page_token={token}%3D")
                 });
@@ -255,7 +256,7 @@ impl State {
         self.made += 1;
         let made = Made {
             id: format!("KEY{:05}", self.made),
-            // As Confluent's: Base64, so with characters that addresses and texts give a meaning to.
+            // Base64, as at Confluent: it has characters with a meaning in addresses and texts.
             secret: format!("SECRET+{:05}/half==", self.made),
             owner: owner.to_owned(),
             text: text.to_owned(),
@@ -267,7 +268,7 @@ impl State {
         reply
     }
 
-    /// A part of the owner's keys, and what asks for the next.
+    /// Returns a page of the owner's keys, and the token of the next page.
     fn list(&mut self, rules: Rules, owner: &str, from: Option<String>) -> (Vec<Made>, Option<String>) {
         let from = from.and_then(|token| token.trim_end_matches('=').parse().ok()).unwrap_or(0);
         let mut visible = Vec::new();
@@ -300,7 +301,7 @@ impl Http for KeyProvider {
         request: &Request,
         headers: &[(&'static str, SecretString)],
         body_wanted: bool,
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<Response, HttpError> {
         let named = headers.iter().map(|(name, value)| (*name, value));
         let mut all = request.headers.iter().map(|(name, value)| (name.as_str(), value)).chain(named);
         let authorization =
@@ -308,7 +309,7 @@ impl Http for KeyProvider {
         let body = request.body.as_ref().map(|body| body.expose_secret()).unwrap_or_default();
         let reply = self.handle(request.method.name(), &request.target, authorization, body);
         let wait = reply.headers.iter().find(|(name, _)| *name == "retry-after");
-        Ok(Answer {
+        Ok(Response {
             status: reply.status,
             retry_after: wait.and_then(|(_, text)| text.parse().ok()).map(Duration::from_secs),
             body: if body_wanted { reply.body.into() } else { SecretString::default() },

@@ -1,42 +1,47 @@
-//! Rotations of an API key with faults at calls of given numbers.
+//! Rotations of an API key with a schedule of faults.
 //!
-//! Unlike a password, the key of AWSCURRENT works at every moment; and unlike with one, what a rotation leaves behind is the concern of the next,
-//! so several are run in a row.
+//! Unlike a password, the key of AWSCURRENT works at every moment. A rotation also cleans up after the
+//! previous one, so several run in a row.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use lambda_kit::env::Env;
+use lambda_kit::error::chain;
+use lambda_kit::moment::Moment;
+use rotation::error::RotationError;
+use rotation::event::{RotationEvent, Step};
+use rotation::keys::http::Http;
+use rotation::keys::{Pace, config};
+use rotation::machine::Machine;
+use rotation::outcome::StepOutcome;
+use rotation::retry::Retry;
 use tokio::time::Instant;
 
-use super::{Fault, Faulty, MemorySecret, SECRET};
-use crate::error::RotationError;
-use crate::event::{RotationEvent, Step};
-use crate::keys::http::Http;
-use crate::keys::{Pace, config};
-use crate::machine::{Done, Machine};
-use crate::retry::Retry;
+use super::{Faulty, MemorySecret, SECRET};
+use crate::faults::Fault;
 
-/// Attempts at one rotation, more than there are faults in any drill.
+/// The attempts at one rotation, more than there are faults in any drill.
 const ATTEMPTS: usize = 50;
 
 /// Rotations with faults.
 pub struct KeyDrill<'a, H> {
-    /// The versions, and what happens to their calls and to requests.
+    /// The versions and the provider, with faults.
     pub faulty: Faulty<&'a MemorySecret, &'a H>,
-    /// Whether every step is sent twice.
+    /// Sends every step twice.
     pub twice: bool,
     env: Env<'a>,
 }
 
 impl<'a, H: Http> KeyDrill<'a, H> {
-    /// With the function's configuration, and faults by number of the call.
+    /// Creates a drill with the function's configuration, and faults by the number of the call.
     pub fn new(secret: &'a MemorySecret, http: &'a H, env: Env<'a>, faults: HashMap<usize, Fault>) -> Self {
         Self { faulty: Faulty::new(secret, http, faults), twice: false, env }
     }
 
-    /// Sends one step of the rotation that makes the version `token`. `None`: the function died.
-    pub async fn step(&self, token: &str, step: Step) -> Option<Result<Done, RotationError>> {
+    /// Sends one step of the rotation that creates the version `token`. Returns `None` if the function
+    /// crashed.
+    pub async fn step(&self, token: &str, step: Step) -> Option<Result<StepOutcome, RotationError>> {
         let event = RotationEvent {
             step,
             secret_id: SECRET.into(),
@@ -46,11 +51,12 @@ impl<'a, H: Http> KeyDrill<'a, H> {
         let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
         let pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(4) };
         // Each step is another invocation, perhaps of another process.
-        let target = match config::with(self.env, &self.faulty, pace) {
-            Ok(target) => target,
-            Err(error) => panic!("{}", lambda_kit::call::chain(&error)),
+        let rotator = match config::with(self.env, &self.faulty, pace) {
+            Ok(rotator) => rotator,
+            Err(error) => panic!("{}", chain(&error)),
         };
-        let machine = Machine { versions: &self.faulty, target: &target, retry: &retry };
+        let machine =
+            Machine { versions: &self.faulty, rotator: &rotator, retry: &retry, now: Moment::BEGINNING };
         tokio::select! {
             biased;
             () = self.faulty.died() => None,
@@ -58,10 +64,11 @@ impl<'a, H: Http> KeyDrill<'a, H> {
         }
     }
 
-    /// Sends the four steps until they end well, all again after one did not, at most `attempts` times. `holds` is asked after each.
+    /// Sends the four steps, from the first again after one failed, at most `attempts` times. Checks
+    /// `holds` after each step. Returns false if the rotation did not end.
     ///
     /// # Errors
-    /// What does not hold; `Ok(false)` if the rotation did not end.
+    /// The invariant that does not hold.
     pub async fn attempts(
         &self,
         token: &str,
@@ -83,10 +90,10 @@ impl<'a, H: Http> KeyDrill<'a, H> {
         Ok(false)
     }
 
-    /// The same until they end well.
+    /// Sends the four steps until the rotation ends.
     ///
     /// # Errors
-    /// What does not hold.
+    /// The invariant that does not hold.
     pub async fn rotate(&self, token: &str, holds: impl Fn() -> Result<(), String>) -> Result<(), String> {
         if self.attempts(token, ATTEMPTS, holds).await? {
             return Ok(());

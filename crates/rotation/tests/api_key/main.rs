@@ -1,7 +1,11 @@
-//! The rotation of an API key at a provider in memory: death right before and right after every call, seeded random schedules.
+//! The rotation of an API key at a provider in memory: a crash before and after every call, seeded
+//! random schedules of faults.
 
-// The counts and seeds of a run are for whoever reads the test's output.
+#![cfg(feature = "api-key")]
+// The counts and seeds of a run are for people who read the test's output.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+mod responses;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,23 +13,26 @@ use std::time::Duration;
 
 use lambda_kit::call::CallError;
 use lambda_kit::env::Env;
+use lambda_kit::moment::Moment;
+use rotation::event::{RotationEvent, Step};
+use rotation::keys::mark::Mark;
+use rotation::keys::{Pace, config};
+use rotation::machine::Machine;
+use rotation::outcome::StepOutcome;
+use rotation::password::PasswordPolicy;
+use rotation::retry::Retry;
+use rotation::versions::{CURRENT, Description, PENDING, PREVIOUS, Versions};
 use secrecy::SecretString;
+use test_support::rotation::{
+    ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, OLD, Rules, SECRET, TOKEN, for_each_seed,
+};
 use tokio::time::Instant;
 
-use super::{ADMIN, Fault, KeyDrill, KeyProvider, MemorySecret, OLD, Rules, SECRET, TOKEN, for_each_seed};
-use crate::event::{RotationEvent, Step};
-use crate::keys::mark::Mark;
-use crate::keys::{Pace, config};
-use crate::machine::Machine;
-use crate::password::PasswordPolicy;
-use crate::retry::Retry;
-use crate::versions::{CURRENT, Description, Moved, PENDING, PREVIOUS, Versions, Written};
+const VALUE: &str = r#"{"key":"FIRST","secret":"first+half","basic.auth.user.info":"FIRST:first+half","url":"https://sr","n":[1,2]}"#;
+const ADMIN_VALUE: &str = r#"{"key":"admin-key","secret":"admin-secret"}"#;
 
-pub(super) const VALUE: &str = r#"{"key":"FIRST","secret":"first+half","basic.auth.user.info":"FIRST:first+half","url":"https://sr","n":[1,2]}"#;
-pub(super) const ADMIN_VALUE: &str = r#"{"key":"admin-key","secret":"admin-secret"}"#;
-
-/// Variables of the preset, with more before them.
-pub(super) fn variable(name: &str, more: &[(&str, &str)]) -> Option<String> {
+/// Returns a variable: one of `more`, or of the preset.
+fn variable(name: &str, more: &[(&str, &str)]) -> Option<String> {
     let preset = [
         ("API_KEY_PRESET", "confluent-cloud"),
         ("API_KEY_OWNER", "sa-1"),
@@ -37,26 +44,26 @@ pub(super) fn variable(name: &str, more: &[(&str, &str)]) -> Option<String> {
     found.map(|(_, value)| (*value).to_owned())
 }
 
-/// A provider with the key that is in the secret first, and with keys of others.
-pub(super) fn provider(rules: Rules) -> KeyProvider {
+/// Returns a provider with the key that is in the secret first, and with keys of others.
+fn provider(rules: Rules) -> KeyProvider {
     let provider = KeyProvider::new(rules);
     provider.add("sa-1", "FIRST", "first+half", "made by hand");
     provider.add("sa-2", "OTHER", "other", "of another owner");
     provider
 }
 
-pub(super) fn key(secret: &MemorySecret, label: &str) -> Option<(String, String)> {
+fn key(secret: &MemorySecret, label: &str) -> Option<(String, String)> {
     let value = secret.document(label)?;
     Some((value.text("key").ok()?.to_owned(), value.text("secret").ok()?.to_owned()))
 }
 
-pub(super) fn current_works(secret: &MemorySecret, provider: &KeyProvider) -> Result<(), String> {
+fn current_works(secret: &MemorySecret, provider: &KeyProvider) -> Result<(), String> {
     let (id, half) = key(secret, CURRENT).ok_or("AWSCURRENT has no key")?;
     if provider.works(&id, &half) { Ok(()) } else { Err(format!("the key {id} of AWSCURRENT does not work")) }
 }
 
-/// What must hold after the rotation with this number, counted from 1.
-pub(super) fn ended(secret: &MemorySecret, provider: &KeyProvider, number: usize) -> Result<(), String> {
+/// Checks the invariants after the rotation with this number, counted from 1.
+fn ended(secret: &MemorySecret, provider: &KeyProvider, number: usize) -> Result<(), String> {
     current_works(secret, provider)?;
     let (id, half) = key(secret, CURRENT).ok_or("AWSCURRENT has no key")?;
     let (before, previous) = key(secret, PREVIOUS).ok_or("AWSPREVIOUS has no key")?;
@@ -72,7 +79,7 @@ pub(super) fn ended(secret: &MemorySecret, provider: &KeyProvider, number: usize
             provider.ids()
         ));
     }
-    let mut map = secret.document(CURRENT).ok_or("no value")?.into_map();
+    let mut map = secret.map(CURRENT).ok_or("no value")?;
     let info = map.remove("basic.auth.user.info");
     if info != Some(format!("{id}:{half}").into()) {
         return Err(format!("basic.auth.user.info is not that of {id}"));
@@ -84,7 +91,7 @@ pub(super) fn ended(secret: &MemorySecret, provider: &KeyProvider, number: usize
     Ok(())
 }
 
-/// Three rotations with faults; gives the number of calls.
+/// Runs three rotations with faults. Returns the number of calls.
 async fn three(rules: Rules, faults: HashMap<usize, Fault>, twice: bool) -> Result<usize, String> {
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
     let variables = |name: &str| variable(name, &[]);
@@ -101,7 +108,7 @@ async fn three(rules: Rules, faults: HashMap<usize, Fault>, twice: bool) -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn rotations_with_a_fault_at_any_call_end_with_two_keys_and_nothing_left_behind() {
+async fn rotations_with_a_fault_at_any_call_leave_two_keys() {
     for refused_first in [0, 3] {
         let rules = Rules { refused_first, ..Rules::default() };
         let calls = three(rules, HashMap::new(), false).await.unwrap();
@@ -118,14 +125,15 @@ async fn rotations_with_a_fault_at_any_call_end_with_two_keys_and_nothing_left_b
         println!(
             "{refused_first} times refused: {calls} calls in three rotations, {runs} runs with one fault each"
         );
-        // 12 looks at labels, 15 at values, 2 at AWSPREVIOUS, 3 at the admin's, 3 writes, 3 moves; 9 tries, 4 parts of lists, 3 keys made and 1 revoked.
+        // 12 reads of labels, 15 of values, 2 of AWSPREVIOUS, 3 of the admin's value, 3 writes, 3 moves;
+        // 9 tries, 4 pages of lists, 3 keys created and 1 revoked.
         let tries = 3 * usize::try_from(refused_first).unwrap();
         assert_eq!((calls, runs), (55 + tries, 4 * calls));
     }
 }
 
 #[test]
-fn rotations_with_random_faults_delays_and_abandoned_attempts_never_break_the_key_in_use() {
+fn rotations_with_random_faults_never_break_the_current_key() {
     let mut abandoned = 0;
     let seeds = for_each_seed("SLUICE_SOAK_RUNS", 300, |seed| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -135,7 +143,8 @@ fn rotations_with_random_faults_delays_and_abandoned_attempts_never_break_the_ke
     assert!(abandoned > 0 || seeds.end - seeds.start < 100);
 }
 
-/// Four rotations with what a seed draws, and two calm ones; gives the number of those that were abandoned.
+/// Runs four rotations with the faults of a seed, and two without. Returns the number of abandoned
+/// ones.
 async fn four(seed: u64) -> usize {
     let mut abandoned = 0;
     let mut random = fastrand::Rng::with_seed(seed);
@@ -156,20 +165,20 @@ async fn four(seed: u64) -> usize {
         let token = format!("{TOKEN}-{rotation}");
         secret.begin(&token);
         let holds = || current_works(&secret, &provider);
-        // Secrets Manager gives up after a few attempts, and somebody takes the label off.
+        // Secrets Manager gives up after a few attempts, and somebody removes the label.
         let attempts = if rotation < 4 && random.bool() { 1 } else { 50 };
         let done = drill.attempts(&token, attempts, holds).await;
         let done = done.unwrap_or_else(|problem| panic!("SLUICE_SEED={seed}: {problem}"));
         if !done {
             assert!(attempts == 1, "SLUICE_SEED={seed}: rotation {rotation} never ended");
-            // It may have ended all the same, if the last answer was lost.
+            // It may have ended, if the last response was lost.
             if secret.labels(&token) == [PENDING] {
                 abandoned += 1;
                 secret.unlabel(&token);
             }
         }
     }
-    // A key whose answer was lost, and that the list did not show yet, is left until the next rotations.
+    // A key whose response was lost and that no list contained yet remains until the next rotations.
     let calm = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
     for token in ["calm-1", "calm-2"] {
         secret.begin(token);
@@ -180,7 +189,7 @@ async fn four(seed: u64) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drill_fails_where_the_current_key_is_revoked() {
+async fn drill_fails_if_the_current_key_is_revoked() {
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
     provider.forget("FIRST");
     let variables = |name: &str| variable(name, &[]);
@@ -190,11 +199,11 @@ async fn a_drill_fails_where_the_current_key_is_revoked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_key_is_revoked_only_where_configured_and_only_when_nobody_needs_it() {
+async fn first_key_is_revoked_only_if_configured_and_unused() {
     for (more, kept) in [(&[][..], true), (&[("REVOKE_FIRST", "true")][..], false)] {
         let (secret, provider) =
             (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
-        // Like ours, but of another secret; and one that somebody made by hand.
+        // A key with the mark of another secret.
         let other = Mark::of("arn:another").with("t");
         provider.add("sa-3", "MARKED", "x", &other);
         let variables = |name: &str| variable(name, more);
@@ -210,7 +219,7 @@ async fn the_first_key_is_revoked_only_where_configured_and_only_when_nobody_nee
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_of_another_secrets_rotation_and_of_people_are_left_alone() {
+async fn keys_of_others_are_not_revoked() {
     let rules = Rules { limit: 9, ..Rules::default() };
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
     let other = Mark::of("arn:another").with("t");
@@ -226,7 +235,7 @@ async fn keys_of_another_secrets_rotation_and_of_people_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_of_two_keys_is_enough_once_the_first_key_may_be_revoked() {
+async fn limit_of_two_keys_is_enough_with_revoke_first() {
     let rules = Rules { limit: 2, ..Rules::default() };
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
     let variables = |name: &str| variable(name, &[("REVOKE_FIRST", "true")]);
@@ -238,7 +247,7 @@ async fn a_limit_of_two_keys_is_enough_once_the_first_key_may_be_revoked() {
     }
 }
 
-/// A secret whose pending value is not seen by the first that asks for it, who asked a moment too early.
+/// A secret whose pending value is hidden from the first read, which was a moment too early.
 struct TooEarly<'a>(&'a MemorySecret, AtomicBool);
 
 impl Versions for TooEarly<'_> {
@@ -258,11 +267,15 @@ impl Versions for TooEarly<'_> {
         self.0.value(secret, version, label).await
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         self.0.put_pending(event, value).await
     }
 
-    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<StepOutcome, CallError> {
         self.0.promote(secret, from, to).await
     }
 
@@ -272,7 +285,7 @@ impl Versions for TooEarly<'_> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_run_beside_the_first_does_not_revoke_the_key_that_the_first_has_put_into_awspending() {
+async fn concurrent_run_does_not_revoke_the_pending_key() {
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
     let variables = |name: &str| variable(name, &[]);
     let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
@@ -280,7 +293,7 @@ async fn a_second_run_beside_the_first_does_not_revoke_the_key_that_the_first_ha
     let (before, (id, half)) = (secret.snapshot(), key(&secret, PENDING).unwrap());
 
     let second = TooEarly(&secret, AtomicBool::new(false));
-    let target = config::with(Env::from(&variables), &drill.faulty, Pace::default()).unwrap();
+    let rotator = config::with(Env::from(&variables), &drill.faulty, Pace::default()).unwrap();
     let retry = Retry::until(Instant::now() + Duration::from_secs(20), fastrand::Rng::with_seed(1));
     let event = RotationEvent {
         step: Step::Create,
@@ -288,7 +301,10 @@ async fn a_second_run_beside_the_first_does_not_revoke_the_key_that_the_first_ha
         client_request_token: TOKEN.into(),
         rotation_token: None,
     };
-    Machine { versions: &second, target: &target, retry: &retry }.run(&event).await.unwrap();
+    Machine { versions: &second, rotator: &rotator, retry: &retry, now: Moment::BEGINNING }
+        .run(&event)
+        .await
+        .unwrap();
     assert_eq!(secret.snapshot(), before);
     assert!(provider.works(&id, &half));
     drill.rotate(TOKEN, || current_works(&secret, &provider)).await.unwrap();

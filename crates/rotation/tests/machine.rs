@@ -1,16 +1,18 @@
-//! The machine on a server in memory: death right before and right after every call, seeded random schedules, bad input.
+//! The machine on a server in memory: a crash before and after every call, seeded random schedules of
+//! faults, bad input.
 
-// The counts and seeds of a run are for whoever reads the test's output.
+// The counts and seeds of a run are for people who read the test's output.
 #![allow(clippy::print_stdout)]
 
 use std::collections::HashMap;
 
+use rotation::event::Step;
+use rotation::outcome::StepOutcome;
+use rotation::passwords::{Admin, Strategy};
 use secrecy::ExposeSecret;
-
-use super::{ADMIN, Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN, for_each_schedule, strategies};
-use crate::event::Step;
-use crate::machine::Done;
-use crate::passwords::{Admin, Strategy};
+use test_support::rotation::{
+    ADMIN, Drill, Fault, MemorySecret, MemoryServer, OLD, TOKEN, for_each_schedule, strategies,
+};
 
 const VALUE: &str =
     r#"{"engine":"test","host":"h","username":"u","password":"old","note":"keep me","n":[1,2]}"#;
@@ -25,7 +27,7 @@ async fn drill(strategy: &Strategy, faults: HashMap<usize, Fault>, twice: bool) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+async fn rotation_with_a_fault_at_any_call_ends_with_a_valid_login() {
     let mut counts = Vec::new();
     for (name, strategy) in strategies() {
         let calls = drill(&strategy, HashMap::new(), false).await;
@@ -40,12 +42,13 @@ async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in
         assert_eq!(runs, 4 * calls);
         counts.push(calls);
     }
-    // Four looks at the labels, six at values, a password, its write, three logins, one change, one move; an admin's secret is one more.
+    // Four reads of the labels, six of values, a password, its write, three logins, one change, one
+    // move; an admin's secret is one more read.
     assert_eq!(counts, [17, 18, 18]);
 }
 
 #[test]
-fn a_rotation_with_random_faults_and_steps_sent_twice_ends_with_a_credential_that_logs_in() {
+fn rotation_with_random_faults_ends_with_a_valid_login() {
     for_each_schedule("in memory", "SLUICE_SOAK_RUNS", 500, |schedule| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let (_, strategy) = schedule.strategy();
@@ -54,23 +57,23 @@ fn a_rotation_with_random_faults_and_steps_sent_twice_ends_with_a_credential_tha
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drill_fails_where_a_server_forgets_the_old_password_before_the_new_one_is_written() {
-    // What the drills would say of a machine that is wrong.
+async fn drill_fails_if_the_server_forgets_the_old_password() {
+    // The result of a drill on a machine that is wrong.
     let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("neither"));
     let problem = Drill::new(&secret, &server, HashMap::new()).run().await.unwrap_err();
     assert_eq!(problem, "no label's credential logs in");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_try_out_of_the_configuration_logs_in_with_the_current_credential_and_changes_nothing() {
+async fn configuration_test_logs_in_with_awscurrent_only() {
     let (secret, server) = (MemorySecret::new(VALUE), MemoryServer::new("old"));
     let before = secret.snapshot();
     let done = Drill::new(&secret, &server, HashMap::new()).step(Step::Test).await.unwrap().unwrap();
-    assert_eq!((done, secret.snapshot()), (Done::Now, before));
+    assert_eq!((done, secret.snapshot()), (StepOutcome::Done, before));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pending_version_that_points_elsewhere_is_refused_before_anything_is_changed() {
+async fn pending_version_for_another_server_is_rejected() {
     for (key, value) in
         [("host", "\"attacker\""), ("port", "99"), ("dbname", "\"x\""), ("username", "\"root\"")]
     {
@@ -83,7 +86,7 @@ async fn a_pending_version_that_points_elsewhere_is_refused_before_anything_is_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_input_has_a_name_and_leaves_the_secret_as_it_was() {
+async fn bad_input_is_named_and_changes_nothing() {
     let current = |value: &'static str| move |secret: &MemorySecret| secret.set(OLD, value);
     type Spoil = Box<dyn Fn(&MemorySecret)>;
     let cases: [(&str, Step, Spoil, &str); 7] = [
@@ -120,7 +123,7 @@ async fn bad_input_has_a_name_and_leaves_the_secret_as_it_was() {
         spoil(&secret);
         let before = secret.snapshot();
         let error = Drill::new(&secret, &server, HashMap::new()).step(step).await.unwrap().unwrap_err();
-        let text = lambda_kit::call::chain(&error);
+        let text = lambda_kit::error::chain(&error);
         assert_eq!(error.name(), name, "{text}");
         assert!(text.contains(part), "{text}");
         assert_eq!(secret.snapshot(), before);
@@ -128,7 +131,7 @@ async fn bad_input_has_a_name_and_leaves_the_secret_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_previous_password_is_used_where_the_current_one_is_refused_and_none_at_all_is_reported() {
+async fn previous_password_is_used_if_the_current_one_is_refused() {
     let value = |password: &str| format!(r#"{{"host":"h","username":"u","password":"{password}"}}"#);
     for (at_server, expected) in [("before", Ok("pending")), ("foreign", Err("AllCredentialsRejected"))] {
         let (secret, server) = (MemorySecret::new(&value("old")), MemoryServer::new(at_server));
@@ -136,7 +139,9 @@ async fn the_previous_password_is_used_where_the_current_one_is_refused_and_none
         secret.set("previous", &value("before"));
         let result = Drill::new(&secret, &server, HashMap::new()).step(Step::Set).await.unwrap();
         match expected {
-            Ok(password) => assert_eq!((result.unwrap(), server.password().as_str()), (Done::Now, password)),
+            Ok(password) => {
+                assert_eq!((result.unwrap(), server.password().as_str()), (StepOutcome::Done, password))
+            }
             Err(name) => {
                 assert_eq!((result.unwrap_err().name(), server.password().as_str()), (name, "foreign"))
             }
@@ -145,7 +150,7 @@ async fn the_previous_password_is_used_where_the_current_one_is_refused_and_none
 }
 
 #[tokio::test(start_paused = true)]
-async fn users_take_turns_and_the_previous_credential_goes_on_working() {
+async fn alternating_users_keep_the_previous_credential() {
     let [.., (_, strategy)] = strategies();
     let (secret, server) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), MemoryServer::new("old"));
     Drill::new(&secret, &server, HashMap::new()).by(strategy.clone()).run().await.unwrap();
@@ -159,7 +164,7 @@ async fn users_take_turns_and_the_previous_credential_goes_on_working() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_admin_acts_only_for_a_credential_that_logs_in_where_the_admin_does() {
+async fn admin_acts_only_for_a_credential_valid_on_its_server() {
     let [.., (_, strategy)] = strategies();
     let other_admin = Strategy::AlternatingUsers(Admin { secret: "arn:other".into(), host: None });
     let with = |key: &str, value: &str| {
@@ -169,7 +174,7 @@ async fn an_admin_acts_only_for_a_credential_that_logs_in_where_the_admin_does()
         serde_json::Value::Object(map).to_string()
     };
     for (name, strategy, current, admin, part) in [
-        // Somebody who may write the secret names another user, to learn the password that it gets.
+        // Somebody who may write the secret enters another user, to learn its new password.
         ("AllCredentialsRejected", &strategy, with("username", "admin"), ADMIN_VALUE, "`admin`"),
         ("AdminSecretMismatch", &strategy, with("masterarn", "arn:theirs"), ADMIN_VALUE, "ADMIN_SECRET_ARN"),
         ("AdminSecretMismatch", &other_admin, with("masterarn", ADMIN), ADMIN_VALUE, "`masterarn`"),
@@ -192,7 +197,7 @@ async fn an_admin_acts_only_for_a_credential_that_logs_in_where_the_admin_does()
             }
         }
         let error = error.expect(name);
-        let text = lambda_kit::call::chain(&error);
+        let text = lambda_kit::error::chain(&error);
         assert_eq!(error.name(), name, "{text}");
         assert!(text.contains(part), "{text}");
         assert_eq!(server.password(), "old");
@@ -200,8 +205,7 @@ async fn an_admin_acts_only_for_a_credential_that_logs_in_where_the_admin_does()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_without_tls_for_other_clients_is_taken_only_where_the_configuration_says_so_and_stays_as_it_is()
- {
+async fn ssl_false_is_accepted_only_if_configured() {
     let value = r#"{"engine":"test","host":"h","username":"u","password":"old","ssl":false}"#;
     for ignores in [false, true] {
         let (secret, server) = (MemorySecret::new(value), MemoryServer::new("old"));
@@ -215,7 +219,7 @@ async fn a_value_without_tls_for_other_clients_is_taken_only_where_the_configura
         } else {
             let error = created.unwrap_err();
             assert_eq!(error.name(), "InvalidSecretValue");
-            assert!(lambda_kit::call::chain(&error).contains("IGNORE_SSL_FALSE=true"));
+            assert!(lambda_kit::error::chain(&error).contains("IGNORE_SSL_FALSE=true"));
         }
     }
 }

@@ -1,31 +1,31 @@
-//! What a user was given, and the statements that make two users' grants the same.
+//! A user's grants, and the statements that make two users' grants equal.
 
 use std::collections::BTreeMap;
 
-use super::{identifier, keyword, query};
-use crate::engines::redshift::session::{Problem, Session};
+use super::statement::{identifier, keyword, query};
+use crate::engines::redshift::session::{Session, SessionError};
 
-/// What a user has: how it is given, and whether it may be passed on.
+/// A user's grants, each with the grant option or without.
 pub(super) type Grants = BTreeMap<Grant, bool>;
 
-/// One thing that a user can be given; the user's name goes to the end of each part.
+/// One grant. The user's name follows each part.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Grant {
     give: String,
     take: String,
-    /// Said before what is taken where only the right to pass it on is.
+    /// Revokes only the grant option.
     take_option: String,
-    /// What follows the user's name where it may be passed on.
+    /// Follows the user's name if the grant option is included.
     option: &'static str,
 }
 
-/// How a view names its columns: one query and how its rows are read.
+/// A kind of grant: the query of a view and how to read its rows.
 pub(super) struct Kind {
     sql: &'static str,
-    read: fn(&[&str]) -> Result<Grant, Problem>,
+    read: fn(&[&str]) -> Result<Grant, SessionError>,
 }
 
-/// The last column of each is whether it may be passed on.
+/// The last column of each query is the grant option.
 pub(super) const KINDS: [Kind; 9] = [
     Kind {
         sql: "SELECT role_name, CASE WHEN admin_option THEN 'y' ELSE 'n' END FROM svv_user_grants WHERE user_name = $",
@@ -72,19 +72,19 @@ pub(super) const KINDS: [Kind; 9] = [
     },
 ];
 
-pub(super) async fn grants(session: &Session<'_>, kind: &Kind, user: &str) -> Result<Grants, Problem> {
+pub(super) async fn grants(session: &Session<'_>, kind: &Kind, user: &str) -> Result<Grants, SessionError> {
     let mut found = Grants::new();
     for row in query(session, kind.sql, user).await? {
         let row: Vec<&str> = row.iter().map(|cell| cell.as_deref().unwrap_or_default()).collect();
         let Some((passes_on, row)) = row.split_last() else { continue };
         let passes_on = *passes_on == "y";
-        // Two grantors may have given the same.
+        // Two grantors may have granted the same.
         *found.entry((kind.read)(row)?).or_default() |= passes_on;
     }
     Ok(found)
 }
 
-/// The statements that give `ours` what `theirs` has, and take what it has not.
+/// Returns the statements that grant to `ours` what `theirs` has, and revoke the rest.
 pub(super) fn difference(theirs: &Grants, ours: &Grants, user: &str) -> Vec<String> {
     let mut statements = Vec::new();
     for (grant, passes_on) in theirs {
@@ -101,7 +101,7 @@ pub(super) fn difference(theirs: &Grants, ours: &Grants, user: &str) -> Vec<Stri
     statements
 }
 
-/// `GRANT what TO user WITH GRANT OPTION` and its contraries.
+/// Returns `GRANT what TO user WITH GRANT OPTION` and its opposites.
 fn privilege(what: &str) -> Grant {
     Grant {
         give: format!("GRANT {what} TO"),
@@ -111,11 +111,11 @@ fn privilege(what: &str) -> Grant {
     }
 }
 
-fn unexpected() -> Problem {
-    Problem::Statement("a system view has other columns than documented".to_owned())
+fn unexpected() -> SessionError {
+    SessionError::Statement("a system view does not have the documented columns".to_owned())
 }
 
-fn role(row: &[&str]) -> Result<Grant, Problem> {
+fn role(row: &[&str]) -> Result<Grant, SessionError> {
     let [name] = row else { return Err(unexpected()) };
     let name = identifier(name)?;
     Ok(Grant {
@@ -126,25 +126,25 @@ fn role(row: &[&str]) -> Result<Grant, Problem> {
     })
 }
 
-fn group(row: &[&str]) -> Result<Grant, Problem> {
+fn group(row: &[&str]) -> Result<Grant, SessionError> {
     let [name] = row else { return Err(unexpected()) };
     let name = identifier(name)?;
     let [give, take] = ["ADD", "DROP"].map(|verb| format!("ALTER GROUP {name} {verb} USER"));
     Ok(Grant { give, take_option: take.clone(), take, option: "" })
 }
 
-fn database(row: &[&str]) -> Result<Grant, Problem> {
+fn database(row: &[&str]) -> Result<Grant, SessionError> {
     let [name, word, scope] = row else { return Err(unexpected()) };
     scoped(word, scope, "DATABASE", &identifier(name)?)
 }
 
-fn schema(row: &[&str]) -> Result<Grant, Problem> {
+fn schema(row: &[&str]) -> Result<Grant, SessionError> {
     let [name, word, scope] = row else { return Err(unexpected()) };
     scoped(word, scope, "SCHEMA", &identifier(name)?)
 }
 
-/// On the thing itself, or on all of a kind in it, now and later ("Scoped permissions").
-fn scoped(word: &str, scope: &str, place: &str, name: &str) -> Result<Grant, Problem> {
+/// On the object itself, or on all of a kind in it, now and later ("Scoped permissions").
+fn scoped(word: &str, scope: &str, place: &str, name: &str) -> Result<Grant, SessionError> {
     let word = keyword(word)?;
     Ok(privilege(&match scope {
         "" => format!("{word} ON {place} {name}"),
@@ -153,35 +153,33 @@ fn scoped(word: &str, scope: &str, place: &str, name: &str) -> Result<Grant, Pro
     }))
 }
 
-fn relation(row: &[&str]) -> Result<Grant, Problem> {
+fn relation(row: &[&str]) -> Result<Grant, SessionError> {
     let [schema, name, word] = row else { return Err(unexpected()) };
     Ok(privilege(&format!("{} ON TABLE {}.{}", keyword(word)?, identifier(schema)?, identifier(name)?)))
 }
 
-fn column(row: &[&str]) -> Result<Grant, Problem> {
+fn column(row: &[&str]) -> Result<Grant, SessionError> {
     let [schema, name, column, word] = row else { return Err(unexpected()) };
     let (word, column) = (keyword(word)?, identifier(column)?);
     Ok(privilege(&format!("{word} ({column}) ON TABLE {}.{}", identifier(schema)?, identifier(name)?)))
 }
 
-fn function(row: &[&str]) -> Result<Grant, Problem> {
+fn function(row: &[&str]) -> Result<Grant, SessionError> {
     let [schema, name, arguments, word] = row else { return Err(unexpected()) };
     // Types as the catalog prints them: `integer, character varying`.
     if !arguments.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ,_()[]".contains(&byte)) {
-        return Err(Problem::Statement(format!(
-            "function `{name}` has arguments of types that are not known here"
-        )));
+        return Err(SessionError::Statement(format!("function `{name}` has arguments of unknown types")));
     }
     let (word, schema, name) = (keyword(word)?, identifier(schema)?, identifier(name)?);
     Ok(privilege(&format!("{word} ON FUNCTION {schema}.{name}({arguments})")))
 }
 
-fn language(row: &[&str]) -> Result<Grant, Problem> {
+fn language(row: &[&str]) -> Result<Grant, SessionError> {
     let [name, word] = row else { return Err(unexpected()) };
     Ok(privilege(&format!("{} ON LANGUAGE {}", keyword(word)?, identifier(name)?)))
 }
 
-fn default(row: &[&str]) -> Result<Grant, Problem> {
+fn default(row: &[&str]) -> Result<Grant, SessionError> {
     let [schema, objects, owner, word] = row else { return Err(unexpected()) };
     let objects = match *objects {
         "RELATION" => "TABLES",
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_privilege_is_given_and_taken_in_redshifts_words() {
+    fn every_kind_of_privilege_is_granted_and_revoked() {
         let cases: [(Grant, &str, &str); 12] = [
             (
                 role(&["r \"1\""]).unwrap(),
@@ -273,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_to_pass_on_is_given_and_taken_by_itself() {
+    fn grant_option_is_granted_and_revoked_alone() {
         for (grant, give, take) in [
             (
                 relation(&["s", "t", "SELECT"]).unwrap(),
@@ -294,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_view_says_never_becomes_sql_of_its_own() {
+    fn text_of_a_view_never_becomes_sql() {
         assert!(relation(&["s", "t", "SELECT ON x TO y; DROP"]).is_err());
         assert!(function(&["s", "f", "integer) TO public; --", "EXECUTE"]).is_err());
         assert!(schema(&["s", "USAGE", "TABLES; DROP"]).is_err());

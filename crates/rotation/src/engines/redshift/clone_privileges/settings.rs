@@ -1,13 +1,13 @@
-//! A user's limits and settings, and the statements that make those of two users the same.
+//! A user's limits and settings, and the statements that make those of two users equal.
 
 use std::collections::BTreeMap;
 
 use warehouse::sql::Literal;
 
-use super::{identifier, keyword, query};
-use crate::engines::redshift::session::{Problem, Session};
+use super::statement::{identifier, keyword, query};
+use crate::engines::redshift::session::{Session, SessionError};
 
-/// What stands in `SVV_USER_INFO`.
+/// A user's row in `SVV_USER_INFO`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) superuser: bool,
@@ -17,7 +17,7 @@ pub(super) struct Limits {
     session_timeout: String,
 }
 
-pub(super) async fn limits(session: &Session<'_>, user: &str) -> Result<Option<Limits>, Problem> {
+pub(super) async fn limits(session: &Session<'_>, user: &str) -> Result<Option<Limits>, SessionError> {
     let sql = "SELECT CASE WHEN superuser THEN 'y' ELSE 'n' END, CASE WHEN createdb THEN 'y' ELSE 'n' END, connection_limit, syslog_access, \
                session_timeout FROM svv_user_info WHERE user_name = $";
     let rows = query(session, sql, user).await?;
@@ -33,8 +33,8 @@ pub(super) async fn limits(session: &Session<'_>, user: &str) -> Result<Option<L
 }
 
 impl Limits {
-    /// The statements that make a user's limits those of `model`: one for each that differs.
-    pub(super) fn changes(&self, model: &Self, user: &str) -> Result<Vec<String>, Problem> {
+    /// Returns the statements that make a user's limits those of `model`, one for each difference.
+    pub(super) fn changes(&self, model: &Self, user: &str) -> Result<Vec<String>, SessionError> {
         let number = |text: &str| text.parse::<u32>().ok();
         let user = identifier(user)?;
         let mut words = Vec::new();
@@ -60,9 +60,12 @@ impl Limits {
     }
 }
 
-/// A user's settings: names and values, as `pg_user.useconfig` has them.
-pub(super) async fn settings(session: &Session<'_>, user: &str) -> Result<BTreeMap<String, String>, Problem> {
-    // No setting that a user can have holds a line break.
+/// Returns a user's settings, names and values, from `pg_user.useconfig`.
+pub(super) async fn settings(
+    session: &Session<'_>,
+    user: &str,
+) -> Result<BTreeMap<String, String>, SessionError> {
+    // No user setting contains a line break.
     let sql = "SELECT array_to_string(useconfig, chr(10)) FROM pg_user WHERE usename = $";
     let rows = query(session, sql, user).await?;
     let text = rows.first().and_then(|row| row.first().cloned().flatten()).unwrap_or_default();
@@ -74,15 +77,15 @@ pub(super) fn changed_settings(
     theirs: &BTreeMap<String, String>,
     ours: &BTreeMap<String, String>,
     user: &str,
-) -> Result<Vec<String>, Problem> {
+) -> Result<Vec<String>, SessionError> {
     let user = identifier(user)?;
     let mut statements = Vec::new();
     for (name, value) in theirs.iter().filter(|(name, value)| ours.get(*name) != Some(*value)) {
         let value = if name == "search_path" {
-            // A list of schemas, the only setting that is one.
+            // The only setting that is a list: of schemas.
             schemas(value).iter().map(|schema| identifier(schema)).collect::<Result<Vec<_>, _>>()?.join(", ")
         } else {
-            Literal::new(name, value).map_err(|error| Problem::Statement(error.to_string()))?.to_string()
+            Literal::new(name, value).map_err(|error| SessionError::Statement(error.to_string()))?.to_string()
         };
         statements.push(format!("ALTER USER {user} SET {} TO {value}", identifier(name)?));
     }
@@ -92,7 +95,7 @@ pub(super) fn changed_settings(
     Ok(statements)
 }
 
-/// The names of a list such as `a, "$user", "b ""c"""`.
+/// Returns the names of a list such as `a, "$user", "b ""c"""`.
 fn schemas(list: &str) -> Vec<String> {
     let (mut found, mut name, mut quoted) = (Vec::new(), String::new(), false);
     let mut characters = list.chars().peekable();
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_that_differ_are_set_and_no_others() {
+    fn only_different_limits_are_set() {
         let plain = Limits {
             superuser: false,
             create_databases: false,
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_follow_and_a_search_path_stays_a_list() {
+    fn settings_are_copied_and_search_path_stays_a_list() {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };

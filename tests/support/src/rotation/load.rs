@@ -1,28 +1,29 @@
-//! Clients that read the secret and log in all the time, while it rotates again and again.
+//! Clients that keep reading the secret and logging in while it rotates.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use lambda_kit::error::chain;
+use rotation::document::SecretDocument;
+use rotation::engine::{Engine, Login};
+use rotation::event::Step;
+use rotation::passwords::Strategy;
+use rotation::versions::CURRENT;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::{Drill, MemorySecret};
-use crate::document::SecretDocument;
-use crate::engine::{Engine, Login};
-use crate::event::Step;
-use crate::passwords::Strategy;
-use crate::versions::CURRENT;
 
-/// What the clients saw.
+/// The logins of the clients.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen {
-    /// Logins that were tried.
+    /// The number of logins.
     pub logins: u32,
-    /// Logins that were refused.
+    /// The number of refused logins.
     pub refused: u32,
-    /// The longest time from the beginning of a refused login to the end of the next one that worked.
+    /// The longest time from the start of a refused login to the end of the next accepted one.
     pub longest: Duration,
 }
 
@@ -37,11 +38,12 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Rotates a secret with this value `rotations` times, while three clients read what AWSCURRENT is and log in with it. A rotation
-/// begins when every client has read the secret since the last one ended: of two users the credential before the last is not promised to work.
+/// Rotates a secret with this value `rotations` times, while three clients read AWSCURRENT and log in
+/// with it. A rotation begins when every client has read the secret since the last one ended: of two
+/// users, the credential before the last need not work.
 ///
 /// # Errors
-/// A rotation failed, or a login with anything but a yes or no.
+/// A rotation or a login failed.
 pub async fn rotate_under_load<E: Engine>(
     engine: &E,
     strategy: &Strategy,
@@ -51,7 +53,7 @@ pub async fn rotate_under_load<E: Engine>(
 ) -> Result<Seen, String> {
     let current = RefCell::new(value.to_owned());
     let ended = Cell::new(false);
-    // Rotations that ended; and, for each client, how many had ended when it read the secret last.
+    // The number of ended rotations; and, for each client, this number at its last read.
     let (rotated, read) = (Cell::new(0), [const { Cell::new(0) }; 3]);
     let client = async |number: usize| {
         let (mut seen, mut shut_out) = (Seen::default(), None);
@@ -81,8 +83,8 @@ pub async fn rotate_under_load<E: Engine>(
             let drill = Drill::new(&secret, engine, HashMap::new()).by(strategy.clone());
             for step in Step::ALL {
                 let result = drill.step(step).await.ok_or("a rotation without faults died")?;
-                result.map_err(|error| lambda_kit::call::chain(&error))?;
-                // A client reads the secret at any time; a rotation changes what it reads in its last step.
+                result.map_err(|error| chain(&error))?;
+                // Clients read the secret at any time; the last step of a rotation changes it.
                 let document = secret.document(CURRENT).ok_or("there is no AWSCURRENT")?;
                 value = document.to_secret_string().expose_secret().to_owned();
                 current.borrow_mut().clone_from(&value);

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
+use rotation::document::{DocumentError, SecretDocument};
+use rotation::engine::{Account, Defaults, Engine, EngineError, Login};
+use rotation::event::RotationEvent;
+use rotation::outcome::StepOutcome;
+use rotation::password::{ExcludedKinds, PasswordPolicy};
+use rotation::versions::{CURRENT, CURRENT_IS_ELSEWHERE, Description, PENDING, PREVIOUS, Versions};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
 use super::{ADMIN, OLD, TOKEN};
-use crate::document::{DocumentError, SecretDocument};
-use crate::engine::{Account, Defaults, Engine, EngineError, Login};
-use crate::event::RotationEvent;
-use crate::password::{PasswordPolicy, Without};
-use crate::versions::{CURRENT, Description, Moved, PENDING, PREVIOUS, Versions, Written};
 
 #[derive(Debug, Clone, PartialEq)]
 struct Version {
@@ -27,68 +29,74 @@ pub struct MemorySecret {
     versions: Mutex<HashMap<String, Version>>,
     /// The value of the admin's secret.
     admin: Option<String>,
-    /// What DescribeSecret says beside the versions.
+    /// The rest of the description.
     details: Description,
 }
 
 impl MemorySecret {
-    /// With the value of AWSCURRENT.
+    /// Creates a secret with this value of AWSCURRENT.
     pub fn new(current: &str) -> Self {
         let versions = HashMap::from([
             (OLD.to_owned(), Version { value: Some(current.to_owned()), labels: vec![CURRENT] }),
             (TOKEN.to_owned(), Version { value: None, labels: vec![PENDING] }),
         ]);
-        let details = Description { last_changed: Some(SystemTime::UNIX_EPOCH), ..Description::default() };
+        let details = Description { last_changed: Some(Moment::BEGINNING), ..Description::default() };
         Self { versions: Mutex::new(versions), admin: None, details }
     }
 
-    /// The same with what DescribeSecret says beside the versions.
+    /// Sets the rest of the description, apart from the versions.
     pub fn described(self, details: Description) -> Self {
         Self { details, ..self }
     }
 
-    /// The same beside the secret [`ADMIN`] with this value.
+    /// Adds the secret [`ADMIN`] with this value.
     pub fn with_admin(self, value: &str) -> Self {
         Self { admin: Some(value.to_owned()), ..self }
     }
 
-    /// Gives a version this value and, if it is not there, AWSPREVIOUS.
+    /// Sets the value of a version. A new version gets the label AWSPREVIOUS.
     pub fn set(&self, version: &str, value: &str) {
         let mut versions = self.versions();
         let previous = || Version { value: None, labels: vec![PREVIOUS] };
         versions.entry(version.to_owned()).or_insert_with(previous).value = Some(value.to_owned());
     }
 
-    /// Begins a rotation: this version carries AWSPENDING and has no value.
+    /// Begins a rotation: adds a version with the label AWSPENDING and without a value.
     pub fn begin(&self, version: &str) {
         self.versions().insert(version.to_owned(), Version { value: None, labels: vec![PENDING] });
     }
 
-    /// Takes all labels off a version.
+    /// Removes all labels from a version.
     pub fn unlabel(&self, version: &str) {
         if let Some(version) = self.versions().get_mut(version) {
             version.labels.clear();
         }
     }
 
-    /// The value of the version with a label, if it is a JSON object.
+    /// Returns the value of the version with a label, if it is a JSON object.
     pub fn document(&self, label: &str) -> Option<SecretDocument> {
         let versions = self.versions();
         let version = versions.values().find(|version| version.labels.contains(&label))?;
         SecretDocument::parse(&version.value.clone()?.into()).ok()
     }
 
-    /// The labels of a version.
+    /// Returns the keys and values of the version with a label, in clear.
+    pub fn map(&self, label: &str) -> Option<Map<String, Value>> {
+        let text = self.document(label)?.to_secret_string();
+        serde_json::from_str(text.expose_secret()).ok()
+    }
+
+    /// Returns the labels of a version.
     pub fn labels(&self, version: &str) -> Vec<&'static str> {
         self.versions().get(version).map(|version| version.labels.clone()).unwrap_or_default()
     }
 
-    /// Number of versions.
+    /// Returns the number of versions.
     pub fn count(&self) -> usize {
         self.versions().len()
     }
 
-    /// Everything, to be compared.
+    /// Returns all versions as a text that can be compared.
     pub fn snapshot(&self) -> String {
         let versions = self.versions();
         let mut all: Vec<_> = versions.iter().map(|(id, version)| format!("{id} {version:?}")).collect();
@@ -124,22 +132,26 @@ impl Versions for MemorySecret {
         Ok(found.and_then(|(_, version)| version.value.clone()).map(SecretString::from))
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         let mut versions = self.versions();
         let Some(version) = versions.get_mut(&event.client_request_token) else {
             return Err(CallError::without_answer("secretsmanager:PutSecretValue", "no such version"));
         };
         if version.value.is_some() {
-            return Ok(Written::Before);
+            return Ok(StepOutcome::NothingToDo);
         }
         version.value = Some(value.expose_secret().to_owned());
-        Ok(Written::Now)
+        Ok(StepOutcome::Done)
     }
 
-    async fn promote(&self, _: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+    async fn promote(&self, _: &str, from: &str, to: &str) -> Result<StepOutcome, CallError> {
         let mut versions = self.versions();
         if !versions.get(from).is_some_and(|version| version.labels.contains(&CURRENT)) {
-            return Ok(Moved::CurrentIsAnother);
+            return Ok(StepOutcome::Postponed(CURRENT_IS_ELSEWHERE));
         }
         for version in versions.values_mut() {
             version.labels.retain(|label| *label != PREVIOUS);
@@ -149,25 +161,26 @@ impl Versions for MemorySecret {
                 version.labels = vec![label];
             }
         }
-        Ok(Moved::Yes)
+        Ok(StepOutcome::Done)
     }
 
     async fn random_password(&self, _: &PasswordPolicy) -> Result<SecretString, CallError> {
-        // Never the same again, also for the next secret: a password that is set already would leave nothing to do.
+        // Every password is different, also across secrets: with one that is set already, the machine
+        // would have nothing to do.
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         Ok(format!("New-Password-{made:04}").into())
     }
 }
 
-/// A server with users, of whom `admin` may change the passwords of others and make users.
+/// A server with users. The user `admin` may change the passwords of others and create users.
 #[derive(Debug)]
 pub struct MemoryServer {
     users: Mutex<HashMap<String, String>>,
 }
 
 impl MemoryServer {
-    /// With `admin`, whose password is `admin`, and a user `u` with this password.
+    /// Creates a server with `admin`, whose password is `admin`, and a user `u` with this password.
     pub fn new(password: &str) -> Self {
         let users = [("admin", "admin"), ("u", password)];
         Self {
@@ -175,7 +188,7 @@ impl MemoryServer {
         }
     }
 
-    /// The password of the user `u`.
+    /// Returns the password of the user `u`.
     pub fn password(&self) -> String {
         self.users().get("u").cloned().unwrap_or_default()
     }
@@ -196,7 +209,7 @@ impl Engine for MemoryServer {
             bounds: (3, 64),
             length: 20,
             exclude: String::new(),
-            without: Without::default(),
+            excluded_kinds: ExcludedKinds::default(),
             require_each_kind: false,
         }
     }
@@ -217,26 +230,30 @@ impl Engine for MemoryServer {
         if !may || self.log_in(by).await? == Login::Refused {
             let (server, user) = (by.server.clone(), user.to_owned());
             let problem = format!("`{}` may not, or could not log in", by.user);
-            return Err(EngineError::NotPermitted { server, user, problem });
+            return Err(EngineError::InsufficientPrivileges { server, user, problem });
         }
         self.users().insert(user.to_owned(), new.expose_secret().to_owned());
         Ok(())
     }
 
-    fn longest_user(&self) -> Option<usize> {
+    fn max_user_bytes(&self) -> Option<usize> {
         Some(12)
     }
 
     async fn set_other_user(
         &self,
         admin: &Account,
-        like: &str,
+        model: &str,
         user: &str,
         new: &SecretString,
     ) -> Result<(), EngineError> {
-        if !self.users().contains_key(like) {
+        if !self.users().contains_key(model) {
             let (server, user) = (admin.server.clone(), user.to_owned());
-            return Err(EngineError::NotSet { server, user, problem: format!("there is no user `{like}`") });
+            return Err(EngineError::SetPasswordFailed {
+                server,
+                user,
+                problem: format!("there is no user `{model}`"),
+            });
         }
         self.set_password(admin, user, new).await
     }

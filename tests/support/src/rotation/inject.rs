@@ -1,50 +1,50 @@
-//! Faults in the calls of a machine, to the secret and to the engine alike.
+//! Faults in the calls of a rotation, to Secrets Manager and to the engine.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 
 use lambda_kit::call::CallError;
-pub use lambda_kit::faults::{Fault, Faults};
+use rotation::document::{DocumentError, SecretDocument};
+use rotation::engine::{Account, Engine, EngineError, Login};
+use rotation::event::RotationEvent;
+use rotation::keys::http::{Http, HttpError, Response};
+use rotation::keys::request::Request;
+use rotation::outcome::StepOutcome;
+use rotation::password::PasswordPolicy;
+use rotation::versions::{Description, Versions};
 use secrecy::SecretString;
 
-use crate::document::{DocumentError, SecretDocument};
-use crate::engine::{Account, Engine, EngineError, Login};
-use crate::event::RotationEvent;
-#[cfg(feature = "api-key")]
-use crate::keys::http::{Answer, Http, HttpError};
-#[cfg(feature = "api-key")]
-use crate::keys::request::Request;
-use crate::password::PasswordPolicy;
-use crate::versions::{Description, Moved, Versions, Written};
+use crate::faults::{Fault, Faults};
 
-/// A secret and an engine whose calls are counted together, with faults at some numbers.
+/// A secret and an engine whose calls are counted together, some of which have a fault.
 pub struct Faulty<V, E> {
     /// The secret, without faults.
     pub versions: V,
-    /// The engine, or another server, without faults.
+    /// The engine or another server, without faults.
     pub engine: E,
     faults: Faults,
     made: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl<V, E> Faulty<V, E> {
-    /// Faults by number of the call, counted from 0.
+    /// Creates it with faults by the number of the call, counted from 0.
     pub fn new(versions: V, engine: E, faults: HashMap<usize, Fault>) -> Self {
         Self { versions, engine, faults: Faults::new(faults), made: Mutex::default() }
     }
 
-    /// Calls that were made.
+    /// Returns the number of calls so far.
     pub fn calls(&self) -> usize {
         self.faults.calls()
     }
 
-    /// Waits until a fault kills the function.
+    /// Waits until a fault crashes the function.
     pub async fn died(&self) {
         self.faults.died().await;
     }
 
-    /// How often each was called: actions of AWS by their names, and what the engine was asked for.
+    /// Returns the number of calls by name: those to AWS by their action, those to the engine by what
+    /// they do.
     pub fn made(&self) -> BTreeMap<&'static str, usize> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -75,12 +75,16 @@ impl<V: Versions, E: Send + Sync> Versions for Faulty<&V, E> {
         answer.unwrap_or_else(|| Err(broken("secretsmanager:GetSecretValue")))
     }
 
-    async fn put_pending(&self, event: &RotationEvent, value: &SecretString) -> Result<Written, CallError> {
+    async fn put_pending(
+        &self,
+        event: &RotationEvent,
+        value: &SecretString,
+    ) -> Result<StepOutcome, CallError> {
         let answer = self.call("PutSecretValue", self.versions.put_pending(event, value)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:PutSecretValue")))
     }
 
-    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<Moved, CallError> {
+    async fn promote(&self, secret: &str, from: &str, to: &str) -> Result<StepOutcome, CallError> {
         let answer = self.call("UpdateSecretVersionStage", self.versions.promote(secret, from, to)).await;
         answer.unwrap_or_else(|| Err(broken("secretsmanager:UpdateSecretVersionStage")))
     }
@@ -108,7 +112,7 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
         let answer = self.call("log in", self.engine.log_in(account)).await;
         answer.unwrap_or_else(|| {
             let (server, problem) = (account.server.clone(), "the connection broke".to_owned());
-            Err(EngineError::Unreachable { server, problem })
+            Err(EngineError::ServerUnreachable { server, problem })
         })
     }
 
@@ -117,12 +121,12 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
         answer.unwrap_or_else(|| Err(not_set(by, user)))
     }
 
-    fn overlaps(&self) -> bool {
-        self.engine.overlaps()
+    fn keeps_previous(&self) -> bool {
+        self.engine.keeps_previous()
     }
 
-    fn retires_first(&self) -> bool {
-        self.engine.retires_first()
+    fn retires_before_create(&self) -> bool {
+        self.engine.retires_before_create()
     }
 
     async fn retire_others(&self, keep: &Account) -> Result<(), EngineError> {
@@ -130,35 +134,34 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
         answer.unwrap_or_else(|| Err(not_set(keep, &keep.user)))
     }
 
-    async fn set(&self, by: &Account, like: Option<&str>, pending: &Account) -> Result<(), EngineError> {
-        let answer = self.call("set", self.engine.set(by, like, pending)).await;
+    async fn set(&self, by: &Account, model: Option<&str>, pending: &Account) -> Result<(), EngineError> {
+        let answer = self.call("set", self.engine.set(by, model, pending)).await;
         answer.unwrap_or_else(|| Err(not_set(by, &pending.user)))
     }
 
-    fn longest_user(&self) -> Option<usize> {
-        self.engine.longest_user()
+    fn max_user_bytes(&self) -> Option<usize> {
+        self.engine.max_user_bytes()
     }
 
     async fn set_other_user(
         &self,
         admin: &Account,
-        like: &str,
+        model: &str,
         user: &str,
         new: &SecretString,
     ) -> Result<(), EngineError> {
-        let answer = self.call("set", self.engine.set_other_user(admin, like, user, new)).await;
+        let answer = self.call("set", self.engine.set_other_user(admin, model, user, new)).await;
         answer.unwrap_or_else(|| Err(not_set(admin, user)))
     }
 }
 
-#[cfg(feature = "api-key")]
 impl<V: Send + Sync, H: Http> Http for &Faulty<V, &H> {
     async fn send(
         &self,
         request: &Request,
         headers: &[(&'static str, SecretString)],
         body_wanted: bool,
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<Response, HttpError> {
         let answer = self.call("request", self.engine.send(request, headers, body_wanted)).await;
         answer.unwrap_or_else(|| Err(HttpError::Broken("the connection broke".to_owned())))
     }
@@ -166,5 +169,5 @@ impl<V: Send + Sync, H: Http> Http for &Faulty<V, &H> {
 
 fn not_set(by: &Account, user: &str) -> EngineError {
     let (server, user) = (by.server.clone(), user.to_owned());
-    EngineError::NotSet { server, user, problem: "the connection broke".to_owned() }
+    EngineError::SetPasswordFailed { server, user, problem: "the connection broke".to_owned() }
 }

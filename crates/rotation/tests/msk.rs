@@ -1,26 +1,34 @@
-//! Rotations on a cluster in memory whose brokers read AWSCURRENT some logins later: a fault at every call, and the window after it.
+//! Rotations on a cluster in memory whose brokers read AWSCURRENT some logins later: a fault in every
+//! call, and the window after the rotation.
 
+#![cfg(feature = "msk")]
 #![allow(clippy::print_stdout)]
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use lambda_kit::call::CallError;
+use lambda_kit::moment::Moment;
+use rotation::action::{Action, ActionEvent};
+use rotation::document::SecretDocument;
+use rotation::engine::{Account, EngineError, Login, Server};
+use rotation::error::RotationError;
+use rotation::event::{RotationEvent, Step};
+use rotation::invocation::Invocation;
+use rotation::machine::Machine;
+use rotation::msk::{ClusterArn, Clusters, Msk, Propagation, Verifier, default_policy};
+use rotation::outcome::StepOutcome;
+use rotation::retry::Retry;
+use rotation::rotator::CredentialRotator;
+use rotation::versions::{CURRENT, Description, PREVIOUS, Versions};
 use secrecy::{ExposeSecret, SecretString};
+use test_support::rotation::{Fault, Faults, Faulty, MemorySecret, OLD, TOKEN};
 use tokio::time::Instant;
-
-use super::*;
-use crate::action::ActionEvent;
-use crate::engine::{Account, EngineError, Server};
-use crate::event::{RotationEvent, Step};
-use crate::faults::{Fault, Faults, Faulty, MemorySecret, OLD, TOKEN};
-use crate::machine::Machine;
-use crate::retry::Retry;
-use crate::versions::{Description, PREVIOUS};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AmazonMSK_app-AbCdEf";
 const VALUE: &str = r#"{"username":"app","password":"old-password"}"#;
-const ROTATED: SystemTime = SystemTime::UNIX_EPOCH;
+const ROTATED: Moment = Moment::BEGINNING;
 
 fn secret(value: &str) -> MemorySecret {
     let details = Description {
@@ -31,7 +39,7 @@ fn secret(value: &str) -> MemorySecret {
     MemorySecret::new(value).described(details)
 }
 
-/// Brokers that take what AWSCURRENT was when they last read it: each reads with every so many logins.
+/// Brokers that accept the AWSCURRENT of their last read. Each reads it again after some logins.
 struct Brokers<'a> {
     secret: &'a MemorySecret,
     known: Mutex<HashMap<u16, (u32, String)>>,
@@ -51,7 +59,7 @@ impl<'a> Brokers<'a> {
         document.password().unwrap().expose_secret().to_owned()
     }
 
-    /// What a broker takes. Its port is the number of logins between two looks at the secret.
+    /// Returns the password that a broker accepts. Its port is the number of logins between two reads.
     fn takes(&self, port: u16) -> String {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (logins, password) = known.entry(port).or_insert_with(|| (0, self.current()));
@@ -70,7 +78,7 @@ impl Propagation for &Brokers<'_> {
     }
 }
 
-/// The service, and what happens to its calls.
+/// The service, with faults.
 struct Service {
     faults: Faults,
     secrets: Vec<String>,
@@ -87,7 +95,7 @@ fn service(faults: HashMap<usize, Fault>) -> Service {
     Service { faults: Faults::new(faults), secrets: vec!["arn:other".into(), SECRET.into()] }
 }
 
-fn target<'t>(service: &'t Service, brokers: &'t Brokers<'t>) -> Msk<&'t Service, &'t Brokers<'t>> {
+fn rotator<'t>(service: &'t Service, brokers: &'t Brokers<'t>) -> Msk<&'t Service, &'t Brokers<'t>> {
     let source = |_: &str| Some("arn:aws:kafka:eu-west-1:123456789012:cluster/main/0a1b".to_owned());
     let cluster = ClusterArn::from_env(lambda_kit::env::Env::from(&source)).unwrap();
     Msk::new(service, cluster, default_policy(), Some(Verifier::new(brokers, Brokers::servers())))
@@ -99,59 +107,59 @@ fn retry(seconds: u64) -> Retry {
 
 async fn step<V: Versions>(
     versions: &V,
-    target: &impl Target,
+    rotator: &impl CredentialRotator,
     id: &str,
     step: Step,
-) -> Result<Done, RotationError> {
+) -> Result<StepOutcome, RotationError> {
     let event = RotationEvent {
         step,
         secret_id: id.into(),
         client_request_token: TOKEN.into(),
         rotation_token: None,
     };
-    Machine { versions, target, retry: &retry(20) }.run(&event).await
+    Machine { versions, rotator, retry: &retry(20), now: ROTATED }.run(&event).await
 }
 
-/// One rotation with faults; gives the calls of the machine and of the service.
+/// Runs one rotation with faults. Returns the calls of the machine and of the service.
 async fn drill(outer: HashMap<usize, Fault>, inner: HashMap<usize, Fault>) -> (usize, usize) {
-    let told = format!("{outer:?} {inner:?}");
+    let plan = format!("{outer:?} {inner:?}");
     let secret = secret(VALUE);
     let (brokers, service) = (Brokers::new(&secret), service(inner));
     for server in Brokers::servers() {
         brokers.takes(server.port);
     }
     let faulty = Faulty::new(&secret, (), outer);
-    let target = target(&service, &brokers);
+    let rotator = rotator(&service, &brokers);
     'attempt: for _ in 0..20 {
         for each in Step::ALL {
             let result = tokio::select! {
                 biased;
                 () = faulty.died() => None,
                 () = service.faults.died() => None,
-                result = step(&faulty, &target, SECRET, each) => Some(result),
+                result = step(&faulty, &rotator, SECRET, each) => Some(result),
             };
-            // Every broker takes a password that the secret still has under a label.
+            // Every broker accepts a password that the secret still has under a label.
             let labelled: Vec<String> = [CURRENT, PREVIOUS]
                 .iter()
                 .filter_map(|label| Some(secret.document(label)?.password().ok()?.expose_secret().to_owned()))
                 .collect();
             for server in Brokers::servers() {
                 let takes = brokers.takes(server.port);
-                assert!(labelled.contains(&takes), "{told}: {server} takes {takes}, not one of {labelled:?}");
+                assert!(labelled.contains(&takes), "{plan}: {server} takes {takes}, not one of {labelled:?}");
             }
             if !matches!(result, Some(Ok(_))) {
                 continue 'attempt;
             }
         }
-        assert_eq!((secret.labels(TOKEN), secret.labels(OLD)), (vec![CURRENT], vec![PREVIOUS]), "{told}");
+        assert_eq!((secret.labels(TOKEN), secret.labels(OLD)), (vec![CURRENT], vec![PREVIOUS]), "{plan}");
         assert_eq!(secret.document(CURRENT).unwrap().keys().count(), 2);
         return (faulty.calls(), service.faults.calls());
     }
-    panic!("{told}: it never ended");
+    panic!("{plan}: it never ended");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_with_a_fault_at_any_call_ends_and_every_broker_takes_a_labelled_password_all_the_time() {
+async fn rotation_with_a_fault_keeps_a_labelled_password_valid() {
     let calls = drill(HashMap::new(), HashMap::new()).await;
     let mut runs = 0;
     for fault in Fault::ALL {
@@ -176,16 +184,16 @@ async fn verify(
     brokers: &Brokers<'_>,
     seconds: u64,
     since: Duration,
-) -> Result<Acted, RotationError> {
+) -> Result<StepOutcome, RotationError> {
     let service = service(HashMap::new());
     let event = ActionEvent { action: Action::VerifyPropagation, secret_id: SECRET.into(), after_minutes: 0 };
     let retry = retry(seconds);
-    let occasion = Occasion { versions: secret, retry: &retry, event: &event, now: ROTATED + since };
-    target(&service, brokers).act(&occasion).await
+    let at = Invocation { secret_id: SECRET, versions: secret, retry: &retry, now: ROTATED.plus(since) };
+    rotator(&service, brokers).act(&at, &event).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_window_lasts_until_the_last_broker_takes_the_new_password() {
+async fn window_ends_when_the_last_broker_accepts_the_password() {
     let secret = secret(VALUE);
     let brokers = Brokers::new(&secret);
     for server in Brokers::servers() {
@@ -194,18 +202,18 @@ async fn the_window_lasts_until_the_last_broker_takes_the_new_password() {
     let service = service(HashMap::new());
     assert_eq!(
         verify(&secret, &brokers, 900, Duration::ZERO).await.unwrap(),
-        Acted::Later("a rotation is under way")
+        StepOutcome::Postponed("a rotation is in progress")
     );
     for each in Step::ALL {
-        step(&secret, &target(&service, &brokers), SECRET, each).await.unwrap();
+        step(&secret, &rotator(&service, &brokers), SECRET, each).await.unwrap();
     }
-    // The slowest of the three reads at its 40th login, which is the 39th from now, after 38 pauses.
+    // The slowest of the three reads at its 40th login, the 39th from now, after 38 pauses.
     let begun = Instant::now();
     let late = verify(&secret, &brokers, 120, Duration::from_secs(30)).await.unwrap_err();
     let text = late.to_string();
-    assert!(late.name() == "PropagationTimeout" && text.contains("b:40 still refuses"), "{text}");
+    assert!(late.name() == "PropagationTimeout" && text.contains("b:40 still rejects"), "{text}");
     assert!(text.starts_with("140 s after the rotation"), "{text}");
-    assert_eq!(verify(&secret, &brokers, 900, begun.elapsed()).await.unwrap(), Acted::Now);
+    assert_eq!(verify(&secret, &brokers, 900, begun.elapsed()).await.unwrap(), StepOutcome::Done);
     assert!(
         (Duration::from_secs(360)..Duration::from_secs(390)).contains(&begun.elapsed()),
         "{:?}",
@@ -214,7 +222,7 @@ async fn the_window_lasts_until_the_last_broker_takes_the_new_password() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_keeps_the_brokers_from_reading_is_told_before_anything_is_moved() {
+async fn unreadable_secret_is_reported_before_awscurrent_moves() {
     let named = secret(VALUE);
     let brokers = Brokers::new(&named);
     let unassociated = Service { faults: Faults::new(HashMap::new()), secrets: vec!["arn:other".into()] };
@@ -258,40 +266,43 @@ async fn what_keeps_the_brokers_from_reading_is_told_before_anything_is_moved() 
             "but a key `userName`",
         ),
     ] {
-        let target = target(service, &brokers);
+        let rotator = rotator(service, &brokers);
         if let Some(pending) = pending {
             secret.set(TOKEN, pending);
         }
         let mut error = None;
         for each in [Step::Create, Step::Set] {
-            error = error.or(step(&secret, &target, id, each).await.err());
+            error = error.or(step(&secret, &rotator, id, each).await.err());
         }
         let error = error.expect(name);
-        let text = lambda_kit::call::chain(&error);
+        let text = lambda_kit::error::chain(&error);
         assert!(error.name() == name && text.contains(part), "{text}");
         assert_eq!(secret.labels(OLD), [CURRENT]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_try_out_of_the_configuration_logs_in_at_every_broker_with_the_current_password() {
+async fn configuration_test_logs_in_at_every_broker() {
     let (good, wrong) = (secret(VALUE), secret(VALUE));
     let service = service(HashMap::new());
     let brokers = Brokers::new(&good);
-    assert_eq!(step(&good, &target(&service, &brokers), SECRET, Step::Test).await.unwrap(), Done::Now);
+    assert_eq!(
+        step(&good, &rotator(&service, &brokers), SECRET, Step::Test).await.unwrap(),
+        StepOutcome::Done
+    );
     wrong.set(OLD, r#"{"username":"app","password":"by-hand"}"#);
-    let error = step(&wrong, &target(&service, &brokers), SECRET, Step::Test).await.unwrap_err();
+    let error = step(&wrong, &rotator(&service, &brokers), SECRET, Step::Test).await.unwrap_err();
     assert_eq!(error.name(), "NewPasswordRejected");
-    // Without brokers in the configuration the association is what is tried.
-    let blind = Msk { verifier: None::<Verifier<NoLogin>>, ..no_login(&service) };
-    assert_eq!(step(&wrong, &blind, SECRET, Step::Test).await.unwrap(), Done::Now);
+    // Without brokers in the configuration, only the association is checked.
+    let blind = no_login(&service);
+    assert_eq!(step(&wrong, &blind, SECRET, Step::Test).await.unwrap(), StepOutcome::Done);
     let event = ActionEvent { action: Action::VerifyPropagation, secret_id: SECRET.into(), after_minutes: 0 };
     let retry = retry(20);
-    let occasion = Occasion { versions: &good, retry: &retry, event: &event, now: ROTATED };
-    assert_eq!(blind.act(&occasion).await.unwrap_err().name(), "BrokersNotConfigured");
+    let at = Invocation { secret_id: SECRET, versions: &good, retry: &retry, now: ROTATED };
+    assert_eq!(blind.act(&at, &event).await.unwrap_err().name(), "BrokersNotConfigured");
 }
 
-/// For a function that cannot log in: there is no value of it.
+/// The client of a function that cannot log in. It has no value.
 #[derive(Debug, Clone, Copy)]
 enum NoLogin {}
 
@@ -308,9 +319,10 @@ fn no_login(service: &Service) -> Msk<&Service, NoLogin> {
 }
 
 #[test]
-fn no_text_of_a_value_shows_the_password() {
+fn description_hides_the_password() {
     let document = SecretDocument::parse(&SecretString::from(VALUE)).unwrap();
     let service = service(HashMap::new());
-    let told = no_login(&service).whose(&document);
-    assert_eq!(told, "user `app` of cluster `main`");
+    let rotator = no_login(&service);
+    let description = rotator.describe(&rotator.parse(&document).unwrap());
+    assert_eq!(description, "user `app` of cluster `main`");
 }

@@ -1,26 +1,28 @@
-//! Random schedules of faults, each by its seed.
+//! Random schedules of faults, one for each seed.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Fault, strategies};
-use crate::passwords::Strategy;
+use rotation::passwords::Strategy;
 
-/// What goes wrong in one rotation, and by which strategy it rotates.
+use super::strategies;
+use crate::faults::Fault;
+
+/// The faults of one rotation, and its strategy.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// Where the strategy is, in [`strategies`].
+    /// The index of the strategy in [`strategies`].
     pub strategy: usize,
-    /// Faults by number of the call.
+    /// The faults by the number of the call.
     pub faults: HashMap<usize, Fault>,
-    /// Further ones, for calls that an engine makes itself.
+    /// Further faults, for the engine's own calls.
     pub inner: HashMap<usize, Fault>,
-    /// Whether every step is sent twice.
+    /// Sends every step twice.
     pub twice: bool,
 }
 
 impl Schedule {
-    /// That of a seed.
+    /// Returns the schedule of a seed.
     pub fn random(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let strategy = random.usize(0..3);
@@ -33,15 +35,17 @@ impl Schedule {
         Self { strategy, faults, inner, twice: random.bool() }
     }
 
-    /// Its strategy, with the name.
+    /// Returns the strategy with its name.
     pub fn strategy(&self) -> (&'static str, Strategy) {
         strategies()[self.strategy].clone()
     }
 }
 
-/// Runs something for each of some seeds and returns the range of them. The environment says which: from `SLUICE_SEED` (1), as many as the
-/// variable `count` says (`few`). Prints every seed before it runs: what fails is run again with its seed and a count of 1.
-// The seeds are for whoever reads a test's output, and only tests call this.
+/// Runs a test for a range of seeds and returns the range. It starts at the variable `SLUICE_SEED`
+/// (1 by default) and has as many seeds as the variable `count` says (`few` by default).
+///
+/// It prints every seed before the run. To repeat a failed run, set its seed and a count of 1.
+// The seeds are for people who read a test's output.
 #[allow(clippy::print_stdout, clippy::disallowed_methods)]
 pub fn for_each_seed(count: &str, few: u64, mut run: impl FnMut(u64)) -> Range<u64> {
     let number =
@@ -55,7 +59,7 @@ pub fn for_each_seed(count: &str, few: u64, mut run: impl FnMut(u64)) -> Range<u
     seeds
 }
 
-/// Runs the schedule of each of some seeds: see [`for_each_seed`].
+/// Runs a test for the schedules of a range of seeds: see [`for_each_seed`].
 #[allow(clippy::print_stdout)]
 pub fn for_each_schedule(name: &str, count: &str, few: u64, mut run: impl FnMut(&Schedule)) {
     let mut faults = 0;

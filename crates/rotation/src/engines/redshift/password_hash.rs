@@ -1,29 +1,30 @@
-//! The forms in which Redshift takes a password that was hashed by its client.
+//! The formats in which Redshift accepts a password that the client hashed.
 //!
-//! Whoever has such a literal can log in with it: it is as secret as the password. Source: "CREATE USER" of the Redshift database
-//! developer guide; that the salt is taken as bytes, not as text, is known from the field.
+//! Anyone who has such a literal can log in with it: it is as secret as the password. Source:
+//! "CREATE USER" of the Redshift database developer guide; it does not say that the salt is used as
+//! bytes, not as text, which experience shows.
 
 use rustls::crypto::SecureRandom;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-/// Which form a new password is set in.
+/// The format in which a new password is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Form {
-    /// That in which the user's present password is stored, as far as the login that changes it shows this; otherwise md5. So whatever
-    /// logs in today can log in tomorrow.
+pub enum PasswordHashFormat {
+    /// The format in which the user's present password is stored, as far as the login that changes
+    /// it shows this; otherwise md5. Clients that can log in now can log in later.
     #[default]
     AsBefore,
-    /// `md5…`, which every client of PostgreSQL can log in with.
+    /// `md5…`, with which every PostgreSQL client can log in.
     Md5,
-    /// `sha256|…`: Redshift then asks for a digest that only AWS's own drivers know (mtxr/vscode-sqltools#1415).
+    /// `sha256|…`: the login needs a digest that only AWS's own drivers know
+    /// (mtxr/vscode-sqltools#1415).
     Sha256,
 }
 
-impl Form {
-    /// The literal of a user's password. `digest`: the login that changes it was asked for a digest, and was that user's own.
-    ///
-    /// `None`: there is no randomness.
+impl PasswordHashFormat {
+    /// Returns the literal of a user's password. `digest` is true if the login that changes it
+    /// needed a digest and was that user's own. Returns `None` if the system has no random bytes.
     pub(super) fn literal(
         self,
         user: &str,
@@ -50,7 +51,7 @@ fn sha256(password: &[u8], salt: &[u8; 32]) -> SecretString {
     format!("sha256|{}|{}", hex::encode(digest), hex::encode(salt)).into()
 }
 
-/// A text of Redshift's without any literal that it may repeat.
+/// Returns a text of Redshift without any literal that it may repeat.
 pub(super) fn without_literals(text: &str) -> String {
     let is_part = |character: char| character.is_ascii_hexdigit() || character == '|';
     let mut left = text;
@@ -61,7 +62,7 @@ pub(super) fn without_literals(text: &str) -> String {
         let (before, after) = left.split_at(at);
         let rest = after.trim_start_matches(is_part);
         shown.push_str(before);
-        // Short enough to be a word.
+        // A short one may be a word.
         if after.len() - rest.len() >= 16 {
             shown.push('…');
         } else {
@@ -76,15 +77,15 @@ pub(super) fn without_literals(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn literal(form: Form, digest: bool) -> String {
+    fn literal(format: PasswordHashFormat, digest: bool) -> String {
         let provider = rustls::crypto::ring::default_provider();
-        let made = form.literal("user1", &"ez".into(), digest, provider.secure_random);
+        let made = format.literal("user1", &"ez".into(), digest, provider.secure_random);
         made.unwrap().expose_secret().to_owned()
     }
 
     #[test]
-    fn literals_are_those_of_the_documentation() {
-        assert_eq!(literal(Form::Md5, true), "md5153c434b4b77c89e6b94f12c5393af5b");
+    fn literals_match_the_documentation() {
+        assert_eq!(literal(PasswordHashFormat::Md5, true), "md5153c434b4b77c89e6b94f12c5393af5b");
         let mut salt = [0; 32];
         hex::decode_to_slice("c721bff5d9042cf541ff7b9d48fa8a6e545c19a763e3710151f9513038b0f6c6", &mut salt)
             .unwrap();
@@ -95,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_repeats_a_literal_is_shown_without_it() {
-        for form in [Form::Md5, Form::Sha256] {
-            let (one, two) = (literal(form, false), literal(form, true));
+    fn literals_are_removed_from_texts() {
+        for format in [PasswordHashFormat::Md5, PasswordHashFormat::Sha256] {
+            let (one, two) = (literal(format, false), literal(format, true));
             let text = format!("syntax error at or near '{one}', md5 {two} or so");
             let shown = without_literals(&text);
             assert!(!shown.contains(&one[10..30]) && !shown.contains(&two[10..30]), "{shown}");
@@ -111,9 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn without_configuration_the_form_is_that_of_the_present_password() {
-        assert!(literal(Form::AsBefore, false).starts_with("md5"));
-        assert!(literal(Form::AsBefore, true).starts_with("sha256|"));
-        assert_ne!(literal(Form::Sha256, false), literal(Form::Sha256, false), "the salt is random");
+    fn default_format_is_that_of_the_present_password() {
+        assert!(literal(PasswordHashFormat::AsBefore, false).starts_with("md5"));
+        assert!(literal(PasswordHashFormat::AsBefore, true).starts_with("sha256|"));
+        assert_ne!(
+            literal(PasswordHashFormat::Sha256, false),
+            literal(PasswordHashFormat::Sha256, false),
+            "the salt is random"
+        );
     }
 }
