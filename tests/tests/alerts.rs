@@ -81,7 +81,7 @@ fn counted(messages: &[Value]) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
+fn failure_in_any_account_raises_and_resolves_one_alert() {
     let world = AlertWorld::new(&[], &[]);
     world.retry_after(2);
     let (source, target) = (world.cloud.account(SOURCE), world.cloud.account(TARGET));
@@ -180,7 +180,7 @@ fn what_fails_in_any_account_is_told_once_and_so_is_its_end() {
 }
 
 #[test]
-fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_sends_it_again() {
+fn sns_outage_drops_no_event_and_one_command_redelivers() {
     // An alarm's minute is 1.2 s here.
     let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[("MaxReceiveCount", "2")]);
     // Longer than an invocation on a slow machine: a second delivery during the processing would
@@ -262,7 +262,7 @@ fn nothing_is_dropped_while_sns_fails_the_second_topic_says_so_and_one_command_s
 }
 
 #[test]
-fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic() {
+fn undeliverable_event_stays_at_the_spoke_and_raises_alarm() {
     let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[]);
     let bus = world.outputs["BusArn"].rsplit('/').next().unwrap().to_owned();
     let words = json!({"EventBusName": bus, "RemoveAllPermissions": true});
@@ -314,7 +314,7 @@ fn what_the_hub_does_not_take_is_kept_at_the_spoke_and_told_on_the_second_topic(
 }
 
 #[test]
-fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
+fn read_role_is_for_hub_functions_only_and_reads_no_values() {
     let world = AlertWorld::new(&[], &[]);
     let arn = format!("arn:aws:iam::{}:role/{}", TARGET.account, world.outputs["ReadRoleName"]);
     for principal in [world.hub.clone(), world.cloud.account(SOURCE), world.unprivileged(TARGET)] {
@@ -332,7 +332,7 @@ fn the_read_role_is_for_the_hubs_functions_and_shows_no_values() {
 }
 
 #[test]
-fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_told() {
+fn secret_check_covers_all_accounts_and_reports_unreadable() {
     let world = AlertWorld::new(&[], &[]);
     let tag = |secret: &Secret, value: &str| {
         secret.call("TagResource", json!({"Tags": [{"Key": "sluice:rotation", "Value": value}]})).unwrap();
@@ -383,7 +383,7 @@ fn secrets_of_every_account_are_checked_and_an_account_that_cannot_be_read_is_to
 }
 
 #[test]
-fn hub_and_spoke_deploy_with_sam_and_the_spoke_is_told_of_the_hub() {
+fn hub_and_spoke_deploy_with_sam_and_outputs_are_passed_on() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let log = cloud.logs().join("deploy.log");
     // The defaults of scripts/deploy: the hub is in the target's account, which needs no permission

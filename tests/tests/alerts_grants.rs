@@ -51,7 +51,7 @@ fn without(document: &Value, sids: &[&str]) -> Value {
 }
 
 #[test]
-fn every_statement_that_lets_databases_tell_something_is_needed() {
+fn every_statement_for_database_events_is_needed() {
     let world = AlertWorld::new(&[], &[]);
     world.retry_after(2);
     let spoke = world.cloud.account(SOURCE);

@@ -75,7 +75,7 @@ fn send(world: &AlertWorld, queue: &str, body: &str) {
 }
 
 #[test]
-fn each_alarm_of_the_hub_fires_for_its_own_cause_is_named_on_the_second_topic_and_ends() {
+fn each_hub_alarm_fires_for_its_cause_and_recovers() {
     let world = healthy_hub();
 
     // No function receives the events of the queue.

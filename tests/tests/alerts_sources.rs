@@ -44,7 +44,7 @@ Resources:
 "#;
 
 #[test]
-fn a_function_that_lambda_gave_up_is_told_once_with_its_error_and_without_what_it_was_invoked_with() {
+fn failed_function_raises_one_alert_without_its_payload() {
     let world = AlertWorld::new(&[], &[]);
     world.retry_after(2);
     let source = world.cloud.account(SOURCE);
@@ -67,7 +67,7 @@ fn a_function_that_lambda_gave_up_is_told_once_with_its_error_and_without_what_i
 }
 
 #[test]
-fn what_databases_tell_by_event_subscriptions_arrives_once() {
+fn database_subscription_events_arrive_once() {
     let world = AlertWorld::new(&[], &[]);
     world.retry_after(2);
     world.subscribe_databases(SOURCE, "both");
@@ -100,7 +100,7 @@ fn what_databases_tell_by_event_subscriptions_arrives_once() {
 }
 
 #[test]
-fn backups_integrations_security_groups_and_alarms_of_a_spoke_are_told_once_and_so_is_their_end() {
+fn spoke_events_of_every_source_raise_and_resolve_one_alert() {
     let world = AlertWorld::new(&[], &[]);
     world.retry_after(2);
     world.emit("backup/job-failed", SOURCE);
@@ -208,7 +208,7 @@ fn repeat_until_alert(world: &AlertWorld, alarm: &str, status: &str, act: &dyn F
 }
 
 #[test]
-fn refused_calls_and_many_reads_of_secrets_are_counted_in_a_trails_log_group() {
+fn denied_and_frequent_secret_calls_raise_trail_alarms() {
     // The alarms' five minutes are 6 s here.
     let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.02")], &[]);
     world.retry_after(2);

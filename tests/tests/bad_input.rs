@@ -35,7 +35,7 @@ fn refused(function: &Function<'_>, properties: &Value, parts: &[&str]) {
 }
 
 #[test]
-fn what_an_integration_cannot_be_is_said_in_one_sentence() {
+fn invalid_integration_fails_with_one_sentence() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let no_wait = [("AccessGrantWaitSeconds", "0")];
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
@@ -167,7 +167,7 @@ fn what_an_integration_cannot_be_is_said_in_one_sentence() {
 }
 
 #[test]
-fn what_a_job_cannot_be_is_said_in_one_sentence() {
+fn invalid_copy_job_fails_with_one_sentence() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();

@@ -49,7 +49,7 @@ fn run(world: &AlertWorld, profile: Profile, command: &str) {
 }
 
 #[test]
-fn a_file_that_was_refused_is_told_once_at_the_hub_with_the_command_that_loads_it_and_so_is_its_end() {
+fn rejected_file_raises_one_alert_with_its_load_command() {
     let world = AlertWorld::new(&[], &[]);
     let flow = Flow::with_monitor(&world, &[]);
     // Files go to the ledger at once instead of after 15 minutes.
@@ -88,7 +88,7 @@ fn a_file_that_was_refused_is_told_once_at_the_hub_with_the_command_that_loads_i
 }
 
 #[test]
-fn a_key_that_was_overwritten_and_an_object_that_was_never_noticed_are_told_with_commands_that_load_them() {
+fn overwritten_and_unnoticed_objects_raise_alerts_with_commands() {
     let world = AlertWorld::new(&[], &[]);
     let settings = r#"{"Default": {"GraceSeconds": 0}}"#;
     let flow = Flow::with_monitor(&world, &[("MonitorJobSettings", settings)]);
@@ -128,7 +128,7 @@ fn a_key_that_was_overwritten_and_an_object_that_was_never_noticed_are_told_with
 }
 
 #[test]
-fn a_monitor_that_cannot_see_says_so_and_one_that_stands_still_is_told_on_the_second_topic() {
+fn blind_monitor_raises_alert_and_stopped_one_raises_alarm() {
     let world = AlertWorld::new(&[("SLUICE_METRIC_PERIOD_SCALE", "0.002")], &[]);
     let flow = Flow::with_monitor(&world, &[("MonitorIntervalMinutes", "5")]);
     let target = world.cloud.account(TARGET);

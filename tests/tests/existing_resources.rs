@@ -9,7 +9,7 @@ use end_to_end::PATIENCE;
 use serde_json::{Value, json};
 
 #[test]
-fn a_cluster_a_bucket_and_a_role_that_exist_are_used_and_left_as_they_were() {
+fn existing_cluster_bucket_and_role_are_used_and_kept() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let (target, source) = (cloud.account(TARGET), cloud.account(SOURCE));
 

@@ -33,7 +33,7 @@ fn leftovers(cloud: &Cloud, namespace: &str, bucket: &str) -> Vec<String> {
 }
 
 #[test]
-fn stacks_are_created_changed_and_deleted_and_nothing_is_left() {
+fn stacks_are_created_updated_and_deleted_without_leftovers() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
@@ -98,7 +98,7 @@ fn unreadable_role(account: &Account, cluster: &str) -> String {
 }
 
 #[test]
-fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume() {
+fn failing_job_leaves_nothing_and_paused_cluster_names_resume() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
@@ -152,7 +152,7 @@ fn a_failing_job_leaves_nothing_behind_and_a_paused_cluster_says_how_to_resume()
 }
 
 #[test]
-fn a_failing_job_never_takes_a_table_that_holds_rows() {
+fn failing_job_never_drops_a_table_with_rows() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();

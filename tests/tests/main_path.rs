@@ -13,7 +13,7 @@ use cloud::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn the_demo_deploys_both_accounts_with_sam_and_shows_ten_rows_and_the_malformed_one() {
+fn demo_deploys_with_sam_and_shows_rows_and_the_alert() {
     let demo = workspace::binary("sluice-cloud", "SLUICE_CLOUD_BIN").unwrap();
     let output = Command::new(demo).arg("demo").output().unwrap();
     let status = output.status;
@@ -37,7 +37,7 @@ fn the_demo_deploys_both_accounts_with_sam_and_shows_ten_rows_and_the_malformed_
 }
 
 #[test]
-fn a_file_put_into_the_source_bucket_becomes_rows_in_the_other_accounts_warehouse() {
+fn file_in_source_bucket_becomes_rows_in_target_warehouse() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();

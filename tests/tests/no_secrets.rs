@@ -8,7 +8,7 @@ use end_to_end::written;
 use serde_json::{Value, json};
 
 #[test]
-fn no_log_line_and_no_history_holds_a_response_url_or_a_password() {
+fn no_log_or_history_contains_a_response_url_or_password() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();

@@ -119,7 +119,7 @@ fn rotate_with(target: &Target, strategy: &Strategy, faults: &HashMap<usize, Fau
 }
 
 #[test]
-fn a_rotation_on_a_real_broker_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+fn rotation_on_broker_survives_a_fault_at_any_call() {
     let target = Target::new();
     for (name, strategy) in strategies() {
         let drill = |faults: HashMap<usize, Fault>| rotate_with(&target, &strategy, &faults, false);
@@ -137,7 +137,7 @@ fn a_rotation_on_a_real_broker_with_a_fault_at_any_call_ends_with_a_credential_t
 }
 
 #[test]
-fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+fn random_faults_and_repeated_steps_keep_a_credential() {
     let target = Target::new();
     for_each_schedule("kafka", "SLUICE_ENGINE_RUNS", 20, |schedule| {
         rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
@@ -145,7 +145,7 @@ fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
 }
 
 #[test]
-fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_the_window_is_short() {
+fn hundred_rotations_of_two_users_refuse_no_login() {
     let target = Target::new();
     let mut admin = target.value();
     admin["username"] = ADMIN.into();
@@ -170,7 +170,7 @@ fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_t
 const REQUESTS: [usize; 9] = [27, 27, 27, 27, 27, 27, 30, 30, 30];
 
 #[test]
-fn what_a_rotation_costs_is_counted() {
+fn rotation_makes_the_documented_number_of_calls() {
     let target = Target::new();
     let mut counted = Vec::new();
     for (name, strategy) in strategies() {
@@ -192,8 +192,7 @@ fn what_a_rotation_costs_is_counted() {
 }
 
 #[test]
-fn a_connection_that_breaks_at_any_request_of_a_change_leaves_a_credential_that_logs_in_and_the_change_is_made_again()
- {
+fn broken_connection_in_a_change_keeps_a_working_credential() {
     let target = Target::new();
     let front = target.broker.front();
     for (name, strategy) in strategies() {
@@ -245,7 +244,7 @@ fn a_connection_that_breaks_at_any_request_of_a_change_leaves_a_credential_that_
 }
 
 #[test]
-fn users_take_turns_for_many_rotations_and_the_credential_that_clients_have_read_always_logs_in() {
+fn alternating_users_keep_every_read_credential_working() {
     let target = Target::new();
     let [.., (_, strategy)] = strategies();
     let mut value = target.value();
@@ -262,7 +261,7 @@ fn users_take_turns_for_many_rotations_and_the_credential_that_clients_have_read
 }
 
 #[test]
-fn a_wrong_password_and_an_unknown_user_are_refused_and_everything_else_is_an_error() {
+fn only_wrong_password_or_unknown_user_counts_as_refusal() {
     let target = Target::new();
     let with = |changes: &[(&str, Value)]| {
         let mut value = target.value();
@@ -296,7 +295,7 @@ fn a_wrong_password_and_an_unknown_user_are_refused_and_everything_else_is_an_er
 }
 
 #[test]
-fn the_first_broker_of_a_list_that_answers_is_asked() {
+fn first_reachable_broker_of_the_list_is_used() {
     let target = Target::new();
     let closed = local_servers::process::free_port().unwrap();
     let mut value = target.value();
@@ -319,7 +318,7 @@ fn the_first_broker_of_a_list_that_answers_is_asked() {
 }
 
 #[test]
-fn the_jaas_configuration_and_nothing_else_follows_the_password() {
+fn jaas_configuration_alone_follows_the_password() {
     let target = Target::new();
     let mut value = target.value();
     let module = "org.apache.kafka.common.security.scram.ScramLoginModule required";
@@ -336,7 +335,7 @@ fn the_jaas_configuration_and_nothing_else_follows_the_password() {
 }
 
 #[test]
-fn every_number_of_iterations_that_kafka_takes_makes_a_credential_that_logs_in() {
+fn every_valid_iteration_count_makes_a_working_credential() {
     let target = Target::new();
     for (mechanism, name) in [Mechanism::Sha256, Mechanism::Sha512].into_iter().zip(NAMES) {
         for iterations in [4096, 8192, 16_384] {
@@ -356,7 +355,7 @@ fn every_number_of_iterations_that_kafka_takes_makes_a_credential_that_logs_in()
 }
 
 #[test]
-fn commas_and_equals_signs_of_a_user_reach_the_broker_as_the_rfc_says() {
+fn commas_and_equals_signs_are_escaped_as_in_the_rfc() {
     let target = Target::new();
     // Tansu 0.6 looks a user up by the name as it stands in the message.
     target.broker.set_user("a=3Db=2Cc", FIRST, Mechanism::Sha512).unwrap();
@@ -366,7 +365,7 @@ fn commas_and_equals_signs_of_a_user_reach_the_broker_as_the_rfc_says() {
 }
 
 #[test]
-fn the_brokers_log_shows_no_password() {
+fn broker_log_contains_no_password() {
     let target = Target::logging("info");
     let secret = target.secret(&target.value());
     let drill = Drill::new(&secret, &target.engine, HashMap::new());

@@ -7,7 +7,7 @@ use cloud::{Cloud, Options, SOURCE, TARGET, kit};
 use end_to_end::PATIENCE;
 
 #[test]
-fn files_flow_into_a_serverless_workgroup_and_everything_goes_again() {
+fn serverless_workgroup_loads_files_and_deletes_cleanly() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[("Kind", "serverless")]).unwrap();
     assert!(warehouse.contains_key("WorkgroupName"), "{warehouse:?}");

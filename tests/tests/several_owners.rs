@@ -194,7 +194,7 @@ fn namespace_policy(cloud: &Cloud, warehouse: &cloud::stacks::Outputs, answers: 
 }
 
 #[test]
-fn two_target_stacks_write_one_namespaces_policy_at_the_same_moment() {
+fn two_target_stacks_write_one_policy_concurrently() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let deploy = |stack: &str, bucket: &str| {

@@ -26,7 +26,7 @@ fn functions(reports: &[String]) -> usize {
 }
 
 #[test]
-fn what_sam_deploys_is_every_template_and_the_functions_as_they_were_built() {
+fn sam_deploys_every_template_and_function_as_built() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let log = std::env::temp_dir().join(format!("sluice-sam-{}.log", std::process::id()));
     let mut reports = Vec::new();
@@ -40,7 +40,7 @@ fn what_sam_deploys_is_every_template_and_the_functions_as_they_were_built() {
 }
 
 #[test]
-fn what_the_other_tests_deploy_is_every_template_byte_for_byte() {
+fn tests_deploy_every_template_byte_for_byte() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let warehouse = kit::warehouse(&cloud, &[]).unwrap();
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();

@@ -104,7 +104,7 @@ async fn incident_is_notified_once_counted_and_resolved() {
 
 #[tokio::test]
 #[allow(clippy::print_stdout)]
-async fn crash_at_any_call_loses_nothing_and_duplicates_one_message_at_most() {
+async fn crash_at_any_call_loses_no_alert_and_repeats_one_at_most() {
     let deliveries = [
         vec![firing("s", 10)],
         vec![firing("s", 20), firing("s", 10), firing("t", 15)],

@@ -57,12 +57,6 @@ impl CallError {
         is_access_denied(self.code())
     }
 
-    /// The old name of [`Self::is_access_denied`], until every caller uses the new one.
-    #[doc(hidden)]
-    pub fn is_refusal(&self) -> bool {
-        self.is_access_denied()
-    }
-
     /// Returns true if the response has one of these error codes.
     pub fn has_code(&self, codes: &[&str]) -> bool {
         self.code().is_some_and(|code| codes.contains(&code))

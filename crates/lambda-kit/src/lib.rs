@@ -5,8 +5,6 @@ pub mod arn;
 pub mod call;
 pub mod env;
 pub mod error;
-#[cfg(feature = "faults")]
-pub mod faults;
 pub mod grants;
 pub mod metrics;
 pub mod moment;

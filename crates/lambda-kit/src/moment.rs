@@ -137,10 +137,6 @@ pub fn format_duration(time: Duration) -> String {
     }
 }
 
-// The old name, until every caller uses the new one.
-#[doc(hidden)]
-pub use format_duration as said;
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -176,7 +176,7 @@ fn fault_at_every_call(stage: &Stage, rules: Rules) -> (usize, usize) {
 }
 
 #[test]
-fn a_key_of_confluent_cloud_rotates_with_a_fault_at_any_call_and_nothing_is_left_behind() {
+fn confluent_key_rotates_with_a_fault_at_any_call() {
     let stage = Stage::confluent();
     let rules = Rules { refused_first: 2, ..Rules::default() };
     let (calls, runs) = fault_at_every_call(&stage, rules);
@@ -185,7 +185,7 @@ fn a_key_of_confluent_cloud_rotates_with_a_fault_at_any_call_and_nothing_is_left
 }
 
 #[test]
-fn a_key_of_an_adapters_provider_rotates_with_a_fault_at_any_call_and_nothing_is_left_behind() {
+fn adapter_key_rotates_with_a_fault_at_any_call() {
     let stage = Stage::adapter();
     let (calls, runs) = fault_at_every_call(&stage, Rules::default());
     println!("adapter: {calls} calls in two rotations over TLS, {runs} runs with one fault each");
@@ -200,7 +200,7 @@ fn a_key_of_an_adapters_provider_rotates_with_a_fault_at_any_call_and_nothing_is
 }
 
 #[test]
-fn random_faults_and_broken_connections_together_do_not_stop_a_rotation() {
+fn random_faults_and_broken_connections_do_not_stop_rotation() {
     let stage = Stage::confluent();
     for seed in 1..=25 {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -214,7 +214,7 @@ fn random_faults_and_broken_connections_together_do_not_stop_a_rotation() {
 }
 
 #[test]
-fn a_connection_that_breaks_anywhere_in_any_request_does_not_stop_a_rotation() {
+fn broken_connection_in_any_request_does_not_stop_rotation() {
     let stage = Stage::confluent();
     let requests = stage.rotate(Rules::default(), HashMap::new(), 3).unwrap().requests;
     let mut runs = 0;
@@ -262,7 +262,7 @@ fn requests_are_as_confluent_documents_them() {
 }
 
 #[test]
-fn a_host_that_is_not_there_or_not_trusted_is_named_before_a_key_is_made() {
+fn missing_or_untrusted_host_is_named_before_a_key_exists() {
     let (plain, plain_count) = server::plain_http();
     let free = local_servers::process::free_port().unwrap();
     let other_ca = Server::start();
@@ -296,7 +296,7 @@ fn a_host_that_is_not_there_or_not_trusted_is_named_before_a_key_is_made() {
 }
 
 #[test]
-fn a_redirect_is_not_followed_and_an_answer_without_end_is_not_read() {
+fn redirects_and_endless_answers_are_rejected() {
     let (elsewhere, count) = server::plain_http();
     let target = format!("http://127.0.0.1:{elsewhere}/iam/v2/api-keys");
     let long = format!(r#"{{"data":[],"pad":"{}"}}"#, "x".repeat(65 * 1024));
@@ -336,7 +336,7 @@ impl Write for Log {
 }
 
 #[test]
-fn no_log_and_no_error_holds_a_key_or_a_word_of_the_provider() {
+fn no_log_or_error_contains_a_key_or_provider_text() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE);

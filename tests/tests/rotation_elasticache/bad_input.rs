@@ -38,7 +38,7 @@ fn with(value: &Value, key: &str, other: &str) -> Value {
 }
 
 #[test]
-fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
+fn invalid_secret_is_rejected_with_key_and_remedy() {
     let stage = Stage::new();
     let (of_user, of_token) = (user_value(), token_value());
     let mut without_arn = of_user.clone();
@@ -80,7 +80,7 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
 }
 
 #[test]
-fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
+fn other_or_passwordless_users_and_groups_stay_unchanged() {
     type Spoil = fn(&mut User, &mut Group);
     let stage = Stage::new();
     let of_users: [(Spoil, &str); 5] = [
@@ -113,7 +113,7 @@ fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
 }
 
 #[test]
-fn a_change_that_never_ends_is_reported_with_its_state_and_its_time() {
+fn endless_change_is_reported_with_state_and_duration() {
     let stage = Stage::new();
     let service = service(&stage, USER);
     service.spoil(|user, _| user.status = "modifying".into());
@@ -125,7 +125,7 @@ fn a_change_that_never_ends_is_reported_with_its_state_and_its_time() {
 }
 
 #[test]
-fn logins_tell_a_wrong_password_from_every_other_trouble() {
+fn logins_distinguish_a_wrong_password_from_other_errors() {
     let stage = Stage::new();
     let service = service(&stage, USER);
     let engine = stage.user(&service);
@@ -183,7 +183,7 @@ fn logins_tell_a_wrong_password_from_every_other_trouble() {
 }
 
 #[test]
-fn a_server_that_lets_everybody_in_is_no_proof_of_a_password() {
+fn server_without_authentication_proves_no_password() {
     let open = Stage::new();
     let service = Service::new(&open.redis, USER, FIRST, Faults::new(HashMap::new()));
     let account = |stage: &Stage| Account {

@@ -69,7 +69,7 @@ fn rotate(stage: &Stage, engine: &impl Engine, user: &str, first: &serde_json::V
 }
 
 #[test]
-fn users_tokens_and_associations_are_read_and_changed_by_the_calls_of_aws() {
+fn users_tokens_and_associations_use_the_aws_apis() {
     let stage = Stage::new();
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let account = cloud.account(TARGET);

@@ -158,19 +158,19 @@ fn every_fault_at_every_call(mode: Mode) -> Calls {
 }
 
 #[test]
-fn a_user_rotates_with_a_fault_at_any_call_and_the_current_password_logs_in_all_the_time() {
+fn user_rotation_survives_a_fault_at_any_call() {
     // The machine's 17; looks at the user before and after the change and while it lasts, one change.
     assert_eq!(every_fault_at_every_call(Mode::User), Calls(17, 5));
 }
 
 #[test]
-fn a_token_rotates_with_a_fault_at_any_call_and_the_current_one_logs_in_all_the_time() {
+fn token_rotation_survives_a_fault_at_any_call() {
     // One login more, and SET to the current token; each change with its looks.
     assert_eq!(every_fault_at_every_call(Mode::Token), Calls(19, 10));
 }
 
 #[test]
-fn random_faults_in_both_and_steps_sent_twice_end_with_the_current_credential_in_force() {
+fn random_faults_on_both_sides_keep_the_current_credential() {
     let stage = Stage::new();
     for mode in [Mode::User, Mode::Token] {
         for_each_schedule(&format!("elasticache, {mode:?}"), "SLUICE_ENGINE_RUNS", 30, |schedule| {
@@ -198,7 +198,7 @@ fn under_load(stage: &Stage, name: &str, engine: &impl Engine, value: &Value) {
 }
 
 #[test]
-fn what_a_rotation_costs_is_counted() {
+fn rotation_makes_the_documented_number_of_calls() {
     let stage = Stage::new();
     let mut counted = Vec::new();
     for mode in [Mode::User, Mode::Token] {
@@ -224,7 +224,7 @@ fn only_rotate(stage: &Stage, secret: &MemorySecret, engine: &impl Engine) -> St
 }
 
 #[test]
-fn what_the_server_logs_holds_no_password() {
+fn server_log_contains_no_password() {
     let stage = Stage::with(&["slowlog-log-slower-than 0", "slowlog-max-len 1000"]);
     let service = Service::new(&stage.redis, USER, FIRST, Faults::new(HashMap::new()));
     let secret = MemorySecret::new(&user_value().to_string());

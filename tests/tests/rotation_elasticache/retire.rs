@@ -113,17 +113,17 @@ fn every_fault(mode: Mode) {
 }
 
 #[test]
-fn the_previous_password_of_a_user_is_taken_back_with_a_fault_at_any_call() {
+fn previous_password_is_retired_with_a_fault_at_any_call() {
     every_fault(Mode::User);
 }
 
 #[test]
-fn the_previous_token_is_taken_back_with_a_fault_at_any_call() {
+fn previous_token_is_retired_with_a_fault_at_any_call() {
     every_fault(Mode::Token);
 }
 
 #[test]
-fn nothing_is_taken_back_too_early_during_a_rotation_or_for_a_password_that_does_not_log_in() {
+fn nothing_is_retired_during_a_rotation_or_without_proof() {
     let stage = Stage::new();
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let engine = stage.token(&service);
@@ -151,7 +151,7 @@ fn nothing_is_taken_back_too_early_during_a_rotation_or_for_a_password_that_does
 }
 
 #[test]
-fn a_token_is_added_once_even_if_the_function_dies_and_the_nodes_are_behind_the_service() {
+fn token_is_added_once_despite_crash_and_lagging_nodes() {
     let stage = Stage::new();
     let mut service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     service.lag = Duration::from_millis(50);
@@ -172,7 +172,7 @@ fn a_token_is_added_once_even_if_the_function_dies_and_the_nodes_are_behind_the_
 }
 
 #[test]
-fn a_rotation_that_was_given_up_does_not_cost_the_next_one_the_current_token() {
+fn abandoned_rotation_keeps_the_current_token() {
     let stage = Stage::new();
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let engine = stage.token(&service);

@@ -52,7 +52,7 @@ fn cases(brand: Brand) -> Vec<(String, Strategy, &'static str, bool)> {
 }
 
 #[test]
-fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+fn rotation_on_server_survives_a_fault_at_any_call() {
     for brand in BRANDS {
         let target = Target::new(brand);
         for (name, strategy, privileges, keeps_old) in cases(brand) {
@@ -73,7 +73,7 @@ fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_t
 }
 
 #[test]
-fn a_rotation_whose_connection_breaks_before_or_after_any_statement_ends_with_a_credential_that_logs_in() {
+fn broken_connection_at_any_statement_keeps_a_credential() {
     for brand in BRANDS {
         let target = Target::new(brand);
         let proxy = Proxy::start(&target.runtime, target.server.port());
@@ -99,7 +99,7 @@ fn a_rotation_whose_connection_breaks_before_or_after_any_statement_ends_with_a_
 }
 
 #[test]
-fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+fn random_faults_and_repeated_steps_keep_a_credential() {
     for brand in BRANDS {
         let target = Target::new(brand);
         for_each_schedule(&format!("{brand:?}"), "SLUICE_ENGINE_RUNS", 20, |schedule| {
@@ -115,8 +115,7 @@ fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
 }
 
 #[test]
-fn during_a_hundred_rotations_no_login_is_refused_where_the_old_credential_is_kept_and_else_the_window_is_short()
- {
+fn hundred_rotations_refuse_no_login_or_only_briefly() {
     for brand in BRANDS {
         let target = Target::new(brand);
         let admin = target.value("admin", FIRST).to_string();
@@ -141,7 +140,7 @@ const STATEMENTS: [(Brand, &[usize]); 2] =
     [(Brand::MariaDb, &[7, 7, 7, 7, 7, 7, 16, 10, 12]), (MYSQL, &[6, 6, 6, 7, 7, 7, 6, 6, 6, 19, 12, 14])];
 
 #[test]
-fn what_a_rotation_costs_is_counted() {
+fn rotation_makes_the_documented_number_of_calls() {
     for (brand, expected) in STATEMENTS {
         let target = Target::new(brand);
         let mut counted = Vec::new();

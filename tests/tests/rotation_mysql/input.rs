@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target, engine};
 
 #[test]
-fn a_login_that_fails_says_why_and_only_a_wrong_credential_is_refused() {
+fn failed_login_names_its_reason_and_kind() {
     for brand in BRANDS {
         let target = Target::new(brand);
         target.execute(&format!(
@@ -61,7 +61,7 @@ fn a_server_without_tls_gets_no_password() {
 }
 
 #[test]
-fn a_user_with_several_accounts_is_not_guessed_at() {
+fn user_with_several_accounts_is_rejected() {
     for brand in BRANDS {
         let target = Target::new(brand);
         target.execute(&format!(
@@ -91,7 +91,7 @@ fn a_user_with_several_accounts_is_not_guessed_at() {
 }
 
 #[test]
-fn a_session_of_another_account_changes_nothing() {
+fn session_of_another_account_changes_nothing() {
     // MySQL and MariaDB take the account with the more exact host first: here the one without a name.
     for brand in BRANDS {
         let target = Target::new(brand);
@@ -106,7 +106,7 @@ fn a_session_of_another_account_changes_nothing() {
 }
 
 #[test]
-fn an_admin_without_the_privilege_is_told_in_the_servers_words() {
+fn missing_admin_privilege_is_reported_in_the_servers_words() {
     for brand in BRANDS {
         let target = Target::new(brand);
         target.execute(&format!(
@@ -124,7 +124,7 @@ fn an_admin_without_the_privilege_is_told_in_the_servers_words() {
 }
 
 #[test]
-fn a_password_that_breaks_the_servers_rules_is_not_set_and_not_repeated() {
+fn password_against_server_policy_is_not_set_or_retried() {
     let target = Target::new(MYSQL);
     target.execute(&format!(
         "INSTALL COMPONENT 'file://component_validate_password'; CREATE USER app@`%` IDENTIFIED BY '{FIRST}'"
@@ -144,7 +144,7 @@ fn a_password_that_breaks_the_servers_rules_is_not_set_and_not_repeated() {
 }
 
 #[test]
-fn an_old_password_that_cannot_be_kept_on_mariadb_is_said_if_it_must_be() {
+fn required_old_password_on_mariadb_is_an_error() {
     let target = Target::new(Brand::MariaDb);
     target.execute(&format!("CREATE USER app@`%` IDENTIFIED BY '{FIRST}'"));
     let engine = engine(target.server.ca(), OldPassword::Kept);

@@ -23,7 +23,7 @@ fn quoted(name: &str) -> String {
 }
 
 #[test]
-fn any_name_and_any_password_rotate_in_every_sql_mode() -> Result<(), EngineError> {
+fn any_name_and_password_rotate_in_every_sql_mode() -> Result<(), EngineError> {
     for brand in BRANDS {
         let target = Target::new(brand);
         target.exactly(&[

@@ -59,7 +59,7 @@ fn prepare(target: &Target) {
 }
 
 #[test]
-fn the_second_user_may_do_what_the_first_may_and_nothing_more() {
+fn second_user_has_exactly_the_rights_of_the_first() {
     for brand in BRANDS {
         let target = Target::new(brand);
         prepare(&target);
@@ -95,7 +95,7 @@ fn the_second_user_may_do_what_the_first_may_and_nothing_more() {
 }
 
 #[test]
-fn the_first_user_keeps_what_it_was_given_while_the_second_had_its_turn() {
+fn first_user_keeps_grants_made_during_the_seconds_turn() {
     for brand in BRANDS {
         let target = Target::new(brand);
         prepare(&target);
@@ -114,7 +114,7 @@ fn the_first_user_keeps_what_it_was_given_while_the_second_had_its_turn() {
 }
 
 #[test]
-fn what_is_revoked_in_one_database_stays_revoked_for_the_second_user() {
+fn revoked_right_in_one_database_stays_revoked_for_the_second() {
     let target = Target::with(MYSQL, &["--partial-revokes=ON"]);
     target.execute(&format!(
         "CREATE DATABASE d1; CREATE DATABASE d2; CREATE USER app@`%` IDENTIFIED BY '{FIRST}'; GRANT SELECT, INSERT ON *.* TO app@`%`; \
@@ -135,7 +135,7 @@ fn what_is_revoked_in_one_database_stays_revoked_for_the_second_user() {
 }
 
 #[test]
-fn a_new_second_user_has_a_password_from_its_first_moment() {
+fn second_user_is_created_with_a_password() {
     for brand in BRANDS {
         let target = Target::new(brand);
         // The admin cannot grant this, so the work ends half-way.

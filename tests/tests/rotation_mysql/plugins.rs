@@ -16,7 +16,7 @@ fn stored(target: &Target, user: &str) -> String {
 }
 
 #[test]
-fn a_user_keeps_its_plugin_through_every_strategy() {
+fn user_keeps_its_plugin_with_every_strategy() {
     for brand in BRANDS {
         let settings: &[&str] = match brand {
             Brand::MariaDb => &["--plugin-load-add=auth_ed25519"],
@@ -48,7 +48,7 @@ fn a_user_keeps_its_plugin_through_every_strategy() {
 }
 
 #[test]
-fn an_account_of_mariadb_with_several_ways_to_log_in_keeps_them() {
+fn mariadb_account_keeps_all_its_login_methods() {
     let target = Target::with(Brand::MariaDb, &["--plugin-load-add=auth_ed25519"]);
     target.execute(&format!(
         "CREATE USER app@`%` IDENTIFIED VIA ed25519 USING PASSWORD('{FIRST}') OR unix_socket OR mysql_native_password USING PASSWORD('{FIRST}')"
@@ -63,7 +63,7 @@ fn an_account_of_mariadb_with_several_ways_to_log_in_keeps_them() {
 }
 
 #[test]
-fn an_account_without_a_password_of_its_own_is_not_taken_for_a_wrong_password() {
+fn passwordless_account_is_not_a_wrong_password() {
     let target = Target::new(Brand::MariaDb);
     target.execute("CREATE USER local@`%` IDENTIFIED VIA unix_socket");
     assert_eq!(target.log_in("local", FIRST).unwrap_err().name(), "InsufficientPrivileges");

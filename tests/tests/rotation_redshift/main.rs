@@ -29,7 +29,7 @@ use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rota
 use warehouse::target::Target;
 
 #[test]
-fn over_the_wire_a_fault_at_any_call_of_the_rotation_ends_with_a_credential_that_logs_in() {
+fn wire_rotation_survives_a_fault_at_any_call() {
     let stage = Stage::new();
     let engine = stage.wire();
     for (name, strategy) in strategies() {
@@ -54,7 +54,7 @@ fn over_the_wire_a_fault_at_any_call_of_the_rotation_ends_with_a_credential_that
 }
 
 #[test]
-fn over_the_wire_random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+fn wire_random_faults_and_repeated_steps_keep_a_credential() {
     let stage = Stage::new();
     let engine = stage.wire();
     for_each_schedule("redshift, wire", "SLUICE_ENGINE_RUNS", 20, |schedule| {
@@ -67,8 +67,7 @@ fn over_the_wire_random_faults_and_steps_sent_twice_end_with_a_credential_that_l
 }
 
 #[test]
-fn over_the_wire_during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_the_window_is_short()
- {
+fn wire_hundred_rotations_of_two_users_refuse_no_login() {
     let stage = Stage::new();
     let engine = stage.wire();
     let boss = stage.value(stage.server.port(), BOSS, BOSS_PASSWORD).to_string();
@@ -90,7 +89,7 @@ fn over_the_wire_during_a_hundred_rotations_of_two_users_no_login_is_refused_and
 const STATEMENTS: [usize; 9] = [3, 3, 3, 3, 3, 3, 27, 3, 25];
 
 #[test]
-fn what_a_rotation_over_the_wire_costs_is_counted() {
+fn wire_rotation_makes_the_documented_number_of_calls() {
     let stage = Stage::new();
     let engine = stage.wire();
     let statements = || stage.server_log().matches("statement: ").count();
@@ -113,7 +112,7 @@ fn what_a_rotation_over_the_wire_costs_is_counted() {
 }
 
 #[test]
-fn over_the_wire_a_connection_that_breaks_at_any_statement_ends_with_two_users_that_are_alike() {
+fn wire_broken_connection_leaves_two_equal_users() {
     let stage = Stage::new();
     let [.., (_, strategy)] = strategies();
     make_rich(&stage);
@@ -154,7 +153,7 @@ fn over_the_wire_a_connection_that_breaks_at_any_statement_ends_with_two_users_t
 }
 
 #[test]
-fn the_second_user_loses_what_the_first_has_no_longer_and_the_first_keeps_everything() {
+fn second_user_loses_rights_that_the_first_lost() {
     let stage = Stage::new();
     let [.., (_, strategy)] = strategies();
     make_rich(&stage);
@@ -198,12 +197,12 @@ fn workgroup() -> Target {
     Target::Workgroup("w1".into())
 }
 
-const QUICK: ChangeWait = ChangeWait { timeout: Duration::from_secs(10), first_pause: Duration::from_millis(1) };
+const QUICK: ChangeWait =
+    ChangeWait { timeout: Duration::from_secs(10), first_pause: Duration::from_millis(1) };
 const STATEMENT: Duration = Duration::from_secs(10);
 
 #[test]
-fn through_the_data_api_a_fault_at_any_request_ends_with_a_credential_that_logs_in_and_a_clear_probe_secret()
-{
+fn data_api_rotation_survives_a_fault_at_any_request() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for (target, (name, strategy)) in [cluster(), workgroup()].into_iter().zip(strategies()) {
@@ -220,7 +219,7 @@ fn through_the_data_api_a_fault_at_any_request_ends_with_a_credential_that_logs_
 }
 
 #[test]
-fn through_the_data_api_users_take_turns_whatever_request_fails() {
+fn data_api_alternating_users_survive_any_failed_request() {
     let stage = Stage::new();
     make_rich(&stage);
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
@@ -240,7 +239,7 @@ fn through_the_data_api_users_take_turns_whatever_request_fails() {
 }
 
 #[test]
-fn the_admins_password_is_changed_by_the_control_plane_and_proved_by_a_login_whatever_request_fails() {
+fn control_plane_change_is_proved_whatever_request_fails() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for target in [cluster(), workgroup()] {
@@ -264,7 +263,7 @@ fn the_admins_password_is_changed_by_the_control_plane_and_proved_by_a_login_wha
 }
 
 #[test]
-fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secret_points_to() {
+fn control_plane_changes_only_the_secrets_own_warehouse() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     let engine = |change| {
@@ -319,7 +318,7 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
 }
 
 #[test]
-fn the_data_api_tells_a_wrong_password_from_everything_else_and_never_leaves_one_behind() {
+fn data_api_login_distinguishes_errors_and_leaves_no_secret() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     let engine = |within| {
@@ -371,7 +370,7 @@ fn the_data_api_tells_a_wrong_password_from_everything_else_and_never_leaves_one
 }
 
 #[test]
-fn over_the_wire_bad_input_has_a_name_and_a_remedy() {
+fn wire_bad_input_has_a_name_and_a_remedy() {
     let stage = Stage::new();
     let engine = stage.wire();
     let port = stage.server.port();
@@ -419,7 +418,7 @@ fn over_the_wire_bad_input_has_a_name_and_a_remedy() {
 }
 
 #[test]
-fn users_with_odd_names_rotate_and_no_statement_holds_a_password() {
+fn users_with_odd_names_rotate_without_password_in_sql() {
     let stage = Stage::new();
     let engine = stage.wire();
     for name in ["plain", "Mixed", "a'b", "a\\b", "a;b--", "имя", "IAM:x/y@z", "a b\"c"] {
@@ -438,7 +437,7 @@ fn users_with_odd_names_rotate_and_no_statement_holds_a_password() {
 }
 
 #[test]
-fn a_user_whose_password_is_stored_as_sha256_logs_in_by_a_digest_and_keeps_that_form() {
+fn sha256_user_logs_in_by_digest_and_keeps_its_hash_format() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     let certificate = local_servers::tls::make("digest", &ca_file).unwrap();

@@ -122,7 +122,7 @@ fn nothing_secret_is_in_any_part_of_a_message() {
 }
 
 #[test]
-fn a_message_that_would_be_too_large_is_cut_between_characters_with_a_note() {
+fn oversized_message_is_cut_between_characters_with_a_note() {
     // Controls are the worst: each is six characters in JSON, and twice as many backslashes in JSON within JSON.
     let mut large = notification("x", Status::Opened);
     large.incident.cause = Some("\u{1}".repeat(60_000));
@@ -140,7 +140,7 @@ fn non_ascii_letter_creates_no_mention() {
 }
 
 #[test]
-fn a_place_of_blanks_or_of_any_length_makes_a_message_that_sns_takes() {
+fn any_account_and_region_make_a_message_that_sns_accepts() {
     for (account, region) in
         [(" ".to_owned(), "\t".to_owned()), ("\u{1}".repeat(300_000), "\u{202e}".repeat(300_000))]
     {

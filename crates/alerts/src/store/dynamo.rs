@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_is_consistent_asks_again_for_what_is_missing_and_takes_what_is_over_as_absent() {
+    async fn read_is_consistent_completes_and_ignores_expired_items() {
         let first = mock!(Client::batch_get_item)
             .match_requests(|request| {
                 let wanted = &request.request_items().unwrap()["t"];
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_item_of_a_write_has_its_condition_and_only_what_is_due_is_in_the_index() {
+    async fn write_has_conditions_and_only_due_items_are_indexed() {
         let rule = mock!(Client::transact_write_items)
             .match_requests(|request| {
                 let puts: Vec<_> = request.transact_items().iter().map(|item| item.put().unwrap()).collect();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_condition_that_failed_is_a_conflict_and_anything_else_is_an_error_of_the_call() {
+    async fn failed_condition_is_a_conflict_and_others_are_errors() {
         for (code, conflict) in
             [("ConditionalCheckFailed", true), ("TransactionConflict", true), ("ValidationError", false)]
         {

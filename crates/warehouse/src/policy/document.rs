@@ -275,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merging_and_removing_ours_leaves_every_foreign_statement_as_it_was(
+        fn merge_and_removal_keep_every_foreign_statement(
             foreign in prop::collection::vec(foreign(), 0..6),
             id in "[A-Za-z]{0,8}",
         ) {
