@@ -52,7 +52,7 @@ soak: setup servers ## Thousands of random faults in rotations, storms of 10,000
 	SLUICE_SOAK_RUNS=$$(( $(RUNS) / 20 + 1 )) SLUICE_SEED=$(SEED) SLUICE_SCALE=full cargo test --quiet --locked --package copy-monitor $(CARGOFLAGS) -- random statements_do_not --nocapture
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package rotation --all-features $(CARGOFLAGS) -- random
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package alerts --all-features $(CARGOFLAGS) -- \
-	  --nocapture storm crash_at_any_call in_whatever_order
+	  --nocapture storm crash_at_any_call every_order
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_ENGINE_RUNS=$(ENGINE_RUNS) SLUICE_SEED=$(SEED) cargo test --locked --package end-to-end \
 	  --test 'rotation_*' $(CARGOFLAGS) -- --nocapture random
 

@@ -3,8 +3,7 @@
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-// Until every caller uses the new path.
-pub use crate::error::chain;
+use crate::error::chain;
 use crate::grants::is_access_denied;
 
 /// A failed call to AWS.
