@@ -87,10 +87,9 @@ fn check(drill: &Drill, expected: &[String]) {
         drill.unique().into_iter().partition(|alert| alert.starts_with("views unreadable"));
     assert_eq!(others, expected);
     assert!(matches!(unreadable.len(), 0 | 2), "{unreadable:?}");
-    // The only possible duplicates: published, but not removed from the outbox. Alerts that are
-    // recorded together, here the two rejected files, are removed together.
+    // The only possible duplicate: published, but not removed from the outbox.
     let published = drill.alerts().len();
-    assert!(published <= others.len() + unreadable.len() + 2, "{published} messages");
+    assert!(published <= others.len() + unreadable.len() + 1, "{published} messages");
 }
 
 #[tokio::test(start_paused = true)]
