@@ -16,10 +16,8 @@ use crate::notifier::Notifier;
 use crate::processor::EventProcessor;
 use crate::publish::{Publisher, Topic};
 use crate::state::Policy;
-use crate::store::{DynamoStore, Store};
+use crate::store::{DynamoStore, NAMESPACE, Store};
 
-/// The namespace of the metrics.
-pub const NAMESPACE: &str = "Sluice/Alerts";
 /// The public name of the error of an invocation with events that must be delivered again.
 pub const EVENTS_FAILED: &str = "EventsFailed";
 /// The time that is kept for the response: which events failed.

@@ -17,7 +17,8 @@ mod reconcile;
 mod stats;
 
 pub use lambda_kit::window::InvocationWindow;
-pub use reconcile::{Coverage, OpenIncident, ReconcileError, ReconcileStats, Run, Scope};
+pub use open::OpenIncident;
+pub use reconcile::{Coverage, ReconcileError, ReconcileStats, Run, Scope};
 pub use stats::{RecordError, RecordStats};
 
 use std::time::Duration;

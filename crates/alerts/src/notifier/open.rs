@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::reconcile::OpenIncident;
-use crate::incident::digest;
+use crate::incident::{AccountRegion, Incident, IncidentKey, digest};
+use crate::kind::Kind;
 use crate::moment::Moment;
 use crate::store::{ItemKey, MAX_TRANSACTION_BYTES, Put, Store, StoreError, StoredItem, decode};
 
@@ -23,6 +23,28 @@ pub(super) const SHARDS: usize = 16;
 const MEMORY: Duration = Duration::from_secs(90 * 86_400);
 /// The age after which an item is written again although nothing changed.
 const REFRESH: Duration = Duration::from_secs(86_400);
+
+/// The identity of an incident that is open in a scope.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OpenIncident {
+    /// The kind.
+    pub kind: Kind,
+    /// The affected resource.
+    pub subject: String,
+    /// The value that distinguishes it from others of its kind about the same subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup_key: Option<String>,
+}
+
+impl OpenIncident {
+    pub(super) fn of(incident: &Incident) -> Self {
+        Self { kind: incident.kind, subject: incident.subject.clone(), dedup_key: incident.dedup_key.clone() }
+    }
+
+    pub(super) fn key(&self, location: &AccountRegion) -> IncidentKey {
+        IncidentKey::new(self.kind, location, &self.subject, self.dedup_key.as_deref())
+    }
+}
 
 /// The state of an open incident: `Some` time since which a check finds it, during its grace period.
 pub(super) type Pending = Option<Moment>;

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::items::{Versioned, incident_item};
-use super::open::{Entries, OpenIncidents, SHARDS};
+use super::open::{Entries, OpenIncident, OpenIncidents, SHARDS};
 use super::{ATTEMPTS, InvocationWindow, Notifier, RecordError, RecordStats, back_off};
-use crate::incident::{AccountRegion, Incident, IncidentKey};
-use crate::kind::Kind;
+use crate::incident::{AccountRegion, Incident};
 use crate::moment::Moment;
 use crate::publish::Publisher;
 use crate::state::{EventId, IncidentState, Observation};
@@ -35,28 +33,6 @@ impl Scope {
 
     fn partition(&self) -> String {
         format!("open|{}|{}|{}", self.check, self.location.account, self.location.region)
-    }
-}
-
-/// The identity of an incident that is open in a scope.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct OpenIncident {
-    /// The kind.
-    pub kind: Kind,
-    /// The affected resource.
-    pub subject: String,
-    /// The value that distinguishes it from others of its kind about the same subject.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dedup_key: Option<String>,
-}
-
-impl OpenIncident {
-    fn of(incident: &Incident) -> Self {
-        Self { kind: incident.kind, subject: incident.subject.clone(), dedup_key: incident.dedup_key.clone() }
-    }
-
-    fn key(&self, location: &AccountRegion) -> IncidentKey {
-        IncidentKey::new(self.kind, location, &self.subject, self.dedup_key.as_deref())
     }
 }
 

@@ -97,6 +97,8 @@ pub trait Store {
     ) -> impl Future<Output = Result<Vec<ItemKey>, StoreError>> + Send;
 }
 
+/// The namespace of all metrics of the alert pipeline.
+pub const NAMESPACE: &str = "Sluice/Alerts";
 /// The metric that counts stored state that could not be read.
 pub const STATE_UNREADABLE: &str = "StateUnreadable";
 
@@ -116,5 +118,5 @@ pub fn decode<T: DeserializeOwned>(key: &ItemKey, body: &str, now: Moment) -> Op
 /// Reports stored state that cannot be read, as [`decode`] does: in the log and in the metric.
 pub fn state_unreadable(key: &str, reason: &dyn std::fmt::Display, now: Moment) {
     tracing::warn!(key, %reason, "stored state is corrupt; resetting it");
-    Metrics::new(crate::config::NAMESPACE, now).count(STATE_UNREADABLE, 1).emit();
+    Metrics::new(NAMESPACE, now).count(STATE_UNREADABLE, 1).emit();
 }
