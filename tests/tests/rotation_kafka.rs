@@ -1,4 +1,5 @@
-//! Users of a real Kafka broker (Tansu) rotated: a fault at every call, a broken connection at every request, both mechanisms, bad input.
+//! Users of a real Kafka broker (Tansu) rotated: a fault at every call, a broken connection at
+//! every request, both mechanisms, bad input.
 
 #![allow(clippy::unwrap_used)]
 // The counts of a run are for whoever reads the test's output.
@@ -52,7 +53,8 @@ impl Target {
         target
     }
 
-    /// The user as in the beginning, with credentials for these mechanisms, and no other user but the admin.
+    /// The user as in the beginning, with credentials for these mechanisms, and no other user but
+    /// the admin.
     fn reset(&self, mechanisms: &[Mechanism]) {
         for mechanism in [Mechanism::Sha256, Mechanism::Sha512] {
             self.broker.delete_user(CLONE, mechanism).unwrap();

@@ -1,4 +1,5 @@
-//! The engine for PostgreSQL on a real server: every strategy with a fault at every call, under load, and what two users share.
+//! The engine for PostgreSQL on a real server: every strategy with a fault at every call, under
+//! load, and what two users share.
 
 // The counts of a run are for whoever reads the test's output.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -17,7 +18,8 @@ use serde_json::Value;
 use stage::{CLONE, FIRST, QUOTED, Target, USER, admin};
 use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
-/// Statements that the server sees of a rotation, by strategy, three in a row: of two users the first makes the second, the third compares them.
+/// Statements that the server sees of a rotation, by strategy, three in a row: of two users the
+/// first makes the second, the third compares them.
 const STATEMENTS: [usize; 9] = [4, 4, 4, 4, 4, 4, 11, 6, 11];
 
 /// One rotation of the user as it was in the beginning; gives the number of calls.
@@ -34,7 +36,8 @@ fn rotate_with(target: &Target, strategy: &Strategy, faults: &HashMap<usize, Fau
         .unwrap_or_else(|problem| panic!("{faults:?}, twice: {twice}: {problem}"))
 }
 
-/// Every strategy with every kind of fault at every call, on one server; the number of calls without a fault.
+/// Every strategy with every kind of fault at every call, on one server; the number of calls
+/// without a fault.
 fn drill(strategy: &Strategy) -> usize {
     let target = Target::new();
     let drill = |faults: HashMap<usize, Fault>| rotate_with(&target, strategy, &faults, false);
@@ -152,7 +155,8 @@ fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_t
         if matches!(strategy, Strategy::AlternatingUsers(_)) {
             assert_eq!(seen.refused, 0, "{name}");
         } else {
-            // From the change of the password to the move of AWSCURRENT; the login of testSecret lies between.
+            // From the change of the password to the move of AWSCURRENT; the login of testSecret
+            // lies between.
             assert!(seen.longest < Duration::from_secs(5), "{name}: {:?}", seen.longest);
         }
     }

@@ -1,4 +1,5 @@
-//! An API key rotated at a provider behind real TLS: the preset for Confluent Cloud, and an adapter for an API of another form.
+//! An API key rotated at a provider behind real TLS: the preset for Confluent Cloud, and an adapter
+//! for an API of another form.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -86,7 +87,8 @@ impl Stage {
         Https::new(Tls::new(Some(&self.server.ca), None).unwrap())
     }
 
-    /// Some rotations in a row; gives the number of calls, and every value that was good for something.
+    /// Some rotations in a row; gives the number of calls, and every value that was good for
+    /// something.
     fn rotate(&self, rules: Rules, faults: HashMap<usize, Fault>, times: usize) -> Result<Done, String> {
         let provider = self.provide(rules);
         let secret = MemorySecret::new(VALUE).with_admin(ADMIN_VALUE);

@@ -1,4 +1,5 @@
-//! A rotation that goes by while the previous token is taken back: what two functions that run at a time can do to one another.
+//! A rotation that goes by while the previous token is taken back: what two functions that run at a
+//! time can do to one another.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! Users and AUTH tokens of a real Redis rotated through the control plane of ElastiCache, with a fault at every call.
+//! Users and AUTH tokens of a real Redis rotated through the control plane of ElastiCache, with a
+//! fault at every call.
 
 // The counts and seeds of a run are for whoever reads the test's output.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -159,7 +160,8 @@ fn every_fault_at_every_call(mode: Mode) -> Calls {
 
 #[test]
 fn a_user_rotates_with_a_fault_at_any_call_and_the_current_password_logs_in_all_the_time() {
-    // The machine's 17; looks at the user before and after the change and while it lasts, one change.
+    // The machine's 17; looks at the user before and after the change and while it lasts, one
+    // change.
     assert_eq!(every_fault_at_every_call(Mode::User), Calls(17, 5));
 }
 

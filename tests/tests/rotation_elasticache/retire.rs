@@ -39,7 +39,8 @@ fn rotate(stage: &Stage, secret: &MemorySecret, engine: &impl Engine) {
     stage.runtime.block_on(Drill::new(secret, engine, HashMap::new()).run()).unwrap();
 }
 
-/// Rotates, then takes the previous credential back with faults, as often as it takes; gives the calls of the last time.
+/// Rotates, then takes the previous credential back with faults, as often as it takes; gives the
+/// calls of the last time.
 fn retire<E: Engine>(
     stage: &Stage,
     secret: &MemorySecret,

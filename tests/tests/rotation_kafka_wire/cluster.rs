@@ -1,5 +1,6 @@
-//! A cluster in memory that answers as Apache Kafka does, written from its sources: several brokers, one of them the controller; users, ACLs; news that
-//! take their time; and answers that no broker should give. Messages are read and written by the crate `kafka-protocol`.
+//! A cluster in memory that answers as Apache Kafka does, written from its sources: several
+//! brokers, one of them the controller; users, ACLs; news that take their time; and answers that no
+//! broker should give. Messages are read and written by the crate `kafka-protocol`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,5 +1,6 @@
-//! The Kafka engine against a cluster in memory, over TLS: what the real broker of the other tests does not do. Its messages are read and written by
-//! `kafka-protocol`, its SCRAM is written with other libraries than ours.
+//! The Kafka engine against a cluster in memory, over TLS: what the real broker of the other tests
+//! does not do. Its messages are read and written by `kafka-protocol`, its SCRAM is written with
+//! other libraries than ours.
 
 // A test crate has no other user than itself.
 #![allow(clippy::unwrap_used, unreachable_pub)]

@@ -1,4 +1,5 @@
-//! A proxy that breaks the connection before or after the n-th message of a client, and an engine that changes passwords through it.
+//! A proxy that breaks the connection before or after the n-th message of a client, and an engine
+//! that changes passwords through it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +22,8 @@ pub(crate) enum Cut {
     After,
 }
 
-/// Which message it is, counted from 0 over all connections: the client's end of the handshake of TLS, its login, each statement.
+/// Which message it is, counted from 0 over all connections: the client's end of the handshake of
+/// TLS, its login, each statement.
 type Plan = Arc<Mutex<Option<(Cut, usize)>>>;
 
 pub(crate) struct Proxy {

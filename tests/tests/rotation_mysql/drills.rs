@@ -1,4 +1,5 @@
-//! Whole rotations, by every strategy, with a fault at every call and with a connection that breaks at every statement.
+//! Whole rotations, by every strategy, with a fault at every call and with a connection that breaks
+//! at every statement.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -92,7 +92,8 @@ fn a_user_with_several_accounts_is_not_guessed_at() {
 
 #[test]
 fn a_session_of_another_account_changes_nothing() {
-    // MySQL and MariaDB take the account with the more exact host first: here the one without a name.
+    // MySQL and MariaDB take the account with the more exact host first: here the one without a
+    // name.
     for brand in BRANDS {
         let target = Target::new(brand);
         target.execute(&format!(

@@ -68,7 +68,8 @@ fn the_second_user_may_do_what_the_first_may_and_nothing_more() {
         assert_eq!(rights(&target, "app_clone"), model);
         assert!(target.accepts("app_clone", SECOND) && target.accepts("app", FIRST));
 
-        // What the clone has beyond its model is taken away, what it lacks is given, whatever shape it has.
+        // What the clone has beyond its model is taken away, what it lacks is given, whatever shape
+        // it has.
         target.execute(
             "GRANT SELECT, GRANT OPTION ON *.* TO app_clone@`%`; REVOKE INSERT, GRANT OPTION ON d1.* FROM app_clone@`%`; \
              GRANT ALL PRIVILEGES ON d1.t TO app_clone@`%` WITH GRANT OPTION; REVOKE ALL PRIVILEGES ON `d\\_2`.* FROM app_clone@`%`; \

@@ -26,7 +26,8 @@ fn a_user_keeps_its_plugin_through_every_strategy() {
         for plugin in plugins(brand) {
             target.execute(&format!("CREATE USER app@`%` {}", target.identified(plugin, FIRST)));
             assert!(target.accepts("app", FIRST), "{plugin}");
-            // The second login of caching_sha2_password is by what the server remembers of the first.
+            // The second login of caching_sha2_password is by what the server remembers of the
+            // first.
             assert!(target.accepts("app", FIRST), "{plugin}");
             assert!(!target.accepts("app", SECOND), "{plugin}");
             // Of 5 and 41 characters, so that none is the 32 bytes of a common key.

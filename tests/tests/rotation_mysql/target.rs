@@ -57,7 +57,8 @@ impl Target {
         self.server.execute(statements).unwrap_or_else(|error| panic!("{error}: {statements}"))
     }
 
-    /// Runs statements as they are, a backslash being a character like any other: the client's own reading of quotes and comments is not the server's.
+    /// Runs statements as they are, a backslash being a character like any other: the client's own
+    /// reading of quotes and comments is not the server's.
     pub(crate) fn exactly(&self, statements: &[String]) -> String {
         let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
         let run = |text: &String| {

@@ -1,5 +1,6 @@
-//! AWS below the SDK: what Redshift's control planes, the Data API and Secrets Manager answer to HTTP requests, acting on a real PostgreSQL, with a
-//! fault at any request. What takes time on AWS takes a number of requests here.
+//! AWS below the SDK: what Redshift's control planes, the Data API and Secrets Manager answer to
+//! HTTP requests, acting on a real PostgreSQL, with a fault at any request. What takes time on AWS
+//! takes a number of requests here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};

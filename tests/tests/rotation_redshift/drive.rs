@@ -33,7 +33,8 @@ fn rotate_with_faults(
                 }
             });
             if result.is_none() {
-                // What the dying function left running gets nowhere; the next one begins as the function does.
+                // What the dying function left running gets nowhere; the next one begins as the
+                // function does.
                 stage.runtime.block_on(async {
                     for _ in 0..20 {
                         tokio::spawn(tokio::task::yield_now()).await.unwrap();
@@ -78,7 +79,8 @@ fn rotate_with_faults(
     Err("the rotation never ended".to_owned())
 }
 
-/// All faults at all requests of one kind of rotation; gives the number of requests and the calls of a run without faults.
+/// All faults at all requests of one kind of rotation; gives the number of requests and the calls
+/// of a run without faults.
 pub(crate) fn every_fault(
     name: &str,
     stage: &Stage,

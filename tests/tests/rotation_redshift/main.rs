@@ -1,5 +1,5 @@
-//! Users of Redshift, and its admin, rotated on a real PostgreSQL that asks for md5 as Redshift does: over the wire, and through what AWS
-//! answers to the SDKs.
+//! Users of Redshift, and its admin, rotated on a real PostgreSQL that asks for md5 as Redshift
+//! does: over the wire, and through what AWS answers to the SDKs.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -86,7 +86,8 @@ fn over_the_wire_during_a_hundred_rotations_of_two_users_no_login_is_refused_and
     }
 }
 
-/// Statements that the server sees of a rotation over the wire, by strategy, three in a row: of two users the first makes the second, the third compares them.
+/// Statements that the server sees of a rotation over the wire, by strategy, three in a row: of two
+/// users the first makes the second, the third compares them.
 const STATEMENTS: [usize; 9] = [3, 3, 3, 3, 3, 3, 27, 3, 25];
 
 #[test]
@@ -357,7 +358,8 @@ fn the_data_api_tells_a_wrong_password_from_everything_else_and_never_leaves_one
     assert!(error.to_string().contains("was cancelled"), "{error}");
     assert_eq!((cloud.cancelled(), cloud.is_blank()), (1, true));
 
-    // The function's own time runs out while a statement runs: what is dropped takes the credential back by itself.
+    // The function's own time runs out while a statement runs: what is dropped takes the credential
+    // back by itself.
     let by = account(&patient, &stage.value(port, USER, FIRST));
     stage.runtime.block_on(async {
         let login = tokio::time::timeout(Duration::from_millis(300), patient.log_in(&by));
@@ -428,8 +430,8 @@ fn users_with_odd_names_rotate_and_no_statement_holds_a_password() {
         stage.runtime.block_on(Drill::new(&secret, &engine, HashMap::new()).run()).unwrap();
     }
     let log = stage.server_log();
-    // What a server that logs statements keeps is the literal, which is as good as the password: the log has to be guarded as the
-    // secret is. The password itself is nowhere.
+    // What a server that logs statements keeps is the literal, which is as good as the password:
+    // the log has to be guarded as the secret is. The password itself is nowhere.
     assert!(log.contains("ALTER USER \"plain\" PASSWORD 'md5"), "{log}");
     assert!(!log.contains("New-Password"), "{log}");
     let stored = stage
