@@ -52,22 +52,22 @@ fn drill(strategy: &Strategy) -> usize {
 }
 
 #[test]
-fn one_user_rotated_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+fn one_user_with_a_fault_at_any_call_ends_with_a_valid_login() {
     assert_eq!(drill(&Strategy::SingleUser), 17);
 }
 
 #[test]
-fn one_user_rotated_by_an_admin_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+fn one_user_by_an_admin_with_a_fault_ends_with_a_valid_login() {
     assert_eq!(drill(&Strategy::SingleUserByAdmin(admin())), 18);
 }
 
 #[test]
-fn two_users_rotated_in_turns_with_a_fault_at_any_call_end_with_a_credential_that_logs_in() {
+fn two_users_with_a_fault_at_any_call_end_with_a_valid_login() {
     assert_eq!(drill(&Strategy::AlternatingUsers(admin())), 18);
 }
 
 #[test]
-fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+fn random_faults_and_repeated_steps_end_with_a_valid_login() {
     let target = Target::new();
     for_each_schedule("postgres", "SLUICE_ENGINE_RUNS", 30, |schedule| {
         rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
@@ -110,7 +110,7 @@ fn rotated(target: &Target, strategy: &Strategy, current: &Value) -> (Value, Str
 }
 
 #[test]
-fn what_either_of_two_users_makes_belongs_to_the_first_and_both_may_use_it() {
+fn objects_of_both_users_belong_to_the_first_and_are_shared() {
     let target = Target::new();
     target.execute(&format!("CREATE SCHEMA data AUTHORIZATION {QUOTED}"));
     target.execute(&format!(r#"ALTER ROLE {QUOTED} SET search_path TO data, "$user", "odd ""name"" \""#));
@@ -143,7 +143,7 @@ fn what_either_of_two_users_makes_belongs_to_the_first_and_both_may_use_it() {
 }
 
 #[test]
-fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_the_window_is_short() {
+fn two_users_have_no_refused_login_and_one_user_a_short_window() {
     let target = Target::new();
     for (name, strategy) in strategies() {
         target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
@@ -163,7 +163,7 @@ fn during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_t
 }
 
 #[test]
-fn a_server_that_is_reached_by_another_name_is_checked_by_its_own() {
+fn tls_server_name_is_checked_instead_of_the_host() {
     let target = Target::new();
     let log_in = |host: &str, name: Option<&str>| {
         let tls = Tls::new(Some(&target.ca), name).unwrap();

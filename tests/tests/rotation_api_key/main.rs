@@ -178,7 +178,7 @@ fn fault_at_every_call(stage: &Stage, rules: Rules) -> (usize, usize) {
 }
 
 #[test]
-fn a_key_of_confluent_cloud_rotates_with_a_fault_at_any_call_and_nothing_is_left_behind() {
+fn confluent_cloud_key_rotates_with_a_fault_at_any_call() {
     let stage = Stage::confluent();
     let rules = Rules { refused_first: 2, ..Rules::default() };
     let (calls, runs) = fault_at_every_call(&stage, rules);
@@ -187,7 +187,7 @@ fn a_key_of_confluent_cloud_rotates_with_a_fault_at_any_call_and_nothing_is_left
 }
 
 #[test]
-fn a_key_of_an_adapters_provider_rotates_with_a_fault_at_any_call_and_nothing_is_left_behind() {
+fn adapter_key_rotates_with_a_fault_at_any_call() {
     let stage = Stage::adapter();
     let (calls, runs) = fault_at_every_call(&stage, Rules::default());
     println!("adapter: {calls} calls in two rotations over TLS, {runs} runs with one fault each");
@@ -202,7 +202,7 @@ fn a_key_of_an_adapters_provider_rotates_with_a_fault_at_any_call_and_nothing_is
 }
 
 #[test]
-fn random_faults_and_broken_connections_together_do_not_stop_a_rotation() {
+fn rotation_survives_random_faults_and_broken_connections() {
     let stage = Stage::confluent();
     for seed in 1..=25 {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -216,7 +216,7 @@ fn random_faults_and_broken_connections_together_do_not_stop_a_rotation() {
 }
 
 #[test]
-fn a_connection_that_breaks_anywhere_in_any_request_does_not_stop_a_rotation() {
+fn rotation_survives_a_connection_that_breaks_anywhere() {
     let stage = Stage::confluent();
     let requests = stage.rotate(Rules::default(), HashMap::new(), 3).unwrap().requests;
     let mut runs = 0;
@@ -264,7 +264,7 @@ fn requests_are_as_confluent_documents_them() {
 }
 
 #[test]
-fn a_host_that_is_not_there_or_not_trusted_is_named_before_a_key_is_made() {
+fn unreachable_or_untrusted_host_is_named_and_no_key_created() {
     let (plain, plain_count) = server::plain_http();
     let free = local_servers::process::free_port().unwrap();
     let other_ca = Server::start();
@@ -298,7 +298,7 @@ fn a_host_that_is_not_there_or_not_trusted_is_named_before_a_key_is_made() {
 }
 
 #[test]
-fn a_redirect_is_not_followed_and_an_answer_without_end_is_not_read() {
+fn redirect_is_not_followed_and_endless_response_not_read() {
     let (elsewhere, count) = server::plain_http();
     let target = format!("http://127.0.0.1:{elsewhere}/iam/v2/api-keys");
     let long = format!(r#"{{"data":[],"pad":"{}"}}"#, "x".repeat(65 * 1024));

@@ -38,7 +38,7 @@ fn with(value: &Value, key: &str, other: &str) -> Value {
 }
 
 #[test]
-fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
+fn invalid_secret_is_rejected_with_its_key_and_the_fix() {
     let stage = Stage::new();
     let (of_user, of_token) = (user_value(), token_value());
     let mut without_arn = of_user.clone();
@@ -80,7 +80,7 @@ fn a_secret_that_is_wrong_is_refused_with_the_key_and_the_remedy() {
 }
 
 #[test]
-fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
+fn other_users_and_groups_are_not_changed() {
     type Spoil = fn(&mut User, &mut Group);
     let stage = Stage::new();
     let of_users: [(Spoil, &str); 5] = [
@@ -113,7 +113,7 @@ fn a_user_or_a_group_that_is_another_or_has_no_password_is_left_alone() {
 }
 
 #[test]
-fn a_change_that_never_ends_is_reported_with_its_state_and_its_time() {
+fn endless_change_is_reported_with_its_state_and_time() {
     let stage = Stage::new();
     let service = service(&stage, USER);
     service.spoil(|user, _| user.status = "modifying".into());

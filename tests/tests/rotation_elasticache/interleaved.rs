@@ -161,7 +161,7 @@ fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
 }
 
 #[test]
-fn a_rotation_that_goes_by_at_any_call_of_the_action_ends_with_a_current_token_that_logs_in() {
+fn rotation_during_the_action_ends_with_a_valid_token() {
     let stage = Stage::new();
     let mut runs = 0;
     for call in 0.. {

@@ -159,20 +159,20 @@ fn every_fault_at_every_call(mode: Mode) -> Calls {
 }
 
 #[test]
-fn a_user_rotates_with_a_fault_at_any_call_and_the_current_password_logs_in_all_the_time() {
+fn user_rotates_with_a_fault_and_current_password_always_works() {
     // The machine's 17; looks at the user before and after the change and while it lasts, one
     // change.
     assert_eq!(every_fault_at_every_call(Mode::User), Calls(17, 5));
 }
 
 #[test]
-fn a_token_rotates_with_a_fault_at_any_call_and_the_current_one_logs_in_all_the_time() {
+fn token_rotates_with_a_fault_and_current_token_always_works() {
     // One login more, and SET to the current token; each change with its looks.
     assert_eq!(every_fault_at_every_call(Mode::Token), Calls(19, 10));
 }
 
 #[test]
-fn random_faults_in_both_and_steps_sent_twice_end_with_the_current_credential_in_force() {
+fn random_faults_end_with_a_valid_current_credential() {
     let stage = Stage::new();
     for mode in [Mode::User, Mode::Token] {
         for_each_schedule(&format!("elasticache, {mode:?}"), "SLUICE_ENGINE_RUNS", 30, |schedule| {

@@ -114,7 +114,7 @@ fn every_fault(mode: Mode) {
 }
 
 #[test]
-fn the_previous_password_of_a_user_is_taken_back_with_a_fault_at_any_call() {
+fn previous_password_is_retired_with_a_fault_at_any_call() {
     every_fault(Mode::User);
 }
 
@@ -124,7 +124,7 @@ fn the_previous_token_is_taken_back_with_a_fault_at_any_call() {
 }
 
 #[test]
-fn nothing_is_taken_back_too_early_during_a_rotation_or_for_a_password_that_does_not_log_in() {
+fn previous_password_is_not_retired_too_early() {
     let stage = Stage::new();
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let engine = stage.token(&service);
@@ -152,7 +152,7 @@ fn nothing_is_taken_back_too_early_during_a_rotation_or_for_a_password_that_does
 }
 
 #[test]
-fn a_token_is_added_once_even_if_the_function_dies_and_the_nodes_are_behind_the_service() {
+fn token_is_added_once_after_a_crash_with_slow_nodes() {
     let stage = Stage::new();
     let mut service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     service.lag = Duration::from_millis(50);
@@ -173,7 +173,7 @@ fn a_token_is_added_once_even_if_the_function_dies_and_the_nodes_are_behind_the_
 }
 
 #[test]
-fn a_rotation_that_was_given_up_does_not_cost_the_next_one_the_current_token() {
+fn abandoned_rotation_does_not_end_the_current_token() {
     let stage = Stage::new();
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let engine = stage.token(&service);

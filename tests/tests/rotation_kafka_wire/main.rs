@@ -33,7 +33,7 @@ const DENY: i8 = 2;
 const ALLOW: i8 = 3;
 
 #[tokio::test]
-async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+async fn rotation_with_a_fault_at_any_call_ends_with_a_valid_login() {
     let stage = Stage::new(1).await;
     for (name, strategy) in strategies() {
         let drill = async |faults: HashMap<usize, Fault>| {
@@ -54,7 +54,7 @@ async fn a_rotation_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in
 }
 
 #[tokio::test]
-async fn every_mechanism_that_a_user_has_is_set_each_in_a_request_and_that_of_the_secret_last() {
+async fn every_mechanism_is_set_and_that_of_the_secret_last() {
     let stage = Stage::new(1).await;
     for (own, names) in [(1_i8, "SCRAM-SHA-256"), (2, "SCRAM-SHA-512")] {
         for (_, strategy) in strategies() {
@@ -79,7 +79,7 @@ async fn every_mechanism_that_a_user_has_is_set_each_in_a_request_and_that_of_th
 }
 
 #[tokio::test]
-async fn a_user_who_takes_turns_gets_the_acls_of_the_other_one_denials_first_and_nothing_more() {
+async fn second_user_gets_the_acls_of_the_first_denials_first() {
     let stage = Stage::new(1).await;
     let [.., (_, strategy)] = strategies();
     let like = format!("User:{USER}");
@@ -103,7 +103,7 @@ async fn a_user_who_takes_turns_gets_the_acls_of_the_other_one_denials_first_and
 }
 
 #[tokio::test]
-async fn rights_that_cannot_be_copied_are_an_error_before_anything_is_set_and_no_authorizer_is_none() {
+async fn acls_that_cannot_be_copied_fail_before_a_password_is_set() {
     let stage = Stage::new(1).await;
     let [.., (_, strategy)] = strategies();
     let rotate = async |stage: &Stage| {
@@ -135,7 +135,7 @@ async fn rights_that_cannot_be_copied_are_an_error_before_anything_is_set_and_no
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_the_controller_is_left_for_the_one_that_is() {
+async fn request_goes_to_the_controller() {
     let stage = Stage::new(2).await;
     {
         let mut state = stage.cluster.state();
@@ -253,7 +253,7 @@ async fn an_answer_that_no_broker_should_give_is_neither_yes_nor_no() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_refused_has_a_reason_and_leaves_the_password_as_it_was() {
+async fn rejected_change_has_a_reason_and_keeps_the_password() {
     let stage = Stage::new(1).await;
     let value = stage.value();
     for (key, instead, name, part) in [
@@ -301,7 +301,7 @@ async fn a_change_that_is_refused_has_a_reason_and_leaves_the_password_as_it_was
 }
 
 #[tokio::test]
-async fn a_credential_of_an_unknown_mechanism_stops_a_rotation_that_would_leave_the_old_password_behind() {
+async fn credential_of_an_unknown_mechanism_stops_the_rotation() {
     let stage = Stage::new(1).await;
     stage.cluster.set_user(USER, 3, FIRST);
     let error = stage.set(&stage.value()).await.unwrap_err();
@@ -309,7 +309,7 @@ async fn a_credential_of_an_unknown_mechanism_stops_a_rotation_that_would_leave_
 }
 
 #[tokio::test]
-async fn a_listener_that_does_not_take_the_mechanism_says_which_it_takes() {
+async fn unsupported_mechanism_is_reported_with_the_supported_ones() {
     let stage = Stage::new(1).await;
     stage.cluster.state().mechanisms = vec!["PLAIN", "SCRAM-SHA-256"];
     let error = stage.log_in(&stage.value()).await.unwrap_err();
@@ -334,7 +334,7 @@ async fn users_with_commas_and_equals_signs_rotate() {
 }
 
 #[tokio::test]
-async fn new_passwords_are_salted_with_the_configured_iterations_and_another_salt_each_time() {
+async fn new_passwords_have_configured_iterations_and_a_new_salt() {
     let stage = Stage::new(1).await;
     let mut salts = Vec::new();
     for iterations in [4096, 8192, 16_384] {

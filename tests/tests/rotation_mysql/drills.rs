@@ -53,7 +53,7 @@ fn cases(brand: Brand) -> Vec<(String, Strategy, &'static str, bool)> {
 }
 
 #[test]
-fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_that_logs_in() {
+fn rotation_on_a_server_with_a_fault_ends_with_a_valid_login() {
     for brand in BRANDS {
         let target = Target::new(brand);
         for (name, strategy, privileges, keeps_old) in cases(brand) {
@@ -74,7 +74,7 @@ fn a_rotation_on_a_real_server_with_a_fault_at_any_call_ends_with_a_credential_t
 }
 
 #[test]
-fn a_rotation_whose_connection_breaks_before_or_after_any_statement_ends_with_a_credential_that_logs_in() {
+fn connection_that_breaks_anywhere_ends_with_a_valid_login() {
     for brand in BRANDS {
         let target = Target::new(brand);
         let proxy = Proxy::start(&target.runtime, target.server.port());
@@ -100,7 +100,7 @@ fn a_rotation_whose_connection_breaks_before_or_after_any_statement_ends_with_a_
 }
 
 #[test]
-fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+fn random_faults_and_repeated_steps_end_with_a_valid_login() {
     for brand in BRANDS {
         let target = Target::new(brand);
         for_each_schedule(&format!("{brand:?}"), "SLUICE_ENGINE_RUNS", 20, |schedule| {
@@ -116,7 +116,7 @@ fn random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
 }
 
 #[test]
-fn during_a_hundred_rotations_no_login_is_refused_where_the_old_credential_is_kept_and_else_the_window_is_short()
+fn kept_password_has_no_refused_login_else_a_short_window()
  {
     for brand in BRANDS {
         let target = Target::new(brand);

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target, engine};
 
 #[test]
-fn a_login_that_fails_says_why_and_only_a_wrong_credential_is_refused() {
+fn failed_login_has_a_reason_and_only_wrong_one_is_refused() {
     for brand in BRANDS {
         let target = Target::new(brand);
         target.execute(&format!(
@@ -125,7 +125,7 @@ fn an_admin_without_the_privilege_is_told_in_the_servers_words() {
 }
 
 #[test]
-fn a_password_that_breaks_the_servers_rules_is_not_set_and_not_repeated() {
+fn password_against_the_servers_rules_is_not_set_or_shown() {
     let target = Target::new(MYSQL);
     target.execute(&format!(
         "INSTALL COMPONENT 'file://component_validate_password'; CREATE USER app@`%` IDENTIFIED BY '{FIRST}'"
@@ -145,7 +145,7 @@ fn a_password_that_breaks_the_servers_rules_is_not_set_and_not_repeated() {
 }
 
 #[test]
-fn an_old_password_that_cannot_be_kept_on_mariadb_is_said_if_it_must_be() {
+fn old_password_that_must_be_kept_is_an_error_on_mariadb() {
     let target = Target::new(Brand::MariaDb);
     target.execute(&format!("CREATE USER app@`%` IDENTIFIED BY '{FIRST}'"));
     let engine = engine(target.server.ca(), OldPassword::Kept);

@@ -105,7 +105,7 @@ fn hex(target: &Target, expression: &str) -> String {
 }
 
 #[test]
-fn a_password_that_mariadb_cannot_check_is_not_set_and_the_remedy_is_told() {
+fn password_that_mariadb_cannot_check_is_an_error_with_the_fix() {
     let target = Target::with(
         Brand::MariaDb,
         &["--plugin-maturity=unknown", "--plugin-load-add=simple_password_check"],

@@ -37,7 +37,7 @@ fn the_old_password_works_until_the_rotation_after_the_next() {
 }
 
 #[test]
-fn a_rotation_that_was_given_up_does_not_cost_clients_their_password() {
+fn abandoned_rotation_keeps_the_password_of_clients() {
     let target = target(true);
     // AWSCURRENT is FIRST; the rotation to SECOND was given up after the server had taken it.
     target.set_own("app", FIRST, SECOND).unwrap();
@@ -46,7 +46,7 @@ fn a_rotation_that_was_given_up_does_not_cost_clients_their_password() {
 }
 
 #[test]
-fn without_the_privilege_the_old_password_ends_or_the_rotation_fails_as_configured() {
+fn missing_privilege_ends_old_password_or_fails_as_configured() {
     let target = target(false);
     target.set_own("app", FIRST, SECOND).unwrap();
     assert_eq!(accepted(&target), [SECOND]);
@@ -58,7 +58,7 @@ fn without_the_privilege_the_old_password_ends_or_the_rotation_fails_as_configur
 }
 
 #[test]
-fn an_old_password_that_is_to_end_ends_with_the_change_and_with_it_any_that_was_kept() {
+fn change_ends_old_passwords_if_configured() {
     let target = target(true);
     target.set_own("app", FIRST, SECOND).unwrap();
     let ending = engine(target.server.ca(), OldPassword::Ended);

@@ -96,7 +96,7 @@ fn the_second_user_may_do_what_the_first_may_and_nothing_more() {
 }
 
 #[test]
-fn the_first_user_keeps_what_it_was_given_while_the_second_had_its_turn() {
+fn first_user_keeps_grants_made_while_the_second_is_current() {
     for brand in BRANDS {
         let target = Target::new(brand);
         prepare(&target);
@@ -115,7 +115,7 @@ fn the_first_user_keeps_what_it_was_given_while_the_second_had_its_turn() {
 }
 
 #[test]
-fn what_is_revoked_in_one_database_stays_revoked_for_the_second_user() {
+fn partial_revokes_apply_to_the_second_user() {
     let target = Target::with(MYSQL, &["--partial-revokes=ON"]);
     target.execute(&format!(
         "CREATE DATABASE d1; CREATE DATABASE d2; CREATE USER app@`%` IDENTIFIED BY '{FIRST}'; GRANT SELECT, INSERT ON *.* TO app@`%`; \

@@ -64,7 +64,7 @@ fn an_account_of_mariadb_with_several_ways_to_log_in_keeps_them() {
 }
 
 #[test]
-fn an_account_without_a_password_of_its_own_is_not_taken_for_a_wrong_password() {
+fn account_without_a_password_is_not_a_wrong_password() {
     let target = Target::new(Brand::MariaDb);
     target.execute("CREATE USER local@`%` IDENTIFIED VIA unix_socket");
     assert_eq!(target.log_in("local", FIRST).unwrap_err().name(), "InsufficientPrivileges");

@@ -29,7 +29,7 @@ use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rota
 use warehouse::target::Target;
 
 #[test]
-fn over_the_wire_a_fault_at_any_call_of_the_rotation_ends_with_a_credential_that_logs_in() {
+fn wire_rotation_with_a_fault_ends_with_a_valid_login() {
     let stage = Stage::new();
     let engine = stage.wire();
     for (name, strategy) in strategies() {
@@ -54,7 +54,7 @@ fn over_the_wire_a_fault_at_any_call_of_the_rotation_ends_with_a_credential_that
 }
 
 #[test]
-fn over_the_wire_random_faults_and_steps_sent_twice_end_with_a_credential_that_logs_in() {
+fn wire_rotation_with_random_faults_ends_with_a_valid_login() {
     let stage = Stage::new();
     let engine = stage.wire();
     for_each_schedule("redshift, wire", "SLUICE_ENGINE_RUNS", 20, |schedule| {
@@ -67,7 +67,7 @@ fn over_the_wire_random_faults_and_steps_sent_twice_end_with_a_credential_that_l
 }
 
 #[test]
-fn over_the_wire_during_a_hundred_rotations_of_two_users_no_login_is_refused_and_of_one_user_the_window_is_short()
+fn wire_two_users_have_no_refused_login_one_user_a_short_window()
  {
     let stage = Stage::new();
     let engine = stage.wire();
@@ -114,7 +114,7 @@ fn what_a_rotation_over_the_wire_costs_is_counted() {
 }
 
 #[test]
-fn over_the_wire_a_connection_that_breaks_at_any_statement_ends_with_two_users_that_are_alike() {
+fn wire_broken_connection_ends_with_two_equal_users() {
     let stage = Stage::new();
     let [.., (_, strategy)] = strategies();
     make_rich(&stage);
@@ -155,7 +155,7 @@ fn over_the_wire_a_connection_that_breaks_at_any_statement_ends_with_two_users_t
 }
 
 #[test]
-fn the_second_user_loses_what_the_first_has_no_longer_and_the_first_keeps_everything() {
+fn second_user_loses_revoked_grants_and_the_first_keeps_all() {
     let stage = Stage::new();
     let [.., (_, strategy)] = strategies();
     make_rich(&stage);
@@ -203,7 +203,7 @@ const QUICK: ChangeWait = ChangeWait { timeout: Duration::from_secs(10), first_p
 const STATEMENT: Duration = Duration::from_secs(10);
 
 #[test]
-fn through_the_data_api_a_fault_at_any_request_ends_with_a_credential_that_logs_in_and_a_clear_probe_secret()
+fn data_api_fault_ends_with_a_valid_login_and_no_probe_value()
 {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
@@ -241,7 +241,7 @@ fn through_the_data_api_users_take_turns_whatever_request_fails() {
 }
 
 #[test]
-fn the_admins_password_is_changed_by_the_control_plane_and_proved_by_a_login_whatever_request_fails() {
+fn control_plane_fault_ends_with_a_valid_admin_login() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for target in [cluster(), workgroup()] {
@@ -265,7 +265,7 @@ fn the_admins_password_is_changed_by_the_control_plane_and_proved_by_a_login_wha
 }
 
 #[test]
-fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secret_points_to() {
+fn control_plane_changes_only_the_admin_of_the_same_warehouse() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     let engine = |change| {
@@ -320,7 +320,7 @@ fn the_control_plane_changes_only_the_admin_of_the_very_warehouse_that_the_secre
 }
 
 #[test]
-fn the_data_api_tells_a_wrong_password_from_everything_else_and_never_leaves_one_behind() {
+fn data_api_identifies_wrong_password_and_leaves_none_behind() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     let engine = |within| {
@@ -421,7 +421,7 @@ fn over_the_wire_bad_input_has_a_name_and_a_remedy() {
 }
 
 #[test]
-fn users_with_odd_names_rotate_and_no_statement_holds_a_password() {
+fn users_with_odd_names_rotate_without_password_in_statements() {
     let stage = Stage::new();
     let engine = stage.wire();
     for name in ["plain", "Mixed", "a'b", "a\\b", "a;b--", "имя", "IAM:x/y@z", "a b\"c"] {
@@ -440,7 +440,7 @@ fn users_with_odd_names_rotate_and_no_statement_holds_a_password() {
 }
 
 #[test]
-fn a_user_whose_password_is_stored_as_sha256_logs_in_by_a_digest_and_keeps_that_form() {
+fn sha256_user_logs_in_by_digest_and_keeps_the_format() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     let certificate = local_servers::tls::make("digest", &ca_file).unwrap();
