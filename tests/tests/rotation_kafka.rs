@@ -194,8 +194,7 @@ fn what_a_rotation_costs_is_counted() {
 }
 
 #[test]
-fn change_is_repeated_after_the_connection_broke_anywhere()
- {
+fn change_is_repeated_after_the_connection_broke_anywhere() {
     let target = Target::new();
     let front = target.broker.front();
     for (name, strategy) in strategies() {

@@ -2,6 +2,7 @@
 //! every call, and the window after the rotation.
 
 #![cfg(feature = "msk")]
+#![allow(clippy::unwrap_used)]
 #![allow(clippy::print_stdout)]
 
 use std::collections::HashMap;

@@ -1,4 +1,5 @@
-//! What is wrong with a secret, a server or the service gets one sentence, and nothing is changed.
+//! Invalid secrets, and errors of the server and the service: each has one sentence, and nothing is
+//! changed.
 
 use std::collections::HashMap;
 

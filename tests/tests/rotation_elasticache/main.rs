@@ -86,7 +86,7 @@ fn token_value() -> Value {
     json!({"password": FIRST, "note": "keep me"})
 }
 
-/// What is rotated.
+/// The kind of credential.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     User,
@@ -105,7 +105,7 @@ fn drill(
     inner: HashMap<usize, Fault>,
     twice: bool,
 ) -> Calls {
-    let told = format!("{mode:?}, machine: {outer:?}, service: {inner:?}, twice: {twice}");
+    let case = format!("{mode:?}, machine: {outer:?}, service: {inner:?}, twice: {twice}");
     let (name, value) = match mode {
         Mode::User => (USER, user_value()),
         Mode::Token => ("default", token_value()),
@@ -116,10 +116,10 @@ fn drill(
         Mode::User => run(stage, &secret, &stage.user(&service), &service, outer, twice),
         Mode::Token => run(stage, &secret, &stage.token(&service), &service, outer, twice),
     };
-    let calls = calls.unwrap_or_else(|problem| panic!("{told}: {problem}; {:?}", service.history()));
+    let calls = calls.unwrap_or_else(|problem| panic!("{case}: {problem}; {:?}", service.history()));
     // The overlap is of two, the current one and the one before it.
     let left = service.passwords();
-    assert!(left.len() == 2 && left.contains(&FIRST.to_owned()), "{told}: {left:?}");
+    assert!(left.len() == 2 && left.contains(&FIRST.to_owned()), "{case}: {left:?}");
     Calls(calls, service.faults.calls())
 }
 
@@ -245,8 +245,8 @@ fn what_the_server_logs_holds_no_password() {
     assert!(slow.contains("AUTH") && slow.contains("PING"), "{slow}");
     assert!(refused.contains(USER), "{refused}");
     for password in passwords.iter().map(String::as_str).chain(["wrong-Password-00"]) {
-        for told in [&slow, &refused, &stage.redis.log()] {
-            assert!(!told.contains(password), "{told}");
+        for text in [&slow, &refused, &stage.redis.log()] {
+            assert!(!text.contains(password), "{text}");
         }
     }
 }

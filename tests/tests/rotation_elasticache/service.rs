@@ -25,7 +25,7 @@ pub struct Service<'a> {
     redis: &'a Redis,
     /// From the end of a change in the service's words until the server has it.
     pub lag: Duration,
-    /// What happens to its calls.
+    /// The faults of its calls.
     pub faults: Faults,
     state: Mutex<State>,
 }

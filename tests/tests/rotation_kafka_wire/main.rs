@@ -95,7 +95,7 @@ async fn second_user_gets_the_acls_of_the_first_denials_first() {
         acl(&other, "payments", ALLOW),
     ];
     let before = stage.cluster.state().acls.len();
-    stage.cluster.state().tells_too_much = true;
+    stage.cluster.state().returns_other_acls = true;
     let secret = stage.secret(&stage.value());
     Drill::new(&secret, &stage.engine, HashMap::new()).by(strategy.clone()).run().await.unwrap();
     let new = stage.cluster.state().acls[before..].to_vec();

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-/// Where the connection breaks.
+/// The point at which the connection breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// The server never sees the message.
@@ -50,7 +50,7 @@ impl Proxy {
         *self.plan.lock().unwrap() = Some((cut, number));
     }
 
-    /// Whether the connection was broken.
+    /// Returns true if the connection was broken.
     pub(crate) fn disarm(&self) -> bool {
         self.plan.lock().unwrap().take().is_none()
     }

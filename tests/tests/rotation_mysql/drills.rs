@@ -116,8 +116,7 @@ fn random_faults_and_repeated_steps_end_with_a_valid_login() {
 }
 
 #[test]
-fn kept_password_has_no_refused_login_else_a_short_window()
- {
+fn kept_password_has_no_refused_login_else_a_short_window() {
     for brand in BRANDS {
         let target = Target::new(brand);
         let admin = target.value("admin", FIRST).to_string();

@@ -1,4 +1,4 @@
-//! What a person may have got wrong, and what a server may refuse.
+//! Invalid secrets and configurations, and rejections by the server.
 
 use local_servers::mysql::Brand;
 use local_servers::process::free_port;

@@ -1,4 +1,4 @@
-//! What the servers write down of a rotation.
+//! The logs of the servers during a rotation.
 
 use std::collections::HashMap;
 

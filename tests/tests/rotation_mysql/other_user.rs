@@ -6,7 +6,7 @@ use local_servers::mysql::Brand;
 
 use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target};
 
-/// What `SHOW GRANTS` and the tables say of an account, without its name and password.
+/// The rights of an account by `SHOW GRANTS` and the tables, without its name and password.
 fn rights(target: &Target, user: &str) -> BTreeSet<String> {
     let mut shown = target.execute(&format!("SHOW GRANTS FOR {user}@`%`"));
     if target.brand == Brand::MariaDb {

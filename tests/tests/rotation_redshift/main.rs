@@ -67,8 +67,7 @@ fn wire_rotation_with_random_faults_ends_with_a_valid_login() {
 }
 
 #[test]
-fn wire_two_users_have_no_refused_login_one_user_a_short_window()
- {
+fn wire_two_users_have_no_refused_login_one_user_a_short_window() {
     let stage = Stage::new();
     let engine = stage.wire();
     let boss = stage.value(stage.server.port(), BOSS, BOSS_PASSWORD).to_string();
@@ -199,12 +198,12 @@ fn workgroup() -> Target {
     Target::Workgroup("w1".into())
 }
 
-const QUICK: ChangeWait = ChangeWait { timeout: Duration::from_secs(10), first_pause: Duration::from_millis(1) };
+const QUICK: ChangeWait =
+    ChangeWait { timeout: Duration::from_secs(10), first_pause: Duration::from_millis(1) };
 const STATEMENT: Duration = Duration::from_secs(10);
 
 #[test]
-fn data_api_fault_ends_with_a_valid_login_and_no_probe_value()
-{
+fn data_api_fault_ends_with_a_valid_login_and_no_probe_value() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for (target, (name, strategy)) in [cluster(), workgroup()].into_iter().zip(strategies()) {

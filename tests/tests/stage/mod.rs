@@ -61,7 +61,8 @@ impl Target {
         self.engine.account(&document).unwrap()
     }
 
-    /// What a session of a user sees after these statements; the settings of its role hold as after a login.
+    /// Returns the result of these statements in a session of a user, with the settings of its role as
+    /// after a login.
     pub fn row(&self, user: &Value, statements: &str, question: &str) -> tokio_postgres::Row {
         let login = Session::Trusted(user.as_str().unwrap().to_owned());
         self.runtime.block_on(async {
