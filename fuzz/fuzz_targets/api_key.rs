@@ -1,6 +1,8 @@
-//! Arbitrary text as the description of a provider's API, and arbitrary values to put into its requests.
+//! Arbitrary text as the description of a provider's API, and arbitrary values to put into its
+//! requests.
 //!
-//! The modules of crates/rotation are compiled from their files, without the AWS SDK that the rest of the crate needs.
+//! The modules of crates/rotation are compiled from their files, without the AWS SDK that the rest
+//! of the crate needs.
 #![no_main]
 #![allow(dead_code)]
 

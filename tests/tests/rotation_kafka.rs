@@ -1,4 +1,5 @@
-//! Users of a real Kafka broker (Tansu) rotated: a fault at every call, a broken connection at every request, both mechanisms, bad input.
+//! Users of a real Kafka broker (Tansu) rotated: a fault at every call, a broken connection at
+//! every request, both mechanisms, bad input.
 
 #![allow(clippy::unwrap_used)]
 // The counts of a run are for whoever reads the test's output.
@@ -52,7 +53,8 @@ impl Target {
         target
     }
 
-    /// The user as in the beginning, with credentials for these mechanisms, and no other user but the admin.
+    /// The user as in the beginning, with credentials for these mechanisms, and no other user but
+    /// the admin.
     fn reset(&self, mechanisms: &[Mechanism]) {
         for mechanism in [Mechanism::Sha256, Mechanism::Sha512] {
             self.broker.delete_user(CLONE, mechanism).unwrap();
@@ -119,7 +121,7 @@ fn rotate_with(target: &Target, strategy: &Strategy, faults: &HashMap<usize, Fau
 }
 
 #[test]
-fn rotation_on_broker_survives_a_fault_at_any_call() {
+fn rotation_on_a_broker_with_a_fault_ends_with_a_valid_login() {
     let target = Target::new();
     for (name, strategy) in strategies() {
         let drill = |faults: HashMap<usize, Fault>| rotate_with(&target, &strategy, &faults, false);
@@ -137,7 +139,7 @@ fn rotation_on_broker_survives_a_fault_at_any_call() {
 }
 
 #[test]
-fn random_faults_and_repeated_steps_keep_a_credential() {
+fn random_faults_and_repeated_steps_end_with_a_valid_login() {
     let target = Target::new();
     for_each_schedule("kafka", "SLUICE_ENGINE_RUNS", 20, |schedule| {
         rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
@@ -145,7 +147,7 @@ fn random_faults_and_repeated_steps_keep_a_credential() {
 }
 
 #[test]
-fn hundred_rotations_of_two_users_refuse_no_login() {
+fn two_users_have_no_refused_login_and_one_user_a_short_window() {
     let target = Target::new();
     let mut admin = target.value();
     admin["username"] = ADMIN.into();
@@ -192,7 +194,7 @@ fn rotation_makes_the_documented_number_of_calls() {
 }
 
 #[test]
-fn broken_connection_in_a_change_keeps_a_working_credential() {
+fn change_is_repeated_after_the_connection_broke_anywhere() {
     let target = Target::new();
     let front = target.broker.front();
     for (name, strategy) in strategies() {
@@ -244,7 +246,7 @@ fn broken_connection_in_a_change_keeps_a_working_credential() {
 }
 
 #[test]
-fn alternating_users_keep_every_read_credential_working() {
+fn alternating_users_keep_the_credential_of_clients_valid() {
     let target = Target::new();
     let [.., (_, strategy)] = strategies();
     let mut value = target.value();
@@ -261,7 +263,7 @@ fn alternating_users_keep_every_read_credential_working() {
 }
 
 #[test]
-fn only_wrong_password_or_unknown_user_counts_as_refusal() {
+fn only_wrong_password_and_unknown_user_are_refused() {
     let target = Target::new();
     let with = |changes: &[(&str, Value)]| {
         let mut value = target.value();
@@ -335,7 +337,7 @@ fn jaas_configuration_alone_follows_the_password() {
 }
 
 #[test]
-fn every_valid_iteration_count_makes_a_working_credential() {
+fn every_allowed_number_of_iterations_gives_a_valid_login() {
     let target = Target::new();
     for (mechanism, name) in [Mechanism::Sha256, Mechanism::Sha512].into_iter().zip(NAMES) {
         for iterations in [4096, 8192, 16_384] {
@@ -355,7 +357,7 @@ fn every_valid_iteration_count_makes_a_working_credential() {
 }
 
 #[test]
-fn commas_and_equals_signs_are_escaped_as_in_the_rfc() {
+fn commas_and_equals_signs_of_a_user_are_escaped() {
     let target = Target::new();
     // Tansu 0.6 looks a user up by the name as it stands in the message.
     target.broker.set_user("a=3Db=2Cc", FIRST, Mechanism::Sha512).unwrap();

@@ -1,4 +1,5 @@
-//! The engine for PostgreSQL on a real server: every strategy with a fault at every call, under load, and what two users share.
+//! The engine for PostgreSQL on a real server: every strategy with a fault at every call, under
+//! load, and what two users share.
 
 // The counts of a run are for whoever reads the test's output.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -17,7 +18,8 @@ use serde_json::Value;
 use stage::{CLONE, FIRST, QUOTED, Target, USER, admin};
 use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
-/// Statements that the server sees of a rotation, by strategy, three in a row: of two users the first makes the second, the third compares them.
+/// Statements that the server sees of a rotation, by strategy, three in a row: of two users the
+/// first makes the second, the third compares them.
 const STATEMENTS: [usize; 9] = [4, 4, 4, 4, 4, 4, 11, 6, 11];
 
 /// One rotation of the user as it was in the beginning; gives the number of calls.
@@ -34,7 +36,8 @@ fn rotate_with(target: &Target, strategy: &Strategy, faults: &HashMap<usize, Fau
         .unwrap_or_else(|problem| panic!("{faults:?}, twice: {twice}: {problem}"))
 }
 
-/// Every strategy with every kind of fault at every call, on one server; the number of calls without a fault.
+/// Every strategy with every kind of fault at every call, on one server; the number of calls
+/// without a fault.
 fn drill(strategy: &Strategy) -> usize {
     let target = Target::new();
     let drill = |faults: HashMap<usize, Fault>| rotate_with(&target, strategy, &faults, false);
@@ -49,22 +52,22 @@ fn drill(strategy: &Strategy) -> usize {
 }
 
 #[test]
-fn single_user_rotation_survives_a_fault_at_any_call() {
+fn one_user_with_a_fault_at_any_call_ends_with_a_valid_login() {
     assert_eq!(drill(&Strategy::SingleUser), 17);
 }
 
 #[test]
-fn admin_rotation_survives_a_fault_at_any_call() {
+fn one_user_by_an_admin_with_a_fault_ends_with_a_valid_login() {
     assert_eq!(drill(&Strategy::SingleUserByAdmin(admin())), 18);
 }
 
 #[test]
-fn alternating_rotation_survives_a_fault_at_any_call() {
+fn two_users_with_a_fault_at_any_call_end_with_a_valid_login() {
     assert_eq!(drill(&Strategy::AlternatingUsers(admin())), 18);
 }
 
 #[test]
-fn random_faults_and_repeated_steps_keep_a_credential() {
+fn random_faults_and_repeated_steps_end_with_a_valid_login() {
     let target = Target::new();
     for_each_schedule("postgres", "SLUICE_ENGINE_RUNS", 30, |schedule| {
         rotate_with(&target, &schedule.strategy().1, &schedule.faults, schedule.twice);
@@ -107,7 +110,7 @@ fn rotated(target: &Target, strategy: &Strategy, current: &Value) -> (Value, Str
 }
 
 #[test]
-fn objects_of_either_user_belong_to_the_first() {
+fn objects_of_both_users_belong_to_the_first_and_are_shared() {
     let target = Target::new();
     target.execute(&format!("CREATE SCHEMA data AUTHORIZATION {QUOTED}"));
     target.execute(&format!(r#"ALTER ROLE {QUOTED} SET search_path TO data, "$user", "odd ""name"" \""#));
@@ -140,7 +143,7 @@ fn objects_of_either_user_belong_to_the_first() {
 }
 
 #[test]
-fn hundred_rotations_of_two_users_refuse_no_login() {
+fn two_users_have_no_refused_login_and_one_user_a_short_window() {
     let target = Target::new();
     for (name, strategy) in strategies() {
         target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
@@ -152,14 +155,15 @@ fn hundred_rotations_of_two_users_refuse_no_login() {
         if matches!(strategy, Strategy::AlternatingUsers(_)) {
             assert_eq!(seen.refused, 0, "{name}");
         } else {
-            // From the change of the password to the move of AWSCURRENT; the login of testSecret lies between.
+            // From the change of the password to the move of AWSCURRENT; the login of testSecret
+            // lies between.
             assert!(seen.longest < Duration::from_secs(5), "{name}: {:?}", seen.longest);
         }
     }
 }
 
 #[test]
-fn tls_server_name_is_verified_instead_of_the_host() {
+fn tls_server_name_is_checked_instead_of_the_host() {
     let target = Target::new();
     let log_in = |host: &str, name: Option<&str>| {
         let tls = Tls::new(Some(&target.ca), name).unwrap();

@@ -8,7 +8,8 @@ use serde::Deserialize;
 /// An action that a rotation function performs outside of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Action {
-    /// Makes the credential of AWSCURRENT the only valid one, where the previous one is still valid.
+    /// Makes the credential of AWSCURRENT the only valid one, where the previous one is still
+    /// valid.
     RetirePrevious,
     /// Logs in with AWSCURRENT until every server accepts it, and measures how long that took.
     VerifyPropagation,

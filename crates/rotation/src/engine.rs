@@ -241,16 +241,17 @@ pub trait Engine: Send + Sync {
         None
     }
 
-    /// Returns true if [`Engine::set_password`] keeps the password of `by` valid beside the new one,
-    /// until the next change or [`Engine::retire_others`].
+    /// Returns true if [`Engine::set_password`] keeps the password of `by` valid beside the new
+    /// one, until the next change or [`Engine::retire_others`].
     fn keeps_previous(&self) -> bool {
         false
     }
 
     /// Returns true if [`Engine::retire_others`] must be called before a new password is created.
     ///
-    /// It must where [`Engine::set_password`] drops the older of two passwords: an abandoned rotation
-    /// leaves its password as the newer one. Later in the rotation, it could drop the new password.
+    /// It must where [`Engine::set_password`] drops the older of two passwords: an abandoned
+    /// rotation leaves its password as the newer one. Later in the rotation, it could drop the new
+    /// password.
     fn retires_before_create(&self) -> bool {
         false
     }

@@ -1,5 +1,5 @@
-//! The error of a step or an action: a public name that never changes, and a sentence that says what
-//! to do.
+//! The error of a step or an action: a public name that never changes, and a sentence that says
+//! what to do.
 
 use std::error::Error;
 use std::fmt;

@@ -59,7 +59,8 @@ impl<V: Versions> Invocation<'_, V> {
         }
     }
 
-    /// Returns the current value of another secret, such as the admin's. `label` names it in errors.
+    /// Returns the current value of another secret, such as the admin's. `label` names it in
+    /// errors.
     ///
     /// # Errors
     /// The call failed, there is no value, or it is not a JSON object.

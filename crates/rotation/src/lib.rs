@@ -15,15 +15,16 @@
 //!    version's labels, reads the values and moves AWSCURRENT.
 //! 4. The rotator ([`rotator::CredentialRotator`]) does what differs. [`passwords::Passwords`]
 //!    changes a user's password on an [`engine::Engine`]: one of [`engines`]. `keys` creates and
-//!    revokes API keys over HTTPS; `msk` is for Amazon MSK, whose brokers read the secret themselves.
-//! 5. [`audit::Record`] writes the log line and the metrics. An error ([`error::RotationError`]) has a
-//!    public name that alarms and runbooks refer to.
+//!    revokes API keys over HTTPS; `msk` is for Amazon MSK, whose brokers read the secret
+//!    themselves.
+//! 5. [`audit::Record`] writes the log line and the metrics. An error ([`error::RotationError`])
+//!    has a public name that alarms and runbooks refer to.
 //!
-//! To add an engine, implement [`engine::Engine`] in a module of [`engines`], with a Cargo feature of
-//! its name, and add a function beside `functions/rotate-postgres`.
+//! To add an engine, implement [`engine::Engine`] in a module of [`engines`], with a Cargo feature
+//! of its name, and add a function beside `functions/rotate-postgres`.
 //!
-//! Sources: "Lambda rotation functions" and "Rotation by Lambda function" of the Secrets Manager user
-//! guide.
+//! Sources: "Lambda rotation functions" and "Rotation by Lambda function" of the Secrets Manager
+//! user guide.
 
 pub mod action;
 mod address;

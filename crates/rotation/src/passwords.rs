@@ -38,9 +38,9 @@ pub enum Strategy {
 pub struct Admin {
     /// The ARN of the secret.
     pub secret: String,
-    /// The host for a value that has no key `host`, such as the secrets that RDS and Redshift manage.
-    /// It comes from the function's configuration and never from the rotated secret: otherwise,
-    /// whoever may write that secret could learn the admin's password.
+    /// The host for a value that has no key `host`, such as the secrets that RDS and Redshift
+    /// manage. It comes from the function's configuration and never from the rotated secret:
+    /// otherwise, whoever may write that secret could learn the admin's password.
     pub host: Option<String>,
 }
 

@@ -26,8 +26,8 @@ pub struct RepairRequest {
     pub action: Examine,
     /// The secret's ARN.
     pub secret_id: String,
-    /// The minutes since the secret's last change below which a rotation may still be running; 10 by
-    /// default.
+    /// The minutes since the secret's last change below which a rotation may still be running; 10
+    /// by default.
     #[serde(default)]
     pub quiet_minutes: Option<u32>,
 }
@@ -72,8 +72,8 @@ pub struct Finding {
 
 /// Reads a secret's labels and tries which of its credentials the server accepts.
 ///
-/// # Errors
-/// A call or a login failed. Then nothing is known about the credentials, and nothing may be changed.
+/// # Errors A call or a login failed. Then nothing is known about the credentials, and nothing may
+/// be changed.
 pub async fn examine<V: Versions, R: CredentialRotator>(
     rotator: &R,
     at: &Invocation<'_, V>,

@@ -1,5 +1,5 @@
-//! The end of the overlap: removes the previous password where an engine keeps it beside the current
-//! one.
+//! The end of the overlap: removes the previous password where an engine keeps it beside the
+//! current one.
 //!
 //! It happens only while no rotation is in progress, and only after the server accepted AWSCURRENT.
 //! A previous password that no event removes ends with the next rotation, which makes the current

@@ -40,7 +40,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Creates a policy that starts no attempt after `deadline` and cancels one that still runs then.
+    /// Creates a policy that starts no attempt after `deadline` and cancels one that still runs
+    /// then.
     pub fn until(deadline: Instant, random: fastrand::Rng) -> Self {
         Self { deadline, random: Mutex::new(random) }
     }
@@ -81,8 +82,8 @@ impl Retry {
         }
     }
 
-    /// Pauses for `least` and a random part of `longest`. Returns false, at once, if the pause would
-    /// end after the deadline.
+    /// Pauses for `least` and a random part of `longest`. Returns false, at once, if the pause
+    /// would end after the deadline.
     pub async fn pause(&self, least: Duration, longest: Duration) -> bool {
         let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
         let end = Instant::now() + least + longest.mul_f64(random);

@@ -40,8 +40,8 @@ pub trait CredentialRotator: Send + Sync {
     /// holds nothing secret.
     fn describe(&self, credential: &Self::Credential) -> String;
 
-    /// Returns the value of the next version, for `createSecret`. It is called only while the pending
-    /// version has no value.
+    /// Returns the value of the next version, for `createSecret`. It is called only while the
+    /// pending version has no value.
     ///
     /// # Errors
     /// [`RotationError`].
@@ -74,7 +74,8 @@ pub trait CredentialRotator: Send + Sync {
         credential: &Self::Credential,
     ) -> impl Future<Output = Result<Login, RotationError>> + Send;
 
-    /// Performs an action outside of a rotation. It may be invoked at any time, any number of times.
+    /// Performs an action outside of a rotation. It may be invoked at any time, any number of
+    /// times.
     ///
     /// # Errors
     /// [`RotationError`]; by default the action is not supported.

@@ -25,8 +25,8 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// Serves a rotator until Lambda ends the process.
 ///
-/// `start` reads the configuration and creates clients. If it fails, the function answers every step
-/// with the reason, which then is in the event that Secrets Manager sends.
+/// `start` reads the configuration and creates clients. If it fails, the function answers every
+/// step with the reason, which then is in the event that Secrets Manager sends.
 ///
 /// # Errors
 /// The Runtime API cannot be reached.

@@ -68,16 +68,16 @@ pub trait Versions: Send + Sync {
     ) -> impl Future<Output = Result<Option<SecretString>, CallError>> + Send;
 
     /// Stores the value of the event's version under AWSPENDING (PutSecretValue). There is nothing
-    /// to do if the version already has another value: an earlier run of the step stored it, and its
-    /// response was lost.
+    /// to do if the version already has another value: an earlier run of the step stored it, and
+    /// its response was lost.
     fn put_pending(
         &self,
         event: &RotationEvent,
         value: &SecretString,
     ) -> impl Future<Output = Result<StepOutcome, CallError>> + Send;
 
-    /// Moves AWSCURRENT from one version to another (UpdateSecretVersionStage). The move is postponed
-    /// if another version than `from` has the label.
+    /// Moves AWSCURRENT from one version to another (UpdateSecretVersionStage). The move is
+    /// postponed if another version than `from` has the label.
     fn promote(
         &self,
         secret: &str,

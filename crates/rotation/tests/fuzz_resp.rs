@@ -1,6 +1,7 @@
 //! The seeds of the fuzz target `resp`, replayed.
 
-// Shared with the fuzz target, which is a crate of its own; what writes commands is not under test here.
+// Shared with the fuzz target, which is a crate of its own; what writes commands is not under test
+// here.
 #![allow(dead_code)]
 
 #[path = "../../../fuzz/checks/resp.rs"]

@@ -1,5 +1,5 @@
-//! The machine on a server in memory: a crash before and after every call, seeded random schedules of
-//! faults, bad input.
+//! The machine on a server in memory: a crash before and after every call, seeded random schedules
+//! of faults, bad input.
 
 // The counts and seeds of a run are for people who read the test's output.
 #![allow(clippy::print_stdout)]

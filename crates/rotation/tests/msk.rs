@@ -1,7 +1,8 @@
-//! Rotations on a cluster in memory whose brokers read AWSCURRENT some logins later: a fault in every
-//! call, and the window after the rotation.
+//! Rotations on a cluster in memory whose brokers read AWSCURRENT some logins later: a fault in
+//! every call, and the window after the rotation.
 
 #![cfg(feature = "msk")]
+#![allow(clippy::unwrap_used)]
 #![allow(clippy::print_stdout)]
 
 use std::collections::HashMap;
@@ -59,7 +60,8 @@ impl<'a> Brokers<'a> {
         document.password().unwrap().expose_secret().to_owned()
     }
 
-    /// Returns the password that a broker accepts. Its port is the number of logins between two reads.
+    /// Returns the password that a broker accepts. Its port is the number of logins between two
+    /// reads.
     fn takes(&self, port: u16) -> String {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (logins, password) = known.entry(port).or_insert_with(|| (0, self.current()));

@@ -1,5 +1,7 @@
 //! The examination of an interrupted rotation.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use lambda_kit::moment::Moment;

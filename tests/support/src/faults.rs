@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn fault_has_its_effect_and_a_crash_lasts_until_the_next_invocation() {
+    async fn fault_has_its_effect_and_a_crash_ends_the_invocation() {
         for (fault, effect, broken) in [
             (Fault::DiesBefore, 0, Broken::Dead),
             (Fault::DiesAfter, 1, Broken::Dead),

@@ -1,4 +1,5 @@
-//! An API key rotated at a provider behind real TLS: the preset for Confluent Cloud, and an adapter for an API of another form.
+//! An API key rotated at a provider behind real TLS: the preset for Confluent Cloud, and an adapter
+//! for an API of another form.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -86,7 +87,8 @@ impl Stage {
         Https::new(Tls::new(Some(&self.server.ca), None).unwrap())
     }
 
-    /// Some rotations in a row; gives the number of calls, and every value that was good for something.
+    /// Some rotations in a row; gives the number of calls, and every value that was good for
+    /// something.
     fn rotate(&self, rules: Rules, faults: HashMap<usize, Fault>, times: usize) -> Result<Done, String> {
         let provider = self.provide(rules);
         let secret = MemorySecret::new(VALUE).with_admin(ADMIN_VALUE);
@@ -176,7 +178,7 @@ fn fault_at_every_call(stage: &Stage, rules: Rules) -> (usize, usize) {
 }
 
 #[test]
-fn confluent_key_rotates_with_a_fault_at_any_call() {
+fn confluent_cloud_key_rotates_with_a_fault_at_any_call() {
     let stage = Stage::confluent();
     let rules = Rules { refused_first: 2, ..Rules::default() };
     let (calls, runs) = fault_at_every_call(&stage, rules);
@@ -200,7 +202,7 @@ fn adapter_key_rotates_with_a_fault_at_any_call() {
 }
 
 #[test]
-fn random_faults_and_broken_connections_do_not_stop_rotation() {
+fn rotation_survives_random_faults_and_broken_connections() {
     let stage = Stage::confluent();
     for seed in 1..=25 {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -214,7 +216,7 @@ fn random_faults_and_broken_connections_do_not_stop_rotation() {
 }
 
 #[test]
-fn broken_connection_in_any_request_does_not_stop_rotation() {
+fn rotation_survives_a_connection_that_breaks_anywhere() {
     let stage = Stage::confluent();
     let requests = stage.rotate(Rules::default(), HashMap::new(), 3).unwrap().requests;
     let mut runs = 0;
@@ -262,7 +264,7 @@ fn requests_are_as_confluent_documents_them() {
 }
 
 #[test]
-fn missing_or_untrusted_host_is_named_before_a_key_exists() {
+fn unreachable_or_untrusted_host_is_named_and_no_key_created() {
     let (plain, plain_count) = server::plain_http();
     let free = local_servers::process::free_port().unwrap();
     let other_ca = Server::start();
@@ -296,7 +298,7 @@ fn missing_or_untrusted_host_is_named_before_a_key_exists() {
 }
 
 #[test]
-fn redirects_and_endless_answers_are_rejected() {
+fn redirect_is_not_followed_and_endless_response_not_read() {
     let (elsewhere, count) = server::plain_http();
     let target = format!("http://127.0.0.1:{elsewhere}/iam/v2/api-keys");
     let long = format!(r#"{{"data":[],"pad":"{}"}}"#, "x".repeat(65 * 1024));

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What becomes of one connection.
+/// The treatment of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Break {
     /// It is closed before TLS.
@@ -99,7 +99,7 @@ impl Server {
         plan.push_back(Some(how));
     }
 
-    /// Whether the ordered connection was broken.
+    /// Returns true if the ordered connection was broken.
     pub(crate) fn has_broken(&self) -> bool {
         self.plan.lock().unwrap().is_empty()
     }

@@ -1,4 +1,5 @@
-//! What is wrong with a secret, a server or the service gets one sentence, and nothing is changed.
+//! Invalid secrets, and errors of the server and the service: each has one sentence, and nothing is
+//! changed.
 
 use std::collections::HashMap;
 
@@ -38,7 +39,7 @@ fn with(value: &Value, key: &str, other: &str) -> Value {
 }
 
 #[test]
-fn invalid_secret_is_rejected_with_key_and_remedy() {
+fn invalid_secret_is_rejected_with_its_key_and_the_fix() {
     let stage = Stage::new();
     let (of_user, of_token) = (user_value(), token_value());
     let mut without_arn = of_user.clone();
@@ -80,7 +81,7 @@ fn invalid_secret_is_rejected_with_key_and_remedy() {
 }
 
 #[test]
-fn other_or_passwordless_users_and_groups_stay_unchanged() {
+fn other_users_and_groups_are_not_changed() {
     type Spoil = fn(&mut User, &mut Group);
     let stage = Stage::new();
     let of_users: [(Spoil, &str); 5] = [
@@ -113,7 +114,7 @@ fn other_or_passwordless_users_and_groups_stay_unchanged() {
 }
 
 #[test]
-fn endless_change_is_reported_with_state_and_duration() {
+fn endless_change_is_reported_with_its_state_and_time() {
     let stage = Stage::new();
     let service = service(&stage, USER);
     service.spoil(|user, _| user.status = "modifying".into());

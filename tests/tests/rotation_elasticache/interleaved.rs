@@ -1,4 +1,5 @@
-//! A rotation that goes by while the previous token is taken back: what two functions that run at a time can do to one another.
+//! A rotation that goes by while the previous token is taken back: what two functions that run at a
+//! time can do to one another.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -160,7 +161,7 @@ fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
 }
 
 #[test]
-fn concurrent_rotation_at_any_call_keeps_the_current_token() {
+fn rotation_during_the_action_ends_with_a_valid_token() {
     let stage = Stage::new();
     let mut runs = 0;
     for call in 0.. {

@@ -69,7 +69,7 @@ fn rotate(stage: &Stage, engine: &impl Engine, user: &str, first: &serde_json::V
 }
 
 #[test]
-fn users_tokens_and_associations_use_the_aws_apis() {
+fn adapters_work_with_the_api_of_the_local_cloud() {
     let stage = Stage::new();
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
     let account = cloud.account(TARGET);

@@ -1,4 +1,5 @@
-//! Users and AUTH tokens of a real Redis rotated through the control plane of ElastiCache, with a fault at every call.
+//! Users and AUTH tokens of a real Redis rotated through the control plane of ElastiCache, with a
+//! fault at every call.
 
 // The counts and seeds of a run are for whoever reads the test's output.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -85,7 +86,7 @@ fn token_value() -> Value {
     json!({"password": FIRST, "note": "keep me"})
 }
 
-/// What is rotated.
+/// The kind of credential.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     User,
@@ -104,7 +105,7 @@ fn drill(
     inner: HashMap<usize, Fault>,
     twice: bool,
 ) -> Calls {
-    let told = format!("{mode:?}, machine: {outer:?}, service: {inner:?}, twice: {twice}");
+    let case = format!("{mode:?}, machine: {outer:?}, service: {inner:?}, twice: {twice}");
     let (name, value) = match mode {
         Mode::User => (USER, user_value()),
         Mode::Token => ("default", token_value()),
@@ -115,10 +116,10 @@ fn drill(
         Mode::User => run(stage, &secret, &stage.user(&service), &service, outer, twice),
         Mode::Token => run(stage, &secret, &stage.token(&service), &service, outer, twice),
     };
-    let calls = calls.unwrap_or_else(|problem| panic!("{told}: {problem}; {:?}", service.history()));
+    let calls = calls.unwrap_or_else(|problem| panic!("{case}: {problem}; {:?}", service.history()));
     // The overlap is of two, the current one and the one before it.
     let left = service.passwords();
-    assert!(left.len() == 2 && left.contains(&FIRST.to_owned()), "{told}: {left:?}");
+    assert!(left.len() == 2 && left.contains(&FIRST.to_owned()), "{case}: {left:?}");
     Calls(calls, service.faults.calls())
 }
 
@@ -158,19 +159,20 @@ fn every_fault_at_every_call(mode: Mode) -> Calls {
 }
 
 #[test]
-fn user_rotation_survives_a_fault_at_any_call() {
-    // The machine's 17; looks at the user before and after the change and while it lasts, one change.
+fn user_rotates_with_a_fault_and_current_password_always_works() {
+    // The machine's 17; looks at the user before and after the change and while it lasts, one
+    // change.
     assert_eq!(every_fault_at_every_call(Mode::User), Calls(17, 5));
 }
 
 #[test]
-fn token_rotation_survives_a_fault_at_any_call() {
+fn token_rotates_with_a_fault_and_current_token_always_works() {
     // One login more, and SET to the current token; each change with its looks.
     assert_eq!(every_fault_at_every_call(Mode::Token), Calls(19, 10));
 }
 
 #[test]
-fn random_faults_on_both_sides_keep_the_current_credential() {
+fn random_faults_end_with_a_valid_current_credential() {
     let stage = Stage::new();
     for mode in [Mode::User, Mode::Token] {
         for_each_schedule(&format!("elasticache, {mode:?}"), "SLUICE_ENGINE_RUNS", 30, |schedule| {
@@ -243,8 +245,8 @@ fn server_log_contains_no_password() {
     assert!(slow.contains("AUTH") && slow.contains("PING"), "{slow}");
     assert!(refused.contains(USER), "{refused}");
     for password in passwords.iter().map(String::as_str).chain(["wrong-Password-00"]) {
-        for told in [&slow, &refused, &stage.redis.log()] {
-            assert!(!told.contains(password), "{told}");
+        for text in [&slow, &refused, &stage.redis.log()] {
+            assert!(!text.contains(password), "{text}");
         }
     }
 }

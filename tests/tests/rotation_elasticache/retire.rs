@@ -39,7 +39,8 @@ fn rotate(stage: &Stage, secret: &MemorySecret, engine: &impl Engine) {
     stage.runtime.block_on(Drill::new(secret, engine, HashMap::new()).run()).unwrap();
 }
 
-/// Rotates, then takes the previous credential back with faults, as often as it takes; gives the calls of the last time.
+/// Rotates, then takes the previous credential back with faults, as often as it takes; gives the
+/// calls of the last time.
 fn retire<E: Engine>(
     stage: &Stage,
     secret: &MemorySecret,
@@ -123,7 +124,7 @@ fn previous_token_is_retired_with_a_fault_at_any_call() {
 }
 
 #[test]
-fn nothing_is_retired_during_a_rotation_or_without_proof() {
+fn previous_password_is_not_retired_too_early() {
     let stage = Stage::new();
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let engine = stage.token(&service);
@@ -151,7 +152,7 @@ fn nothing_is_retired_during_a_rotation_or_without_proof() {
 }
 
 #[test]
-fn token_is_added_once_despite_crash_and_lagging_nodes() {
+fn token_is_added_once_after_a_crash_with_slow_nodes() {
     let stage = Stage::new();
     let mut service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     service.lag = Duration::from_millis(50);
@@ -172,7 +173,7 @@ fn token_is_added_once_despite_crash_and_lagging_nodes() {
 }
 
 #[test]
-fn abandoned_rotation_keeps_the_current_token() {
+fn abandoned_rotation_does_not_end_the_current_token() {
     let stage = Stage::new();
     let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
     let engine = stage.token(&service);

@@ -1,5 +1,5 @@
-//! The control plane of ElastiCache before a real Redis: a change is under way for some looks, is then said to be done, and reaches the
-//! server a moment after that.
+//! The control plane of ElastiCache before a real Redis: a change is under way for some looks, is
+//! then said to be done, and reaches the server a moment after that.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -25,7 +25,7 @@ pub struct Service<'a> {
     redis: &'a Redis,
     /// From the end of a change in the service's words until the server has it.
     pub lag: Duration,
-    /// What happens to its calls.
+    /// The faults of its calls.
     pub faults: Faults,
     state: Mutex<State>,
 }
@@ -58,7 +58,8 @@ impl<'a> Service<'a> {
             history: Vec::new(),
         };
         apply(redis, user, &state.passwords);
-        // The service says when a change of the token is done; changes of users are rolled out to groups behind its back.
+        // The service says when a change of the token is done; changes of users are rolled out to
+        // groups behind its back.
         let lag = if user == "default" { Duration::ZERO } else { Duration::from_millis(2) };
         Self { redis, lag, faults, state: Mutex::new(state) }
     }
@@ -177,7 +178,8 @@ impl Groups for &Service<'_> {
             let state = self.look();
             let mut group = state.group.clone();
             if state.change.is_some() {
-                // The service ends `modifying` some time before the change of the token has ended, or after.
+                // The service ends `modifying` some time before the change of the token has ended,
+                // or after.
                 group.token_change = Some("ROTATING".into());
                 if state.change == Some(LOOKS) {
                     group.status = "modifying".into();

@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 use end_to_end::{Secret, written};
 use serde_json::Value;
 
-/// The permissions that every engine requires. The tests of PostgreSQL, of an ElastiCache user and of
-/// a cluster's admin remove them one by one; the slower tests of related engines keep them.
+/// The permissions that every engine requires. The tests of PostgreSQL, of an ElastiCache user and
+/// of a cluster's admin remove them one by one; the slower tests of related engines keep them.
 const OF_EVERY_ENGINE: [(&str, &str); 5] = [
     ("RotateSecret", "secretsmanager:DescribeSecret"),
     ("RotateSecret", "secretsmanager:GetSecretValue"),

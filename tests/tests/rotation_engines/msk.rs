@@ -1,5 +1,5 @@
-//! A SASL/SCRAM secret of Amazon MSK. The control plane is the local cloud's; the brokers are Tansu,
-//! which the test gives the new password after the rotation.
+//! A SASL/SCRAM secret of Amazon MSK. The control plane is the local cloud's; the brokers are
+//! Tansu, which the test gives the new password after the rotation.
 
 use cloud::setup::Environment;
 use cloud::{Cloud, Options, TARGET};

@@ -1,5 +1,6 @@
-//! A cluster in memory that answers as Apache Kafka does, written from its sources: several brokers, one of them the controller; users, ACLs; news that
-//! take their time; and answers that no broker should give. Messages are read and written by the crate `kafka-protocol`.
+//! A cluster in memory that answers as Apache Kafka does, written from its sources: several
+//! brokers, one of them the controller; users, ACLs; news that take their time; and answers that no
+//! broker should give. Messages are read and written by the crate `kafka-protocol`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,7 +26,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, decode_request_he
 
 use crate::scram::{Credential, Exchange, client_first, mechanism_number};
 
-/// What a broker does instead of answering.
+/// The reaction of a broker instead of a response.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Instead {
     /// Announces more than any answer has.
@@ -56,16 +57,16 @@ pub struct State {
     pub users: HashMap<String, Vec<(Credential, Instant)>>,
     pub acls: Vec<Acl>,
     pub has_authorizer: bool,
-    /// Whether it answers with the ACLs of other principals too.
-    pub tells_too_much: bool,
-    /// Who may change users.
+    /// Returns the ACLs of other principals too.
+    pub returns_other_acls: bool,
+    /// The users who may change users.
     pub super_users: Vec<String>,
     pub controller: usize,
-    /// Whether a broker hands changes on to the controller, as those of KRaft do.
+    /// Brokers forward changes to the controller, as those of KRaft do.
     pub forwards: bool,
-    /// How long brokers other than the controller take to hear of a credential.
+    /// The time until brokers other than the controller know a credential.
     pub lag: Duration,
-    /// What is not spoken.
+    /// The requests that are not supported.
     pub without: Vec<i16>,
     pub mechanisms: Vec<&'static str>,
     pub instead: HashMap<i16, Instead>,
@@ -77,7 +78,7 @@ pub struct State {
 #[derive(Clone)]
 pub struct Cluster(Arc<Mutex<State>>);
 
-/// What one connection has come to.
+/// The state of one connection.
 #[derive(Default)]
 pub struct Session {
     mechanism: Option<i8>,
@@ -102,7 +103,7 @@ impl Cluster {
             users: HashMap::new(),
             acls: Vec::new(),
             has_authorizer: true,
-            tells_too_much: false,
+            returns_other_acls: false,
             super_users: vec!["admin".to_owned()],
             controller: 0,
             forwards: true,
@@ -395,7 +396,7 @@ impl State {
         let found = self
             .acls
             .iter()
-            .filter(|acl| code == 0 && (self.tells_too_much || wanted == Some(acl.3.as_str())));
+            .filter(|acl| code == 0 && (self.returns_other_acls || wanted == Some(acl.3.as_str())));
         DescribeAclsResponse::default().with_error_code(code).with_resources(found.map(resource).collect())
     }
 

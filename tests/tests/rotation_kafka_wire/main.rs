@@ -1,5 +1,6 @@
-//! The Kafka engine against a cluster in memory, over TLS: what the real broker of the other tests does not do. Its messages are read and written by
-//! `kafka-protocol`, its SCRAM is written with other libraries than ours.
+//! The Kafka engine against a cluster in memory, over TLS: what the real broker of the other tests
+//! does not do. Its messages are read and written by `kafka-protocol`, its SCRAM is written with
+//! other libraries than ours.
 
 // A test crate has no other user than itself.
 #![allow(clippy::unwrap_used, unreachable_pub)]
@@ -32,7 +33,7 @@ const DENY: i8 = 2;
 const ALLOW: i8 = 3;
 
 #[tokio::test]
-async fn rotation_survives_a_fault_at_any_call() {
+async fn rotation_with_a_fault_at_any_call_ends_with_a_valid_login() {
     let stage = Stage::new(1).await;
     for (name, strategy) in strategies() {
         let drill = async |faults: HashMap<usize, Fault>| {
@@ -53,7 +54,7 @@ async fn rotation_survives_a_fault_at_any_call() {
 }
 
 #[tokio::test]
-async fn every_mechanism_is_set_and_the_secrets_one_last() {
+async fn every_mechanism_is_set_and_that_of_the_secret_last() {
     let stage = Stage::new(1).await;
     for (own, names) in [(1_i8, "SCRAM-SHA-256"), (2, "SCRAM-SHA-512")] {
         for (_, strategy) in strategies() {
@@ -78,7 +79,7 @@ async fn every_mechanism_is_set_and_the_secrets_one_last() {
 }
 
 #[tokio::test]
-async fn alternating_user_gets_the_same_acls_denials_first() {
+async fn second_user_gets_the_acls_of_the_first_denials_first() {
     let stage = Stage::new(1).await;
     let [.., (_, strategy)] = strategies();
     let like = format!("User:{USER}");
@@ -94,7 +95,7 @@ async fn alternating_user_gets_the_same_acls_denials_first() {
         acl(&other, "payments", ALLOW),
     ];
     let before = stage.cluster.state().acls.len();
-    stage.cluster.state().tells_too_much = true;
+    stage.cluster.state().returns_other_acls = true;
     let secret = stage.secret(&stage.value());
     Drill::new(&secret, &stage.engine, HashMap::new()).by(strategy.clone()).run().await.unwrap();
     let new = stage.cluster.state().acls[before..].to_vec();
@@ -102,7 +103,7 @@ async fn alternating_user_gets_the_same_acls_denials_first() {
 }
 
 #[tokio::test]
-async fn uncopyable_rights_are_an_error_before_any_change() {
+async fn acls_that_cannot_be_copied_fail_before_a_password_is_set() {
     let stage = Stage::new(1).await;
     let [.., (_, strategy)] = strategies();
     let rotate = async |stage: &Stage| {
@@ -134,7 +135,7 @@ async fn uncopyable_rights_are_an_error_before_any_change() {
 }
 
 #[tokio::test]
-async fn non_controller_broker_redirects_to_the_controller() {
+async fn request_goes_to_the_controller() {
     let stage = Stage::new(2).await;
     {
         let mut state = stage.cluster.state();
@@ -252,7 +253,7 @@ async fn malformed_broker_answer_is_neither_success_nor_refusal() {
 }
 
 #[tokio::test]
-async fn rejected_change_names_its_reason_and_keeps_the_password() {
+async fn rejected_change_has_a_reason_and_keeps_the_password() {
     let stage = Stage::new(1).await;
     let value = stage.value();
     for (key, instead, name, part) in [
@@ -300,7 +301,7 @@ async fn rejected_change_names_its_reason_and_keeps_the_password() {
 }
 
 #[tokio::test]
-async fn unknown_mechanism_stops_rotation_before_any_change() {
+async fn credential_of_an_unknown_mechanism_stops_the_rotation() {
     let stage = Stage::new(1).await;
     stage.cluster.set_user(USER, 3, FIRST);
     let error = stage.set(&stage.value()).await.unwrap_err();
@@ -308,7 +309,7 @@ async fn unknown_mechanism_stops_rotation_before_any_change() {
 }
 
 #[tokio::test]
-async fn unsupported_mechanism_names_the_supported_ones() {
+async fn unsupported_mechanism_is_reported_with_the_supported_ones() {
     let stage = Stage::new(1).await;
     stage.cluster.state().mechanisms = vec!["PLAIN", "SCRAM-SHA-256"];
     let error = stage.log_in(&stage.value()).await.unwrap_err();
@@ -333,7 +334,7 @@ async fn users_with_commas_and_equals_signs_rotate() {
 }
 
 #[tokio::test]
-async fn new_passwords_have_fresh_salts_and_configured_iterations() {
+async fn new_passwords_have_configured_iterations_and_a_new_salt() {
     let stage = Stage::new(1).await;
     let mut salts = Vec::new();
     for iterations in [4096, 8192, 16_384] {

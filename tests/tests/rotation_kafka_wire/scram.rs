@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256, Sha512};
 
-/// What a server stores of a password.
+/// The stored form of a password.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Credential {
     pub mechanism: i8,

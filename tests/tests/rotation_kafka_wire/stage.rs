@@ -52,7 +52,8 @@ impl Stage {
         Tls::new(Some(&self.ca), None).unwrap()
     }
 
-    /// The user as in the beginning, with credentials for these mechanisms, and no other but the admin.
+    /// The user as in the beginning, with credentials for these mechanisms, and no other but the
+    /// admin.
     pub fn reset(&self, mechanisms: &[i8]) {
         self.cluster.state().users.retain(|user, _| user == "admin");
         for mechanism in mechanisms {

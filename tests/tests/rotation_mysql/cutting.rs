@@ -1,4 +1,5 @@
-//! A proxy that breaks the connection before or after the n-th message of a client, and an engine that changes passwords through it.
+//! A proxy that breaks the connection before or after the n-th message of a client, and an engine
+//! that changes passwords through it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-/// Where the connection breaks.
+/// The point at which the connection breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// The server never sees the message.
@@ -21,7 +22,8 @@ pub(crate) enum Cut {
     After,
 }
 
-/// Which message it is, counted from 0 over all connections: the client's end of the handshake of TLS, its login, each statement.
+/// Which message it is, counted from 0 over all connections: the client's end of the handshake of
+/// TLS, its login, each statement.
 type Plan = Arc<Mutex<Option<(Cut, usize)>>>;
 
 pub(crate) struct Proxy {
@@ -48,7 +50,7 @@ impl Proxy {
         *self.plan.lock().unwrap() = Some((cut, number));
     }
 
-    /// Whether the connection was broken.
+    /// Returns true if the connection was broken.
     pub(crate) fn disarm(&self) -> bool {
         self.plan.lock().unwrap().take().is_none()
     }

@@ -1,4 +1,5 @@
-//! Whole rotations, by every strategy, with a fault at every call and with a connection that breaks at every statement.
+//! Whole rotations, by every strategy, with a fault at every call and with a connection that breaks
+//! at every statement.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -52,7 +53,7 @@ fn cases(brand: Brand) -> Vec<(String, Strategy, &'static str, bool)> {
 }
 
 #[test]
-fn rotation_on_server_survives_a_fault_at_any_call() {
+fn rotation_on_a_server_with_a_fault_ends_with_a_valid_login() {
     for brand in BRANDS {
         let target = Target::new(brand);
         for (name, strategy, privileges, keeps_old) in cases(brand) {
@@ -73,7 +74,7 @@ fn rotation_on_server_survives_a_fault_at_any_call() {
 }
 
 #[test]
-fn broken_connection_at_any_statement_keeps_a_credential() {
+fn connection_that_breaks_anywhere_ends_with_a_valid_login() {
     for brand in BRANDS {
         let target = Target::new(brand);
         let proxy = Proxy::start(&target.runtime, target.server.port());
@@ -99,7 +100,7 @@ fn broken_connection_at_any_statement_keeps_a_credential() {
 }
 
 #[test]
-fn random_faults_and_repeated_steps_keep_a_credential() {
+fn random_faults_and_repeated_steps_end_with_a_valid_login() {
     for brand in BRANDS {
         let target = Target::new(brand);
         for_each_schedule(&format!("{brand:?}"), "SLUICE_ENGINE_RUNS", 20, |schedule| {
@@ -115,7 +116,7 @@ fn random_faults_and_repeated_steps_keep_a_credential() {
 }
 
 #[test]
-fn hundred_rotations_refuse_no_login_or_only_briefly() {
+fn kept_password_has_no_refused_login_else_a_short_window() {
     for brand in BRANDS {
         let target = Target::new(brand);
         let admin = target.value("admin", FIRST).to_string();

@@ -1,4 +1,4 @@
-//! What a person may have got wrong, and what a server may refuse.
+//! Invalid secrets and configurations, and rejections by the server.
 
 use local_servers::mysql::Brand;
 use local_servers::process::free_port;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target, engine};
 
 #[test]
-fn failed_login_names_its_reason_and_kind() {
+fn failed_login_has_a_reason_and_only_wrong_one_is_refused() {
     for brand in BRANDS {
         let target = Target::new(brand);
         target.execute(&format!(
@@ -91,8 +91,9 @@ fn user_with_several_accounts_is_rejected() {
 }
 
 #[test]
-fn session_of_another_account_changes_nothing() {
-    // MySQL and MariaDB take the account with the more exact host first: here the one without a name.
+fn a_session_of_another_account_changes_nothing() {
+    // MySQL and MariaDB take the account with the more exact host first: here the one without a
+    // name.
     for brand in BRANDS {
         let target = Target::new(brand);
         target.execute(&format!(
@@ -124,7 +125,7 @@ fn missing_admin_privilege_is_reported_in_the_servers_words() {
 }
 
 #[test]
-fn password_against_server_policy_is_not_set_or_retried() {
+fn password_against_the_servers_rules_is_not_set_or_shown() {
     let target = Target::new(MYSQL);
     target.execute(&format!(
         "INSTALL COMPONENT 'file://component_validate_password'; CREATE USER app@`%` IDENTIFIED BY '{FIRST}'"
@@ -144,7 +145,7 @@ fn password_against_server_policy_is_not_set_or_retried() {
 }
 
 #[test]
-fn required_old_password_on_mariadb_is_an_error() {
+fn old_password_that_must_be_kept_is_an_error_on_mariadb() {
     let target = Target::new(Brand::MariaDb);
     target.execute(&format!("CREATE USER app@`%` IDENTIFIED BY '{FIRST}'"));
     let engine = engine(target.server.ca(), OldPassword::Kept);

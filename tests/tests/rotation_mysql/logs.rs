@@ -1,4 +1,4 @@
-//! What the servers write down of a rotation.
+//! The logs of the servers during a rotation.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,8 @@ use test_support::rotation::{Drill, MemorySecret, strategies};
 
 use crate::target::{BRANDS, FIRST, SECOND, Target};
 
-/// Every statement of the server that its own tables remember, and those of the general and the error log.
+/// Every statement of the server that its own tables remember, and those of the general and the
+/// error log.
 fn written(target: &Target) -> String {
     let remembered = target.execute(
         "SELECT sql_text FROM performance_schema.events_statements_history_long; SELECT sql_text FROM performance_schema.events_statements_history; \
@@ -67,13 +68,15 @@ fn no_log_and_no_table_of_the_server_shows_a_password_or_a_key() {
         assert!(written.contains("SELECT VERSION()"), "the log is not that of the rotations: {written}");
         for secret in &secrets {
             assert!(!written.contains(secret.as_str()), "{brand:?} shows {secret}");
-            // SHA-1 of the password proves it: that is what the client sends, behind what the server's random makes of it.
+            // SHA-1 of the password proves it: that is what the client sends, behind what the
+            // server's random makes of it.
             let once = hex(&target, &format!("SHA1('{secret}')"));
             assert!(!written.to_uppercase().contains(&once), "{brand:?} shows the key of {secret}");
         }
         let count = |text: &str| written.matches(text).count();
         match brand {
-            // The stored form, from which nobody gets the key: it stands in `mysql.global_priv` too.
+            // The stored form, from which nobody gets the key: it stands in `mysql.global_priv`
+            // too.
             Brand::MariaDb => {
                 assert!(count("SET PASSWORD = '*") > 0 && count("USING '*") > 0, "{written}");
                 let twice = hex(&target, &format!("SHA1(UNHEX(SHA1('{SECOND}')))"));
@@ -102,7 +105,7 @@ fn hex(target: &Target, expression: &str) -> String {
 }
 
 #[test]
-fn password_unverifiable_on_mariadb_is_not_set() {
+fn password_that_mariadb_cannot_check_is_an_error_with_the_fix() {
     let target = Target::with(
         Brand::MariaDb,
         &["--plugin-maturity=unknown", "--plugin-load-add=simple_password_check"],

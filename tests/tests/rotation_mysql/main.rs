@@ -1,4 +1,5 @@
-//! Users of real servers of MariaDB and MySQL rotated by the engine: with faults, with odd names, with every plugin, and what the servers log.
+//! Users of real servers of MariaDB and MySQL rotated by the engine: with faults, with odd names,
+//! with every plugin, and what the servers log.
 //!
 //! MySQL is not in every distribution; `scripts/fetch-mysql` puts it where these tests look.
 

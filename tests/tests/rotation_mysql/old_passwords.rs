@@ -37,7 +37,7 @@ fn old_password_works_until_the_rotation_after_next() {
 }
 
 #[test]
-fn abandoned_rotation_keeps_the_clients_password() {
+fn abandoned_rotation_keeps_the_password_of_clients() {
     let target = target(true);
     // AWSCURRENT is FIRST; the rotation to SECOND was given up after the server had taken it.
     target.set_own("app", FIRST, SECOND).unwrap();
@@ -58,7 +58,7 @@ fn missing_privilege_ends_old_password_or_fails_as_configured() {
 }
 
 #[test]
-fn discarded_old_password_ends_with_the_change() {
+fn change_ends_old_passwords_if_configured() {
     let target = target(true);
     target.set_own("app", FIRST, SECOND).unwrap();
     let ending = engine(target.server.ca(), OldPassword::Ended);

@@ -6,7 +6,7 @@ use local_servers::mysql::Brand;
 
 use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target};
 
-/// What `SHOW GRANTS` and the tables say of an account, without its name and password.
+/// The rights of an account by `SHOW GRANTS` and the tables, without its name and password.
 fn rights(target: &Target, user: &str) -> BTreeSet<String> {
     let mut shown = target.execute(&format!("SHOW GRANTS FOR {user}@`%`"));
     if target.brand == Brand::MariaDb {
@@ -68,7 +68,8 @@ fn second_user_has_exactly_the_rights_of_the_first() {
         assert_eq!(rights(&target, "app_clone"), model);
         assert!(target.accepts("app_clone", SECOND) && target.accepts("app", FIRST));
 
-        // What the clone has beyond its model is taken away, what it lacks is given, whatever shape it has.
+        // What the clone has beyond its model is taken away, what it lacks is given, whatever shape
+        // it has.
         target.execute(
             "GRANT SELECT, GRANT OPTION ON *.* TO app_clone@`%`; REVOKE INSERT, GRANT OPTION ON d1.* FROM app_clone@`%`; \
              GRANT ALL PRIVILEGES ON d1.t TO app_clone@`%` WITH GRANT OPTION; REVOKE ALL PRIVILEGES ON `d\\_2`.* FROM app_clone@`%`; \
@@ -95,7 +96,7 @@ fn second_user_has_exactly_the_rights_of_the_first() {
 }
 
 #[test]
-fn first_user_keeps_grants_made_during_the_seconds_turn() {
+fn first_user_keeps_grants_made_while_the_second_is_current() {
     for brand in BRANDS {
         let target = Target::new(brand);
         prepare(&target);
@@ -114,7 +115,7 @@ fn first_user_keeps_grants_made_during_the_seconds_turn() {
 }
 
 #[test]
-fn revoked_right_in_one_database_stays_revoked_for_the_second() {
+fn partial_revokes_apply_to_the_second_user() {
     let target = Target::with(MYSQL, &["--partial-revokes=ON"]);
     target.execute(&format!(
         "CREATE DATABASE d1; CREATE DATABASE d2; CREATE USER app@`%` IDENTIFIED BY '{FIRST}'; GRANT SELECT, INSERT ON *.* TO app@`%`; \

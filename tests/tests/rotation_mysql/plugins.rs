@@ -26,7 +26,8 @@ fn user_keeps_its_plugin_with_every_strategy() {
         for plugin in plugins(brand) {
             target.execute(&format!("CREATE USER app@`%` {}", target.identified(plugin, FIRST)));
             assert!(target.accepts("app", FIRST), "{plugin}");
-            // The second login of caching_sha2_password is by what the server remembers of the first.
+            // The second login of caching_sha2_password is by what the server remembers of the
+            // first.
             assert!(target.accepts("app", FIRST), "{plugin}");
             assert!(!target.accepts("app", SECOND), "{plugin}");
             // Of 5 and 41 characters, so that none is the 32 bytes of a common key.
@@ -63,7 +64,7 @@ fn mariadb_account_keeps_all_its_login_methods() {
 }
 
 #[test]
-fn passwordless_account_is_not_a_wrong_password() {
+fn account_without_a_password_is_not_a_wrong_password() {
     let target = Target::new(Brand::MariaDb);
     target.execute("CREATE USER local@`%` IDENTIFIED VIA unix_socket");
     assert_eq!(target.log_in("local", FIRST).unwrap_err().name(), "InsufficientPrivileges");

@@ -15,7 +15,7 @@ pub(crate) const MYSQL: Brand = Brand::MySql("8.0");
 /// Both.
 pub(crate) const BRANDS: [Brand; 2] = [Brand::MariaDb, MYSQL];
 
-/// What the admin user of an RDS instance may do.
+/// The privileges of the admin user of an RDS instance.
 const ADMIN: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES, \
      CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, \
      ALTER ROUTINE, CREATE USER, EVENT, TRIGGER";
@@ -57,7 +57,8 @@ impl Target {
         self.server.execute(statements).unwrap_or_else(|error| panic!("{error}: {statements}"))
     }
 
-    /// Runs statements as they are, a backslash being a character like any other: the client's own reading of quotes and comments is not the server's.
+    /// Runs statements as they are, a backslash being a character like any other: the client's own
+    /// reading of quotes and comments is not the server's.
     pub(crate) fn exactly(&self, statements: &[String]) -> String {
         let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
         let run = |text: &String| {

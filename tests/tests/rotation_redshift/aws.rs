@@ -1,5 +1,6 @@
-//! AWS below the SDK: what Redshift's control planes, the Data API and Secrets Manager answer to HTTP requests, acting on a real PostgreSQL, with a
-//! fault at any request. What takes time on AWS takes a number of requests here.
+//! AWS below the SDK: what Redshift's control planes, the Data API and Secrets Manager answer to
+//! HTTP requests, acting on a real PostgreSQL, with a fault at any request. What takes time on AWS
+//! takes a number of requests here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,8 +20,8 @@ use test_support::rotation::Fault;
 use tokio::sync::Notify;
 use warehouse::target::Target;
 
-/// The companion secret.
-pub(crate) const COMPANION: &str = "arn:aws:secretsmanager:us-east-1:222222222222:secret:companion";
+/// The probe secret.
+pub(crate) const PROBE_SECRET: &str = "arn:aws:secretsmanager:us-east-1:222222222222:secret:probe";
 /// Requests until a new password of the admin is in effect.
 const LATER: usize = 3;
 
@@ -56,7 +57,7 @@ struct State {
     statements: HashMap<String, Statement>,
     /// A password of the admin, and the number of the request from which on it is in effect.
     pending: Option<(String, usize)>,
-    /// Put into the companion as soon as a statement is there.
+    /// Put into the probe secret as soon as a statement is there.
     intruder: Option<Value>,
     /// Statements stay on the way.
     hangs: bool,
@@ -101,12 +102,12 @@ impl Aws {
         self.state().requests
     }
 
-    /// What was called since then.
+    /// The calls since then.
     pub(crate) fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
 
-    /// Whether a fault happened since this was asked last.
+    /// Returns true if a fault happened since the last call of this function.
     pub(crate) fn fault_fired(&self) -> bool {
         std::mem::take(&mut self.state().fired)
     }
@@ -121,7 +122,7 @@ impl Aws {
         self.state().dead = false;
     }
 
-    /// Somebody else writes this into the companion while a statement runs.
+    /// Somebody else writes this into the probe secret while a statement runs.
     pub(crate) fn intrude(&self, value: Value) {
         self.state().intruder = Some(value);
     }
@@ -136,14 +137,14 @@ impl Aws {
         self.state().cancelled
     }
 
-    /// Whether no version of the companion that has a label holds a password.
+    /// Returns true if no labelled version of the probe secret holds a password.
     pub(crate) fn is_blank(&self) -> bool {
         let state = self.state();
         state.versions.iter().all(|version| version.labels.is_empty() || !version.value.contains("password"))
     }
 
-    /// Versions of the companion that were written.
-    pub(crate) fn companion_versions(&self) -> usize {
+    /// Versions of the probe secret that were written.
+    pub(crate) fn probe_versions(&self) -> usize {
         self.state().versions.len() - 1
     }
 
@@ -175,7 +176,7 @@ impl Aws {
         DataApi {
             client: aws_sdk_redshiftdata::Client::from_conf(config!(aws_sdk_redshiftdata, self.client())),
             target,
-            probe_secret: ProbeSecret::new(secrets, COMPANION.to_owned()),
+            probe_secret: ProbeSecret::new(secrets, PROBE_SECRET.to_owned()),
             within,
         }
     }
@@ -330,7 +331,7 @@ impl Aws {
             "RedshiftServerless.GetNamespace" if input["namespaceName"] == "n1" => Ok(self.namespace()),
             "RedshiftServerless.UpdateNamespace" if input["namespaceName"] == "n1" => {
                 let mut state = self.state();
-                // Nothing tells when it is in effect.
+                // The service does not report when it is in effect.
                 let when = state.requests + LATER;
                 state.pending = Some((input["adminUserPassword"].as_str().unwrap().to_owned(), when));
                 drop(state);
@@ -345,7 +346,7 @@ impl Aws {
     }
 
     fn get(&self, input: &Value) -> Result<Value, Refusal> {
-        assert_eq!(input["SecretId"], COMPANION);
+        assert_eq!(input["SecretId"], PROBE_SECRET);
         let state = self.state();
         let found = state
             .versions

@@ -1,5 +1,5 @@
-//! A server that asks for a digest, as Redshift does for a password stored as sha256; no PostgreSQL can. It knows one user and answers every
-//! statement with success.
+//! A server that asks for a digest, as Redshift does for a password stored as sha256; no PostgreSQL
+//! can. It knows one user and answers every statement with success.
 
 use std::sync::{Arc, Mutex};
 

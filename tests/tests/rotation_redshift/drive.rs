@@ -33,7 +33,8 @@ fn rotate_with_faults(
                 }
             });
             if result.is_none() {
-                // What the dying function left running gets nowhere; the next one begins as the function does.
+                // What the dying function left running gets nowhere; the next one begins as the
+                // function does.
                 stage.runtime.block_on(async {
                     for _ in 0..20 {
                         tokio::spawn(tokio::task::yield_now()).await.unwrap();
@@ -49,7 +50,7 @@ fn rotate_with_faults(
                 return Err(format!("no credential logs in after {step:?}: {result:?}"));
             }
             if !faulty && matches!(step, Step::Set | Step::Test) && !cloud.is_blank() {
-                return Err(format!("a credential is left in the companion after {step:?}: {result:?}"));
+                return Err(format!("a credential is left in the probe secret after {step:?}: {result:?}"));
             }
             if !matches!(result, Some(Ok(_))) {
                 if !faulty && cloud.log().len() > 400 {
@@ -68,7 +69,7 @@ fn rotate_with_faults(
             return Err(format!("labels are not as after a rotation: {secret:?}"));
         }
         if !cloud.is_blank() {
-            return Err("a credential is left in the companion".to_owned());
+            return Err("a credential is left in the probe secret".to_owned());
         }
         if alternates && rights(stage, CLONE) != rights(stage, USER) {
             return Err("the second user may not do what the first may".to_owned());
@@ -78,7 +79,8 @@ fn rotate_with_faults(
     Err("the rotation never ended".to_owned())
 }
 
-/// All faults at all requests of one kind of rotation; gives the number of requests and the calls of a run without faults.
+/// All faults at all requests of one kind of rotation; gives the number of requests and the calls
+/// of a run without faults.
 pub(crate) fn every_fault(
     name: &str,
     stage: &Stage,
@@ -94,9 +96,9 @@ pub(crate) fn every_fault(
         rotate_with_faults(stage, cloud, engine, &secret, strategy, &faults)
             .unwrap_or_else(|problem| panic!("{name}, {faults:?}: {problem}; {:?}", cloud.log()))
     };
-    let versions = cloud.companion_versions();
+    let versions = cloud.probe_versions();
     let requests = run(HashMap::new());
-    let (log, versions) = (cloud.log(), cloud.companion_versions() - versions);
+    let (log, versions) = (cloud.log(), cloud.probe_versions() - versions);
     // Of very many requests each gets one kind of fault, and all four with SLUICE_SOAK_RUNS.
     let all = requests <= 40 || std::env::var_os("SLUICE_SOAK_RUNS").is_some();
     let mut runs = 0;
@@ -109,7 +111,7 @@ pub(crate) fn every_fault(
         }
     }
     println!(
-        "{name}: {requests} requests to AWS a rotation, {versions} versions of the companion, {runs} runs with one fault each"
+        "{name}: {requests} requests to AWS a rotation, {versions} versions of the probe secret, {runs} runs with one fault each"
     );
     log
 }

@@ -1,5 +1,5 @@
-//! Users of Redshift, and its admin, rotated on a real PostgreSQL that asks for md5 as Redshift does: over the wire, and through what AWS
-//! answers to the SDKs.
+//! Users of Redshift, and its admin, rotated on a real PostgreSQL that asks for md5 as Redshift
+//! does: over the wire, and through what AWS answers to the SDKs.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -29,7 +29,7 @@ use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rota
 use warehouse::target::Target;
 
 #[test]
-fn wire_rotation_survives_a_fault_at_any_call() {
+fn wire_rotation_with_a_fault_ends_with_a_valid_login() {
     let stage = Stage::new();
     let engine = stage.wire();
     for (name, strategy) in strategies() {
@@ -54,7 +54,7 @@ fn wire_rotation_survives_a_fault_at_any_call() {
 }
 
 #[test]
-fn wire_random_faults_and_repeated_steps_keep_a_credential() {
+fn wire_rotation_with_random_faults_ends_with_a_valid_login() {
     let stage = Stage::new();
     let engine = stage.wire();
     for_each_schedule("redshift, wire", "SLUICE_ENGINE_RUNS", 20, |schedule| {
@@ -67,7 +67,7 @@ fn wire_random_faults_and_repeated_steps_keep_a_credential() {
 }
 
 #[test]
-fn wire_hundred_rotations_of_two_users_refuse_no_login() {
+fn wire_two_users_have_no_refused_login_one_user_a_short_window() {
     let stage = Stage::new();
     let engine = stage.wire();
     let boss = stage.value(stage.server.port(), BOSS, BOSS_PASSWORD).to_string();
@@ -85,7 +85,8 @@ fn wire_hundred_rotations_of_two_users_refuse_no_login() {
     }
 }
 
-/// Statements that the server sees of a rotation over the wire, by strategy, three in a row: of two users the first makes the second, the third compares them.
+/// Statements that the server sees of a rotation over the wire, by strategy, three in a row: of two
+/// users the first makes the second, the third compares them.
 const STATEMENTS: [usize; 9] = [3, 3, 3, 3, 3, 3, 27, 3, 25];
 
 #[test]
@@ -112,7 +113,7 @@ fn wire_rotation_makes_the_documented_number_of_calls() {
 }
 
 #[test]
-fn wire_broken_connection_leaves_two_equal_users() {
+fn wire_broken_connection_ends_with_two_equal_users() {
     let stage = Stage::new();
     let [.., (_, strategy)] = strategies();
     make_rich(&stage);
@@ -153,7 +154,7 @@ fn wire_broken_connection_leaves_two_equal_users() {
 }
 
 #[test]
-fn second_user_loses_rights_that_the_first_lost() {
+fn second_user_loses_revoked_grants_and_the_first_keeps_all() {
     let stage = Stage::new();
     let [.., (_, strategy)] = strategies();
     make_rich(&stage);
@@ -202,7 +203,7 @@ const QUICK: ChangeWait =
 const STATEMENT: Duration = Duration::from_secs(10);
 
 #[test]
-fn data_api_rotation_survives_a_fault_at_any_request() {
+fn data_api_fault_ends_with_a_valid_login_and_no_probe_value() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for (target, (name, strategy)) in [cluster(), workgroup()].into_iter().zip(strategies()) {
@@ -239,7 +240,7 @@ fn data_api_alternating_users_survive_any_failed_request() {
 }
 
 #[test]
-fn control_plane_change_is_proved_whatever_request_fails() {
+fn control_plane_fault_ends_with_a_valid_admin_login() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     for target in [cluster(), workgroup()] {
@@ -263,7 +264,7 @@ fn control_plane_change_is_proved_whatever_request_fails() {
 }
 
 #[test]
-fn control_plane_changes_only_the_secrets_own_warehouse() {
+fn control_plane_changes_only_the_admin_of_the_same_warehouse() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     let engine = |change| {
@@ -318,7 +319,7 @@ fn control_plane_changes_only_the_secrets_own_warehouse() {
 }
 
 #[test]
-fn data_api_login_distinguishes_errors_and_leaves_no_secret() {
+fn data_api_identifies_wrong_password_and_leaves_none_behind() {
     let stage = Stage::new();
     let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
     let engine = |within| {
@@ -356,7 +357,8 @@ fn data_api_login_distinguishes_errors_and_leaves_no_secret() {
     assert!(error.to_string().contains("was cancelled"), "{error}");
     assert_eq!((cloud.cancelled(), cloud.is_blank()), (1, true));
 
-    // The function's own time runs out while a statement runs: what is dropped takes the credential back by itself.
+    // The function's own time runs out while a statement runs: what is dropped takes the credential
+    // back by itself.
     let by = account(&patient, &stage.value(port, USER, FIRST));
     stage.runtime.block_on(async {
         let login = tokio::time::timeout(Duration::from_millis(300), patient.log_in(&by));
@@ -418,7 +420,7 @@ fn wire_bad_input_has_a_name_and_a_remedy() {
 }
 
 #[test]
-fn users_with_odd_names_rotate_without_password_in_sql() {
+fn users_with_odd_names_rotate_without_password_in_statements() {
     let stage = Stage::new();
     let engine = stage.wire();
     for name in ["plain", "Mixed", "a'b", "a\\b", "a;b--", "имя", "IAM:x/y@z", "a b\"c"] {
@@ -427,8 +429,8 @@ fn users_with_odd_names_rotate_without_password_in_sql() {
         stage.runtime.block_on(Drill::new(&secret, &engine, HashMap::new()).run()).unwrap();
     }
     let log = stage.server_log();
-    // What a server that logs statements keeps is the literal, which is as good as the password: the log has to be guarded as the
-    // secret is. The password itself is nowhere.
+    // What a server that logs statements keeps is the literal, which is as good as the password:
+    // the log has to be guarded as the secret is. The password itself is nowhere.
     assert!(log.contains("ALTER USER \"plain\" PASSWORD 'md5"), "{log}");
     assert!(!log.contains("New-Password"), "{log}");
     let stored = stage
@@ -437,7 +439,7 @@ fn users_with_odd_names_rotate_without_password_in_sql() {
 }
 
 #[test]
-fn sha256_user_logs_in_by_digest_and_keeps_its_hash_format() {
+fn sha256_user_logs_in_by_digest_and_keeps_the_format() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
     let certificate = local_servers::tls::make("digest", &ca_file).unwrap();

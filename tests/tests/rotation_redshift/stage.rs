@@ -32,7 +32,7 @@ pub(crate) const FIRST: &str = "First-Password-1";
 pub(crate) const BOSS: &str = "boss";
 pub(crate) const BOSS_PASSWORD: &str = "Boss-Password-1";
 
-/// Where every call of a rotation is proved.
+/// The servers on which every call of a rotation is checked.
 pub(crate) struct Stage {
     pub(crate) server: Arc<Server>,
     ca: String,
@@ -121,7 +121,7 @@ impl Stage {
         MemorySecret::new(&self.value(port, user, password).to_string()).with_admin(&boss)
     }
 
-    /// Whether the server itself lets a version of a secret in.
+    /// Returns true if the server accepts the credential of a version.
     pub(crate) fn lets_in(&self, secret: &MemorySecret, label: &str) -> bool {
         let Some(document) = secret.document(label) else { return false };
         let [user, password] = ["username", "password"].map(|key| document.text(key).unwrap().to_owned());

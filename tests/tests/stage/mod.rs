@@ -61,8 +61,8 @@ impl Target {
         self.engine.account(&document).unwrap()
     }
 
-    /// Runs statements in a session of a user, with the settings of its role, and returns the row
-    /// of a query.
+    /// Returns the result of these statements in a session of a user, with the settings of its role as
+    /// after a login.
     pub fn row(&self, user: &Value, statements: &str, question: &str) -> tokio_postgres::Row {
         let login = Session::Trusted(user.as_str().unwrap().to_owned());
         self.runtime.block_on(async {

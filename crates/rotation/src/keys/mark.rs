@@ -12,8 +12,8 @@ const DIGITS: usize = 32;
 pub struct Mark(String);
 
 impl Mark {
-    /// Creates the mark for a secret's ARN. It holds a hash: providers limit the length of texts, and
-    /// an ARN names an account.
+    /// Creates the mark for a secret's ARN. It holds a hash: providers limit the length of texts,
+    /// and an ARN names an account.
     pub fn of(secret: &str) -> Self {
         let mut digits = hex::encode(Sha256::digest(secret.as_bytes()));
         digits.truncate(DIGITS);

@@ -1,5 +1,5 @@
-//! API keys over HTTPS: a rotation creates a key, tries it, and revokes the previous one only at the
-//! start of the next rotation.
+//! API keys over HTTPS: a rotation creates a key, tries it, and revokes the previous one only at
+//! the start of the next rotation.
 //!
 //! Two keys are valid at any time, so a client that read the secret before a rotation has a whole
 //! period to read it again. Every key created here carries a mark that names the secret and the
@@ -82,8 +82,8 @@ pub struct Settings {
     pub fields: Fields,
     /// The ARN of the admin's secret.
     pub admin: Option<String>,
-    /// Also revokes the key that was in the secret first, which somebody else created, once it is no
-    /// longer used.
+    /// Also revokes the key that was in the secret first, which somebody else created, once it is
+    /// no longer used.
     pub revoke_first: bool,
     /// The pauses between tries.
     pub pace: Pace,
@@ -162,8 +162,8 @@ impl<H: Http> ApiKeys<H> {
     }
 
     /// Revokes the keys that rotations of this secret created, except the current one: the previous
-    /// key, and keys whose secret half was lost. If another run of this step has stored its key under
-    /// AWSPENDING in the meantime, it revokes nothing and returns that value.
+    /// key, and keys whose secret half was lost. If another run of this step has stored its key
+    /// under AWSPENDING in the meantime, it revokes nothing and returns that value.
     async fn revoke_old_keys<V: Versions>(
         &self,
         at: &Invocation<'_, V>,

@@ -68,8 +68,8 @@ impl fmt::Display for ClusterArn {
 }
 
 /// Reads the brokers of `BOOTSTRAP_BROKERS`: hosts with or without a port, separated by commas, as
-/// GetBootstrapBrokers returns them in `BootstrapBrokerStringSaslScram`. Returns none if the variable
-/// is not set.
+/// GetBootstrapBrokers returns them in `BootstrapBrokerStringSaslScram`. Returns none if the
+/// variable is not set.
 ///
 /// # Errors
 /// An entry is invalid.
@@ -89,8 +89,9 @@ pub(super) fn brokers(env: Env<'_>) -> Result<Vec<Server>, EnvError> {
     })
 }
 
-/// Returns the password policy without any configuration. MSK documents no rules; quotes, backslash,
-/// `/` and `@` are excluded for clients' configuration files, as in AWS's own rotation functions.
+/// Returns the password policy without any configuration. MSK documents no rules; quotes,
+/// backslash, `/` and `@` are excluded for clients' configuration files, as in AWS's own rotation
+/// functions.
 pub fn default_policy() -> PasswordPolicy {
     PasswordPolicy {
         engine: "Amazon MSK",

@@ -7,8 +7,8 @@
 //! action measures it: it logs in until every broker accepts the new password. Amazon MSK supports
 //! SCRAM-SHA-512 only.
 //!
-//! Source: "Sign-in credentials authentication with AWS Secrets Manager" of the Amazon MSK developer
-//! guide, which says that a change takes up to ten minutes.
+//! Source: "Sign-in credentials authentication with AWS Secrets Manager" of the Amazon MSK
+//! developer guide, which says that a change takes up to ten minutes.
 
 mod aws;
 mod clusters;

@@ -141,8 +141,8 @@ impl<P: Propagation> Verifier<P> {
     }
 }
 
-/// Returns the metric `PropagationSeconds`: the time from the end of the rotation until every broker
-/// accepted the new password.
+/// Returns the metric `PropagationSeconds`: the time from the end of the rotation until every
+/// broker accepted the new password.
 fn propagation_metric(secret: &str, cluster: &str, since: Duration, at: Moment) -> Metrics {
     Metrics::new(NAMESPACE, at)
         .dimension("Engine", "msk")

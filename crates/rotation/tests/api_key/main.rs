@@ -125,8 +125,8 @@ async fn rotations_with_a_fault_at_any_call_leave_two_keys() {
         println!(
             "{refused_first} times refused: {calls} calls in three rotations, {runs} runs with one fault each"
         );
-        // 12 reads of labels, 15 of values, 2 of AWSPREVIOUS, 3 of the admin's value, 3 writes, 3 moves;
-        // 9 tries, 4 pages of lists, 3 keys created and 1 revoked.
+        // 12 reads of labels, 15 of values, 2 of AWSPREVIOUS, 3 of the admin's value, 3 writes, 3
+        // moves; 9 tries, 4 pages of lists, 3 keys created and 1 revoked.
         let tries = 3 * usize::try_from(refused_first).unwrap();
         assert_eq!((calls, runs), (55 + tries, 4 * calls));
     }
@@ -178,7 +178,8 @@ async fn four(seed: u64) -> usize {
             }
         }
     }
-    // A key whose response was lost and that no list contained yet remains until the next rotations.
+    // A key whose response was lost and that no list contained yet remains until the next
+    // rotations.
     let calm = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
     for token in ["calm-1", "calm-2"] {
         secret.begin(token);

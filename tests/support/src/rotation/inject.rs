@@ -43,8 +43,8 @@ impl<V, E> Faulty<V, E> {
         self.faults.died().await;
     }
 
-    /// Returns the number of calls by name: those to AWS by their action, those to the engine by what
-    /// they do.
+    /// Returns the number of calls by name: those to AWS by their action, those to the engine by
+    /// what they do.
     pub fn made(&self) -> BTreeMap<&'static str, usize> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,7 +1,7 @@
 //! Rotations of an API key with a schedule of faults.
 //!
-//! Unlike a password, the key of AWSCURRENT works at every moment. A rotation also cleans up after the
-//! previous one, so several run in a row.
+//! Unlike a password, the key of AWSCURRENT works at every moment. A rotation also cleans up after
+//! the previous one, so several run in a row.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -39,8 +39,8 @@ impl<'a, H: Http> KeyDrill<'a, H> {
         Self { faulty: Faulty::new(secret, http, faults), twice: false, env }
     }
 
-    /// Sends one step of the rotation that creates the version `token`. Returns `None` if the function
-    /// crashed.
+    /// Sends one step of the rotation that creates the version `token`. Returns `None` if the
+    /// function crashed.
     pub async fn step(&self, token: &str, step: Step) -> Option<Result<StepOutcome, RotationError>> {
         let event = RotationEvent {
             step,
@@ -64,8 +64,8 @@ impl<'a, H: Http> KeyDrill<'a, H> {
         }
     }
 
-    /// Sends the four steps, from the first again after one failed, at most `attempts` times. Checks
-    /// `holds` after each step. Returns false if the rotation did not end.
+    /// Sends the four steps, from the first again after one failed, at most `attempts` times.
+    /// Checks `holds` after each step. Returns false if the rotation did not end.
     ///
     /// # Errors
     /// The invariant that does not hold.

@@ -1,5 +1,5 @@
-//! A provider of keys with the documented API of Confluent Cloud and an API of another form. It has a
-//! limit, delays and planned responses.
+//! A provider of keys with the documented API of Confluent Cloud and an API of another form. It has
+//! a limit, delays and planned responses.
 //!
 //! It has no socket, so it serves in memory and, in the end-to-end tests, behind TLS. Sources: see
 //! `rotation::keys::preset`.
@@ -135,7 +135,8 @@ impl KeyProvider {
         self.state().seen.clone()
     }
 
-    /// Plans the response to the next request with this method, with or without the request's effect.
+    /// Plans the response to the next request with this method, with or without the request's
+    /// effect.
     pub fn order(&self, method: &'static str, reply: Reply, with_effect: bool) {
         self.state().ordered.push((method, reply, with_effect));
     }

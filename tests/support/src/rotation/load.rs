@@ -38,9 +38,9 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Rotates a secret with this value `rotations` times, while three clients read AWSCURRENT and log in
-/// with it. A rotation begins when every client has read the secret since the last one ended: of two
-/// users, the credential before the last need not work.
+/// Rotates a secret with this value `rotations` times, while three clients read AWSCURRENT and log
+/// in with it. A rotation begins when every client has read the secret since the last one ended: of
+/// two users, the credential before the last need not work.
 ///
 /// # Errors
 /// A rotation or a login failed.

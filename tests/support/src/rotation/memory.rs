@@ -165,8 +165,8 @@ impl Versions for MemorySecret {
     }
 
     async fn random_password(&self, _: &PasswordPolicy) -> Result<SecretString, CallError> {
-        // Every password is different, also across secrets: with one that is set already, the machine
-        // would have nothing to do.
+        // Every password is different, also across secrets: with one that is set already, the
+        // machine would have nothing to do.
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         Ok(format!("New-Password-{made:04}").into())

@@ -1,8 +1,8 @@
 //! Drills of rotations: faults in every call, on a server in memory and on real servers.
 //!
-//! A [`Drill`] is one rotation with a schedule of faults. It invokes the function as Secrets Manager
-//! does: the four steps, and all of them again when one fails. After every step, and after every
-//! crash, some label's credential must log in.
+//! A [`Drill`] is one rotation with a schedule of faults. It invokes the function as Secrets
+//! Manager does: the four steps, and all of them again when one fails. After every step, and after
+//! every crash, some label's credential must log in.
 
 mod inject;
 mod key_drill;
