@@ -97,8 +97,8 @@ impl<'a, S: Store, P: Publisher> Alerting<'a, S, P> {
         let now = self.window.now;
         let observations = open.map(|((key, since), _)| {
             let (key, event) = resolved(key);
-            // The clock of this function may be behind that of Redshift. An end before the beginning
-            // would resolve nothing, and it is recorded once.
+            // The clock of this function may be behind that of Redshift. An end before the
+            // beginning would resolve nothing, and it is recorded once.
             Observation::resolved(key, how, event, now.max(since))
         });
         self.observe(observations).await
@@ -135,7 +135,8 @@ impl<'a, S: Store, P: Publisher> Alerting<'a, S, P> {
         }
     }
 
-    /// Publishes alerts that are due although nothing new was found. Returns the number of messages.
+    /// Publishes alerts that are due although nothing new was found. Returns the number of
+    /// messages.
     pub(crate) async fn publish_due(&self, max_items: usize) -> Result<u32, MonitorError> {
         Ok(self.notifier.sweep(self.window, max_items).await?.published)
     }

@@ -1,10 +1,10 @@
 //! The command in an alert: it fixes a problem or shows its cause.
 //!
 //! **A rejected file** is loaded by the job's own COPY from exactly that key, run through the Data
-//! API after the file is fixed: a job takes neither a manifest nor a second attempt ("COPY JOB" of the
-//! Redshift database developer guide). `FROM` is a prefix, so the COPY is given only if no other key
-//! begins with the file's key and if Redshift shows the job's whole text. Otherwise the fixed file is
-//! copied to a new name under the prefix, which the job loads.
+//! API after the file is fixed: a job takes neither a manifest nor a second attempt ("COPY JOB" of
+//! the Redshift database developer guide). `FROM` is a prefix, so the COPY is given only if no
+//! other key begins with the file's key and if Redshift shows the job's whole text. Otherwise the
+//! fixed file is copied to a new name under the prefix, which the job loads.
 //!
 //! **An object that was never loaded** is copied onto itself. This sends a new event, and the job
 //! loads the object as any other.

@@ -1,5 +1,5 @@
-//! The copy monitor: finds rejected files, files that are never loaded, overwritten objects, and copy
-//! jobs that do not load.
+//! The copy monitor: finds rejected files, files that are never loaded, overwritten objects, and
+//! copy jobs that do not load.
 //!
 //! A schedule starts a batch of nine statements on Redshift's system views ([`Monitor::tick`]) and
 //! lists some pages of the buckets. The batch's completion event brings the result
@@ -17,8 +17,8 @@
 //! - `monitor`: starts runs and puts the parts together.
 //!
 //! A run that is lost, late, repeated or concurrent with another one misses nothing and notifies
-//! nothing twice: the marks from where the next run reads move only after everything before them was
-//! handed over to the alert pipeline, which records each event once.
+//! nothing twice: the marks from where the next run reads move only after everything before them
+//! was handed over to the alert pipeline, which records each event once.
 //!
 //! Not checked: objects that are older than the monitor's first run for their job, because the job
 //! may be younger than they are, and objects that are older than the ledger's memory.

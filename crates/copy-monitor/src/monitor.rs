@@ -1,5 +1,5 @@
-//! The monitor: starts the batch of a run, looks for batches whose event does not come, and puts the
-//! parts together.
+//! The monitor: starts the batch of a run, looks for batches whose event does not come, and puts
+//! the parts together.
 
 use alerts::notifier::Notifier;
 use alerts::publish::Publisher;
@@ -143,8 +143,8 @@ impl<'a, S: Store, P: Publisher> Monitor<'a, S, P> {
             return self.start(run, report).await;
         };
         let Some(id) = statement else {
-            // The invocation that wanted to start the batch died, or is about to start it. The token
-            // makes both the same batch.
+            // The invocation that wanted to start the batch died, or is about to start it. The
+            // token makes both the same batch.
             return self.send(run, started, report).await;
         };
         if now.since(started) < self.settings.event_delay {

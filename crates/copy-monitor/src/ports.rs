@@ -107,7 +107,8 @@ pub struct Document {
 pub trait Ledger: Send + Sync {
     /// Returns a document by its name.
     fn document<'a>(&'a self, name: &'a str) -> Call<'a, Option<Document>>;
-    /// Writes a document if it still has this revision (`0`: if there is none). Returns false if it has not.
+    /// Writes a document if it still has this revision (`0`: if there is none). Returns false if it
+    /// has not.
     fn save<'a>(&'a self, name: &'a str, revision: u64, body: &'a str) -> Call<'a, bool>;
     /// Writes the entries of loaded files. Such an entry is final, so the write needs no condition.
     fn put_loaded<'a>(&'a self, entries: &'a [FileEntry]) -> Call<'a, ()>;

@@ -1,7 +1,8 @@
-//! Reads the result of a run: hands rejected files over to the alerts, and load states to the ledger.
+//! Reads the result of a run: hands rejected files over to the alerts, and load states to the
+//! ledger.
 //!
-//! The marks move forward only after everything that was found was handed over. If a run ends early,
-//! the next one reads the same rows again, and the alerts know what was notified.
+//! The marks move forward only after everything that was found was handed over. If a run ends
+//! early, the next one reads the same rows again, and the alerts know what was notified.
 
 use std::collections::BTreeMap;
 
@@ -153,8 +154,8 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
         }
     }
 
-    /// Resolves the rejected files that a COPY of exactly their key has loaded. Returns false if the
-    /// result has to be read again.
+    /// Resolves the rejected files that a COPY of exactly their key has loaded. Returns false if
+    /// the result has to be read again.
     async fn manual_loads(
         &self,
         views: &mut Views<'_>,

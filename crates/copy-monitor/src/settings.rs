@@ -39,8 +39,8 @@ pub struct Settings {
     pub view_retention: Duration,
     /// The number of files that one run reads into the ledger. The next run continues.
     pub rows_per_run: u32,
-    /// The number of pages of the buckets (up to 1000 objects each) that one run lists. The next run
-    /// continues.
+    /// The number of pages of the buckets (up to 1000 objects each) that one run lists. The next
+    /// run continues.
     pub pages_per_run: u32,
     /// The time after which a run looks for a batch whose completion event has not come.
     pub event_delay: Duration,
@@ -116,7 +116,8 @@ impl Settings {
         self.jobs.get(name).or_else(|| base().and_then(|base| self.jobs.get(base))).unwrap_or(&self.defaults)
     }
 
-    /// Objects older than this are not checked: the ledger may have forgotten that they were loaded.
+    /// Objects older than this are not checked: the ledger may have forgotten that they were
+    /// loaded.
     pub(crate) fn remembered_since(&self, now: Moment) -> Moment {
         // A margin of a month, so that no entry has expired yet.
         now.minus(self.ledger_memory.saturating_sub(Duration::from_secs(30 * 86_400)))

@@ -85,8 +85,8 @@ pub(crate) struct ViewsState {
     pub(crate) errors_from: Moment,
     /// Rejected files whose error is awaited, by the id of their event.
     pub(crate) awaited: BTreeMap<String, AwaitedError>,
-    /// The number of waiting files up to the cursor. If it changes, the view of files has to be read
-    /// again from the oldest of them.
+    /// The number of waiting files up to the cursor. If it changes, the view of files has to be
+    /// read again from the oldest of them.
     pub(crate) waiting_behind: u64,
     pub(crate) oldest_waiting: Option<Moment>,
     /// Loads that ended before this are in the metrics.

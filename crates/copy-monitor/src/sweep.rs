@@ -3,9 +3,9 @@
 //!
 //! A page of a bucket is compared with the ledger's entries between its first and its last key. The
 //! position is remembered by key, not by S3's token, so that it stays valid. A page is done when
-//! everything found in it was handed over to the alerts. A cycle over all jobs takes as many runs as
-//! the buckets have pages, divided by `pages_per_run`: with 10^6 objects, 50 pages and a schedule of
-//! 5 minutes, 20 runs or 100 minutes. The report has the duration of the last cycle.
+//! everything found in it was handed over to the alerts. A cycle over all jobs takes as many runs
+//! as the buckets have pages, divided by `pages_per_run`: with 10^6 objects, 50 pages and a
+//! schedule of 5 minutes, 20 runs or 100 minutes. The report has the duration of the last cycle.
 
 use std::collections::{HashMap, HashSet};
 

@@ -21,7 +21,8 @@ struct Envelope {
     detail: Value,
 }
 
-/// Source: "Monitoring scheduled statements with Amazon EventBridge" of the Redshift management guide.
+/// Source: "Monitoring scheduled statements with Amazon EventBridge" of the Redshift management
+/// guide.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StatementChange {

@@ -6,8 +6,8 @@
 //! `D#<warehouse>` and its name; documents never expire.
 //!
 //! Permissions: `dynamodb:GetItem`, `PutItem`, `Query`, `BatchGetItem` and `BatchWriteItem`.
-//! Source: "Constraints in Amazon DynamoDB" and "Service, account, and table quotas" of the DynamoDB
-//! developer guide: an item has at most 400 KB.
+//! Source: "Constraints in Amazon DynamoDB" and "Service, account, and table quotas" of the
+//! DynamoDB developer guide: an item has at most 400 KB.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -25,8 +25,8 @@ use crate::ports::{Call, Document, EntryPage, FileEntry, FileState, Ledger};
 const WRITES: usize = 25;
 /// The number of concurrent BatchWriteItem calls.
 const AT_ONCE: usize = 8;
-/// The number of attempts for items that DynamoDB did not process, with pauses that double from 50 ms:
-/// 12 s in all.
+/// The number of attempts for items that DynamoDB did not process, with pauses that double from 50
+/// ms: 12 s in all.
 const TRIES: u32 = 8;
 
 type Item = HashMap<String, AttributeValue>;

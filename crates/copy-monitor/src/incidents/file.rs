@@ -84,7 +84,8 @@ pub(crate) fn never_loaded(
         )
 }
 
-/// The object was replaced after a file of its name was loaded: Redshift does not load a name twice.
+/// The object was replaced after a file of its name was loaded: Redshift does not load a name
+/// twice.
 pub(crate) fn overwritten(
     watched: &Watched,
     id: i64,
@@ -111,8 +112,8 @@ pub(crate) fn overwritten(
         )
 }
 
-/// The object is from a period of which nothing is known. One incident for each job and period, which
-/// names the first such object.
+/// The object is from a period of which nothing is known. One incident for each job and period,
+/// which names the first such object.
 pub(crate) fn unknown(
     watched: &Watched,
     id: i64,

@@ -36,8 +36,8 @@ pub(crate) fn access_restricted(
         .action("As a superuser, give the user access:", commands::allow_reading(watched, user))
 }
 
-/// A run could not read the views. An alert is sent if the next run cannot read them either, because a
-/// single failure may be a throttled call.
+/// A run could not read the views. An alert is sent if the next run cannot read them either,
+/// because a single failure may be a throttled call.
 pub(crate) fn views_unreadable(
     watched: &Watched,
     message: &str,
@@ -59,8 +59,8 @@ pub(crate) fn views_unreadable(
         )
 }
 
-/// The monitor may not list a job's prefix. An alert is sent if the next run may not list it either,
-/// because the bucket's policy may be changing.
+/// The monitor may not list a job's prefix. An alert is sent if the next run may not list it
+/// either, because the bucket's policy may be changing.
 pub(crate) fn listing_denied(
     watched: &Watched,
     id: i64,

@@ -155,7 +155,7 @@ fn every_alert_reads_as_its_golden_file() {
 }
 
 #[test]
-fn first_line_names_the_problem_and_each_alert_has_command_and_runbook() {
+fn first_line_names_problem_and_alert_has_command_and_runbook() {
     for (name, incident, resolution) in all() {
         let resolves = !incident.kind.auto_resolves();
         let text = mail_about(incident, None);

@@ -25,8 +25,9 @@ pub(crate) struct RejectedFile {
     pub(crate) line: i64,
     /// The column; empty where Redshift shows none.
     pub(crate) column: String,
-    /// Redshift's text, with the numbers of the error and of the query. It may quote a few characters
-    /// of the field, never the row. Absent if the views show no error for the file (yet).
+    /// Redshift's text, with the numbers of the error and of the query. It may quote a few
+    /// characters of the field, never the row. Absent if the views show no error for the file
+    /// (yet).
     pub(crate) error: Option<String>,
 }
 
@@ -161,8 +162,8 @@ fn rejected_file(row: Row<'_>) -> Option<RejectedFile> {
 
 fn file_entry(row: Row<'_>) -> Option<FileEntry> {
     let enqueued = row.time("enqueued")?;
-    // The documentation's table has one letter, its example the word "Ingested". The statement takes
-    // the first letter.
+    // The documentation's table has one letter, its example the word "Ingested". The statement
+    // takes the first letter.
     let state = match row.text("status") {
         Some("I") => FileState::Loaded,
         Some("E") => FileState::Rejected,

@@ -66,7 +66,8 @@ pub(crate) fn statements(
     let (errors_from, complete_until, now) = (at(state.errors_from)?, at(now.minus(overlap))?, at(now)?);
     let (enqueued, modified) = (time("d.enqueue_time"), time("d.modification_time"));
     Ok(vec![
-        // READER: "RESTRICTED means that users that are not superusers can see their own records" (SVV_USER_INFO).
+        // READER: "RESTRICTED means that users that are not superusers can see their own records"
+        // (SVV_USER_INFO).
         "SELECT user_id, user_name, superuser, syslog_access FROM svv_user_info WHERE user_name = current_user".to_owned(),
         // JOBS
         "SELECT job_id, RTRIM(job_name) AS job_name, job_text, is_auto FROM sys_copy_job ORDER BY job_id".to_owned(),
@@ -86,8 +87,8 @@ pub(crate) fn statements(
             time("MAX(modification_time)"),
             time("MAX(CASE WHEN LEFT(status, 1) = 'I' THEN modification_time END)"),
         ),
-        // ERRORS: each file with the first bad row of its newest load. The view has 256 characters of
-        // a file's URL.
+        // ERRORS: each file with the first bad row of its newest load. The view has 256 characters
+        // of a file's URL.
         format!(
             "SELECT d.job_id, d.file_location, d.file_name, d.file_etag, {modified} AS modified, {enqueued} AS enqueued, \
              e.line_number, RTRIM(e.column_name) AS column_name, e.error_code, RTRIM(e.error_message) AS error_message, e.query_id \
@@ -97,8 +98,8 @@ pub(crate) fn statements(
              ON e.n = 1 AND e.copy_job_id = d.job_id AND e.url = RTRIM(LEFT('s3://' || RTRIM(d.file_location) || '/' || RTRIM(d.file_name), 256)) \
              WHERE LEFT(d.status, 1) = 'E' AND d.enqueue_time >= {errors_from} ORDER BY d.enqueue_time, d.job_id, d.file_name"
         ),
-        // FILES: up to the time before which no late row can appear any more, so that each row is read
-        // once. Rejected files do not wait for that: ERRORS reads them at once.
+        // FILES: up to the time before which no late row can appear any more, so that each row is
+        // read once. Rejected files do not wait for that: ERRORS reads them at once.
         format!(
             "SELECT d.job_id, d.file_name, d.file_etag, {modified} AS modified, {enqueued} AS enqueued, LEFT(d.status, 1) AS status \
              FROM sys_copy_job_detail d WHERE {} AND enqueue_time < {complete_until} ORDER BY d.enqueue_time, d.job_id, d.file_name LIMIT {rows}",

@@ -6,8 +6,8 @@ use test_support::faults::Fault;
 
 use crate::drill::{Drill, Plan, Start};
 
-/// Prepares a step of a day in which everything happens: the first run, a run with rejected files and
-/// a manual load, a listing.
+/// Prepares a step of a day in which everything happens: the first run, a run with rejected files
+/// and a manual load, a listing.
 fn prepare(step: usize, drill: &Drill) -> Option<Start> {
     let mut world = drill.shared.world();
     match step {
@@ -76,6 +76,7 @@ fn check(drill: &Drill, expected: &[String]) {
     drill.every_rejected_file_has_one_alert();
     drill.nothing_was_published_twice();
     drill.conditions_begin_and_end_in_turn();
+    drill.conditions_are_published_in_turn();
     let count = |problem: &str| drill.about(problem).len();
     // `in1/bad` and `in1/odd`, and that `in1/odd` was loaded manually.
     assert_eq!(count("rejected"), 3);

@@ -250,7 +250,8 @@ impl Drill {
         assert_eq!(self.outbox(), Vec::<String>::new(), "something was never published");
     }
 
-    /// Checks that every rejected file has one alert, with its job, line, column, cause and command.
+    /// Checks that every rejected file has one alert, with its job, line, column, cause and
+    /// command.
     pub(crate) fn every_rejected_file_has_one_alert(&self) {
         let alerts = self.about("rejected");
         let starts: Vec<&Alert> = alerts.iter().filter(|alert| alert.is_start()).collect();
@@ -323,16 +324,20 @@ impl Drill {
         }
     }
 
-    /// Checks that a condition begins and ends in turn, in the order in which its alerts were recorded
-    /// and, unless a fault or a concurrent run delayed an alert, in which they were published.
+    /// Checks that a condition begins and ends in turn, in the order in which its alerts were
+    /// recorded. An alert that a crash left in an outbox may be published after a later one.
     pub(crate) fn conditions_begin_and_end_in_turn(&self) {
         in_turn(&self.shared.recorded());
-        in_turn(&self.alerts());
         self.published_conditions_have_one_begin_and_one_end();
     }
 
-    /// Checks the published alerts: each incident of a condition begins once, ends at most once, and
-    /// ends before the next one begins.
+    /// Checks that a condition begins and ends in turn also in the order of its messages.
+    pub(crate) fn conditions_are_published_in_turn(&self) {
+        in_turn(&self.alerts());
+    }
+
+    /// Checks the published alerts: each incident of a condition begins once, ends at most once,
+    /// and ends before the next one begins.
     fn published_conditions_have_one_begin_and_one_end(&self) {
         let mut seen = HashSet::new();
         let mut conditions: BTreeMap<(&str, String), BTreeMap<String, Vec<Alert>>> = BTreeMap::new();
@@ -360,8 +365,8 @@ impl Drill {
     }
 }
 
-/// Checks that the alerts about a condition alternate: it begins, is repeated only while it is open,
-/// ends, and only then begins again.
+/// Checks that the alerts about a condition alternate: it begins, is repeated only while it is
+/// open, ends, and only then begins again.
 fn in_turn(alerts: &[Alert]) {
     let (mut seen, mut open) = (HashSet::new(), HashSet::new());
     for alert in alerts.iter().filter(|alert| !EVENTS.contains(&alert.problem())) {

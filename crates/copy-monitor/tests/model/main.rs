@@ -1,5 +1,5 @@
-//! The model: a warehouse, buckets, a ledger and the alert pipeline in memory, with runs that crash,
-//! come twice, late, never, or concurrently.
+//! The model: a warehouse, buckets, a ledger and the alert pipeline in memory, with runs that
+//! crash, come twice, late, never, or concurrently.
 
 #![allow(clippy::unwrap_used)]
 

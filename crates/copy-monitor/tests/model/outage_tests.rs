@@ -12,7 +12,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 async fn outage_longer_than_view_retention_raises_history_unknown() {
     let drill = Drill::new(3, 1);
     drill.settle(3).await;
-    // Ten days without the monitor: one file was loaded on the first day, one lost then, one lost yesterday.
+    // Ten days without the monitor: one file was loaded on the first day, one lost then, one lost
+    // yesterday.
     let from = drill.shared.world().now;
     {
         let mut world = drill.shared.world();

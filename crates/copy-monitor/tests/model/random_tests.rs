@@ -1,5 +1,5 @@
-//! Random days: files arrive, and are rejected, replaced, lost and loaded manually, while runs are lost,
-//! late, repeated, concurrent, and crash.
+//! Random days: files arrive, and are rejected, replaced, lost and loaded manually, while runs are
+//! lost, late, repeated, concurrent, and crash.
 //!
 //! `SLUICE_SOAK_RUNS` sets the number of days, `SLUICE_SEED` the seed of the first one.
 

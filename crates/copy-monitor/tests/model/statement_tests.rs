@@ -149,8 +149,8 @@ async fn foreign_event_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn run_without_written_batch_id_is_found_by_its_event() {
     let drill = drill();
-    // The calls are: find due alerts, read the document, write the run, start the statement. It dies
-    // after that.
+    // The calls are: find due alerts, read the document, write the run, start the statement. It
+    // dies after that.
     let (result, _) = drill.invoke(Start::Tick, Plan::from([(3, Fault::DiesAfter)])).await;
     assert!(result.is_none());
     drill.shared.world().run_batches();

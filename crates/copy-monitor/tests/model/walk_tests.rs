@@ -282,10 +282,11 @@ async fn new_rejected_file_costs_five_calls_of_dynamodb() {
     assert_eq!(five, one * 5);
     let row = arrive(&mut drill.shared.world(), "in1/worse");
     drill.shared.world().reject(row, Some(Duration::ZERO));
-    // A read whether it is known, a read and a transaction of the alerts, the removal from the outbox.
+    // A read whether it is known, a read and a transaction of the alerts, the removal from the
+    // outbox.
     let alert = cost(1).await - one;
-    // The view shows the file to three more runs, which read whether it is known, as they do for all
-    // files together. Then its row goes to the ledger.
+    // The view shows the file to three more runs, which read whether it is known, as they do for
+    // all files together. Then its row goes to the ledger.
     let ledger = cost(5).await - five - 3;
     assert_eq!((alert, ledger), (4, 1));
     assert_eq!(drill.keys("rejected"), ["in1/worse"]);

@@ -105,7 +105,8 @@ pub(crate) struct World {
     pub(crate) paused: bool,
     /// A prefix that may not be listed.
     pub(crate) denied: Option<String>,
-    /// True if the world moves between the statements of a batch: the views have no common snapshot.
+    /// True if the world moves between the statements of a batch: the views have no common
+    /// snapshot.
     pub(crate) restless: bool,
     /// Rows in a page of a result, objects in a page of a bucket.
     pub(crate) page: usize,

@@ -23,7 +23,8 @@ pub(crate) const PAGE: u64 = 1000;
 pub(crate) const BAD: u64 = 10_000;
 const FIRST_JOB: i64 = 100_000;
 
-/// A warehouse in which file number `n` belongs to job `n % jobs` and was put into the queue `n` milliseconds after the beginning.
+/// A warehouse in which file number `n` belongs to job `n % jobs` and was put into the queue `n`
+/// milliseconds after the beginning.
 pub(crate) struct Lazy {
     /// Jobs.
     pub(crate) jobs: u64,

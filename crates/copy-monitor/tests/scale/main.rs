@@ -1,8 +1,8 @@
 //! The cost of a run for different numbers of jobs and files: statements, calls, memory, time.
 //!
-//! Warehouse, buckets and ledger make their rows while they are read, so that the measured memory is
-//! the monitor's. `SLUICE_SCALE=full` measures up to 200 jobs and 10^6 files; without it the table is
-//! small. Times are those of this machine and this build, without any network.
+//! Warehouse, buckets and ledger make their rows while they are read, so that the measured memory
+//! is the monitor's. `SLUICE_SCALE=full` measures up to 200 jobs and 10^6 files; without it the
+//! table is small. Times are those of this machine and this build, without any network.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -172,7 +172,8 @@ async fn statements_do_not_depend_on_jobs_nor_memory_on_files() {
             );
             assert_eq!(filled("statements"), got.runs * STATEMENTS_PER_RUN as u64);
             assert_eq!(usual("statements"), STATEMENTS_PER_RUN as u64);
-            // 40 writes of 25 entries and a page of the result for each 1000 files, and what a run costs by itself.
+            // 40 writes of 25 entries and a page of the result for each 1000 files, and what a run
+            // costs by itself.
             let thousands = files.div_ceil(PAGE);
             assert!(
                 filled("ledger") <= thousands * 42 + got.runs * 60 + files.div_ceil(BAD) * 4,
@@ -181,7 +182,8 @@ async fn statements_do_not_depend_on_jobs_nor_memory_on_files() {
             );
             assert!(filled("result pages") <= thousands + got.runs * 12, "{}", filled("result pages"));
             assert_eq!(usual("result pages"), STATEMENTS_PER_RUN as u64);
-            // 40 writes for the new files; for each listing a Query; documents and the failures' ids.
+            // 40 writes for the new files; for each listing a Query; documents and the failures'
+            // ids.
             assert!(usual("ledger") <= 40 + usual("listings") + 16, "{usual:?}", usual = got.usual);
             assert!(usual("listings") <= 51, "{usual:?}", usual = got.usual);
             peaks.entry(*jobs).or_insert_with(Vec::new).push(got.peak);
