@@ -38,7 +38,10 @@ impl Scope {
 
 /// The part of a scope that a check covered. An incident that is open, covered and not found is
 /// resolved.
-pub struct Coverage<'a>(Box<dyn Fn(&OpenIncident) -> Option<&'a str> + Send + Sync + 'a>);
+pub struct Coverage<'a>(Box<Resolution<'a>>);
+
+/// Returns how an open incident ended, or `None` if it is not covered.
+type Resolution<'a> = dyn Fn(&OpenIncident) -> Option<&'a str> + Send + Sync + 'a;
 
 impl<'a> Coverage<'a> {
     /// The check covered everything. `resolution` is a phrase that says how an incident ended.
