@@ -259,7 +259,7 @@ async fn full_outbox_refuses_events_until_the_sweep_has_published_it() {
     let item = ItemKey::new(key.as_str(), INCIDENT);
     let body = serde_json::to_string(&state).unwrap();
     let put = Put { key: item, expected: None, body, expires: window(900).now, due: state.due() };
-    (&*world.memory()).write(&[put], window(0).now).await.unwrap();
+    world.memory().write(&[put], window(0).now).await.unwrap();
     let notifier = Notifier::new(&world, &world, Policy::default());
     let refused = notifier.record(&[firing("s", 100)], window(1)).await;
     assert!(matches!(refused[0], Err(RecordError::OutboxFull)), "{refused:?}");
@@ -313,7 +313,7 @@ async fn state_with_a_full_outbox_fits_into_an_item() {
             full += i32::from(matches!(result, Err(RecordError::OutboxFull)));
         }
         if let Some(stored) =
-            (&*world.memory()).read(std::slice::from_ref(&key), window(0).now).await.unwrap().remove(0)
+            world.memory().read(std::slice::from_ref(&key), window(0).now).await.unwrap().remove(0)
         {
             largest = largest.max(stored.body.len());
         }
@@ -326,7 +326,7 @@ async fn unreadable_state_is_reset() {
     let world = World::default();
     let key = ItemKey::new(firing("s", 1).key.as_str(), INCIDENT);
     let spoilt = Put { key, expected: None, body: "{".into(), expires: window(900).now, due: None };
-    (&*world.memory()).write(&[spoilt], window(0).now).await.unwrap();
+    world.memory().write(&[spoilt], window(0).now).await.unwrap();
     deliver(&world, &[vec![firing("s", 1)]]).await;
     assert_eq!(statuses(&world), ["opened"]);
 }
