@@ -178,7 +178,10 @@ fn blind_monitor_raises_alert_and_stopped_one_raises_alarm() {
 }
 
 /// Actions that a regular run does not call, with the tests that cover them.
-const SPARED: [(&str, &str); 4] = [
+const SPARED: [(&str, &str); 5] = [
+    // Only if the ledger has more than three pages of entries between the keys of a page of the
+    // bucket, see crates/copy-monitor/tests/adapters.rs.
+    ("ReadAndWriteLedger", "dynamodb:BatchGetItem"),
     // The tables' key: the local cloud checks no keys behind DynamoDB
     // (docs/not-verified-on-aws.md).
     ("UseKey", "kms:Decrypt"),
@@ -242,5 +245,5 @@ fn every_grant_of_the_monitor_is_needed() {
         flow.run_monitor(&world);
         taken.insert((sid, action));
     }
-    assert_eq!(taken.len(), 16, "{taken:?}");
+    assert_eq!(taken.len(), 15, "{taken:?}");
 }

@@ -57,10 +57,12 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
     ) -> Result<SweepReport, MonitorError> {
         let now = self.alerting.window.now;
         let mut report = SweepReport { last_cycle: state.last_cycle, ..SweepReport::default() };
-        // Before the views were first read completely there is nothing to compare with.
-        let Some(ledger_until) = views.ledger_until.filter(|_| !views.jobs.is_empty()) else {
+        if views.jobs.is_empty() {
             return Ok(report);
-        };
+        }
+        // Before the views were first read completely there is nothing to compare with, but a
+        // listing that is denied is noticed.
+        let ledger_until = views.ledger_until.unwrap_or(Moment::BEGINNING);
         let (mut listed, mut ended) = (Listed::default(), false);
         while report.pages < self.settings.pages_per_run && Instant::now() < self.work_until {
             let Some((id, job)) = views.jobs.range(state.job..).next() else {
