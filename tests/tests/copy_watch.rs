@@ -150,7 +150,15 @@ fn blind_monitor_raises_alert_and_stopped_one_raises_alarm() {
     };
     put(&without);
     flow.run_monitor(&world);
-    flow.run_monitor(&world);
+    let is_failed = |one: &Value| one["kind"] == "copy-monitor-failed";
+    assert!(!world.messages().iter().any(is_failed), "{:?}", world.messages());
+    // A second run is one that is more than a second later.
+    wait::until("the alert of the second run", PATIENCE, || {
+        flow.run_monitor(&world);
+        let messages = world.messages();
+        Ok(if messages.iter().any(is_failed) { Seen::Yes(()) } else { Seen::NotYet(format!("{messages:?}")) })
+    })
+    .unwrap();
     let alert = world.alert("copy-monitor-failed", "opened", TARGET);
     assert!(alert["cause"].as_str().unwrap().contains("s3:ListBucket"), "{alert}");
     put(&policy.json());
