@@ -99,19 +99,19 @@ fn reads_back(incident: &Incident, values: &[String], expected: &[Vec<u8>]) {
     }
 }
 
-/// What the AWS CLI takes for the name of a file, and what no shell can hold.
+/// Returns true for a value that the AWS CLI reads as the name of a file, or that no shell can contain.
 fn is_refused(value: &str) -> bool {
     value.starts_with("file://") || value.starts_with("fileb://") || value.contains('\0')
 }
 
-/// How it ended, bounded as a observation bounds it.
+/// Returns the text of a resolution, with the limits of an observation.
 pub(crate) fn ended(how: &str, incident: &Incident) -> String {
     let observation = Observation::resolved(incident.key(), how, EventId::of(&["end"]), incident.since);
     let Transition::Resolved(how) = observation.transition else { unreachable!("it was made as an end") };
     how
 }
 
-/// What there is to say about an incident at this point of its life.
+/// Returns the notification of an incident with a status.
 pub(crate) fn notification(incident: Incident, status: Status, end: Option<Resolution>) -> Notification {
     let over = matches!(status, Status::Resolved | Status::Transient);
     Notification {
@@ -126,10 +126,10 @@ pub(crate) fn notification(incident: Incident, status: Status, end: Option<Resol
     }
 }
 
-/// What must hold for every message, whatever is in it.
+/// Checks the properties that every message has, whatever its texts are.
 pub(crate) fn holds(notification: &Notification) {
     let message = Message::of(notification);
-    assert_eq!(message, Message::of(notification), "the same thing is told in two ways");
+    assert_eq!(message, Message::of(notification), "one notification is rendered in two ways");
     let attributes = message.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
     let bytes = message.body.len() + message.subject.len() + attributes.sum::<usize>();
     assert!(bytes <= MAX_BYTES, "{bytes} bytes");
@@ -165,7 +165,7 @@ pub(crate) fn holds(notification: &Notification) {
     chat_holds(protocol("https"));
 }
 
-/// What programs get.
+/// Checks the text for programs.
 fn data_holds(text: &str, notification: &Notification, body: &Value) {
     assert!(!text.chars().any(hides), "{text}");
     let data: Value = serde_json::from_str(text).expect("programs get JSON");
@@ -188,7 +188,7 @@ fn data_holds(text: &str, notification: &Notification, body: &Value) {
     }
 }
 
-/// What a chat shows.
+/// Checks the text for chats.
 fn chat_holds(text: &str) {
     let chat: Value = serde_json::from_str(text).expect("the chat gets JSON");
     let content = &chat["content"];
@@ -230,7 +230,7 @@ fn calls_nobody(text: &str) {
     }
 }
 
-/// Whether a character is not seen, or changes what is seen around it: controls, format characters, line and paragraph separators, and
+/// Returns true if a character is invisible, or changes how others are shown: controls, format characters, line and paragraph separators, and
 /// everything that may be ignored by default. Source: Unicode 16.0, DerivedGeneralCategory.txt (Cc, Cf, Zl, Zp) and
 /// DerivedCoreProperties.txt (Default_Ignorable_Code_Point). The signs of Cf that stand before digits of Arabic and other scripts are seen.
 fn hides(character: char) -> bool {
@@ -247,11 +247,12 @@ pub(crate) fn is_remembered(incident: &Incident) {
     let mut state = IncidentState::default();
     let observation = Observation::firing(incident.clone(), EventId::of(&["event"]));
     let policy = Policy::default();
-    let told = state.apply(&observation, incident.since, &policy).expect("the first occurrence is told");
+    let opened =
+        state.apply(&observation, incident.since, &policy).expect("the first occurrence is notified");
     let over = Observation::resolved(incident.key(), &incident.what, EventId::of(&["over"]), incident.since);
     let ended =
-        state.clone().apply(&over, incident.since, &policy).expect("an end after its beginning is told");
-    for notification in [told, ended] {
+        state.clone().apply(&over, incident.since, &policy).expect("an end after its beginning is notified");
+    for notification in [opened, ended] {
         let waiting = OutboxEntry { notification, claimed_until: incident.since };
         let bytes = serde_json::to_string(&waiting).expect("what waits is JSON").len();
         assert!(bytes <= MAX_OUTBOX_ENTRY, "{bytes} bytes");

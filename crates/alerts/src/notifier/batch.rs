@@ -70,17 +70,18 @@ pub(super) fn batches<'g, 'a>(groups: &'g [Group<'a>]) -> Vec<&'g [Group<'a>]> {
     for (at, group) in groups.iter().enumerate() {
         // A resolution has the rate limiter of the incident that it resolves, which may be any.
         let limiter = group.limiter();
-        let is_new = limiter.as_ref().is_none_or(|limiter| !limiters.contains(limiter));
-        let own = 1 + group.observations.len();
-        if at > start && (items + own + usize::from(is_new) > MAX_ITEMS || incidents.contains(group.key)) {
+        // The first group of a batch that needs a rate limiter counts it.
+        let size = |limiters: &HashSet<ItemKey>| {
+            let is_new = limiter.as_ref().is_none_or(|limiter| !limiters.contains(limiter));
+            1 + group.observations.len() + usize::from(is_new)
+        };
+        if at > start && (items + size(&limiters) > MAX_ITEMS || incidents.contains(group.key)) {
             batches.push(&groups[start..at]);
             (start, items) = (at, 0);
             limiters.clear();
             incidents.clear();
         }
-        // The first of a batch to need a rate limiter counts it, also where the batch before had it.
-        let is_new = limiter.as_ref().is_none_or(|limiter| !limiters.contains(limiter));
-        items += own + usize::from(is_new);
+        items += size(&limiters);
         limiters.extend(limiter);
         incidents.insert(group.key);
     }
