@@ -46,11 +46,9 @@ elif "describe-stacks" in words:
         print("An error occurred (ValidationError) when calling the DescribeStacks operation: "
               f"Stack with id {{name}} does not exist", file=sys.stderr)
         sys.exit(254)
-    if "StackStatus" in words[words.index("--query") + 1]:
-        print(stack["status"])
-    else:
-        for key, value in stack["outputs"].items():
-            print(key + "\\t" + value)
+    print(stack["status"])
+    for key, value in stack["outputs"].items():
+        print(key + "\\t" + value)
 elif "delete-stack" in words:
     del world["stacks"][profile + "/" + words[words.index("--stack-name") + 1]]
     with open(here + "/stacks.json", "w") as file:
@@ -442,3 +440,14 @@ def test_functions_that_were_built_for_tests_go_to_a_local_cloud_only(deployment
     assert deployment.run("warehouse").returncode == 1
     (deployment.folder / "target" / "lambda" / "profile").write_text("release\n")
     succeed(deployment.run("warehouse"))
+
+
+def test_no_question_is_asked_twice(deployment: Deployment) -> None:
+    """The AWS CLI takes a second to start."""
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    deployment.stack("target/sluice-hub", HUB)
+    succeed(deployment.run("target"))
+    calls = [tuple(call) for call in deployment.calls("aws")]
+    assert len(calls) == len(set(calls)), calls
+    # The Region of two profiles, the source's account, the warehouse, the hub, the stack itself.
+    assert len(calls) == 6, calls
