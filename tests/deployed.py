@@ -1,10 +1,12 @@
-"""Is what CloudFormation and Lambda hold what the checkout holds?
+"""Compares deployed stacks with the checkout.
 
-    deployed.py sam|text STACK TEMPLATE
+    deployed.py sam|text PROFILE:STACK:TEMPLATE...
 
-Compares the template that CloudFormation was given with templates/TEMPLATE.yaml, and every function's code with the file that was built.
-Addresses of code and state machines are what packaging replaces; nothing else may differ. With `text` the rest is compared byte for byte;
-with `sam` as data, because `sam build` writes YAML anew. Runs in the SAM CLI's own environment; says what differs and ends with 1.
+Compares the template that CloudFormation received with templates/TEMPLATE.yaml, and the code of
+every function with the file that was built. Packaging replaces the addresses of code and state
+machines; nothing else may differ. `text` compares the rest byte for byte, `sam` compares it as
+data, because `sam build` writes YAML anew. Prints the number of functions of each stack, then each
+difference, and exits with 1 if there is one. Runs in the SAM CLI's Python environment.
 """
 
 import io
@@ -46,34 +48,45 @@ def as_data(text):
     return sorted(lines(template, ""))
 
 
-def template_differences(mode, stack, template):
+def template_differences(session, mode, stack, template):
     expected = (ROOT / "templates" / f"{template}.yaml").read_text()
-    found = boto3.client("cloudformation").get_template(StackName=stack, TemplateStage="Original")["TemplateBody"]
+    cloudformation = session.client("cloudformation")
+    found = cloudformation.get_template(StackName=stack, TemplateStage="Original")["TemplateBody"]
     if not isinstance(found, str):
-        raise SystemExit("CloudFormation answered with something else than the text it was given")
+        raise SystemExit("CloudFormation returned something else than the text that it received")
     shape = {"sam": as_data, "text": as_text}[mode]
     expected, found = shape(expected), shape(found)
     missing = [f"only in templates/{template}.yaml: {line}" for line in expected if line not in found]
-    return missing + [f"only in stack {stack}: {line}" for line in found if line not in expected] + (
-        [] if expected == found or missing else [f"stack {stack} has the lines of templates/{template}.yaml in another order"])
+    added = [f"only in stack {stack}: {line}" for line in found if line not in expected]
+    if expected == found or missing or added:
+        return missing + added
+    return [f"stack {stack} has the lines of templates/{template}.yaml in another order"]
 
 
-def code_differences(stack):
-    functions = boto3.client("lambda")
-    resources = boto3.client("cloudformation").list_stack_resources(StackName=stack)["StackResourceSummaries"]
-    names = [resource["PhysicalResourceId"] for resource in resources if resource["ResourceType"] == "AWS::Lambda::Function"]
+def code_differences(session, stack):
+    functions = session.client("lambda")
+    resources = session.client("cloudformation").list_stack_resources(StackName=stack)
+    names = [
+        resource["PhysicalResourceId"]
+        for resource in resources["StackResourceSummaries"]
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    ]
     built = [path.read_bytes() for path in (ROOT / "target/lambda").glob("*/bootstrap")]
     for name in names:
         function = functions.get_function(FunctionName=name)
         with urllib.request.urlopen(function["Code"]["Location"]) as answer:
             archive = zipfile.ZipFile(io.BytesIO(answer.read()))
-        code = archive.read("bootstrap")
-        if archive.namelist() != ["bootstrap"] or code not in built:
+        if archive.namelist() != ["bootstrap"] or archive.read("bootstrap") not in built:
             yield f"the code of function {name} is no file of target/lambda: {archive.namelist()}"
     print(f"{stack}: {len(names)} functions")
 
 
 if __name__ == "__main__":
-    differences = template_differences(*sys.argv[1:]) + list(code_differences(sys.argv[2]))
+    differences = []
+    for words in sys.argv[2:]:
+        profile, stack, template = words.split(":")
+        session = boto3.Session(profile_name=profile)
+        differences += template_differences(session, sys.argv[1], stack, template)
+        differences += code_differences(session, stack)
     print("\n".join(differences))
     sys.exit(bool(differences))

@@ -10,8 +10,9 @@ use serde_json::json;
 /// Compares a deployed stack with its files and returns the output; see `deployed.py`.
 fn compare(cloud: &Cloud, mode: &str, profile: Profile, stack: &str, template: &str) -> String {
     let mut command = cloud.command("python");
-    command.env("AWS_PROFILE", profile.name).env("AWS_REGION", cloud.region());
-    let output = command.args(["tests/deployed.py", mode, stack, template]).output().unwrap();
+    command.env("AWS_REGION", cloud.region());
+    let words = format!("{}:{stack}:{template}", profile.name);
+    let output = command.args(["tests/deployed.py", mode, &words]).output().unwrap();
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stack} is not templates/{template}.yaml:\n{report}{errors}");

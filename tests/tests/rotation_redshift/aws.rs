@@ -91,7 +91,13 @@ impl Aws {
     pub(crate) fn new(stage: &Stage, admin: &str) -> Arc<Self> {
         let state = State { versions: vec![version("first", "{}")], ..State::default() };
         let (server, sessions) = (Arc::clone(&stage.server), Arc::clone(&stage.sessions));
-        Arc::new(Self { server, sessions, admin: admin.to_owned(), state: Mutex::new(state), death: Notify::new() })
+        Arc::new(Self {
+            server,
+            sessions,
+            admin: admin.to_owned(),
+            state: Mutex::new(state),
+            death: Notify::new(),
+        })
     }
 
     /// Faults by number of the request, counted from the next one.

@@ -74,9 +74,7 @@ impl Demo {
         }
         let outputs = deploy::STACKS
             .iter()
-            .map(|stack| {
-                Ok((stack.name, cloud.account(stack.profile).stack_outputs(&stack.stack_name())?))
-            })
+            .map(|stack| Ok((stack.name, cloud.account(stack.profile).stack_outputs(&stack.stack_name())?)))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let loading = Loading::new(&cloud, &outputs)?;
         let topic = outputs["hub"].get("TopicArn").cloned().unwrap_or_default();
@@ -141,9 +139,8 @@ fn run_in(cloud: &Cloud, words: &[OsString]) -> Result<(), Error> {
     let program = program.to_string_lossy();
     let mut command = cloud.command(&program);
     command.args(words).stdin(Stdio::inherit()).env("AWS_REGION", cloud.region());
-    let status = command
-        .status()
-        .map_err(|source| Error::Io { action: format!("start {program}"), source })?;
+    let status =
+        command.status().map_err(|source| Error::Io { action: format!("start {program}"), source })?;
     let failure = || process::failure(&command, status, Some("its output is above"));
     if status.success() { Ok(()) } else { Err(failure()) }
 }
