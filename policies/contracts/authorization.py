@@ -18,7 +18,7 @@ from typing import Any
 from .statements import Statement
 
 # Global condition keys: "AWS global condition context keys" in the IAM user guide. The reference's
-# tables list them only where they depend on the service (aws:RequestTag, aws:ResourceTag, aws:TagKeys).
+# tables list them only where they depend on the service, such as aws:TagKeys.
 GLOBAL_KEYS = {
     "aws:calledvia": "ArrayOfString", "aws:calledviafirst": "String", "aws:calledvialast": "String",
     "aws:currenttime": "Date", "aws:ec2instancesourceprivateipv4": "IPAddress",
@@ -37,7 +37,7 @@ GLOBAL_KEYS = {
     "aws:username": "String", "aws:vpcsourceip": "IPAddress", "aws:viaawsservice": "Bool",
     "aws:vpceaccount": "String", "aws:vpceorgid": "String", "aws:vpceorgpaths": "ArrayOfString",
 }
-# Principals of services that are not a service prefix of the reference, with the page that names them.
+# Principals that are not a service prefix of the reference, with the page that names them.
 PRINCIPALS = {
     "vpc-flow-logs.amazonaws.com": "VPC user guide, flow-logs-iam-role",
     "delivery.logs.amazonaws.com": "CloudWatch Logs user guide, AWS-logs-and-resource-policy",

@@ -13,9 +13,9 @@ from typing import Any
 from . import samples
 from .templates import Renderer, Template, longest_values
 
-# CloudFormation user guide, "CloudFormation quotas". `sam deploy` uploads the template, so that the
-# limit of 51,200 bytes for a template in the request does not apply: scripts/tests/test_deploy.py
-# checks resolve_s3 in samconfig/.
+# CloudFormation user guide, "CloudFormation quotas". `sam deploy` uploads the template, so that
+# the limit of 51,200 bytes for a template in the request does not apply:
+# scripts/tests/test_deploy.py checks resolve_s3 in samconfig/.
 TEMPLATE_BYTES = 1_000_000
 COUNTS = {"parameters": 200, "resources": 500, "outputs": 200, "mappings": 200}
 MAPPING_KEYS = 200

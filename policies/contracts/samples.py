@@ -174,13 +174,15 @@ VALUE_BYTES = 4096
 
 def _matches(parameter: dict[str, Any], value: str) -> bool:
     pattern = parameter.get("AllowedPattern")
-    limits = len(value) >= int(parameter.get("MinLength", 0)) and len(value) <= int(
-        parameter.get("MaxLength", VALUE_BYTES))
-    return limits and (pattern is None or re.fullmatch(pattern, value) is not None)
+    least, most = int(parameter.get("MinLength", 0)), int(parameter.get("MaxLength", VALUE_BYTES))
+    if not least <= len(value) <= most:
+        return False
+    return pattern is None or re.fullmatch(pattern, value) is not None
 
 
-def _is_list(parameter: dict[str, Any]) -> bool:
-    return parameter["Type"] == "CommaDelimitedList" or parameter["Type"].startswith("List<")
+def is_list(parameter: dict[str, Any]) -> bool:
+    """Returns true if Ref returns a list for a parameter of this type."""
+    return str(parameter["Type"]).startswith(("CommaDelimitedList", "List<"))
 
 
 def _kind(name: str, parameter: dict[str, Any]) -> tuple[str, str]:
@@ -222,7 +224,7 @@ def longest(name: str, parameter: dict[str, Any]) -> str:
     if parameter["Type"].startswith("AWS::"):
         return "subnet-0123456789abcdef0"
     item = _longest_item(name, parameter)
-    if not _is_list(parameter) and not (":" in item and _matches(parameter, f"{item},{item}")):
+    if not is_list(parameter) and not (":" in item and _matches(parameter, f"{item},{item}")):
         return item
     count = (VALUE_BYTES + 1) // (len(item) + 1)
     return ",".join([item] * max(count, 1))
@@ -235,7 +237,7 @@ def _longest_item(name: str, parameter: dict[str, Any]) -> str:
     if most:
         return most[: int(parameter.get("MaxLength", VALUE_BYTES))]
     limit = LONGEST_BY_NAME.get(name, int(parameter.get("MaxLength", VALUE_BYTES)))
-    if _is_list(parameter):
+    if is_list(parameter):
         # An ARN of a list with no pattern of its own; three fill the list.
         limit = min(limit, (VALUE_BYTES - 2) // 3)
     value = (sample_value[:1] * limit)[:limit]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import logging
+import operator
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,7 @@ class Renderer:
             return samples.PSEUDO[name]
         if name in self.template.parameters:
             value = self.values[name]
-            if _is_list(self.template.parameters[name]):
+            if samples.is_list(self.template.parameters[name]):
                 return value.split(",")
             return value
         if name in self.template.resources:
@@ -212,10 +214,6 @@ class Renderer:
             return str(self.reference(name))
 
         return re.sub(r"\$\{([^}]+)\}", replace, text)
-
-
-def _is_list(parameter: dict[str, Any]) -> bool:
-    return parameter["Type"] == "CommaDelimitedList" or parameter["Type"].startswith("List<")
 
 
 def default_values(template: Template) -> dict[str, Any]:
@@ -294,5 +292,5 @@ def _decided(
     yield f"{warehouse}, every condition on", renderer(lambda _: True)
     yield f"{warehouse}, every condition off", renderer(lambda _: False)
     for name in template.conditions:
-        yield f"{warehouse}, only {name} off", renderer(lambda it, name=name: it != name)
-        yield f"{warehouse}, only {name} on", renderer(lambda it, name=name: it == name)
+        yield f"{warehouse}, only {name} off", renderer(partial(operator.ne, name))
+        yield f"{warehouse}, only {name} on", renderer(partial(operator.eq, name))

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "policies"))
 
-from contracts import templates  # noqa: E402
+from contracts import statements, templates  # noqa: E402
 from contracts.authorization import Reference  # noqa: E402
 
 
@@ -34,3 +34,8 @@ def reference() -> Reference:
 @pytest.fixture(scope="session")
 def all_templates() -> list[templates.Template]:
     return templates.all_templates()
+
+
+@pytest.fixture(scope="session")
+def all_statements(all_templates: list[templates.Template]) -> list[statements.Statement]:
+    return [it for template in all_templates for it in statements.of_template(template)]

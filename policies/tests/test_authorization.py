@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from contracts import samples, statements, templates
+from contracts import samples, templates
 from contracts.authorization import Reference, check, check_required_types
 from contracts.exceptions import ACCEPTED
 from contracts.statements import Statement
@@ -30,10 +30,9 @@ def breaches(reference: Reference, found: list[Statement]) -> list[str]:
     return sentences + list(check_required_types(reference, found))
 
 
-def test_every_statement_fits_the_reference(reference: Reference, all_templates: list[Template]) -> None:
-    found = [it for template in all_templates for it in statements.of_template(template)]
-    assert len(found) > 200, "the templates have more statements than this"
-    sentences = breaches(reference, found + written_by_functions())
+def test_every_statement_fits_the_reference(reference: Reference, all_statements: list[Statement]) -> None:
+    assert len(all_statements) > 200, "the templates have more statements than this"
+    sentences = breaches(reference, all_statements + written_by_functions())
     unexpected = [it for it in sentences if not any(accepted.covers(it) for accepted in ACCEPTED)]
     assert not unexpected, "\n".join(unexpected)
     unused = [it.pattern for it in ACCEPTED if not any(it.covers(sentence) for sentence in sentences)]
@@ -67,14 +66,14 @@ def _choices(node: Any) -> list[dict[str, Any]]:
     return []
 
 
-def test_every_sample_is_a_value_that_its_parameter_accepts(all_templates: list[Template]) -> None:
+def test_every_sample_value_fits_its_parameter(all_templates: list[Template]) -> None:
     for template in all_templates:
         for name, parameter in template.parameters.items():
             assert samples.sample(name, parameter), f"{template.name}: {name} has an empty sample"
             assert len(samples.longest(name, parameter)) <= samples.VALUE_BYTES, (template.name, name)
 
 
-def test_actions_that_this_kit_depends_on_are_in_the_reference(reference: Reference) -> None:
+def test_actions_of_this_kit_are_in_the_reference(reference: Reference) -> None:
     for action in (
         "redshift:DescribeIntegrations", "redshift:CreateIntegration", "redshift:DeleteIntegration",
         "redshift:CreateInboundIntegration", "redshift:AuthorizeInboundIntegration",
@@ -86,7 +85,7 @@ def test_actions_that_this_kit_depends_on_are_in_the_reference(reference: Refere
         assert len(reference.actions(action)) == 1, action
 
 
-def test_resource_is_compared_with_the_format_section_by_section() -> None:
+def test_resource_and_format_are_compared_by_section() -> None:
     from contracts.authorization import overlaps
 
     bucket, objects = "arn:${Partition}:s3:::${BucketName}", "arn:${Partition}:s3:::${BucketName}/${ObjectName}"
@@ -153,14 +152,12 @@ PLANTED: list[tuple[str, str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "statement", "change", "expected"), PLANTED, ids=[it[0] for it in PLANTED])
 def test_planted_grant_is_refused(
-    reference: Reference, all_templates: list[Template], name: str, statement: str,
+    reference: Reference, all_statements: list[Statement], name: str, statement: str,
     change: dict[str, Any], expected: str,
 ) -> None:
     template, resource, sid = statement.split("/")
-    found = next(
-        it for whole in all_templates if whole.name == template for it in statements.of_template(whole)
-        if it.resource == resource and it.body.get("Sid") == sid
-    )
+    place = (template, resource, sid)
+    found = next(it for it in all_statements if (it.origin, it.resource, it.body.get("Sid")) == place)
     assert not breaches(reference, [found]), "the real statement is correct"
     wrong = Statement(found.origin, found.resource, found.kind, found.path, json.dumps(found.body | change))
     assert any(expected in sentence for sentence in breaches(reference, [wrong])), breaches(reference, [wrong])

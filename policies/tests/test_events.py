@@ -66,7 +66,7 @@ def test_every_sample_has_its_source_in_the_file() -> None:
     assert SOURCES.read_text() == sources(), "run with SLUICE_UPDATE_GOLDEN=1 and read the difference"
 
 
-def test_custom_resource_samples_have_the_properties_of_the_templates(all_templates: list[Template]) -> None:
+def test_samples_have_the_properties_of_custom_resources(all_templates: list[Template]) -> None:
     """CloudFormation sends what the template says, and nothing else."""
     known: dict[str, set[str]] = {}
     for template in all_templates:

@@ -16,12 +16,12 @@ def named(every: list[Template], name: str) -> Template:
     return next(it for it in every if it.name == name)
 
 
-def test_templates_are_within_the_quotas_of_cloudformation(all_templates: list[Template]) -> None:
+def test_templates_are_within_cloudformation_quotas(all_templates: list[Template]) -> None:
     sentences = [it for template in all_templates for it in limits.check_template(template)]
     assert not sentences, "\n".join(sentences)
 
 
-def test_what_may_get_too_long_is_refused_by_the_script(all_templates: list[Template]) -> None:
+def test_what_may_get_too_long_is_in_scripts_limits(all_templates: list[Template]) -> None:
     covered = {(it.template, it.resource) for it in too_long.limits()}
     exceeded = set()
     for template in all_templates:
