@@ -37,6 +37,14 @@ RESOURCE_POLICY_BYTES = {
     "AWS::S3::BucketPolicy": 20_480, "Custom::BucketPolicyStatements": 20_480,
     "AWS::SNS::TopicPolicy": 30_720, "AWS::SQS::QueuePolicy": 8_192, "AWS::KMS::Key": 32_768,
 }
+# EventBridge user guide, "Amazon EventBridge quotas"; CloudWatch Logs API reference, PutMetricFilter
+# and PutSubscriptionFilter.
+TEXTS = {
+    ("AWS::Events::Rule", "EventPattern"): 2_048,
+    ("AWS::Events::EventBusPolicy", "Statement"): 10_240,
+    ("AWS::Logs::MetricFilter", "FilterPattern"): 1_024,
+    ("AWS::Logs::SubscriptionFilter", "FilterPattern"): 1_024,
+}
 # Lengths of names: the quotas or the API reference of each service.
 NAMES = {
     ("AWS::Lambda::Function", "FunctionName"): 64,
@@ -132,9 +140,11 @@ def check_rendered(template: Template, renderer: Renderer, warehouse: str = "") 
         if kind == "AWS::Lambda::Function":
             variables = properties.get("Environment", {}).get("Variables", {})
             yield from _over(where, "environment", len(compact(variables).encode()), ENVIRONMENT_BYTES)
-        for (of, key), limit in NAMES.items():
+        for (of, key), limit in (NAMES | TEXTS).items():
             if of == kind and key in properties:
-                yield from _over(where, key, len(str(properties[key])), limit)
+                value = properties[key]
+                length = len(value if isinstance(value, str) else compact(value))
+                yield from _over(where, key, length, limit)
         for key in ("Description", "AlarmDescription", "GroupDescription"):
             if kind in DESCRIPTIONS and key in properties:
                 yield from _over(where, key, len(str(properties[key])), DESCRIPTIONS[kind])

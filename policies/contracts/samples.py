@@ -168,6 +168,8 @@ LONGEST_BY_NAME = {
     "AdminHost": 253, "EndpointHost": 253, "TlsServerName": 253, "BucketName": 63,
     "SourceBucket": 63, "SourceBuckets": 63,
 }
+# JSON in an environment is longer than its text, because quotes are escaped.
+JSON_TEXTS = {"MonitorJobSettings"}
 # CloudFormation's limit of a parameter's value.
 VALUE_BYTES = 4096
 
@@ -233,6 +235,9 @@ def longest(name: str, parameter: dict[str, Any]) -> str:
 def _longest_item(name: str, parameter: dict[str, Any]) -> str:
     if parameter["Type"].startswith("List<"):
         return "subnet-0123456789abcdef0"
+    if name in JSON_TEXTS:
+        count = int(parameter.get("MaxLength", VALUE_BYTES)) // len('"k":1,')
+        return "{" + '"k":1,' * (count - 1) + '"k":1}'
     sample_value, most = _kind(name, parameter)
     if most:
         return most[: int(parameter.get("MaxLength", VALUE_BYTES))]

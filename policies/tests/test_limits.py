@@ -96,6 +96,8 @@ PLANTED_RESOURCES: list[tuple[str, str, str, dict[str, Any], str]] = [
      {"RoleName": {"Ref": "AWS::StackName"}}, "CopyJobRole: RoleName of 128 characters, AWS takes 64"),
     ("a rule's name made from the stack's", "copy-target", "MonitorSchedule",
      {"Name": {"Ref": "AWS::StackName"}}, "MonitorSchedule: Name of 128 characters, AWS takes 64"),
+    ("an event pattern that is too long", "copy-target", "MonitorStatements",
+     {"EventPattern": {"source": ["x" * 2_048]}}, "MonitorStatements: EventPattern of 2063 characters, AWS takes 2048"),
     ("an alarm's description that is too long", "copy-target", "MonitorErrorsAlarm",
      {"AlarmDescription": "x" * 1025}, "MonitorErrorsAlarm: AlarmDescription of 1025 characters"),
 ]
