@@ -46,11 +46,9 @@ elif "describe-stacks" in words:
         print("An error occurred (ValidationError) when calling the DescribeStacks operation: "
               f"Stack with id {{name}} does not exist", file=sys.stderr)
         sys.exit(254)
-    if "StackStatus" in words[words.index("--query") + 1]:
-        print(stack["status"])
-    else:
-        for key, value in stack["outputs"].items():
-            print(key + "\\t" + value)
+    print(stack["status"])
+    for key, value in stack["outputs"].items():
+        print(key + "\\t" + value)
 elif "delete-stack" in words:
     del world["stacks"][profile + "/" + words[words.index("--stack-name") + 1]]
     with open(here + "/stacks.json", "w") as file:
@@ -476,3 +474,14 @@ def test_as_many_buckets_as_aws_takes_are_deployed(deployment: Deployment) -> No
     buckets = ",".join(LONG_BUCKETS.split(",")[:60])
     succeed(deployment.run("target", "ClusterIdentifier=main", "SourceAccounts=111111111111", f"SourceBuckets={buckets}"))
     assert deployment.deployed()[1]["SourceBuckets"] == buckets
+
+
+def test_no_question_is_asked_twice(deployment: Deployment) -> None:
+    """The AWS CLI takes a second to start."""
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    deployment.stack("target/sluice-hub", HUB)
+    succeed(deployment.run("target"))
+    calls = [tuple(call) for call in deployment.calls("aws")]
+    assert len(calls) == len(set(calls)), calls
+    # The Region of two profiles, the source's account, the warehouse, the hub, the stack itself.
+    assert len(calls) == 6, calls

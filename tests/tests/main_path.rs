@@ -5,17 +5,27 @@
 use std::{process::Command, time::Duration};
 
 use cloud::{
-    Cloud, Options, SOURCE, TARGET, kit,
+    Cloud, Options, SOURCE, TARGET, deploy, kit,
     wait::{self, Seen},
     workspace,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Compares every stack of the demo with its files; see `deployed.py`.
+fn comparison() -> String {
+    let of = |stack: &deploy::Stack| {
+        let (profile, name, template) = (stack.profile.name, stack.stack_name(), stack.template);
+        format!("AWS_PROFILE={profile} python tests/deployed.py sam {name} {template}\n")
+    };
+    deploy::STACKS.iter().map(of).collect()
+}
+
 #[test]
-fn demo_deploys_with_sam_and_shows_rows_and_the_alert() {
+fn demo_deploys_files_unmodified_and_shows_rows_and_the_alert() {
     let demo = workspace::binary("sluice-cloud", "SLUICE_CLOUD_BIN").unwrap();
-    let output = Command::new(demo).arg("demo").output().unwrap();
+    let output =
+        Command::new(demo).args(["demo", "--", "sh", "-ec", &comparison()]).output().unwrap();
     let status = output.status;
     let errors = String::from_utf8(output.stderr).unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
@@ -34,6 +44,10 @@ fn demo_deploys_with_sam_and_shows_rows_and_the_alert() {
         assert!(output.contains(expected), "the demo does not print `{expected}`:\n{output}");
     }
     assert!(!output.contains("kilo"), "a row of the malformed file was loaded:\n{output}");
+    // In the order of the stacks: the hub's, none of the network, the custom resources, and the
+    // copy monitor, which is on with a hub.
+    let functions: Vec<&str> = output.lines().filter(|line| line.ends_with(" functions")).collect();
+    assert_eq!(functions, ["X"], "{output}");
 }
 
 #[test]

@@ -31,14 +31,36 @@ pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(
     Err(process::failure(&command, status, process::last_line(own)))
 }
 
-/// Stacks in the order of their deployment, with the account that each goes to.
-pub const STACKS: [(&str, Profile); 6] = [
-    ("hub", TARGET),
-    ("network", TARGET),
-    ("warehouse", TARGET),
-    ("target", TARGET),
-    ("source", SOURCE),
-    ("job", TARGET),
+/// A stack that the demo deploys.
+#[derive(Debug, Clone, Copy)]
+pub struct Stack {
+    /// What `scripts/deploy` calls it.
+    pub name: &'static str,
+    /// The account that it goes to.
+    pub profile: Profile,
+    /// The name of its template, without folder and suffix.
+    pub template: &'static str,
+}
+
+impl Stack {
+    const fn new(name: &'static str, profile: Profile, template: &'static str) -> Self {
+        Self { name, profile, template }
+    }
+
+    /// Returns the name that CloudFormation has of it.
+    pub fn stack_name(&self) -> String {
+        format!("sluice-{}", self.name)
+    }
+}
+
+/// Stacks in the order of their deployment.
+pub const STACKS: [Stack; 6] = [
+    Stack::new("hub", TARGET, "alerts-hub"),
+    Stack::new("network", TARGET, "network"),
+    Stack::new("warehouse", TARGET, "warehouse"),
+    Stack::new("target", TARGET, "copy-target"),
+    Stack::new("source", SOURCE, "copy-source"),
+    Stack::new("job", TARGET, "copy-job"),
 ];
 
 /// Parameters that are not outputs of earlier stacks, for the files in `local/sample`.

@@ -43,7 +43,11 @@ enum Action {
         ticks: bool,
     },
     /// Deploy both accounts to a local cloud, load files and show the results
-    Demo,
+    Demo {
+        /// A command to run at the end, before the cloud is removed: `demo -- bash`
+        #[arg(last = true)]
+        then: Vec<OsString>,
+    },
     /// Measure start, first call, memory and zip of each function beside an empty one and the
     /// Python originals
     Bench,
@@ -73,7 +77,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().action {
         Action::Setup => prepare(),
         Action::Up { region, ticks } => up(region, ticks),
-        Action::Demo => demo::run(),
+        Action::Demo { then } => demo::run(&then),
         Action::Bench => bench::run(),
         Action::Exec { environment, command } => exec(environment, &command),
     };

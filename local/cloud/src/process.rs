@@ -28,7 +28,7 @@ pub fn run(command: &mut Command) -> Result<Output, Error> {
 }
 
 /// The error of a command that ended with `status`.
-pub(crate) fn failure(command: &Command, status: ExitStatus, last_line: Option<&str>) -> Error {
+pub fn failure(command: &Command, status: ExitStatus, last_line: Option<&str>) -> Error {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
     let words = command.get_args().map(|word| word.to_string_lossy());
     let line = std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ");

@@ -13,12 +13,15 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
-use local_servers::postgres::{Login, Server, describe_error};
+use local_servers::postgres::{Server, describe_error};
 use rotation::engines::redshift::{ControlPlane, DataApi, ProbeSecret};
 use serde_json::{Value, json};
 use test_support::rotation::Fault;
 use tokio::sync::Notify;
 use warehouse::target::Target;
+
+use crate::sessions::Sessions;
+use crate::stage::Stage;
 
 /// The probe secret.
 pub(crate) const PROBE_SECRET: &str = "arn:aws:secretsmanager:us-east-1:222222222222:secret:probe";
@@ -41,6 +44,7 @@ macro_rules! config {
 #[derive(Debug)]
 pub(crate) struct Aws {
     server: Arc<Server>,
+    sessions: Arc<Sessions>,
     admin: String,
     state: Mutex<State>,
     death: Notify,
@@ -84,9 +88,10 @@ type Refusal = (&'static str, String);
 
 impl Aws {
     /// Around a server; the warehouse's admin is this user.
-    pub(crate) fn new(server: Arc<Server>, admin: &str) -> Arc<Self> {
+    pub(crate) fn new(stage: &Stage, admin: &str) -> Arc<Self> {
         let state = State { versions: vec![version("first", "{}")], ..State::default() };
-        Arc::new(Self { server, admin: admin.to_owned(), state: Mutex::new(state), death: Notify::new() })
+        let (server, sessions) = (Arc::clone(&stage.server), Arc::clone(&stage.sessions));
+        Arc::new(Self { server, sessions, admin: admin.to_owned(), state: Mutex::new(state), death: Notify::new() })
     }
 
     /// Faults by number of the request, counted from the next one.
@@ -265,7 +270,7 @@ impl Aws {
             state.pending.take_if(|(_, when)| *when <= now)
         };
         if let Some((password, _)) = due {
-            let client = self.server.connect("dev", &Login::system()).await.unwrap();
+            let client = self.sessions.superuser().await;
             let user = self.admin.replace('"', "\"\"");
             client.batch_execute(&format!("ALTER ROLE \"{user}\" PASSWORD '{password}'")).await.unwrap();
         }
@@ -395,14 +400,15 @@ impl Aws {
         };
         let target = (input["ClusterIdentifier"].as_str(), input["WorkgroupName"].as_str());
         assert!(matches!(target, (Some("c1"), None) | (None, Some("w1"))), "{target:?}");
-        let login = Login::Password { user, password };
+        let database = input["Database"].as_str().unwrap();
         let done = async {
-            let client = self.server.connect(input["Database"].as_str().unwrap(), &login).await?;
-            client.simple_query(input["Sql"].as_str().unwrap()).await
+            let session = self.sessions.log_in(database, &user, &password).await?;
+            let statement = session.simple_query(input["Sql"].as_str().unwrap()).await;
+            statement.map_err(|error| describe_error(&error))
         };
         let (rows, error) = match done.await {
             Ok(messages) => (messages.iter().filter_map(row).collect(), None),
-            Err(error) => (Vec::new(), Some(describe_error(&error))),
+            Err(error) => (Vec::new(), Some(error)),
         };
         let mut state = self.state();
         let id = format!("statement-{}", state.statements.len());

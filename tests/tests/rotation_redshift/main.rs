@@ -7,10 +7,10 @@ mod aws;
 mod digest;
 mod drive;
 mod proxy;
+mod sessions;
 mod stage;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws::Aws;
@@ -205,7 +205,7 @@ const STATEMENT: Duration = Duration::from_secs(10);
 #[test]
 fn data_api_fault_ends_with_a_valid_login_and_no_probe_value() {
     let stage = Stage::new();
-    let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
+    let cloud = Aws::new(&stage, BOSS);
     for (target, (name, strategy)) in [cluster(), workgroup()].into_iter().zip(strategies()) {
         let access = Access::DataApi(cloud.data_api(target.clone(), STATEMENT));
         let control = cloud.control_plane(target);
@@ -223,7 +223,7 @@ fn data_api_fault_ends_with_a_valid_login_and_no_probe_value() {
 fn data_api_alternating_users_survive_any_failed_request() {
     let stage = Stage::new();
     make_rich(&stage);
-    let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
+    let cloud = Aws::new(&stage, BOSS);
     let [.., (name, strategy)] = strategies();
     let access = Access::DataApi(cloud.data_api(workgroup(), STATEMENT));
     let engine = Redshift::new(
@@ -242,7 +242,7 @@ fn data_api_alternating_users_survive_any_failed_request() {
 #[test]
 fn control_plane_fault_ends_with_a_valid_admin_login() {
     let stage = Stage::new();
-    let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
+    let cloud = Aws::new(&stage, BOSS);
     for target in [cluster(), workgroup()] {
         for over_wire in [true, false] {
             let access = if over_wire {
@@ -266,7 +266,7 @@ fn control_plane_fault_ends_with_a_valid_admin_login() {
 #[test]
 fn control_plane_changes_only_the_admin_of_the_same_warehouse() {
     let stage = Stage::new();
-    let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
+    let cloud = Aws::new(&stage, BOSS);
     let engine = |change| {
         let access = Access::DataApi(cloud.data_api(cluster(), STATEMENT));
         Redshift::new(access, change, Some(cloud.control_plane(cluster())), Redshift::default_policy())
@@ -321,7 +321,7 @@ fn control_plane_changes_only_the_admin_of_the_same_warehouse() {
 #[test]
 fn data_api_identifies_wrong_password_and_leaves_none_behind() {
     let stage = Stage::new();
-    let cloud = Aws::new(Arc::clone(&stage.server), BOSS);
+    let cloud = Aws::new(&stage, BOSS);
     let engine = |within| {
         let access = Access::DataApi(cloud.data_api(cluster(), within));
         Redshift::new(

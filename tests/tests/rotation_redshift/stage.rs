@@ -10,6 +10,8 @@ use rotation::engines::trust::Tls;
 use serde_json::{Value, json};
 use test_support::rotation::MemorySecret;
 
+use crate::sessions::Sessions;
+
 const FLAVOUR: Flavour = Flavour {
     name: "redshift",
     catalog: include_str!("catalog.sql"),
@@ -35,6 +37,7 @@ pub(crate) const BOSS_PASSWORD: &str = "Boss-Password-1";
 /// The servers on which every call of a rotation is checked.
 pub(crate) struct Stage {
     pub(crate) server: Arc<Server>,
+    pub(crate) sessions: Arc<Sessions>,
     ca: String,
     pub(crate) runtime: tokio::runtime::Runtime,
     _kit: PostgresKit,
@@ -59,7 +62,8 @@ impl Stage {
             let client = server.connect("postgres", &Session::system()).await.unwrap();
             client.batch_execute("CREATE DATABASE dev").await.unwrap();
         });
-        let stage = Self { server, ca, runtime, _kit: kit, folder };
+        let sessions = Arc::new(Sessions::new(Arc::clone(&server)));
+        let stage = Self { server, sessions, ca, runtime, _kit: kit, folder };
         stage.execute(&format!(
             "CREATE ROLE {BOSS} LOGIN SUPERUSER PASSWORD '{BOSS_PASSWORD}'; CREATE ROLE {} LOGIN PASSWORD '{FIRST}'",
             quoted(USER)
@@ -87,15 +91,12 @@ impl Stage {
 
     /// As the server's own superuser.
     pub(crate) fn execute(&self, sql: &str) {
-        self.runtime.block_on(async {
-            let client = self.server.connect("dev", &Session::system()).await.unwrap();
-            client.batch_execute(sql).await.unwrap();
-        });
+        self.runtime.block_on(async { self.sessions.superuser().await.batch_execute(sql).await.unwrap() });
     }
 
     pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
         self.runtime.block_on(async {
-            let client = self.server.connect("dev", &Session::system()).await.unwrap();
+            let client = self.sessions.superuser().await;
             client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
         })
     }
@@ -124,9 +125,8 @@ impl Stage {
     /// Returns true if the server accepts the credential of a version.
     pub(crate) fn lets_in(&self, secret: &MemorySecret, label: &str) -> bool {
         let Some(document) = secret.document(label) else { return false };
-        let [user, password] = ["username", "password"].map(|key| document.text(key).unwrap().to_owned());
-        let login = Session::Password { user, password };
-        self.runtime.block_on(self.server.connect("dev", &login)).is_ok()
+        let [user, password] = ["username", "password"].map(|key| document.text(key).unwrap());
+        self.runtime.block_on(self.sessions.log_in("dev", user, password)).is_ok()
     }
 
     pub(crate) fn log_in(&self, engine: &Redshift, value: &Value) -> Result<Login, EngineError> {

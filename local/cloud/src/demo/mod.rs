@@ -3,15 +3,17 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     path::PathBuf,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use cloud::{
     Cloud, Error, Options, SOURCE, TARGET, deploy,
     inbox::Inbox,
-    kit,
+    kit, process,
     sql::{Database, Rows},
     stacks::Outputs,
     wait::{self, Seen},
@@ -27,13 +29,14 @@ use crate::{
 /// Deadline of each wait; the local cloud loads a file within about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) fn run() -> Result<(), Error> {
+/// Runs the demo, and then the command, if there is one, before the cloud is removed.
+pub(crate) fn run(then: &[OsString]) -> Result<(), Error> {
     let started = Instant::now();
     let folder = workspace::root().join(format!(".cloud/demo-{}", std::process::id()));
     let io = |action: String| move |source| Error::Io { action, source };
     fs::create_dir_all(&folder).map_err(io(format!("create {}", folder.display())))?;
     let demo = Demo { log: folder.join("demo.log"), folder };
-    match demo.run() {
+    match demo.run(then) {
         Ok(()) => {
             fs::remove_dir_all(&demo.folder).map_err(io(format!("remove {}", demo.folder.display())))?;
             write(&format!("\nEverything above ran on this machine in {} s.\n", started.elapsed().as_secs()));
@@ -53,7 +56,7 @@ struct Demo {
 }
 
 impl Demo {
-    fn run(&self) -> Result<(), Error> {
+    fn run(&self, then: &[OsString]) -> Result<(), Error> {
         write(&format!(
             "\nSluice: files flow from account {} into account {}\n\n",
             SOURCE.account, TARGET.account
@@ -64,15 +67,15 @@ impl Demo {
         // An interrupted demo needs no logs; files that cannot be removed stay below .cloud.
         stop_on_signals(cloud.stopper(), 130, move || drop(fs::remove_dir_all(folder)))?;
 
-        for (stack, profile) in deploy::STACKS {
-            step(&format!("deploy the {stack} stack (account {})", profile.account), || {
-                deploy::with_sam(&cloud, stack, profile, deploy::sample_parameters(stack), &self.log)
+        for deploy::Stack { name, profile, .. } in deploy::STACKS {
+            step(&format!("deploy the {name} stack (account {})", profile.account), || {
+                deploy::with_sam(&cloud, name, profile, deploy::sample_parameters(name), &self.log)
             })?;
         }
         let outputs = deploy::STACKS
             .iter()
-            .map(|(stack, profile)| {
-                Ok((*stack, cloud.account(*profile).stack_outputs(&format!("sluice-{stack}"))?))
+            .map(|stack| {
+                Ok((stack.name, cloud.account(stack.profile).stack_outputs(&stack.stack_name())?))
             })
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let loading = Loading::new(&cloud, &outputs)?;
@@ -86,10 +89,10 @@ impl Demo {
         step("wait for both files to be recorded", || loading.wait_for_state("first.csv", "I"))?;
         loading.wait_for_state("second.csv", "I")?;
 
-        for (stack, profile) in deploy::STACKS {
+        for stack in deploy::STACKS {
             let rows: Vec<_> =
-                outputs[stack].iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
-            let title = format!("Outputs of sluice-{stack} in account {}", profile.account);
+                outputs[stack.name].iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
+            let title = format!("Outputs of {} in account {}", stack.stack_name(), stack.profile.account);
             write(&table::render(&title, &["output", "value"], &rows));
         }
         loading.print_integration()?;
@@ -121,7 +124,8 @@ impl Demo {
             })
         })?;
         print_alert(&alert);
-        cloud.check()
+        cloud.check()?;
+        run_in(&cloud, then)
     }
 
     fn upload(&self, cloud: &Cloud, bucket: &str, file: &str) -> Result<(), Error> {
@@ -129,6 +133,19 @@ impl Demo {
         let place = format!("s3://{bucket}/{file}");
         deploy::run(cloud, "aws", &["--profile", SOURCE.name, "s3", "cp", &path, &place], &self.log)
     }
+}
+
+/// Runs a command with the environment of the cloud, on this process's terminal.
+fn run_in(cloud: &Cloud, words: &[OsString]) -> Result<(), Error> {
+    let Some((program, words)) = words.split_first() else { return Ok(()) };
+    let program = program.to_string_lossy();
+    let mut command = cloud.command(&program);
+    command.args(words).stdin(Stdio::inherit()).env("AWS_REGION", cloud.region());
+    let status = command
+        .status()
+        .map_err(|source| Error::Io { action: format!("start {program}"), source })?;
+    let failure = || process::failure(&command, status, Some("its output is above"));
+    if status.success() { Ok(()) } else { Err(failure()) }
 }
 
 /// Prints an alert with the labels of the e-mail. The command stays on one line, so that it can be
