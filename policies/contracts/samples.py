@@ -136,6 +136,8 @@ KINDS: list[tuple[str, str]] = [
     (arn("secretsmanager", "secret:app-AbCdEf"), arn("secretsmanager", "secret:" + "n" * 512 + "-AbCdEf")),
     (arn("iam", "role/copy", region=""), arn("iam", "role" + ROLE_PATH + "n" * 64, region="")),
     (arn("sns", "alerts"), arn("sns", "n" * 256)),
+    (arn("sqs", "events"), arn("sqs", "n" * 80)),
+    (arn("s3", "files", region="", account=""), arn("s3", "n" * 63, region="", account="")),
     (arn("redshift", f"namespace:{UUID}"), arn("redshift", f"namespace:{UUID}")),
     (arn("redshift-serverless", f"namespace/{UUID}"), arn("redshift-serverless", f"namespace/{UUID}")),
     (arn("redshift-serverless", f"workgroup/{UUID}"), arn("redshift-serverless", f"workgroup/{UUID}")),
