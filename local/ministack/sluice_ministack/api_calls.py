@@ -96,8 +96,10 @@ def _error(status: int, body: bytes) -> tuple[str, str]:
     return code, message
 
 
-def user_identity(principal: str, access_key: str) -> dict[str, Any]:
-    """The userIdentity element for a caller."""
+def user_identity(principal: str, access_key: str, now: str) -> dict[str, Any]:
+    """The userIdentity element for a caller. The local cloud does not keep when a session began:
+    its creationDate is the time of the call.
+    """
     account = principal.split(":")[4] if principal.count(":") >= 5 else get_account_id()
     found: dict[str, Any] = {"arn": principal, "accountId": account, "accessKeyId": access_key}
     if ":assumed-role/" in principal:
@@ -105,7 +107,7 @@ def user_identity(principal: str, access_key: str) -> dict[str, Any]:
         return {"type": "AssumedRole", "principalId": f"AROALOCALCLOUD:{session}", **found, "sessionContext": {
             "sessionIssuer": {"type": "Role", "principalId": "AROALOCALCLOUD", "arn": identity.role_of_session(principal),
                               "accountId": account, "userName": role},
-            "attributes": {"mfaAuthenticated": "false"}}}
+            "attributes": {"creationDate": now, "mfaAuthenticated": "false"}}}
     if principal.endswith(":root"):
         return {"type": "Root", "principalId": account, **found}
     return {"type": "IAMUser", "principalId": "AIDALOCALCLOUD", **found, "userName": principal.rsplit("/", 1)[-1]}
@@ -153,9 +155,10 @@ def _publish(service: str, headers: dict[str, str], body: bytes, access_key: str
     if not trails:
         return
     code, message = _error(answer[0], answer[2])
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     record = {
-        "eventVersion": "1.11", "userIdentity": user_identity(identity.principal_of(access_key), access_key),
-        "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "eventSource": f"{service}.amazonaws.com", "eventName": action,
+        "eventVersion": "1.11", "userIdentity": user_identity(identity.principal_of(access_key), access_key, now),
+        "eventTime": now, "eventSource": f"{service}.amazonaws.com", "eventName": action,
         "awsRegion": get_region(), "sourceIPAddress": "127.0.0.1", "userAgent": headers.get("user-agent", ""),
         **({"errorCode": code, "errorMessage": message} if code else {}),
         "requestParameters": parameters or None, "responseElements": None, "requestID": request_id, "eventID": str(uuid.uuid4()),

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from conftest import REGION, TARGET, Gateway, until
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "policies"))
+from contracts import events  # noqa: E402
+
+
+def published_shape(text: str) -> None:
+    """Fails if the local cloud delivered an event in another shape than the one that AWS publishes."""
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return
+    # Other kinds are events that a test made up.
+    if events.is_described(event):
+        found = [*events.check(event, "delivered"), *events.check_resources(event, "delivered")]
+        assert not found, (found, event)
 
 
 @dataclass
@@ -21,6 +38,7 @@ class Queue:
         """The messages in the queue, which are deleted."""
         found = self.client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
         for message in found:
+            published_shape(message["Body"])
             self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return list(found)
 
