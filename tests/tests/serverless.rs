@@ -54,7 +54,7 @@ fn attached_role(cloud: &Cloud) -> String {
     let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
     let namespaces = account.json("redshift-serverless", "ListNamespaces", json!({})).unwrap();
     let name = &namespaces["namespaces"][0]["namespaceName"];
-    let words = json!({"namespaceName": name, "iamRoles": [role]});
+    let words = json!({"namespaceName": name, "iamRoles": [role], "defaultIamRoleArn": ""});
     account.json("redshift-serverless", "UpdateNamespace", words).unwrap();
     role
 }
