@@ -369,7 +369,7 @@ async fn serverless_namespace_runs_with_its_workgroup() {
     local.gateway.deny("iam:PassRole");
     let same = json!({"namespaceName": "ns-1", "iamRoles": [ROLE]});
     let refused = call("UpdateNamespace", same.clone()).await;
-    assert_eq!((refused.status, refused.code().as_str()), (400, "AccessDeniedException"), "{}", refused.body);
+    assert_eq!((refused.status, refused.code().as_str()), (403, "AccessDeniedException"), "{}", refused.body);
     assert!(refused.body.contains("iam:PassRole"), "{}", refused.body);
     let question = local.gateway.state().asked.last().expect("asked").clone();
     assert_eq!((&question["resource"], &question["context"]), (&json!(ROLE), &json!({})));
