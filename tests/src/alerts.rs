@@ -34,8 +34,7 @@ pub const ALARMS: [&str; 8] = [
     "DeadLetterCheckNotRunningAlarm",
     "SecretCheckNotRunningAlarm",
 ];
-/// The longest time until all alarms of a new hub are OK. The alarm on the secret check has a
-/// period of an hour, which is 72 s when the metric period scale makes a minute 1.2 s.
+/// The longest time until the schedules of a new hub have run twice, and until its alarms are OK.
 pub const QUIET: Duration = Duration::from_secs(180);
 /// The stack of a spoke.
 pub const SPOKE_STACK: &str = "sluice-spoke";

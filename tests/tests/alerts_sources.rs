@@ -30,10 +30,13 @@ Resources:
       Runtime: python3.11
       Handler: index.handler
       Role: !GetAtt Role.Arn
+      LoggingConfig: { LogFormat: Text, LogGroup: !Ref Logs }
       Code:
         ZipFile: |
           def handler(event, context):
               raise ValueError("the ledger is locked")
+  Logs:
+    Type: AWS::Logs::LogGroup
   OnFailure:
     Type: AWS::Lambda::EventInvokeConfig
     Properties:
@@ -59,6 +62,14 @@ fn failed_function_raises_one_alert_without_its_payload() {
     assert!(alert["cause"].as_str().unwrap().ends_with(": the ledger is locked"), "{alert}");
     assert!(alert["what"].as_str().unwrap().contains("after 3 attempts"), "{alert}");
     assert!(alert["subject"].as_str().unwrap().ends_with(":function:ledger"), "{alert}");
+    // The command prints the log group, which has the function's lines.
+    let command = alert["command"].as_str().unwrap();
+    let output =
+        world.cloud.command("bash").args(["-c", command]).env("AWS_PROFILE", SOURCE.name).output().unwrap();
+    let group = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert_eq!(group, source.physical_id("ledger", "Logs").unwrap(), "{command}: {:?}", output.stderr);
+    let lines = source.json("logs", "FilterLogEvents", json!({"logGroupName": group})).unwrap().to_string();
+    assert!(lines.contains("the ledger is locked"), "{lines}");
     world.wait_until_processed();
     assert_eq!(world.messages().len(), 1, "{:?}", world.messages());
     let all =

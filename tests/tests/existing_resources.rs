@@ -8,6 +8,11 @@ use cloud::{Cloud, Options, SOURCE, TARGET, sql::Database};
 use end_to_end::PATIENCE;
 use serde_json::{Value, json};
 
+/// Returns parameters with one more.
+fn with<'a>(parameters: &[(&'a str, &'a str)], more: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
+    parameters.iter().copied().chain([more]).collect()
+}
+
 #[test]
 fn existing_cluster_bucket_and_role_are_used_and_kept() {
     let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
@@ -73,14 +78,14 @@ fn existing_cluster_bucket_and_role_are_used_and_kept() {
 
     parameters.push(("AdoptExistingRole", "true"));
     let made = target.deploy("sluice-target", "copy-target", &parameters).unwrap();
-    let parameters = [
+    let source_parameters = [
         ("BucketName", "by-hand"),
         ("CreateBucket", "false"),
         ("TargetNamespaceArn", made["NamespaceArn"].as_str()),
         ("CopyRoleArn", &role),
     ];
-    source.deploy("sluice-source", "copy-source", &parameters).unwrap();
-    let parameters = [
+    source.deploy("sluice-source", "copy-source", &source_parameters).unwrap();
+    let job_parameters = [
         ("ClusterIdentifier", "by-hand"),
         ("Database", "dev"),
         ("WarehouseSecretArn", secret.as_str()),
@@ -90,7 +95,7 @@ fn existing_cluster_bucket_and_role_are_used_and_kept() {
         ("TableName", "kept"),
         ("Format", "CSV"),
     ];
-    target.deploy("sluice-job", "copy-job", &parameters).unwrap();
+    target.deploy("sluice-job", "copy-job", &job_parameters).unwrap();
 
     source.put_object("by-hand", "a.csv", b"1,one\n2,two\n").unwrap();
     wait::until("three rows", PATIENCE, || {
@@ -99,11 +104,33 @@ fn existing_cluster_bucket_and_role_are_used_and_kept() {
     })
     .unwrap();
 
+    // Two more stacks adopt the integration and the job, and leave both when they are deleted.
+    let integrations =
+        || source.query("redshift", "DescribeIntegrations", &[]).unwrap().all("IntegrationArn").len();
+    let adopting = with(&source_parameters, ("AdoptExistingIntegration", "true"));
+    source.deploy("sluice-adopts", "copy-source", &adopting).unwrap();
+    let name = database.query("SELECT job_name FROM sys_copy_job").unwrap().rows[0][0].clone().unwrap();
+    let mut adopting = with(&job_parameters, ("AdoptExistingJob", "true"));
+    adopting.retain(|(parameter, _)| *parameter != "JobName");
+    adopting.push(("JobName", name.as_str()));
+    target.deploy("sluice-adopts-job", "copy-job", &adopting).unwrap();
+    assert_eq!(integrations(), 1);
+    target.delete_stack("sluice-adopts-job").unwrap();
+    source.delete_stack("sluice-adopts").unwrap();
+    assert_eq!(integrations(), 1);
+    assert_eq!(database.query("SELECT job_name FROM sys_copy_job").unwrap().rows, [[Some(name)]]);
+    source.put_object("by-hand", "b.csv", b"3,three\n").unwrap();
+    wait::until("four rows", PATIENCE, || {
+        let rows = database.query("SELECT id FROM kept")?.rows;
+        Ok(if rows.len() == 4 { Seen::Yes(()) } else { Seen::NotYet(format!("{rows:?}")) })
+    })
+    .unwrap();
+
     for (account, stack) in [(&target, "sluice-job"), (&source, "sluice-source"), (&target, "sluice-target")]
     {
         account.delete_stack(stack).unwrap();
     }
-    assert_eq!(database.query("SELECT id FROM kept ORDER BY id").unwrap().rows.len(), 3);
+    assert_eq!(database.query("SELECT id FROM kept ORDER BY id").unwrap().rows.len(), 4);
     assert_eq!(
         database.query("SELECT job_name FROM sys_copy_job").unwrap().rows,
         Vec::<Vec<Option<String>>>::new()

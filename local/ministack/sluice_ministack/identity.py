@@ -9,6 +9,9 @@
   MiniStack knows no member accounts.
 - ``aws:SecureTransport`` is true: loopback stands in for TLS here, and the templates deny plain
   HTTP.
+- ``*`` and ``?`` in a policy match every character, a line break too, and a pattern is the whole
+  value [page: IAM JSON policy elements: Resource]. A key of S3 may contain a line break; MiniStack
+  then denies the request.
 - sluice-redshift acts as its callers with the access key alone (seam 2 of local/README.md).
   MiniStack verifies the signature of every key that is not a 12-digit root key, so such a request
   would be rejected. It is recognised by its signed headers: ``host`` alone, which no AWS SDK sends,
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from ministack.core import iam_evaluator
@@ -31,6 +35,7 @@ from .stand_in import Caller
 
 TARGETS = (
     Target("ministack.core.iam_evaluator", "_resolve_condition_key", ("key", "ctx")),
+    Target("ministack.core.iam_evaluator", "_fnmatch_compile", ("pattern", "ignore_case")),
     Target("ministack.core.iam_evaluator", "authenticate", ("access_key_id", "account_id")),
     Target("ministack.core.iam_evaluator", "_signed_request"),
     Target("ministack.core.iam_evaluator", "caller_arn", ()),
@@ -95,6 +100,13 @@ def _as_on_aws(original: Callable[..., Any]) -> Callable[..., Any]:
     return resolve_condition_key
 
 
+@lru_cache(maxsize=4096)
+def _pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+    words = {"*": ".*", "?": "."}
+    text = "".join(words.get(one) or re.escape(one) for one in pattern)
+    return re.compile(rf"{text}\Z", re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+
+
 def _without_signature(original: Callable[..., Any]) -> Callable[..., Any]:
     def authenticate(access_key_id: str, account_id: str) -> Any:
         request = iam_evaluator._signed_request.get()
@@ -110,3 +122,4 @@ def install() -> None:
     """Correct the evaluation."""
     wrap(iam_evaluator, "_resolve_condition_key", _as_on_aws)
     wrap(iam_evaluator, "authenticate", _without_signature)
+    iam_evaluator._fnmatch_compile = _pattern

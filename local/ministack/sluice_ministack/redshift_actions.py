@@ -93,6 +93,10 @@ def redshift_checks(form: Mapping[str, str], region: str, account: str) -> list[
         return one(f"{base}:subnetgroup:{form.get('ClusterSubnetGroupName') or '*'}") + tagging
     if action in _ON_NAMESPACE:
         return one(form.get("ResourceArn") or "*")
+    if action == "DescribeIntegrations" and not form.get("IntegrationArn"):
+        # A list call names no integration; AWS's zero-ETL examples grant it on all resources. That AWS
+        # would take integration:* is not documented.
+        return one("*")
     if action in _ON_INTEGRATION:
         return one(form.get("IntegrationArn") or f"{base}:integration:*")
     if action in _ON_TAGGED:

@@ -37,11 +37,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import urllib3
-from ministack.core.responses import request_scope
-from ministack.services import cloudwatch, kms, sns
+from ministack.services import cloudwatch, sns
 from ministack.services.cloudformation import provisioners
 
-from . import authorization, deliveries, faults
+from . import deliveries, encryption_keys, faults
 from .cfn_types import Made, Properties
 from .deliveries import Sender, Undelivered
 from .patching import Target, wrap
@@ -139,20 +138,9 @@ def _structure_problem(message: str) -> str:
 
 def _key_problem(topic: dict[str, Any]) -> str:
     """The reason why the caller may not use the topic's customer key."""
-    key_id = topic.get("attributes", {}).get("KmsMasterKeyId", "")
-    if not key_id or key_id.rsplit("/", 2)[-2:-1] == ["aws"]:
-        return ""
-    with request_scope(topic["arn"].split(":")[4], topic["arn"].split(":")[3]):
-        key, policy = kms._resolve_key(key_id), kms.key_policy_for_arn(key_id)
-    if key is None:
-        return f"the key {key_id} does not exist"
-    context = {"kms:EncryptionContext:aws:sns:topicArn": topic["arn"],
-               "kms:ViaService": f"sns.{topic['arn'].split(':')[3]}.amazonaws.com"}
-    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
-        decision = authorization.for_caller(action, str(key["Arn"]), policy, context)
-        if not decision.allowed:
-            return decision.message
-    return ""
+    key_id = str(topic.get("attributes", {}).get("KmsMasterKeyId") or "")
+    return encryption_keys.problem(key_id, topic["arn"], ("kms:GenerateDataKey", "kms:Decrypt"), {
+        "kms:EncryptionContext:aws:sns:topicArn": topic["arn"], "kms:ViaService": f"sns.{topic['arn'].split(':')[3]}.amazonaws.com"})
 
 
 def _checked(original: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:

@@ -63,6 +63,16 @@ def test_a_deny_for_a_role_is_seen(gateway: Gateway) -> None:
     assert not reads(gateway, role, "gw-deny")
 
 
+def test_star_in_a_policy_matches_a_line_break(gateway: Gateway) -> None:
+    role = gateway.role("gw-s3-lines", [{**READ[0], "Resource": "arn:aws:s3:::gw-lines/in/*"}])
+    bucket(gateway, "gw-lines", grant("gw-lines", role["Arn"], key="/in/*"))
+    gateway.client("s3", SOURCE).put_object(Bucket="gw-lines", Key="in/a\nb\n", Body=b"two lines")
+    client = gateway.as_role("s3", role)
+    assert client.get_object(Bucket="gw-lines", Key="in/a\nb\n")["Body"].read() == b"two lines"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.get_object(Bucket="gw-lines", Key="out/a\nb")
+
+
 def test_concurrent_requests_are_evaluated_for_their_callers(gateway: Gateway) -> None:
     one, other = gateway.role("gw-s3-par", READ), gateway.role("gw-s3-par-other", READ)
     bucket(gateway, "gw-parallel", grant("gw-parallel", one["Arn"]))

@@ -21,7 +21,7 @@ def pairs(checks: list[Check]) -> list[tuple[str, str]]:
     ({"Action": "CreateIntegration", "SourceArn": "s", "TargetArn": "t"}, [("redshift:CreateIntegration", f"{BASE}:integration:*")]),
     ({"Action": "CreateIntegration", "SourceArn": "s", "TargetArn": "t", "TagList.Tag.1.Key": "k", "TagList.Tag.1.Value": "v"},
      [("redshift:CreateIntegration", f"{BASE}:integration:*"), ("redshift:CreateTags", f"{BASE}:integration:*")]),
-    ({"Action": "DescribeIntegrations"}, [("redshift:DescribeIntegrations", f"{BASE}:integration:*")]),
+    ({"Action": "DescribeIntegrations"}, [("redshift:DescribeIntegrations", "*")]),
     ({"Action": "DeleteIntegration", "IntegrationArn": "arn:i"}, [("redshift:DeleteIntegration", "arn:i")]),
     ({"Action": "DescribeInboundIntegrations", "TargetArn": "arn:n"}, [("redshift:DescribeInboundIntegrations", "*")]),
     ({"Action": "CreateTags", "ResourceName": "arn:c"}, [("redshift:CreateTags", "arn:c")]),

@@ -92,19 +92,38 @@ impl App {
         if decision.allowed { Ok(()) } else { Err(ApiError::access_denied(decision.message)) }
     }
 
-    /// `iam:PassRole` on a role that the caller hands to Redshift.
+    /// `iam:PassRole` on a role that the caller hands to a provisioned cluster.
     ///
     /// # Errors
     /// `AccessDenied`, or the call to the gateway failed.
     pub async fn demand_pass_role(&self, caller: &Caller, role: &str) -> Result<(), ApiError> {
         let context = serde_json::json!({"iam:PassedToService": "redshift.amazonaws.com"});
+        self.demand_pass_role_with(caller, role, &context).await
+    }
+
+    /// `iam:PassRole` on a role that the caller hands to a Serverless namespace, without
+    /// `iam:PassedToService`: a grant that is conditioned on it is denied there
+    /// (aws-solutions/guidance-for-clickstream-analytics-on-aws, pull request 749).
+    ///
+    /// # Errors
+    /// `AccessDenied`, or the call to the gateway failed.
+    pub async fn demand_pass_role_to_serverless(&self, caller: &Caller, role: &str) -> Result<(), ApiError> {
+        self.demand_pass_role_with(caller, role, &serde_json::json!({})).await
+    }
+
+    async fn demand_pass_role_with(
+        &self,
+        caller: &Caller,
+        role: &str,
+        context: &serde_json::Value,
+    ) -> Result<(), ApiError> {
         let account = crate::arn::parse(role).map_or(caller.account.as_str(), |arn| arn.account);
         self.demand(&Question {
             access_key: &caller.access_key,
             action: "iam:PassRole",
             resource: role,
             region: &caller.region,
-            context: &context,
+            context,
             resource_policy: None,
             resource_account: account,
         })

@@ -365,6 +365,16 @@ async fn serverless_namespace_runs_with_its_workgroup() {
     let (user, password) =
         (own["dbUser"].as_str().expect("a user"), own["dbPassword"].as_str().expect("a password"));
     assert_eq!(log_in_as(&port, user, password).await.expect("it logs in"), "IAM:root");
+    // The list is judged as a whole: also a role that stays, and without iam:PassedToService.
+    local.gateway.deny("iam:PassRole");
+    let same = json!({"namespaceName": "ns-1", "iamRoles": [ROLE]});
+    let refused = call("UpdateNamespace", same.clone()).await;
+    assert_eq!((refused.status, refused.code().as_str()), (403, "AccessDeniedException"), "{}", refused.body);
+    assert!(refused.body.contains("iam:PassRole"), "{}", refused.body);
+    let question = local.gateway.state().asked.last().expect("asked").clone();
+    assert_eq!((&question["resource"], &question["context"]), (&json!(ROLE), &json!({})));
+    local.gateway.state().denied.clear();
+    call("UpdateNamespace", same).await.ok();
     let removed = call("UpdateNamespace", json!({"namespaceName": "ns-1", "iamRoles": []})).await.json();
     assert_eq!(
         removed["namespace"]["iamRoles"],

@@ -33,12 +33,18 @@ pub(super) fn failure(event: &Event, failure: &FunctionFailure) -> Vec<Observati
         ))
         .impact("The event was not processed. A queue that is the OnFailure destination or dead-letter queue keeps it; an event bus does not.")
         .cause(cause.as_deref())
+        // The name of the log group does not follow from the function's, and the record of a failed
+        // invocation lacks it.
         .action(
-            "Read the log of this invocation, fix the cause, then send the event again (see the runbook):",
-            Command::aws("logs", "filter-log-events")
-                .option("log-group-name", &format!("/aws/lambda/{function_name}"))
-                .option("filter-pattern", &format!("\"{}\"", context.request_id))
-                .option("region", &event.location.region),
+            &format!(
+                "Read the log of request {} in the log group that this command prints, fix the \
+                 cause, then send the event again (see the runbook):",
+                context.request_id
+            ),
+            Command::aws("lambda", "get-function-configuration")
+                .option("function-name", function_name)
+                .option("region", &event.location.region)
+                .flag("--query LoggingConfig.LogGroup --output text"),
         )
         .dedup_key(kind);
     vec![Observation::firing(incident, event.id.clone())]
