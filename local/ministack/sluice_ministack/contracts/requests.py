@@ -13,7 +13,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from . import forms, markup
 from .check import Problem
-from .model import Member, Operation, Service, Shape, service_of
+from .model import PROTOCOLS, Member, Operation, Service, Shape, service_of
 
 _SCOPE = re.compile(r"Credential=[^/]+/[^/]+/[^/]+/([^/]+)/aws4_request")
 # Parameters of the signature and of the SDKs, which are no members.
@@ -43,6 +43,8 @@ class Call:
     parameters: Any
     name: str = ""
     problems: list[Problem] = field(default_factory=list)
+    # False if there is no model, or none in a protocol that is decoded here.
+    has_model: bool = True
 
 
 def signed_service(headers: dict[str, str]) -> str:
@@ -57,7 +59,7 @@ def decode(request: Request) -> Call:
     service = service_of(signed) if signed else None
     if service is None:
         return Call(signed or "an unnamed service", None, None, problems=[
-            Problem("the signature", repr(signed), "the signing name of a service that botocore knows")])
+            Problem("the signature", repr(signed), "the signing name of a service that botocore knows")], has_model=False)
     if "json" in service.offered and "x-amz-target" in request.headers:
         return _json(service, request)
     if "query" in service.offered and request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
@@ -65,7 +67,8 @@ def decode(request: Request) -> Call:
     if service.protocol in ("rest-json", "rest-xml"):
         return _rest(service, request)
     return Call(service.name, None, None, problems=[Problem(
-        "the protocol", f"{request.method} {request.path} with {request.headers.get('content-type', 'no content type')}", service.protocol)])
+        "the protocol", f"{request.method} {request.path} with {request.headers.get('content-type', 'no content type')}", service.protocol)],
+        has_model=service.protocol in PROTOCOLS)
 
 
 def _json(service: Service, request: Request) -> Call:
