@@ -111,12 +111,15 @@ def test_requests_of_others_are_not_checked(gateway: Gateway, sender: str) -> No
     assert gateway.take_breaches() == []
 
 
-@pytest.mark.parametrize(("agent", "sender_"), [("aws-cli/2.31.0 md/Botocore", "the AWS CLI"), ("Boto3/1.4 md/x app/aws-sam-cli/1.150", "the SAM CLI")])
-def test_requests_of_deployment_tools_are_recorded(gateway: Gateway, agent: str, sender_: str) -> None:
+@pytest.mark.parametrize(("agent", "signed", "sender_", "status"), [
+    ("aws-cli/2.31.0 md/Botocore", "host", "the AWS CLI", 200), ("Boto3/1.4 md/x aws-sam-cli/1.150", "host", "the SAM CLI", 200),
+    ("aws-sdk-rust/1.3.9 os/linux lang/rust/1.95.0", "host;x-amz-date", "the AWS SDK for Rust in a test", 400)])
+def test_requests_of_deployments_and_tests_are_recorded(gateway: Gateway, agent: str, signed: str, sender_: str, status: int) -> None:
     request = {"Action": "DescribeStacks", "Version": "2010-05-15", "StackNames": "one"}
-    gateway.raw("POST", gateway.url, body=urlencode(request), headers={
+    answer = gateway.raw("POST", gateway.url, body=urlencode(request), headers={
         "Content-Type": "application/x-www-form-urlencoded", "User-Agent": agent,
-        "Authorization": f"AWS4-HMAC-SHA256 Credential=222222222222/20260101/{REGION}/cloudformation/aws4_request, SignedHeaders=host, Signature=x"})
+        "Authorization": f"AWS4-HMAC-SHA256 Credential=222222222222/20260101/{REGION}/cloudformation/aws4_request, SignedHeaders={signed}, Signature=x"})
+    assert answer.status == status
     breach, = gateway.take_breaches()
     assert breach["sentence"] == (f"request of {sender_} to cloudformation DescribeStacks: StackNames: found an unknown member, "
                                   "expected one of NextToken, StackName")

@@ -1,7 +1,8 @@
 """The deployed function, or the tool of a deployment, behind a request.
 
-A function has the session that Lambda made for it, or one that it got by AssumeRole. The AWS CLI
-and the SAM CLI name themselves in the User-Agent. Calls of sluice-redshift in a function's name
+A function has the session that Lambda made for it, or one that it got by AssumeRole. The AWS SDK
+for Rust outside of a function is code of ours that a test runs itself. It, the AWS CLI and the SAM
+CLI name themselves in the User-Agent. Calls of sluice-redshift in a function's name
 (seam 2 of local/README.md) are not the function's.
 """
 
@@ -21,6 +22,10 @@ TARGETS = (
     Target("ministack.services.lambda_svc", "execution_credentials", ("config",)),
     Target("ministack.core.router", "extract_access_key_id", ("headers", "query_params")),
 )
+
+# The sender of requests of the AWS SDK for Rust that are no function's.
+OF_TESTS = "the AWS SDK for Rust in a test"
+_RUST = "aws-sdk-rust/"
 
 _functions: dict[str, str] = {}
 _TOOLS = (("aws-sam-cli/", "the SAM CLI"), ("aws-cli/", "the AWS CLI"))
@@ -46,10 +51,11 @@ def access_key_of(headers: dict[str, str], query: dict[str, Any]) -> str:
 
 
 def function_of(headers: dict[str, str], query: dict[str, Any]) -> str | None:
-    """The function that sent a request."""
-    if not _functions or identity.acts_for_caller(headers):
+    """The function that sent a request, or the code of ours that a test runs."""
+    if identity.acts_for_caller(headers):
         return None
-    return _functions.get(access_key_of(headers, query))
+    found = _functions.get(access_key_of(headers, query)) if _functions else None
+    return found or (OF_TESTS if _RUST in headers.get("user-agent", "") else None)
 
 
 def tool_of(headers: dict[str, str]) -> str | None:
