@@ -182,7 +182,7 @@ def _breaches(method: str, query: Query) -> Answer:
     if method == "DELETE":
         breaches.clear()
         return _answer({})
-    return _answer({"breaches": breaches.all_of(int(query.get("since", ["0"])[0]))})
+    return _answer({"breaches": breaches.all_of(int(query.get("since", ["0"])[0])), "compared": breaches.compared()})
 
 
 def _html(page: pages.Page) -> Answer:

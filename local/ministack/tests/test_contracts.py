@@ -88,6 +88,9 @@ def test_planted_request_is_refused_and_named(gateway: Gateway, sender: str, wro
 
 
 def test_a_breach_fails_the_test_with_its_sentence(gateway: Gateway, sender: str) -> None:
+    before = gateway.call("GET", "breaches")[1]["compared"].get("secretsmanager GetRandomPassword", 0)
+    assert _send(gateway, _json("secretsmanager", "secretsmanager.GetRandomPassword", {}))[0] == 200
+    assert gateway.call("GET", "breaches")[1]["compared"]["secretsmanager GetRandomPassword"] == before + 1
     _send(gateway, _json("secretsmanager", "secretsmanager.DescribeSecret", {"SecretName": "one"}))
     with pytest.raises(AssertionError) as failed:
         gateway.expect_no_breaches()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,6 +44,8 @@ class Breach:
 _lock = threading.Lock()
 _numbers = itertools.count(1)
 _breaches: dict[tuple[str, ...], Breach] = {}
+# The number of compared requests and answers of each operation.
+_compared: Counter[str] = Counter()
 
 
 def add(side: str, sender: str, service: str, operation: str, problem: Problem) -> Breach:
@@ -64,6 +67,18 @@ def all_of(since: int = 0) -> list[dict[str, Any]]:
     """The breaches with a number above ``since``."""
     with _lock:
         return [one.as_json() for one in _breaches.values() if one.number > since]
+
+
+def count(service: str, operation: str) -> None:
+    """Count a request and its answer that were compared."""
+    with _lock:
+        _compared[f"{service} {operation}"] += 1
+
+
+def compared() -> dict[str, int]:
+    """The number of compared requests of each operation since the start, ``"SERVICE OPERATION"``."""
+    with _lock:
+        return dict(_compared)
 
 
 def clear() -> None:

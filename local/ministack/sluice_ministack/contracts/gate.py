@@ -56,6 +56,7 @@ def check_answer(call: requests.Call, sender: str, request: requests.Request, an
     operation = call.operation
     if operation is None or request.method == "HEAD" or not isinstance(body, (bytes, str)) or faults.INJECTED in headers:
         return
+    breaches.count(operation.service.name, operation.name)
     data = body.encode() if isinstance(body, str) else body
     compare = answers.problems if status < 300 else answers.error_problems
     for problem in compare(operation, headers, data, operation.service.protocol == "query"):
