@@ -164,6 +164,10 @@ def test_answer_of_a_wrong_shape_is_a_breach(gateway: Gateway, redshift: StubRed
     ("s3", "ListObjectsV2", "<ListBucketResult><Contents><Key>a</Key><Size>large</Size></Contents></ListBucketResult>", {"Contents[0].Size": "a text"}),
     ("s3", "GetBucketLocation", "<LocationConstraint>us-north-9</LocationConstraint>", {"LocationConstraint": "'us-north-9'"}),
     ("kafka", "ListScramSecrets", '{"secretArnList": "one"}', {"SecretArnList": "a text"}),
+    ("dynamodb", "BatchGetItem", '{"Responses": {}, "UnprocessedKeys": {}}', {}),
+    ("cloudformation", "DescribeStackEvents", "<DescribeStackEventsResponse><DescribeStackEventsResult><StackEvents><member><StackId>i</StackId>"
+     "<EventId>e</EventId><StackName>n</StackName><Timestamp>2026-01-01T00:00:00Z</Timestamp><ResourceStatus>REVIEW_IN_PROGRESS</ResourceStatus>"
+     "</member></StackEvents></DescribeStackEventsResult></DescribeStackEventsResponse>", {}),
     ("secretsmanager", "DescribeSecret", '{"LastChangedDate": "yesterday"}', {"LastChangedDate": "a text"}),
     ("secretsmanager", "DescribeSecret", "<html>", {"the body": "a text that is not JSON"}),
 ])

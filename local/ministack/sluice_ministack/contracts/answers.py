@@ -37,12 +37,12 @@ def problems(operation: Operation, headers: dict[str, str], body: bytes, queried
             return _of_location(operation, body)
         value, problem = requests.body_of(protocol, shape, body)
         value.update(requests.headers_of(shape, {name.lower(): str(text) for name, text in headers.items()}))
-        return [problem] if problem else problems_of(value, shape)
+        return [problem] if problem else problems_of(value, shape, answer=True)
     try:
         parsed: Any = json.loads(body or b"{}")
     except ValueError:
         return [Problem("the body", "a text that is not JSON", "JSON")]
-    return problems_of(parsed, shape)
+    return problems_of(parsed, shape, answer=True)
 
 
 def _of_query(operation: Operation, body: bytes) -> list[Problem]:
@@ -58,7 +58,7 @@ def _of_query(operation: Operation, body: bytes) -> list[Problem]:
         root = next((one for one in root if markup.local(one.tag) == operation.wrapper), None)
         if root is None:
             return [Problem("the root element", f"no element {operation.wrapper}", "that element")] if shape.members else []
-    return problems_of(markup.decode(root, shape), shape)
+    return problems_of(markup.decode(root, shape), shape, answer=True)
 
 
 def _of_location(operation: Operation, body: bytes) -> list[Problem]:
@@ -69,7 +69,7 @@ def _of_location(operation: Operation, body: bytes) -> list[Problem]:
     except ParseError:
         return [Problem("the body", "a text that is not XML", "XML")]
     # An empty element means us-east-1 (page GetBucketLocation).
-    return problems_of({"LocationConstraint": text} if text else {}, shape)
+    return problems_of({"LocationConstraint": text} if text else {}, shape, answer=True)
 
 
 def error_problems(operation: Operation, headers: dict[str, str], body: bytes, queried: bool) -> list[Problem]:

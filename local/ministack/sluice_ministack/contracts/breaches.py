@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from .check import Problem
 
 _log = logging.getLogger("sluice.contracts")
 _LIMIT = 1000
+_INDEX = re.compile(r"\[\d+\]")
 
 
 @dataclass
@@ -51,7 +53,8 @@ _compared: Counter[str] = Counter()
 def add(side: str, sender: str, service: str, operation: str, problem: Problem) -> Breach:
     """Keep a breach of a ``request`` or an ``answer``, and log it when it is new."""
     with _lock:
-        key = (side, sender, service, operation, problem.member, problem.expected)
+        # The same in each item of a list is one breach.
+        key = (side, sender, service, operation, _INDEX.sub("[]", problem.member), problem.expected)
         found = _breaches.get(key)
         if found is not None:
             found.times += 1

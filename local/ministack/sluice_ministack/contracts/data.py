@@ -17,6 +17,12 @@ def contents() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+def further_values() -> dict[tuple[str, str], frozenset[str]]:
+    """Enum values that AWS has beside those of the model, by service and shape."""
+    return {(one["service"], one["shape"]): frozenset(one["values"]) for one in contents()["further-values"]}
+
+
+@lru_cache(maxsize=1)
 def unions() -> frozenset[tuple[str, str]]:
     """The structures that must have exactly one member, by service and name."""
     return frozenset((one["service"], one["shape"]) for one in contents()["union"])

@@ -82,7 +82,8 @@ class Shape:
         self.whole = kind in ("integer", "long", "biginteger", "byte", "short")
         self.smallest: float | None = raw.get("min")
         self.largest: float | None = raw.get("max")
-        self.values = frozenset(raw["enum"]) if "enum" in raw else None
+        further = data.further_values().get((service.name, name), frozenset())
+        self.values = frozenset(raw["enum"]) | further if "enum" in raw else None
         self.sensitive = bool(raw.get("sensitive"))
         self.union = bool(raw.get("union")) or (service.name, name) in data.unions()
         self.document = bool(raw.get("document"))
