@@ -70,4 +70,11 @@ fn file_in_source_bucket_becomes_rows_in_target_warehouse() {
     let expected = ["1", "one, two", "10.50"].map(|value| Some(value.to_owned())).to_vec();
     assert_eq!(found.rows, [expected]);
     assert_eq!(cloud.account(TARGET).list_keys(&source["BucketName"], "").unwrap_err().status, 403);
+
+    // The gateway has compared the calls of the functions with AWS's service models; a breach fails
+    // this test when the cloud is dropped.
+    let compared = cloud.account(TARGET).rest("s3", "GET", "/_sluice/breaches", &[], &[]).unwrap().json();
+    for call in ["redshift CreateIntegration", "redshift-data ExecuteStatement", "s3 GetBucketPolicy"] {
+        assert!(compared["compared"][call].as_u64() > Some(0), "no {call} in {compared}");
+    }
 }

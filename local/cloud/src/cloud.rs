@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{ChildStdout, Command, Stdio},
@@ -46,6 +46,17 @@ impl Clock {
     }
 }
 
+/// The reaction to breaches of AWS's service models that an instance has seen when it is dropped
+/// ([`Cloud::take_breaches`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnBreach {
+    /// Panic, so that the test fails that sent the requests.
+    #[default]
+    Panic,
+    /// Nothing; they are in the gateway's log.
+    Ignore,
+}
+
 /// The options of an instance.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -58,6 +69,8 @@ pub struct Options {
     pub logs: Option<PathBuf>,
     /// Further environment variables of the gateway and the stand-in.
     pub environment: Vec<(String, String)>,
+    /// The reaction to breaches of AWS's service models.
+    pub on_breach: OnBreach,
     /// The time that each part may take to start.
     pub deadline: Duration,
 }
@@ -69,12 +82,18 @@ impl Default for Options {
             clock: Clock::default(),
             logs: None,
             environment: Vec::new(),
+            on_breach: OnBreach::default(),
             deadline: Duration::from_secs(60),
         }
     }
 }
 
 /// A running local cloud. It ends when this is dropped.
+///
+/// # Panics
+/// The drop panics if a deployed function has sent a request, or got an answer, that differs from
+/// AWS's service models (`local/ministack/README.md`, "Contracts"), unless the test has taken the
+/// breaches or [`OnBreach::Ignore`] is set.
 #[derive(Debug)]
 pub struct Cloud {
     directory: PathBuf,
@@ -85,6 +104,7 @@ pub struct Cloud {
     sam: Venv,
     stopper: Stopper,
     servers: [Server; 2],
+    on_breach: OnBreach,
 }
 
 /// Stops an instance from anywhere, such as a thread that waits for signals.
@@ -97,6 +117,10 @@ impl Stopper {
         self.janitor().finish();
     }
 
+    fn has_stopped(&self) -> bool {
+        self.janitor().has_finished()
+    }
+
     fn janitor(&self) -> MutexGuard<'_, Janitor> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,7 +128,18 @@ impl Stopper {
 
 impl Drop for Cloud {
     fn drop(&mut self) {
+        let ignored = self.on_breach == OnBreach::Ignore || self.stopper.has_stopped();
+        let breaches = if ignored { Ok(Vec::new()) } else { self.take_breaches() };
         self.stopper.stop();
+        let report = match breaches {
+            Ok(found) if found.is_empty() => return,
+            Ok(found) => Error::Contracts { breaches: found }.to_string(),
+            Err(error) => format!("could not read the breaches of contracts: {}", error.chain()),
+        };
+        // A second panic would end the process without the message of the first.
+        assert!(thread::panicking(), "{report}");
+        // There is nobody to tell if standard error is closed.
+        let _ = writeln!(io::stderr(), "{report}");
     }
 }
 
@@ -172,6 +207,21 @@ impl Cloud {
     /// The part, how it ended, and its log.
     pub fn check(&self) -> Result<(), Error> {
         self.servers.iter().try_for_each(Server::check)
+    }
+
+    /// Returns the breaches of AWS's service models since the last call, one sentence each, and
+    /// removes them (`local/ministack/README.md`, "Contracts").
+    ///
+    /// # Errors
+    /// The gateway does not answer.
+    pub fn take_breaches(&self) -> Result<Vec<String>, Error> {
+        let account = self.account(profiles::SOURCE);
+        let found = account.rest("s3", "GET", "/_sluice/breaches", &[], &[])?.json();
+        let found = found["breaches"].as_array().cloned().unwrap_or_default();
+        if !found.is_empty() {
+            account.rest("s3", "DELETE", "/_sluice/breaches", &[], &[])?;
+        }
+        Ok(found.iter().filter_map(|one| one["sentence"].as_str().map(str::to_owned)).collect())
     }
 
     /// Calls AWS services as an account's root.
@@ -307,6 +357,7 @@ impl Starting {
             sam: sam.clone(),
             stopper: self.stopper.clone(),
             servers: [redshift, gateway],
+            on_breach: options.on_breach,
         })
     }
 

@@ -67,6 +67,16 @@ pub enum Error {
         /// The first failed resource, its status and its reason.
         reason: String,
     },
+    /// Requests of deployed functions, or the answers to them, differ from AWS's service models.
+    #[error(
+        "requests of deployed functions, or the local cloud's answers, differ from AWS's service models \
+         (local/ministack/README.md, \"Contracts\"):\n  {}",
+        breaches.join("\n  ")
+    )]
+    Contracts {
+        /// One sentence for each difference.
+        breaches: Vec<String>,
+    },
     /// A call of the gateway failed.
     #[error(transparent)]
     Aws(#[from] crate::aws::AwsError),

@@ -82,6 +82,11 @@ impl Janitor {
         written.map_err(Error::io("pass a new process to the janitor"))
     }
 
+    /// Returns true if [`Janitor::finish`] was called.
+    pub(crate) fn has_finished(&self) -> bool {
+        self.input.is_none()
+    }
+
     /// Ends all processes and waits for their end. A second call does nothing.
     pub(crate) fn finish(&mut self) {
         if self.input.take().is_some() {

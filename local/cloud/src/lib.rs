@@ -22,6 +22,6 @@ pub mod stacks;
 pub mod wait;
 pub mod workspace;
 
-pub use cloud::{Clock, Cloud, Options, Stopper};
+pub use cloud::{Clock, Cloud, OnBreach, Options, Stopper};
 pub use error::Error;
 pub use profiles::{CLEARED, Profile, REGION, SECOND, SOURCE, TARGET};

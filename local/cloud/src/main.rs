@@ -19,7 +19,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use cloud::{Clock, Cloud, Error, Options, REGION, Stopper, setup};
+use cloud::{Clock, Cloud, Error, OnBreach, Options, REGION, Stopper, setup};
 use signal_hook::{consts, iterator::Signals};
 
 #[derive(Debug, Parser)]
@@ -155,7 +155,7 @@ pub(crate) fn stop_on_signals(
 
 fn up(region: String, ticks: bool) -> Result<(), Error> {
     let clock = if ticks { Clock::Ticks } else { Clock::Machine };
-    let options = Options { region, clock, ..Options::default() };
+    let options = Options { region, clock, on_breach: OnBreach::Ignore, ..Options::default() };
     let started = Cloud::start(&options, &progress::report);
     progress::clear();
     let cloud = started?;

@@ -14,6 +14,7 @@ import ministack.app as app
 from ministack.core.responses import request_scope
 
 from . import authorization, clock, custom_resources, elasticache, events, faults, holds, recorder, s3_events, schedules, secret_listing, subscriptions
+from .contracts import breaches
 from .dashboards import pages
 from .dashboards.data import Range
 from .patching import Target, wrap
@@ -177,6 +178,13 @@ def _calls(method: str, query: Query) -> Answer:
     return _answer({"calls": recorder.calls(int(one("since", "0")), one("principal"), one("action"))})
 
 
+def _breaches(method: str, query: Query) -> Answer:
+    if method == "DELETE":
+        breaches.clear()
+        return _answer({})
+    return _answer({"breaches": breaches.all_of(int(query.get("since", ["0"])[0])), "compared": breaches.compared()})
+
+
 def _html(page: pages.Page) -> Answer:
     return page.status, {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}, (
         page.text.encode())
@@ -205,6 +213,8 @@ async def handle(method: str, path: str, body: bytes, query: Query) -> Answer:
             return _answer({"status": "ok"})
         if name == "calls" and method in ("GET", "DELETE"):
             return _calls(method, query)
+        if name == "breaches" and method in ("GET", "DELETE"):
+            return _breaches(method, query)
         if name == "holds" and method == "DELETE":
             holds.release_all()
             return _answer({})

@@ -26,6 +26,10 @@ TARGETS = (
 )
 
 
+# Marks an answer that is not a service's.
+INJECTED = "x-sluice-fault"
+
+
 class Struck(Exception):
     """An injected failure; ``code`` and ``status`` are those of the response."""
 
@@ -75,13 +79,13 @@ def strike(action: str, resource: str) -> None:
                 raise Struck(fault.code, fault.message, fault.status)
 
 
-def _answer(struck: Struck, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-    """The failure in the protocol of the request."""
+def answer(struck: Struck, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    """A failure in the protocol of the request."""
     if "json" in headers.get("content-type", ""):
-        return (struck.status, {"Content-Type": headers["content-type"], "x-amzn-errortype": struck.code},
+        return (struck.status, {"Content-Type": headers["content-type"], "x-amzn-errortype": struck.code, INJECTED: "1"},
                 json.dumps({"__type": struck.code, "message": struck.message}).encode())
     kind = "Sender" if struck.status < 500 else "Receiver"
-    return struck.status, {"Content-Type": "text/xml"}, (
+    return struck.status, {"Content-Type": "text/xml", INJECTED: "1"}, (
         f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(struck.code)}</Code><Message>{escape(struck.message)}</Message></Error>"
         f"<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>").encode()
 
@@ -94,7 +98,7 @@ def _striking(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
             try:
                 strike(action, resource)
             except Struck as struck:
-                return _answer(struck, headers)
+                return answer(struck, headers)
         return await original(method, path, headers, body, query_params, request_id)
 
     return dispatch

@@ -81,6 +81,18 @@ class Gateway:
     def raw(self, method: str, url: str, **kwargs: Any) -> Any:
         return self._pool.request(method, url, **kwargs)
 
+    def take_breaches(self) -> list[dict[str, Any]]:
+        """The breaches of contracts since the last look."""
+        found: list[dict[str, Any]] = self.call("GET", "breaches")[1]["breaches"]
+        if found:
+            self.call("DELETE", "breaches")
+        return found
+
+    def expect_no_breaches(self) -> None:
+        """Fail if a function sent a request, or got an answer, that differs from AWS's service models."""
+        sentences = [one["sentence"] for one in self.take_breaches()]
+        assert not sentences, "\n".join(("requests or answers differ from AWS's service models:", *sentences))
+
 
 @pytest.fixture(scope="session")
 def redshift() -> Iterator[StubRedshift]:
@@ -111,6 +123,7 @@ def started(redshift: StubRedshift, place: Path, **settings: str) -> Iterator[Ga
     try:
         until(healthy, "the gateway serves", 60)
         yield gateway
+        gateway.expect_no_breaches()
     finally:
         # Its own process group: functions it started end with it.
         os.killpg(process.pid, signal.SIGTERM)
@@ -125,3 +138,11 @@ def started(redshift: StubRedshift, place: Path, **settings: str) -> Iterator[Ga
 def gateway(redshift: StubRedshift, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with started(redshift, tmp_path_factory.mktemp("gateway")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def contracts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test in which a function breaks a contract."""
+    yield
+    if "gateway" in request.fixturenames:
+        request.getfixturevalue("gateway").expect_no_breaches()

@@ -18,6 +18,9 @@ class StubRedshift:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        # What a test has it answer instead, by action.
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.faults: dict[str, str] = {}
         self.clusters: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         self.things: dict[tuple[str, str], dict[str, Any]] = {}
@@ -79,6 +82,8 @@ class StubRedshift:
 
     def query(self, action: str, form: dict[str, str], headers: Any) -> tuple[int, str]:
         name = form.get("ClusterIdentifier", "")
+        if action in self.faults:
+            return self._fault(self.faults[action], "as ordered", 400)
         if action == "EnableLogging" or "FinalClusterSnapshotIdentifier" in form:
             return self._fault("UnsupportedOperation", "not imitated", 400)
         if action == "CreateCluster":
@@ -110,6 +115,8 @@ class StubRedshift:
                 f"<ClusterNamespaceArn>{cluster['_namespace']}</ClusterNamespaceArn></Cluster>")
 
     def json(self, service: str, action: str, request: dict[str, Any], headers: Any) -> tuple[int, dict[str, Any]]:
+        if action in self.answers:
+            return 200, self.answers[action]
         if service == "redshift-data":
             return 200, {"Id": str(uuid.uuid4())}
         kind = "workgroup" if "Workgroup" in action else "namespace"

@@ -11,7 +11,7 @@ use std::{
 };
 
 use cloud::{
-    Cloud, Error, Options, SOURCE, TARGET, deploy,
+    Cloud, Error, OnBreach, Options, SOURCE, TARGET, deploy,
     inbox::Inbox,
     kit, process,
     sql::{Database, Rows},
@@ -61,7 +61,8 @@ impl Demo {
             "\nSluice: files flow from account {} into account {}\n\n",
             SOURCE.account, TARGET.account
         ));
-        let options = Options { logs: Some(self.folder.clone()), ..Options::default() };
+        let options =
+            Options { logs: Some(self.folder.clone()), on_breach: OnBreach::Ignore, ..Options::default() };
         let cloud = step("start the local cloud", || Cloud::start(&options, &|_| {}))?;
         let folder = self.folder.clone();
         // An interrupted demo needs no logs; files that cannot be removed stay below .cloud.
@@ -123,7 +124,9 @@ impl Demo {
         })?;
         print_alert(&alert);
         cloud.check()?;
-        run_in(&cloud, then)
+        run_in(&cloud, then)?;
+        let breaches = cloud.take_breaches()?;
+        if breaches.is_empty() { Ok(()) } else { Err(Error::Contracts { breaches }) }
     }
 
     fn upload(&self, cloud: &Cloud, bucket: &str, file: &str) -> Result<(), Error> {

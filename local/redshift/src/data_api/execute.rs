@@ -133,7 +133,6 @@ async fn submit(
     };
     let id = statement.id.clone();
     let mut answer = statement.repeated();
-    answer.remove("StatementName");
     {
         let mut world = app.world();
         // A second call with the same token may have arrived while this one called the gateway.
@@ -182,11 +181,7 @@ fn repeated(app: &App, token: &(String, String), input: &Value) -> Result<Option
     if known_input != input {
         return Err(ApiError::validation("ClientToken was used before with another request."));
     }
-    Ok(world.statements.by_id.get(id).map(|statement| {
-        let mut answer = statement.repeated();
-        answer.remove("StatementName");
-        Value::Object(answer)
-    }))
+    Ok(world.statements.by_id.get(id).map(|statement| Value::Object(statement.repeated())))
 }
 
 /// Runs a statement and records its outcome.

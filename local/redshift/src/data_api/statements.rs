@@ -125,7 +125,7 @@ impl Statement {
     /// The fields of a request that every response repeats.
     pub(super) fn repeated(&self) -> serde_json::Map<String, Value> {
         let mut map = serde_json::Map::new();
-        for name in ["ClusterIdentifier", "WorkgroupName", "Database", "SecretArn", "StatementName"] {
+        for name in ["ClusterIdentifier", "WorkgroupName", "Database", "SecretArn"] {
             if let Some(value) = self.input.get(name) {
                 map.insert(name.to_owned(), value.clone());
             }
@@ -138,7 +138,6 @@ impl Statement {
 
     pub(super) fn describe(&self) -> Value {
         let mut map = self.repeated();
-        map.remove("StatementName");
         map.insert("Status".into(), json!(self.status.as_str()));
         map.insert("UpdatedAt".into(), json!(seconds(self.updated)));
         map.insert("Duration".into(), json!(nanoseconds(self.duration)));
