@@ -66,6 +66,16 @@ pub enum DescribeError {
     Call(#[from] CallError),
 }
 
+impl DescribeError {
+    /// Returns true if the same call may succeed in a moment.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Absent(_) => false,
+            Self::Call(error) => error.is_transient(),
+        }
+    }
+}
+
 /// The two control planes.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
