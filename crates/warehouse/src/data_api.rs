@@ -158,6 +158,7 @@ impl Database {
                 Ok(None) => {}
                 // The statement runs, whatever the API says about it.
                 Err(SqlRunError::Call(error)) if !error.is_transient() || Instant::now() >= until => {
+                    self.cancel(&id).await;
                     return Err(SqlRunError::Unknown(error));
                 }
                 Err(SqlRunError::Call(error)) => {

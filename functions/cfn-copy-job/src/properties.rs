@@ -332,6 +332,51 @@ mod tests {
     }
 
     #[test]
+    fn blank_elements_of_lists_are_ignored() {
+        let wanted = with(json!({
+            "CreateTable": "true", "TableColumns": ["id integer", " ", "Name VarChar(20)", ""], "Columns": ["id", ""],
+        }));
+        let wanted = wanted.unwrap();
+        let table = r#"CREATE TABLE "public"."data" ("id" INTEGER, "Name" VARCHAR(20))"#;
+        assert_eq!(wanted.table.unwrap().to_string(), table);
+        assert!(wanted.job.create(true).contains(r#""data" ("id") FROM"#));
+    }
+
+    #[test]
+    fn every_option_of_a_job_is_rendered() {
+        for (change, end) in [
+            (
+                json!({"Options": {"DateFormat": "auto", "TimeFormat": "auto", "AcceptAnyDate": "true"}}),
+                "FORMAT AS CSV DATEFORMAT AS 'auto' TIMEFORMAT AS 'auto' ACCEPTANYDATE",
+            ),
+            (
+                json!({"Format": "PARQUET", "Options": {"SerializeToJson": "true"}}),
+                "FORMAT AS PARQUET SERIALIZETOJSON",
+            ),
+            (
+                json!({"Options": {"CompRows": "5000", "CompUpdate": "PRESET", "StatUpdate": "false"}}),
+                "FORMAT AS CSV COMPROWS 5000 COMPUPDATE PRESET STATUPDATE OFF",
+            ),
+            (json!({"Options": {"CompUpdate": "true"}}), "FORMAT AS CSV COMPUPDATE ON"),
+            (
+                json!({"Options": {"RoundDec": "true", "ExplicitIds": "true", "CompUpdate": "OFF"}}),
+                "FORMAT AS CSV ROUNDEC EXPLICIT_IDS COMPUPDATE OFF",
+            ),
+            (
+                json!({"Format": "FIXEDWIDTH", "Options": {"FixedWidth": "id:3,name:20"}}),
+                "FIXEDWIDTH 'id:3,name:20'",
+            ),
+            (
+                json!({"Format": "JSON", "Options": {"JsonPaths": "s3://bucket-a/maps/orders.json"}}),
+                "FORMAT AS JSON 's3://bucket-a/maps/orders.json'",
+            ),
+        ] {
+            let copy = with(change.clone()).unwrap().job.copy.to_string();
+            assert!(copy.ends_with(&format!("role/copy' {end}")), "{change}: {copy}");
+        }
+    }
+
+    #[test]
     fn column_in_double_quotes_may_hold_anything() {
         let wanted = with(
             json!({"CreateTable": true, "TableColumns": [" \"a \"\"b\"\" c\" date", "\"timestamp\" timestamp"],
@@ -380,6 +425,30 @@ mod tests {
             (json!({"DbUser": "x"}), "give exactly one of `WarehouseSecretArn` and `DbUser`, found both"),
             (json!({"WorkgroupName": "x"}), "give exactly one of `ClusterIdentifier`"),
             (json!({"CreateTable": true}), "property `TableColumns`: a table needs at least one column"),
+            (
+                json!({"Format": "JSON", "Options": {"JsonPaths": "s3://bucket-a/in/orders.jsonpaths.json"}}),
+                "property `Options.JsonPaths`: \"in/orders.jsonpaths.json\" lies below the prefix of the job",
+            ),
+            (
+                json!({"Options": {"Escape": "true"}}),
+                "property `Options.Escape`: works with DELIMITED files only, and Format is CSV",
+            ),
+            (
+                json!({"Format": "PARQUET", "Options": {"AcceptAnyDate": "true"}}),
+                "property `Options.AcceptAnyDate`: works with files that are not PARQUET or ORC only",
+            ),
+            (
+                json!({"Options": {"CompUpdate": "perhaps"}}),
+                "property `Options.CompUpdate`: expected PRESET, ON or OFF, found \"perhaps\"",
+            ),
+            (
+                json!({"CreateTable": true, "TableColumns": ["id int, Name varchar(20)"]}),
+                "property `TableColumns[0]`: \"int, Name varchar(20)\" is not a data type of Redshift; separate",
+            ),
+            (
+                json!({"CreateTable": true, "TableColumns": ["id int identity(1,1)"]}),
+                "property `TableColumns[0]`: \"int identity(1,1)\": after the type only NOT NULL may follow",
+            ),
             (
                 json!({"TableColumns": ["id"]}),
                 "property `TableColumns[0]`: expected a name, a space and a type",

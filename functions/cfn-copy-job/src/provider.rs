@@ -101,12 +101,12 @@ impl CopyJobs {
             }
             return Ok(ready(existing));
         }
-        if !new.allow_overlap {
-            preflight::no_other_job_loads(&job.copy, &jobs)?;
-        }
         preflight::role_is_attached(&job.copy, &wanted.target, &warehouse)?;
         if new.require_integration {
             preflight::integration_is_active(&self.control, &job.copy, &warehouse).await?;
+        }
+        if !new.allow_overlap {
+            preflight::no_other_job_loads(&job.copy, &jobs)?;
         }
         let table = job.copy.table();
         let existing = database.table(table, until).await.map_err(query_failed)?;

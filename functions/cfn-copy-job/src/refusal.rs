@@ -83,3 +83,29 @@ pub(crate) fn job_drop(
         error,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_grant_has_its_statement() {
+        let denied =
+            SqlRunError::Failed("ERROR: permission denied to create copy jobs in database dev".into());
+        let reason = job_create(denied, "dev", "Plain").chain();
+        assert!(
+            reason.starts_with(
+                "the user \"Plain\" may not create copy jobs; run GRANT CREATE FOR COPY JOBS IN DATABASE \"dev\" TO \"Plain\""
+            ),
+            "{reason}"
+        );
+        let other = job_create(SqlRunError::Failed("ERROR: syntax".into()), "dev", "plain").chain();
+        assert!(other.starts_with("the job could not be created: Redshift rejected"), "{other}");
+    }
+
+    #[test]
+    fn base_of_a_name_has_no_hash() {
+        assert_eq!(base_name("cluster main/dev/orders_eu_0a1b2c3d"), "orders_eu");
+        assert_eq!(base_name("adopted/cluster main/dev/by_hand"), "by_hand");
+    }
+}

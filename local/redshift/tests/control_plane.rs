@@ -365,7 +365,18 @@ async fn serverless_namespace_runs_with_its_workgroup() {
     let (user, password) =
         (own["dbUser"].as_str().expect("a user"), own["dbPassword"].as_str().expect("a password"));
     assert_eq!(log_in_as(&port, user, password).await.expect("it logs in"), "IAM:root");
-    let removed = call("UpdateNamespace", json!({"namespaceName": "ns-1", "iamRoles": []})).await.json();
+    let alone = call("UpdateNamespace", json!({"namespaceName": "ns-1", "iamRoles": []})).await;
+    assert_eq!((alone.status, alone.code().as_str()), (400, "ValidationException"));
+    assert!(alone.body.contains("iamRoles and defaultIamRoleArn must be updated together"), "{}", alone.body);
+    let roles = |list: Value| json!({"namespaceName": "ns-1", "iamRoles": list, "defaultIamRoleArn": ROLE});
+    let kept = call("UpdateNamespace", roles(json!([ROLE]))).await.json();
+    assert_eq!(kept["namespace"]["defaultIamRoleArn"], ROLE);
+    local.gateway.deny("iam:PassRole");
+    let kept = call("UpdateNamespace", roles(json!([ROLE]))).await;
+    assert_eq!(kept.code(), "AccessDeniedException", "a role that stays is passed, too: {}", kept.body);
+    let none = json!({"namespaceName": "ns-1", "iamRoles": [], "defaultIamRoleArn": ""});
+    let removed = call("UpdateNamespace", none).await.json();
+    assert!(removed["namespace"].get("defaultIamRoleArn").is_none(), "{removed}");
     assert_eq!(
         removed["namespace"]["iamRoles"],
         json!([format!("IamRole(applyStatus=removing, iamRoleArn={ROLE})")])

@@ -7,124 +7,58 @@
 mod world;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use cfn_copy_job::{CopyJobs, Properties};
-use custom_resource::{Context, Failure, Outcome, PhysicalId, Provider, Request};
+use cfn_copy_job::CopyJobs;
+use custom_resource::RequestType::{Create, Delete};
 use serde_json::{Value, json};
 use test_support::faults::{Fault, Faults};
-use tokio::time::Instant;
+use test_support::resource::Resource;
 use warehouse::cluster::ControlPlane;
 
 use world::{ROLE, World};
 
-/// The function's time, as in templates/copy-job.yaml.
-const TIMEOUT: Duration = Duration::from_secs(290);
-
-fn properties() -> Value {
-    json!({
+fn drill(faults: HashMap<usize, Fault>) -> Resource<World, CopyJobs> {
+    let properties = json!({
         "ClusterIdentifier": "main", "Database": "dev", "WarehouseSecretArn": "arn:secret", "JobName": "import",
         "TableName": "t", "SourceBucket": "bucket-a", "SourcePrefix": "in/", "CopyRoleArn": ROLE, "Format": "CSV",
         "CreateTable": "true", "TableColumns": ["id integer"],
-    })
-}
-
-fn request(kind: &str, properties: &Value) -> Request {
-    let event = json!({
-        "RequestType": kind, "ResponseURL": "https://example.invalid/", "RequestId": format!("r-{kind}"),
-        "StackId": "arn:aws:cloudformation:us-east-1:222222222222:stack/sluice-job/1", "LogicalResourceId": "CopyJob",
-        "ResourceType": "Custom::CopyJob", "PhysicalResourceId": "id", "ResourceProperties": properties,
     });
-    Request::parse(&event).unwrap()
-}
-
-/// The response of one invocation.
-type Response = Result<Outcome<()>, Failure>;
-
-/// One function in one warehouse.
-struct Drill {
-    world: Arc<World>,
-    faults: Arc<Faults>,
-    properties: Value,
-}
-
-impl Drill {
-    fn new(faults: HashMap<usize, Fault>) -> Self {
-        let world = Arc::new(World::default());
-        world.state().may_insert = true;
-        Self { world, faults: Arc::new(Faults::new(faults)), properties: properties() }
-    }
-
-    /// Invokes the function once. Returns `None` if it crashed.
-    async fn invoke(&self, kind: &str) -> Option<Response> {
-        let config = test_support::aws::config(self.world.clone(), self.faults.clone());
+    let drill = Resource::new(World::default(), Faults::new(faults), properties, |config| {
         let control = ControlPlane {
-            redshift: aws_sdk_redshift::Client::new(&config),
-            serverless: aws_sdk_redshiftserverless::Client::new(&config),
+            redshift: aws_sdk_redshift::Client::new(config),
+            serverless: aws_sdk_redshiftserverless::Client::new(config),
         };
-        let provider = CopyJobs::new(control, aws_sdk_redshiftdata::Client::new(&config));
-        let request = request(kind, &self.properties);
-        let properties: Properties = request.properties(&[]).unwrap();
-        let id = PhysicalId::new(CopyJobs::KIND, &request.owner(), &provider.identity(&properties).unwrap());
-        let context = Context {
-            owner: request.owner(),
-            request_id: request.request_id.clone(),
-            request_type: request.request_type,
-            deadline: Instant::now() + TIMEOUT,
-        };
-        let work = async {
-            match kind {
-                "Delete" => provider.delete(&context, &id, properties).await,
-                _ => provider.create(&context, &id, properties).await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.faults.died() => None,
-            result = tokio::time::timeout_at(context.deadline, work) => {
-                // The handler responds so, as custom-resource's tests show.
-                Some(result.unwrap_or_else(|_| Err(Failure::new("timed out").with_leftovers())))
-            }
-        }
-    }
+        CopyJobs::new(control, aws_sdk_redshiftdata::Client::new(config))
+    });
+    drill.service.state().may_insert = true;
+    drill
+}
 
-    /// Invokes the function as Lambda does: again after a crash.
-    async fn deliver(&self, kind: &str) -> Response {
-        for _ in 0..3 {
-            if let Some(response) = self.invoke(kind).await {
-                return response;
-            }
-        }
-        panic!("{kind} crashed three times");
-    }
-
-    fn jobs(&self) -> usize {
-        self.world.state().jobs.len()
-    }
+fn jobs(drill: &Resource<World, CopyJobs>) -> usize {
+    drill.service.state().jobs.len()
 }
 
 /// Creates and deletes a job with these faults, and checks what is left after each step. Returns
 /// the number of calls.
 async fn create_and_delete(faults: HashMap<usize, Fault>) -> usize {
     let told = format!("{faults:?}");
-    let drill = Drill::new(faults);
-    match drill.deliver("Create").await {
-        Ok(_) => assert_eq!(drill.jobs(), 1, "{told}: success without exactly one job"),
+    let drill = drill(faults);
+    match drill.deliver(Create).await {
+        Ok(_) => assert_eq!(jobs(&drill), 1, "{told}: success without exactly one job"),
         // CloudFormation gets no id, so it deletes nothing.
         Err(failure) if !failure.has_leftovers() => {
-            assert_eq!(drill.jobs(), 0, "{told}: an orphan job after: {}", failure.chain());
+            assert_eq!(jobs(&drill), 0, "{told}: an orphan job after: {}", failure.chain());
             return drill.faults.calls();
         }
         Err(_) => {}
     }
     // A deletion that failed is repeated by the user.
-    let mut deleted = drill.deliver("Delete").await;
+    let mut deleted = drill.deliver(Delete).await;
     if deleted.is_err() {
-        deleted = drill.deliver("Delete").await;
+        deleted = drill.deliver(Delete).await;
     }
     assert!(deleted.is_ok(), "{told}: {}", deleted.unwrap_err().chain());
-    assert_eq!(drill.jobs(), 0, "{told}: the job outlives its deletion");
+    assert_eq!(jobs(&drill), 0, "{told}: the job outlives its deletion");
     drill.faults.calls()
 }
 
@@ -155,54 +89,54 @@ async fn faults_at_two_calls_leave_no_job() {
 
 #[tokio::test(start_paused = true)]
 async fn throttling_after_the_creation_is_waited_out() {
-    let drill = Drill::new(HashMap::new());
-    drill.world.state().throttled = 40;
-    let response = drill.deliver("Create").await;
+    let drill = drill(HashMap::new());
+    drill.service.state().throttled = 40;
+    let response = drill.deliver(Create).await;
     assert!(response.is_ok(), "{}", response.unwrap_err().chain());
-    assert_eq!(drill.jobs(), 1);
+    assert_eq!(jobs(&drill), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn job_that_stays_throttled_is_left_to_the_deletion() {
-    let drill = Drill::new(HashMap::new());
-    drill.world.state().throttled = usize::MAX;
-    let failure = drill.deliver("Create").await.unwrap_err();
+    let drill = drill(HashMap::new());
+    drill.service.state().throttled = usize::MAX;
+    let failure = drill.deliver(Create).await.unwrap_err();
     assert!(failure.has_leftovers(), "{}", failure.chain());
     assert!(failure.chain().contains("ThrottlingException"), "{}", failure.chain());
-    drill.world.state().throttled = 0;
-    assert!(drill.deliver("Delete").await.is_ok());
-    assert_eq!(drill.jobs(), 0);
+    drill.service.state().throttled = 0;
+    assert!(drill.deliver(Delete).await.is_ok());
+    assert_eq!(jobs(&drill), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn view_that_lags_is_read_again() {
-    let drill = Drill::new(HashMap::new());
+    let drill = drill(HashMap::new());
     // The first look of the request finds nothing in any case.
-    drill.world.state().lag = 8;
-    let response = drill.deliver("Create").await;
+    drill.service.state().lag = 8;
+    let response = drill.deliver(Create).await;
     assert!(response.is_ok(), "{}", response.unwrap_err().chain());
 }
 
 #[tokio::test(start_paused = true)]
 async fn deletion_does_not_trust_a_view_that_lags() {
-    let drill = Drill::new(HashMap::new());
-    assert!(drill.deliver("Create").await.is_ok());
-    drill.world.state().lag = 3;
-    assert!(drill.deliver("Delete").await.is_ok());
-    assert_eq!(drill.jobs(), 0);
+    let drill = drill(HashMap::new());
+    assert!(drill.deliver(Create).await.is_ok());
+    drill.service.state().lag = 3;
+    assert!(drill.deliver(Delete).await.is_ok());
+    assert_eq!(jobs(&drill), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn deletion_without_the_database_succeeds() {
-    let drill = Drill::new(HashMap::new());
-    drill.world.state().login_error = Some("FATAL: database \"dev\" does not exist".into());
-    assert!(drill.deliver("Delete").await.is_ok());
+    let drill = drill(HashMap::new());
+    drill.service.state().login_error = Some("FATAL: database \"dev\" does not exist".into());
+    assert!(drill.deliver(Delete).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn deletion_without_its_login_names_the_remedy() {
-    let cut = |drill: &Drill, user: &str, refusal: &str| {
-        let mut state = drill.world.state();
+    let cut = |drill: &Resource<World, CopyJobs>, user: &str, refusal: &str| {
+        let mut state = drill.service.state();
         state.login_error = (!user.is_empty()).then(|| user.to_owned());
         state.refusal = (!refusal.is_empty()).then(|| refusal.to_owned());
     };
@@ -210,15 +144,15 @@ async fn deletion_without_its_login_names_the_remedy() {
         ("", "Secrets Manager can't find the specified secret."),
         ("FATAL: password authentication failed for user \"loader\"", ""),
     ] {
-        let drill = Drill::new(HashMap::new());
-        assert!(drill.deliver("Create").await.is_ok());
+        let drill = drill(HashMap::new());
+        assert!(drill.deliver(Create).await.is_ok());
         cut(&drill, user, refusal);
-        let reason = drill.deliver("Delete").await.unwrap_err().chain();
-        let name = drill.world.state().jobs[0].0.clone();
+        let reason = drill.deliver(Delete).await.unwrap_err().chain();
+        let name = drill.service.state().jobs[0].0.clone();
         for part in [
             format!("the job {name} could not be dropped as the user of secret arn:secret"),
             format!("COPY JOB DROP {name} in database \"dev\""),
-            "aws cloudformation delete-stack --stack-name sluice-job --retain-resources CopyJob".to_owned(),
+            "aws cloudformation delete-stack --stack-name a-stack --retain-resources Thing".to_owned(),
             format!("{user}{refusal}"),
         ] {
             assert!(reason.contains(&part), "{part} is not in: {reason}");
@@ -228,13 +162,13 @@ async fn deletion_without_its_login_names_the_remedy() {
 
 /// Returns the reason why a Create fails, which leaves nothing.
 async fn refused(change: Value, prepare: impl FnOnce(&mut world::State)) -> String {
-    let mut drill = Drill::new(HashMap::new());
+    let mut drill = drill(HashMap::new());
     let (Value::Object(map), Value::Object(change)) = (&mut drill.properties, change) else { panic!("maps") };
     map.extend(change);
-    prepare(&mut drill.world.state());
-    let before = drill.jobs();
-    let failure = drill.deliver("Create").await.unwrap_err();
-    assert!(!failure.has_leftovers() && drill.jobs() == before, "{}", failure.chain());
+    prepare(&mut drill.service.state());
+    let before = jobs(&drill);
+    let failure = drill.deliver(Create).await.unwrap_err();
+    assert!(!failure.has_leftovers() && jobs(&drill) == before, "{}", failure.chain());
     failure.chain()
 }
 
@@ -251,10 +185,10 @@ async fn second_job_on_the_same_files_is_refused() {
         ) && reason.ends_with("or set `AllowOverlap: true`"),
         "{reason}"
     );
-    let mut drill = Drill::new(HashMap::new());
+    let mut drill = drill(HashMap::new());
     drill.properties["AllowOverlap"] = "true".into();
-    other(&mut drill.world.state());
-    assert!(drill.deliver("Create").await.is_ok());
+    other(&mut drill.service.state());
+    assert!(drill.deliver(Create).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -155,15 +155,18 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         control::check_password("adminUserPassword", password).map_err(as_validation)?;
     }
     let roles = strings(input, "iamRoles");
-    for role in new_roles(app, &key, roles.as_deref().unwrap_or_default())? {
-        app.demand_pass_role(caller, &role).await?;
+    together(input, "iamRoles", "defaultIamRoleArn")?;
+    // Also on the roles that stay: aws-solutions' guidance-for-clickstream-analytics-on-aws has
+    // "to use wildcard for keeping existing associated roles" (redshift-associate-iam-role.ts).
+    for role in roles.as_deref().unwrap_or_default() {
+        app.demand_pass_role(caller, role).await?;
     }
     let (answer, id) = {
         let mut world = app.world();
         let namespace = world.namespaces.get_mut(&key).ok_or_else(|| not_found("namespace", &key.1))?;
         let id = namespace.namespace_id.clone();
         if let Some(role) = text(input, "defaultIamRoleArn") {
-            namespace.default_role = Some(role.to_owned());
+            namespace.default_role = (!role.is_empty()).then(|| role.to_owned());
         }
         if let Some(exports) = strings(input, "logExports") {
             namespace.log_exports = exports;
@@ -187,16 +190,15 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
     Ok(answer)
 }
 
-/// The roles of a list that the namespace does not have yet. It is not documented if AWS requires
-/// `iam:PassRole` on the roles that stay.
-fn new_roles(app: &App, key: &(Place, String), wanted: &[String]) -> Result<Vec<String>, ApiError> {
-    let world = app.world();
-    let namespace = world.namespaces.get(key).ok_or_else(|| not_found("namespace", &key.1))?;
-    let has = |arn: &String| {
-        let warehouse = world.warehouses.get(&namespace.namespace_id);
-        warehouse.is_some_and(|known| known.roles.iter().any(|role| role.arn == *arn && !role.removing))
-    };
-    Ok(wanted.iter().filter(|arn| !has(arn)).cloned().collect())
+/// "This parameter must be updated together with …" [M: redshift-serverless, UpdateNamespaceRequest].
+/// An empty defaultIamRoleArn is none [P: terraform-provider-aws#39268].
+fn together(input: &Value, one: &str, other: &str) -> Result<(), ApiError> {
+    if input.get(one).is_some_and(|value| !value.is_null())
+        == input.get(other).is_some_and(|value| !value.is_null())
+    {
+        return Ok(());
+    }
+    Err(ApiError::validation(format!("The parameters {one} and {other} must be updated together.")))
 }
 
 /// UpdateNamespace sets the whole list.
