@@ -9,8 +9,8 @@
 use std::collections::BTreeSet;
 
 use crate::sql::{
-    Column, ColumnType, Compression, Copy, CopyJob, CreateTable, Encoding, Format, Identifier, JobName,
-    Options, RoleArn, S3Location, TableName,
+    Column, ColumnType, CompUpdate, Compression, Copy, CopyJob, CreateTable, Encoding, Format, Identifier,
+    JobName, Options, RoleArn, S3Location, TableName,
 };
 use crate::tokenizer::{Backslash, Token, tokens};
 use crate::value::InvalidValue;
@@ -140,6 +140,9 @@ fn at_fault(given: &Given) -> BTreeSet<String> {
         && given.job.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && given.job.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     unless(job_fine, "JobName");
+    // A job would load its own mapping.
+    let job = format!("s3://{}/{}", given.bucket, given.prefix);
+    unless(!given.options.json_paths.as_deref().unwrap_or_default().starts_with(&job), "Options.JsonPaths");
     for option in options_at_fault(given.format(), &given.options) {
         wrong.insert(format!("Options.{option}"));
     }
@@ -184,15 +187,16 @@ fn is_type(text: &str) -> bool {
 
 /// Which formats take an option. Source: "COPY parameter reference" with "COPY from columnar data formats".
 fn options_at_fault(format: Format, options: &Options) -> Vec<&'static str> {
-    use Format::{Avro, Csv, Delimited, Json, Orc, Parquet};
-    let row = [Csv, Delimited, Json, Avro];
-    let all = [Csv, Delimited, Json, Avro, Parquet, Orc];
+    use Format::{Avro, Csv, Delimited, FixedWidth, Json, Orc, Parquet};
+    let row = [Csv, Delimited, FixedWidth, Json, Avro];
+    let all = [Csv, Delimited, FixedWidth, Json, Avro, Parquet, Orc];
     let text = [Csv, Delimited];
+    let lines = [Csv, Delimited, FixedWidth];
     let holds_nul = |value: &Option<String>| value.as_deref().is_some_and(|text| text.contains('\0'));
     let json_paths = options.json_paths.as_deref().unwrap_or("auto");
     // Name, given, formats that take it, the value is wrong.
-    let table: [(&str, bool, &[Format], bool); 22] = [
-        ("IgnoreHeader", options.ignore_header.is_some(), &text, false),
+    let table: [(&str, bool, &[Format], bool); 26] = [
+        ("IgnoreHeader", options.ignore_header.is_some(), &lines, false),
         (
             "Delimiter",
             options.delimiter.is_some(),
@@ -209,7 +213,7 @@ fn options_at_fault(format: Format, options: &Options) -> Vec<&'static str> {
         ("DateFormat", options.date_format.is_some(), &row, holds_nul(&options.date_format)),
         ("TimeFormat", options.time_format.is_some(), &row, holds_nul(&options.time_format)),
         ("Compression", options.compression.is_some(), &row, false),
-        ("Encoding", options.encoding.is_some(), &[Csv, Delimited, Json], false),
+        ("Encoding", options.encoding.is_some(), &[Csv, Delimited, FixedWidth, Json], false),
         (
             "AcceptInvChars",
             options.accept_inv_chars.is_some(),
@@ -221,7 +225,7 @@ fn options_at_fault(format: Format, options: &Options) -> Vec<&'static str> {
         ("FillRecord", options.fill_record, &all, false),
         ("TrimBlanks", options.trim_blanks, &row, false),
         ("TruncateColumns", options.truncate_columns, &row, false),
-        ("IgnoreBlankLines", options.ignore_blank_lines, &text, false),
+        ("IgnoreBlankLines", options.ignore_blank_lines, &lines, false),
         ("Escape", options.escape, &[Delimited], false),
         ("RemoveQuotes", options.remove_quotes, &[Delimited], false),
         ("RoundDec", options.round_dec, &row, false),
@@ -235,13 +239,31 @@ fn options_at_fault(format: Format, options: &Options) -> Vec<&'static str> {
                     || json_paths == "noshred" && format == Json
                     || json_paths.starts_with("s3://")),
         ),
+        ("AcceptAnyDate", options.accept_any_date, &row, false),
+        ("SerializeToJson", options.serialize_to_json, &[Parquet, Orc], false),
+        (
+            "FixedWidth",
+            options.fixed_width.is_some() || format == FixedWidth,
+            &[FixedWidth],
+            holds_nul(&options.fixed_width)
+                || options.fixed_width.as_deref().unwrap_or_default().trim().is_empty(),
+        ),
         ("CompUpdate", options.comp_update.is_some(), &row, false),
+        (
+            "CompRows",
+            options.comp_rows.is_some(),
+            &row,
+            options.comp_rows.is_some_and(|rows| !(1000..=i32::MAX.unsigned_abs()).contains(&rows)),
+        ),
         ("StatUpdate", options.stat_update.is_some(), &all, false),
     ];
     let never = [
         ("MaxError", options.max_error.is_some()),
         ("IgnoreAllErrors", options.ignore_all_errors.is_some()),
         ("Manifest", options.manifest.is_some()),
+        ("NoLoad", options.no_load.is_some()),
+        ("Region", options.region.is_some()),
+        ("Encrypted", options.encrypted.is_some()),
     ];
     table
         .into_iter()
@@ -333,6 +355,9 @@ fn option_tokens(format: Format, options: &Options, expected: &mut Vec<Token>) {
     match format {
         Format::Csv => words(expected, &["FORMAT", "AS", "CSV"]),
         Format::Delimited => {}
+        Format::FixedWidth => {
+            text(expected, &["FIXEDWIDTH"], options.fixed_width.as_deref().unwrap_or_default());
+        }
         Format::Parquet => words(expected, &["FORMAT", "AS", "PARQUET"]),
         Format::Orc => words(expected, &["FORMAT", "AS", "ORC"]),
         Format::Json | Format::Avro => {
@@ -394,15 +419,25 @@ fn option_tokens(format: Format, options: &Options, expected: &mut Vec<Token>) {
         (options.remove_quotes, "REMOVEQUOTES"),
         (options.round_dec, "ROUNDEC"),
         (options.explicit_ids, "EXPLICIT_IDS"),
+        (options.accept_any_date, "ACCEPTANYDATE"),
+        (options.serialize_to_json, "SERIALIZETOJSON"),
     ] {
         if given {
             words(expected, &[keyword]);
         }
     }
-    for (keyword, on) in [("COMPUPDATE", options.comp_update), ("STATUPDATE", options.stat_update)] {
-        if let Some(on) = on {
-            words(expected, &[keyword, if on { "ON" } else { "OFF" }]);
-        }
+    if let Some(rows) = options.comp_rows {
+        words(expected, &["COMPROWS"]);
+        expected.push(Token::Number(rows.to_string()));
+    }
+    match options.comp_update {
+        Some(CompUpdate::Preset) => words(expected, &["COMPUPDATE", "PRESET"]),
+        Some(CompUpdate::On) => words(expected, &["COMPUPDATE", "ON"]),
+        Some(CompUpdate::Off) => words(expected, &["COMPUPDATE", "OFF"]),
+        None => {}
+    }
+    if let Some(on) = options.stat_update {
+        words(expected, &["STATUPDATE", if on { "ON" } else { "OFF" }]);
     }
 }
 
@@ -448,7 +483,7 @@ fn check_create_table(given: &Given, sql: &str) {
                     named.push(word.clone());
                 }
             }
-            assert!((1..=4).contains(&named.len()), "{sql}");
+            assert!((1..=6).contains(&named.len()), "{sql}");
             assert_eq!(named.ends_with(&["NOT".to_owned(), "NULL".to_owned()]), !nullable, "{sql}");
         }
         assert_eq!(rest.next(), Some(&Token::Symbol(')')), "{sql}");
@@ -473,6 +508,7 @@ pub fn read(data: &[u8]) -> Given {
         Some('A') => Format::Avro,
         Some('P') => Format::Parquet,
         Some('O') => Format::Orc,
+        Some('F') => Format::FixedWidth,
         _ => Format::Csv,
     });
     for place in [
@@ -491,6 +527,7 @@ pub fn read(data: &[u8]) -> Given {
     }
     let mut optional = || fields.next().filter(|value| value != "~");
     let options = &mut given.options;
+    options.fixed_width = (given.format == Some(Format::FixedWidth)).then(|| "id:3".to_owned());
     options.delimiter = optional();
     options.quote = optional().and_then(|value| value.chars().next());
     options.null_as = optional();
@@ -519,7 +556,13 @@ pub fn read(data: &[u8]) -> Given {
     options.remove_quotes = flag('q');
     options.round_dec = flag('r');
     options.explicit_ids = flag('i');
-    options.comp_update = flag('u').then_some(true).or(flag('U').then_some(false));
+    options.accept_any_date = flag('d');
+    options.serialize_to_json = flag('j');
+    options.comp_rows = flag('R').then_some(1000);
+    options.comp_update = flag('u').then_some(CompUpdate::On).or(flag('U').then_some(CompUpdate::Off));
+    if flag('p') {
+        options.comp_update = Some(CompUpdate::Preset);
+    }
     options.stat_update = flag('v').then_some(true).or(flag('V').then_some(false));
     options.compression = flag('z').then_some(Compression::Zstd);
     options.encoding = flag('E').then_some(Encoding::Utf8);

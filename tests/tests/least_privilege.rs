@@ -197,7 +197,7 @@ fn target_account(kind: &str) {
         with_warehouse(
             json!({"Database": warehouse["Database"], "WarehouseSecretArn": warehouse["SecretArn"],
             "JobName": "direct", "TableName": "measurements", "Format": "CSV", "SourceBucket": source["BucketName"],
-            "SourcePrefix": "direct/", "CopyRoleArn": target["CopyRoleArn"], "Auto": auto}),
+            "SourcePrefix": "direct/", "CopyRoleArn": target["CopyRoleArn"], "Auto": auto, "AllowOverlap": "true"}),
         )
     };
     check(
@@ -211,7 +211,12 @@ fn target_account(kind: &str) {
     );
     if kind == "provisioned" {
         // The same with temporary credentials of a database user in place of the secret.
-        let by_user = [("JobName", "by_user"), ("WarehouseSecretArn", ""), ("DbUser", "sluice_admin")];
+        let by_user = [
+            ("JobName", "by_user"),
+            ("WarehouseSecretArn", ""),
+            ("DbUser", "sluice_admin"),
+            ("AllowOverlap", "true"),
+        ];
         let given = |name: &str| by_user.iter().any(|(other, _)| *other == name);
         parameters.retain(|(name, _)| !given(name));
         parameters.extend(by_user);
@@ -298,7 +303,8 @@ fn detach_from_namespace(account: &Account, warehouse: &Outputs, tag: &str) {
     let call = |action: &str, words: Value| account.json("redshift-serverless", action, words);
     let words = json!({"workgroupName": warehouse["WorkgroupName"]});
     let name = call("GetWorkgroup", words).unwrap()["workgroup"]["namespaceName"].clone();
-    call("UpdateNamespace", json!({"namespaceName": name, "iamRoles": []})).unwrap();
+    let none = json!({"namespaceName": name, "iamRoles": [], "defaultIamRoleArn": ""});
+    call("UpdateNamespace", none).unwrap();
     call("UntagResource", json!({"resourceArn": warehouse["NamespaceArn"], "tagKeys": [tag]})).unwrap();
     wait::until("the role gone", PATIENCE, || {
         let found = call("GetNamespace", json!({"namespaceName": name}))?;

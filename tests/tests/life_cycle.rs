@@ -58,7 +58,10 @@ fn stacks_are_created_updated_and_deleted_without_leftovers() {
     let refused = kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap_err();
     let Error::Stack { status, reason, .. } = &refused else { panic!("{refused}") };
     assert_eq!(status, "UPDATE_ROLLBACK_COMPLETE");
-    assert!(reason.contains("only `Auto` of an existing copy job can be changed"), "{reason}");
+    assert!(
+        reason.contains("already has job \"load_measurements\", of which only `Auto` can change"),
+        "{reason}"
+    );
     assert_eq!(jobs(auto), [[Some("0".to_owned())]]);
 
     // The target account's stacks are deleted first. The source stack can still be deleted.

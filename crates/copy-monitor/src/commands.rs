@@ -15,7 +15,6 @@ use warehouse::data_api::Login;
 use warehouse::sql::{Identifier, JobName, Literal};
 use warehouse::target::Target;
 
-use crate::job_text;
 use crate::settings::Watched;
 use crate::state::JobState;
 
@@ -47,7 +46,7 @@ pub(crate) enum Reload {
 /// `sole_key` is true if no other key begins with the file's key.
 pub(crate) fn reload(watched: &Watched, job: &JobState, bucket: &str, key: &str, sole_key: bool) -> Reload {
     let copy = job.copy.as_ref().filter(|_| sole_key);
-    match copy.and_then(|copy| job_text::copy_of(copy, bucket, key)) {
+    match copy.and_then(|copy| warehouse::job_text::copy_of(copy, bucket, key)) {
         Some(sql) => Reload::Copy(statement(watched, &sql)),
         None => Reload::NewName(copy_to_new_name(bucket, key)),
     }

@@ -30,7 +30,6 @@ mod commands;
 mod documents;
 mod error;
 mod incidents;
-mod job_text;
 mod monitor;
 pub mod ports;
 mod reading;

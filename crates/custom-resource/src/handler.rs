@@ -224,7 +224,18 @@ impl<P: Provider> Handler<P> {
         let provider = self.provider()?;
         let properties: P::Properties =
             request.properties(P::SECRET_PROPERTIES).map_err(Failure::from_error)?;
-        let id = PhysicalId::new(P::KIND, &context.owner, &provider.identity(&properties)?);
+        let old = || -> Option<P::Properties> {
+            let old = request.old_resource_properties.as_ref()?;
+            parse(old, UnknownNames::Reject, P::SECRET_PROPERTIES).ok()
+        };
+        let identity = provider.identity(&properties).map_err(|invalid| {
+            if current.is_some() {
+                provider.invalid_update(old().as_ref(), &properties, invalid)
+            } else {
+                invalid
+            }
+        })?;
+        let id = PhysicalId::new(P::KIND, &context.owner, &identity);
         pending.id_on_success = id.to_string();
         pending.id_of_leftovers = id.to_string();
         match (request.request_type, current) {
@@ -232,12 +243,8 @@ impl<P: Provider> Handler<P> {
                 serialize_progress(provider.create(context, &id, properties).await)
             }
             (_, Some(current)) if current == id.to_string() => {
-                let old = request
-                    .old_resource_properties
-                    .as_ref()
-                    .and_then(|old| parse(old, UnknownNames::Reject, P::SECRET_PROPERTIES).ok());
                 pending.id_of_leftovers = current.to_owned();
-                serialize_progress(provider.update(context, &id, old, properties).await)
+                serialize_progress(provider.update(context, &id, old(), properties).await)
             }
             (_, Some(current)) => {
                 // A failed replacement keeps the old id, so that CloudFormation does not delete the

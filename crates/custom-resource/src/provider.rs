@@ -110,6 +110,20 @@ pub trait Provider: Send + Sync {
     /// The properties contradict each other.
     fn identity(&self, properties: &Self::Properties) -> Result<String, Failure>;
 
+    /// Returns the failure of an Update for which [`identity`](Provider::identity) failed with
+    /// `invalid`. By default it is `invalid`; a provider may name a more fundamental problem.
+    ///
+    /// `old` is `None` if the old properties were invalid.
+    fn invalid_update(
+        &self,
+        old: Option<&Self::Properties>,
+        new: &Self::Properties,
+        invalid: Failure,
+    ) -> Failure {
+        let _ = (old, new);
+        invalid
+    }
+
     /// Creates the resource, or finds it created by an earlier delivery of the same request.
     ///
     /// # Errors

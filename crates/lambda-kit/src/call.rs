@@ -13,7 +13,35 @@ pub struct CallError {
     action: String,
     code: Option<String>,
     problem: String,
+    is_transient: bool,
 }
+
+/// The error codes of a service that is busy or broken for the moment.
+///
+/// Sources: "Common errors" of the API references of Amazon Redshift, Redshift Serverless and
+/// Amazon S3; the throttling codes are those of the SDKs' standard retry mode ("Retry behavior" of
+/// the AWS SDKs and tools reference guide).
+const TRANSIENT: [&str; 19] = [
+    "BandwidthLimitExceeded",
+    "DependentServiceRequestThrottlingFault",
+    "DependentServiceUnavailableFault",
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServerException",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottledException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
 
 impl CallError {
     /// Creates the error from an SDK error of the operation with this IAM action, for example
@@ -32,23 +60,35 @@ impl CallError {
             (None, Some(message)) => message.to_owned(),
             (None, None) => chain(error),
         };
-        Self { action: action.to_owned(), code, problem }
+        // A response without a code is not the service's own, such as a gateway's error page.
+        let is_transient = match (error, &code) {
+            (SdkError::ConstructionFailure(_), _) => false,
+            (_, Some(code)) => TRANSIENT.contains(&code.as_str()),
+            (_, None) => true,
+        };
+        Self { action: action.to_owned(), code, problem, is_transient }
     }
 
     /// Creates the error of a call that has no response, or an unusable one.
     pub fn without_answer(action: &str, problem: &str) -> Self {
-        Self { action: action.to_owned(), code: None, problem: problem.to_owned() }
+        Self { action: action.to_owned(), code: None, problem: problem.to_owned(), is_transient: true }
     }
 
     /// Creates the error of a call that has no response because of `cause`, such as a request that
     /// could not be built.
     pub fn caused_by(action: &str, cause: &(dyn std::error::Error + 'static)) -> Self {
-        Self { action: action.to_owned(), code: None, problem: chain(cause) }
+        Self { action: action.to_owned(), code: None, problem: chain(cause), is_transient: false }
     }
 
     /// Returns the service's error code, if there was a response.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// Returns true if the same call may succeed in a moment: there was no response, or the service
+    /// was busy or broken. A call that changes something may have had its effect.
+    pub fn is_transient(&self) -> bool {
+        self.is_transient
     }
 
     /// Returns true if the caller lacks the permission for the action.

@@ -18,6 +18,8 @@ pub struct Warehouse {
     pub status: String,
     /// The attached roles.
     pub roles: Vec<AttachedRole>,
+    /// The default role of a Serverless namespace.
+    pub default_role: Option<String>,
 }
 
 impl Warehouse {
@@ -66,6 +68,16 @@ pub enum DescribeError {
     Call(#[from] CallError),
 }
 
+impl DescribeError {
+    /// Returns true if the same call may succeed in a moment.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Absent(_) => false,
+            Self::Call(error) => error.is_transient(),
+        }
+    }
+}
+
 /// The two control planes.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
@@ -110,6 +122,7 @@ impl ControlPlane {
                     status: role.apply_status().unwrap_or_default().to_owned(),
                 })
                 .collect(),
+            default_role: None,
         })
     }
 
@@ -133,6 +146,7 @@ impl ControlPlane {
             }),
             status: workgroup.status().map(|status| status.as_str().to_lowercase()).unwrap_or_default(),
             roles: namespace.iam_roles().iter().map(|text| serverless_role(text)).collect(),
+            default_role: namespace.default_iam_role_arn().filter(|arn| !arn.is_empty()).map(str::to_owned),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! * [`data_api`]: statements through the Data API, bounded and idempotent
 //! * [`batch`]: statements whose completion is an event
 //! * [`jobs`]: copy jobs and tables in the database
+//! * [`job_text`]: what the text of a job says that Redshift shows
 //! * [`policy`]: documents that several owners share, merged by statement id
 //! * [`cluster`]: the cluster or workgroup: endpoint, state, roles, namespace
 //! * [`roles`]: roles attached to it, each with its owner
@@ -14,6 +15,7 @@ pub mod bucket;
 pub mod cluster;
 pub mod connection;
 pub mod data_api;
+pub mod job_text;
 pub mod jobs;
 pub mod policy;
 pub mod roles;

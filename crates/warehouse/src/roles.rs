@@ -9,7 +9,7 @@ use aws_sdk_redshift::error::ProvideErrorMetadata;
 use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 
-use crate::cluster::{ControlPlane, Warehouse};
+use crate::cluster::{AttachedRole, ControlPlane, Warehouse};
 use crate::target::Target;
 
 /// The first part of the tags' keys.
@@ -151,11 +151,16 @@ impl ControlPlane {
     ) -> Result<(), CallError> {
         match (target, &warehouse.namespace_name) {
             (Target::Workgroup(_), Some(namespace)) => {
-                let others = warehouse.roles.iter().map(|have| have.arn.clone()).filter(|arn| arn != role);
-                let list: Vec<String> = others.chain(attached.then(|| role.to_owned())).collect();
-                let call =
-                    self.serverless.update_namespace().namespace_name(namespace).set_iam_roles(Some(list));
-                call.send()
+                let list: Vec<String> =
+                    warehouse.other_roles(role).chain(attached.then(|| role.to_owned())).collect();
+                // Both "must be updated together" (UpdateNamespaceRequest of the service's API
+                // model); an empty text is none, as Terraform's provider sends it
+                // (hashicorp/terraform-provider-aws#39268).
+                let default = warehouse.default_role.clone().filter(|default| list.contains(default));
+                let call = self.serverless.update_namespace().namespace_name(namespace);
+                call.set_iam_roles(Some(list))
+                    .default_iam_role_arn(default.unwrap_or_default())
+                    .send()
                     .await
                     .map_err(|error| CallError::new("redshift-serverless:UpdateNamespace", &error))?;
             }
@@ -168,6 +173,14 @@ impl ControlPlane {
             }
         }
         Ok(())
+    }
+}
+
+impl Warehouse {
+    /// Returns the other roles, without those that are being removed: sent again, they would stay.
+    pub fn other_roles(&self, role: &str) -> impl Iterator<Item = String> {
+        let stays = move |have: &&AttachedRole| have.arn != role && have.status != "removing";
+        self.roles.iter().filter(stays).map(|have| have.arn.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_redshiftdata::Client;
 use aws_sdk_redshiftdata::operation::cancel_statement::CancelStatementOutput;
-use aws_sdk_redshiftdata::operation::describe_statement::DescribeStatementOutput;
+use aws_sdk_redshiftdata::operation::describe_statement::{DescribeStatementError, DescribeStatementOutput};
 use aws_sdk_redshiftdata::operation::execute_statement::{ExecuteStatementError, ExecuteStatementOutput};
 use aws_sdk_redshiftdata::operation::get_statement_result::GetStatementResultOutput;
 use aws_sdk_redshiftdata::types::error::ActiveStatementsExceededException;
@@ -159,4 +159,70 @@ async fn token_depends_on_request_and_statement() {
     assert_eq!(tokens[0], tokens[1]);
     assert!(tokens[0] != tokens[2] && tokens[0] != tokens[3] && tokens[2] != tokens[3]);
     assert!(tokens.iter().all(|token| (1..=64).contains(&token.len())));
+}
+
+fn throttled() -> aws_sdk_redshiftdata::error::ErrorMetadata {
+    aws_sdk_redshiftdata::error::ErrorMetadata::builder()
+        .code("ThrottlingException")
+        .message("Rate exceeded")
+        .build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_description_is_repeated_until_the_end() {
+    let execute = started();
+    let describe = mock!(Client::describe_statement)
+        .sequence()
+        .error(|| DescribeStatementError::generic(throttled()))
+        .times(9)
+        .output(|| {
+            let output = DescribeStatementOutput::builder().id("statement-1").status(StatusString::Finished);
+            output.build().unwrap()
+        })
+        .build();
+    let rows = run(&database(&[&execute, &describe])).await;
+    assert_eq!(rows.unwrap(), Vec::<Vec<Cell>>::new());
+    assert_eq!((execute.num_calls(), describe.num_calls()), (1, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn statement_that_stays_throttled_has_an_unknown_outcome() {
+    let execute = started();
+    let describe =
+        mock!(Client::describe_statement).then_error(|| DescribeStatementError::generic(throttled()));
+    let cancel =
+        mock!(Client::cancel_statement).then_output(|| CancelStatementOutput::builder().status(true).build());
+    let began = Instant::now();
+    let error = run(&database(&[&execute, &describe, &cancel])).await.unwrap_err();
+    assert!(matches!(error, SqlRunError::Unknown(_)) && error.may_have_effect(), "{error:?}");
+    assert_eq!(
+        lambda_kit::error::chain(&error),
+        "the statement was sent and its outcome is unknown: redshift-data:DescribeStatement: \
+         ThrottlingException: Rate exceeded"
+    );
+    assert_eq!((execute.num_calls(), cancel.num_calls()), (1, 1));
+    // The SDK's own retries of the last call come on top.
+    assert!((30..40).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_start_is_repeated_with_the_same_token() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let taken = std::sync::Arc::clone(&seen);
+    let execute = mock!(Client::execute_statement)
+        .match_requests(move |request| {
+            taken.lock().unwrap().push(request.client_token().unwrap_or_default().to_owned());
+            true
+        })
+        .sequence()
+        .error(|| ExecuteStatementError::generic(throttled()))
+        .times(3)
+        .output(|| ExecuteStatementOutput::builder().id("statement-1").build())
+        .build();
+    let finished = status(StatusString::Finished, None, false);
+    let database = database(&[&execute, &finished]);
+    let until = Instant::now() + Duration::from_secs(30);
+    database.run("COPY JOB DROP x", Token::OncePer("r1"), until).await.unwrap();
+    let tokens: std::collections::BTreeSet<String> = seen.lock().unwrap().iter().cloned().collect();
+    assert_eq!((execute.num_calls(), tokens.len()), (4, 1), "{tokens:?}");
 }

@@ -29,6 +29,27 @@ impl Properties {
     }
 }
 
+/// The longest policy of a bucket, in bytes. Source: "Bucket policies for Amazon S3" of the Amazon S3
+/// user guide.
+const MAX_POLICY_BYTES: usize = 20 * 1024;
+
+/// The policy would be longer than S3 accepts.
+#[derive(Debug)]
+struct PolicyTooLong(usize);
+
+impl std::fmt::Display for PolicyTooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "with this stack's statements the policy would have {} bytes, and S3 accepts {MAX_POLICY_BYTES}; \
+             remove or shorten statements of the bucket's policy",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for PolicyTooLong {}
+
 /// A bucket's policy.
 struct BucketPolicy<'a> {
     client: &'a aws_sdk_s3::Client,
@@ -45,6 +66,9 @@ impl PolicyStore for BucketPolicy<'_> {
     }
 
     async fn put(&self, text: &str) -> Result<(), StoreError> {
+        if text.len() > MAX_POLICY_BYTES {
+            return Err(CallError::caused_by("s3:PutBucketPolicy", &PolicyTooLong(text.len())).into());
+        }
         match self.client.put_bucket_policy().bucket(self.bucket).policy(text).send().await {
             Ok(_) => Ok(()),
             // S3 rejects a write while another one to the bucket is in progress.
@@ -164,5 +188,22 @@ mod tests {
         let properties = sample(include_str!("../../../events/cloudformation/bucket-policy-create.json"));
         assert_eq!(properties.bucket_name, "sluice-111111111111-us-east-1");
         assert_eq!(properties.ours().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn policy_that_is_too_long_is_not_sent() {
+        // No address: a request would be another error.
+        let client = aws_sdk_s3::Client::from_conf(
+            aws_sdk_s3::Config::builder()
+                .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+                .build(),
+        );
+        let store = BucketPolicy { client: &client, bucket: "b" };
+        let error = store.put(&"x".repeat(20_481)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "s3:PutBucketPolicy: with this stack's statements the policy would have 20481 bytes, and S3 accepts 20480; \
+             remove or shorten statements of the bucket's policy"
+        );
     }
 }

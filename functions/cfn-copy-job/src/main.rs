@@ -1,15 +1,10 @@
 //! `Custom::CopyJob`: a COPY JOB, and optionally the table that it loads.
 
-mod preflight;
-mod properties;
-mod provider;
-
+use cfn_copy_job::CopyJobs;
 use custom_resource::Started;
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::cluster::ControlPlane;
-
-use crate::provider::CopyJobs;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

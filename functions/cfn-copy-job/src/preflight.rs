@@ -8,7 +8,9 @@ use lambda_kit::call::CallError;
 use tokio::time::Instant;
 use warehouse::cluster::{ControlPlane, Warehouse};
 use warehouse::data_api::{Database, SqlRunError, Token};
-use warehouse::sql::Copy;
+use warehouse::job_text;
+use warehouse::jobs::{ExistingJob, ExistingTable};
+use warehouse::sql::{Copy, CreateTable, Identifier};
 use warehouse::target::Target;
 
 /// Checks that the role is attached to the warehouse and usable.
@@ -24,6 +26,66 @@ pub(crate) fn role_is_attached(copy: &Copy, target: &Target, warehouse: &Warehou
             "property `CopyRoleArn`: {role} is not attached to {target}; attach it with `Custom::WarehouseRole` (templates/copy-target.yaml)"
         ))),
     }
+}
+
+/// Checks that no other job loads the same files into the same table.
+///
+/// Only the jobs of this user are visible, unless it is a superuser.
+pub(crate) fn no_other_job_loads(copy: &Copy, jobs: &[ExistingJob]) -> Result<(), Failure> {
+    let overlapping = jobs.iter().find_map(|job| {
+        let text = job_text::read(&job.text)?;
+        text.overlaps(copy.table(), copy.from()).then_some((&job.name, text))
+    });
+    match overlapping {
+        None => Ok(()),
+        Some((name, text)) => Err(Failure::new(format!(
+            "property `SourcePrefix`: job \"{name}\" already loads s3://{}/{} into {}, so the rows of every file under both prefixes would \
+             arrive twice; choose another prefix or table, or set `AllowOverlap: true`",
+            text.bucket,
+            text.prefix,
+            copy.table()
+        ))),
+    }
+}
+
+/// Checks that the user may load the existing table, and that the table has the job's columns.
+pub(crate) fn fits_table(
+    copy: &Copy,
+    create: Option<&CreateTable>,
+    existing: &ExistingTable,
+) -> Result<(), Failure> {
+    let table = copy.table();
+    let user =
+        Identifier::new("", &existing.user).map_or_else(|_| existing.user.clone(), |user| user.to_string());
+    if !existing.may_use_schema {
+        return Err(Failure::new(format!(
+            "property `SchemaName`: the user {user} may not use schema {schema}; run GRANT USAGE ON SCHEMA {schema} TO {user}",
+            schema = table.schema
+        )));
+    }
+    if !existing.may_insert {
+        return Err(Failure::new(format!(
+            "property `TableName`: the user {user} may not insert into table {table}; run GRANT INSERT ON {table} TO {user}"
+        )));
+    }
+    let has = |name: &Identifier| {
+        existing.columns.iter().any(|have| have.to_lowercase() == name.as_str().to_lowercase())
+    };
+    let columns = existing.columns.join(", ");
+    if let Some(absent) = copy.columns().iter().find(|name| !has(name)) {
+        return Err(Failure::new(format!(
+            "property `Columns`: table {table} has no column {absent}; its columns are {columns}"
+        )));
+    }
+    let absent = create.into_iter().flat_map(CreateTable::columns).find(|column| !has(&column.name));
+    if let Some(absent) = absent {
+        return Err(Failure::new(format!(
+            "property `TableColumns`: table {table} exists and has no column {}; its columns are {columns}; \
+             set `CreateTable: false` to load it as it is, or choose another `TableName`",
+            absent.name
+        )));
+    }
+    Ok(())
 }
 
 /// Checks that an active integration sends the bucket's events to this warehouse.
@@ -45,7 +107,9 @@ pub(crate) async fn integration_is_active(
             .await
             .map_err(|error| {
                 let error = CallError::new("redshift:DescribeInboundIntegrations", &error);
+                let is_transient = error.is_transient();
                 Failure::caused_by("the integrations into this warehouse could not be read", error)
+                    .with_leftovers_if(is_transient)
             })?;
         let ours = page
             .inbound_integrations()
@@ -88,15 +152,21 @@ pub(crate) async fn role_can_list(database: &Database, copy: &Copy, until: Insta
         Ok(_) => Ok(()),
         Err(SqlRunError::Failed(message)) if says_nothing_there(&message) => Ok(()),
         Err(SqlRunError::Failed(message)) if says_denied(&message) => Err(Failure::new(format!(
-            "property `CopyRoleArn`: {} cannot read bucket \"{}\": {message}. It needs s3:ListBucket and s3:GetObject from its own policy \
-             and, in another account, from the bucket's policy (`CopyRoleArn` of templates/copy-source.yaml)",
+            "property `CopyRoleArn`: {} cannot read bucket \"{}\": {message}. Check the bucket's name, and that `SourceBuckets` of the target's \
+             stack lists it: the role needs s3:ListBucket and s3:GetObject from its own policy and, in another account, from the bucket's \
+             policy (`CopyRoleArn` of templates/copy-source.yaml)",
             copy.role().as_str(),
             copy.from().bucket().as_str()
         ))),
-        Err(error) => Err(Failure::caused_by(
-            "Redshift rejected a COPY that loads nothing, so it would reject the job",
-            error,
-        )),
+        Err(error) => {
+            let is_transient = error.is_transient();
+            let problem = if is_transient {
+                "a trial COPY (NOLOAD) with this job's options did not end"
+            } else {
+                "Redshift refused a trial COPY (NOLOAD) with this job's options"
+            };
+            Err(Failure::caused_by(problem, error).with_leftovers_if(is_transient))
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The properties of `Custom::CopyJob`, and their statements.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use custom_resource::Failure;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use warehouse::data_api::Login;
 use warehouse::sql::{
     Column, ColumnType, Copy, CopyJob, CreateTable, Format, Identifier, JobName, Options, RoleArn,
@@ -16,7 +17,7 @@ use warehouse::value::InvalidValue;
 /// The properties of `Custom::CopyJob`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Properties {
+pub struct Properties {
     #[serde(default)]
     cluster_identifier: Option<String>,
     #[serde(default)]
@@ -38,16 +39,16 @@ pub(crate) struct Properties {
     create_table: bool,
     /// The columns of a created table.
     #[serde(default)]
-    table_columns: Vec<ColumnProperty>,
+    table_columns: Vec<Item<ColumnProperty>>,
     /// The columns in the files, if they are not all columns in the table's order.
     #[serde(default)]
-    columns: Vec<String>,
+    columns: Vec<Item<String>>,
     pub(crate) source_bucket: String,
     #[serde(default)]
     source_prefix: String,
     /// The role with which COPY reads the files.
     copy_role_arn: String,
-    format: Format,
+    pub(crate) format: Format,
     #[serde(default)]
     options: Options,
     /// Loads new files automatically.
@@ -56,6 +57,10 @@ pub(crate) struct Properties {
     /// Uses the existing job with exactly this name, unchanged, and never drops it.
     #[serde(default)]
     pub(crate) adopt_existing: bool,
+    /// Accepts another job that loads files of this prefix into this table, so that rows of a file
+    /// arrive twice.
+    #[serde(default)]
+    pub(crate) allow_overlap: bool,
     /// Requires an active integration for the bucket.
     #[serde(default = "yes")]
     pub(crate) require_integration: bool,
@@ -67,6 +72,36 @@ fn public() -> String {
 
 fn yes() -> bool {
     true
+}
+
+/// An element of a list that a template splits at semicolons. A semicolon at the end, or two in a
+/// row, make a blank one, which counts as absent.
+#[derive(Debug)]
+struct Item<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BlankOr<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for BlankOr<T> {
+            type Value = Item<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a map")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Item<T>, E> {
+                if text.trim().is_empty() {
+                    return Ok(Item(None));
+                }
+                T::deserialize(text.into_deserializer()).map(|value| Item(Some(value)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|value| Item(Some(value)))
+            }
+        }
+        deserializer.deserialize_any(BlankOr(PhantomData))
+    }
 }
 
 /// A column: `{Name, Type, Nullable}`, or the text `name type`, as a template's parameter holds it.
@@ -103,12 +138,13 @@ impl<'de> Deserialize<'de> for ColumnProperty {
                         "expected a name, a space and a type, such as `id integer`, found \"{text}\""
                     )));
                 }
-                let upper = rest.to_ascii_uppercase();
-                let (data_type, nullable) = match upper.strip_suffix("NOT NULL") {
-                    Some(data_type) => (data_type.trim().to_owned(), false),
-                    None => (upper, true),
+                const NOT_NULL: &str = "NOT NULL";
+                let at = rest.len().saturating_sub(NOT_NULL.len());
+                let (data_type, nullable) = match rest.split_at_checked(at) {
+                    Some((before, end)) if end.eq_ignore_ascii_case(NOT_NULL) => (before.trim(), false),
+                    _ => (rest, true),
                 };
-                Ok(ColumnProperty { name, data_type, nullable })
+                Ok(ColumnProperty { name, data_type: data_type.to_owned(), nullable })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ColumnProperty, A::Error> {
@@ -144,6 +180,11 @@ fn leading_name(text: &str) -> (String, &str) {
     }
     // The quote is not closed: no name, so that the caller rejects it.
     (String::new(), text)
+}
+
+/// Returns the elements that are not blank, with their positions.
+fn given<T>(list: &[Item<T>]) -> impl Iterator<Item = (usize, &T)> {
+    list.iter().enumerate().filter_map(|(index, item)| item.0.as_ref().map(|value| (index, value)))
 }
 
 /// The checked content of the properties.
@@ -187,25 +228,20 @@ impl Properties {
             schema: Identifier::new("SchemaName", &self.schema_name)?,
             table: Identifier::new("TableName", &self.table_name)?,
         };
-        let create_table = match (self.create_table, self.table_columns.as_slice()) {
-            (false, _) => None,
-            (true, columns) => {
-                let columns = columns.iter().enumerate().map(|(index, column)| {
-                    let property = format!("TableColumns[{index}]");
-                    Ok(Column {
-                        name: Identifier::new(&property, &column.name)?,
-                        data_type: ColumnType::new(&property, &column.data_type)?,
-                        nullable: column.nullable,
-                    })
-                });
-                Some(CreateTable::new(table.clone(), columns.collect::<Result<_, InvalidValue>>()?)?)
-            }
+        let create_table = if self.create_table {
+            let columns = given(&self.table_columns).map(|(index, column)| {
+                let property = format!("TableColumns[{index}]");
+                Ok(Column {
+                    name: Identifier::new(&property, &column.name)?,
+                    data_type: ColumnType::new(&property, &column.data_type)?,
+                    nullable: column.nullable,
+                })
+            });
+            Some(CreateTable::new(table.clone(), columns.collect::<Result<_, InvalidValue>>()?)?)
+        } else {
+            None
         };
-        let columns = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, name)| {
+        let columns = given(&self.columns).map(|(index, name)| {
             let property = format!("Columns[{index}]");
             match leading_name(name) {
                 (name, "") => Identifier::new(&property, &name),
@@ -296,6 +332,51 @@ mod tests {
     }
 
     #[test]
+    fn blank_elements_of_lists_are_ignored() {
+        let wanted = with(json!({
+            "CreateTable": "true", "TableColumns": ["id integer", " ", "Name VarChar(20)", ""], "Columns": ["id", ""],
+        }));
+        let wanted = wanted.unwrap();
+        let table = r#"CREATE TABLE "public"."data" ("id" INTEGER, "Name" VARCHAR(20))"#;
+        assert_eq!(wanted.table.unwrap().to_string(), table);
+        assert!(wanted.job.create(true).contains(r#""data" ("id") FROM"#));
+    }
+
+    #[test]
+    fn every_option_of_a_job_is_rendered() {
+        for (change, end) in [
+            (
+                json!({"Options": {"DateFormat": "auto", "TimeFormat": "auto", "AcceptAnyDate": "true"}}),
+                "FORMAT AS CSV DATEFORMAT AS 'auto' TIMEFORMAT AS 'auto' ACCEPTANYDATE",
+            ),
+            (
+                json!({"Format": "PARQUET", "Options": {"SerializeToJson": "true"}}),
+                "FORMAT AS PARQUET SERIALIZETOJSON",
+            ),
+            (
+                json!({"Options": {"CompRows": "5000", "CompUpdate": "PRESET", "StatUpdate": "false"}}),
+                "FORMAT AS CSV COMPROWS 5000 COMPUPDATE PRESET STATUPDATE OFF",
+            ),
+            (json!({"Options": {"CompUpdate": "true"}}), "FORMAT AS CSV COMPUPDATE ON"),
+            (
+                json!({"Options": {"RoundDec": "true", "ExplicitIds": "true", "CompUpdate": "OFF"}}),
+                "FORMAT AS CSV ROUNDEC EXPLICIT_IDS COMPUPDATE OFF",
+            ),
+            (
+                json!({"Format": "FIXEDWIDTH", "Options": {"FixedWidth": "id:3,name:20"}}),
+                "FIXEDWIDTH 'id:3,name:20'",
+            ),
+            (
+                json!({"Format": "JSON", "Options": {"JsonPaths": "s3://bucket-a/maps/orders.json"}}),
+                "FORMAT AS JSON 's3://bucket-a/maps/orders.json'",
+            ),
+        ] {
+            let copy = with(change.clone()).unwrap().job.copy.to_string();
+            assert!(copy.ends_with(&format!("role/copy' {end}")), "{change}: {copy}");
+        }
+    }
+
+    #[test]
     fn column_in_double_quotes_may_hold_anything() {
         let wanted = with(
             json!({"CreateTable": true, "TableColumns": [" \"a \"\"b\"\" c\" date", "\"timestamp\" timestamp"],
@@ -337,10 +418,37 @@ mod tests {
             (json!({"SourcePrefix": "a\u{0}"}), "property `SourcePrefix`: \"a\\0\" holds a NUL"),
             (json!({"Format": "XML"}), "property `Format`: expected one of CSV"),
             (json!({"Options": {"Qoute": "x"}}), "property `Options`: `Qoute` is unknown"),
-            (json!({"Format": "PARQUET"}), "property `Options.IgnoreHeader`: goes with CSV and DELIMITED"),
+            (
+                json!({"Format": "PARQUET"}),
+                "property `Options.IgnoreHeader`: works with CSV, DELIMITED and FIXEDWIDTH files only, and Format is PARQUET",
+            ),
             (json!({"DbUser": "x"}), "give exactly one of `WarehouseSecretArn` and `DbUser`, found both"),
             (json!({"WorkgroupName": "x"}), "give exactly one of `ClusterIdentifier`"),
             (json!({"CreateTable": true}), "property `TableColumns`: a table needs at least one column"),
+            (
+                json!({"Format": "JSON", "Options": {"JsonPaths": "s3://bucket-a/in/orders.jsonpaths.json"}}),
+                "property `Options.JsonPaths`: \"in/orders.jsonpaths.json\" lies below the prefix of the job",
+            ),
+            (
+                json!({"Options": {"Escape": "true"}}),
+                "property `Options.Escape`: works with DELIMITED files only, and Format is CSV",
+            ),
+            (
+                json!({"Format": "PARQUET", "Options": {"AcceptAnyDate": "true"}}),
+                "property `Options.AcceptAnyDate`: works with files that are not PARQUET or ORC only",
+            ),
+            (
+                json!({"Options": {"CompUpdate": "perhaps"}}),
+                "property `Options.CompUpdate`: expected PRESET, ON or OFF, found \"perhaps\"",
+            ),
+            (
+                json!({"CreateTable": true, "TableColumns": ["id int, Name varchar(20)"]}),
+                "property `TableColumns[0]`: \"int, Name varchar(20)\" is not a data type of Redshift; separate",
+            ),
+            (
+                json!({"CreateTable": true, "TableColumns": ["id int identity(1,1)"]}),
+                "property `TableColumns[0]`: \"int identity(1,1)\": after the type only NOT NULL may follow",
+            ),
             (
                 json!({"TableColumns": ["id"]}),
                 "property `TableColumns[0]`: expected a name, a space and a type",

@@ -5,6 +5,7 @@ use aws_sdk_redshift::error::ProvideErrorMetadata;
 use aws_sdk_redshift::types::{DescribeIntegrationsFilter, DescribeIntegrationsFilterName, Tag};
 use custom_resource::Owner;
 use lambda_kit::call::CallError;
+use serde::{Deserialize, Serialize};
 
 /// The tag with the ARN of the owning stack, for users.
 const STACK_TAG: &str = "sluice:stack-id";
@@ -17,6 +18,7 @@ pub(crate) struct Integration {
     pub(crate) arn: String,
     pub(crate) name: String,
     pub(crate) description: String,
+    pub(crate) source_arn: String,
     pub(crate) target_arn: String,
     pub(crate) status: String,
     /// Redshift's own explanation, if it has one.
@@ -24,23 +26,32 @@ pub(crate) struct Integration {
     pub(crate) owner: Option<String>,
 }
 
-/// The definition of an integration to create.
-#[derive(Debug, Clone)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) source_arn: &'a str,
-    pub(crate) target_arn: &'a str,
-    pub(crate) description: Option<&'a str>,
-    pub(crate) kms_key_id: Option<&'a str>,
+impl Integration {
+    /// Returns true if the integration has the ends of the definition.
+    pub(crate) fn is_between(&self, wanted: &Wanted) -> bool {
+        self.source_arn == wanted.source_arn && same_arn(&self.target_arn, &wanted.target_arn)
+    }
+}
+
+/// The definition of an integration. The state machine's history shows it, and it holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) source_arn: String,
+    pub(crate) target_arn: String,
+    pub(crate) description: Option<String>,
+    pub(crate) kms_key_id: Option<String>,
 }
 
 /// The calls, each with one IAM action.
-pub(crate) struct Integrations {
+pub struct Integrations {
     client: Client,
 }
 
 impl Integrations {
-    pub(crate) fn new(client: Client) -> Self {
+    /// Creates the calls with their client.
+    pub fn new(client: Client) -> Self {
         Self { client }
     }
 
@@ -54,21 +65,30 @@ impl Integrations {
             .name(DescribeIntegrationsFilterName::SourceArn)
             .values(source_arn)
             .build();
+        self.first(Some(by_source), |one| one.target_arn().is_some_and(|arn| same_arn(arn, target_arn))).await
+    }
+
+    /// Returns the integration with this name in this account and Region.
+    pub(crate) async fn named(&self, name: &str) -> Result<Option<Integration>, CallError> {
+        self.first(None, |one| one.integration_name() == Some(name)).await
+    }
+
+    async fn first(
+        &self,
+        filter: Option<DescribeIntegrationsFilter>,
+        is_it: impl Fn(&aws_sdk_redshift::types::Integration) -> bool,
+    ) -> Result<Option<Integration>, CallError> {
         let mut marker = None;
         loop {
             let page = self
                 .client
                 .describe_integrations()
-                .filters(by_source.clone())
+                .set_filters(filter.clone().map(|filter| vec![filter]))
                 .set_marker(marker)
                 .send()
                 .await
                 .map_err(|error| CallError::new("redshift:DescribeIntegrations", &error))?;
-            let found = page
-                .integrations()
-                .iter()
-                .find(|one| one.target_arn().is_some_and(|arn| same_arn(arn, target_arn)));
-            if let Some(one) = found {
+            if let Some(one) = page.integrations().iter().find(|one| is_it(one)) {
                 return Ok(Some(read(one)));
             }
             marker = page.marker().filter(|marker| !marker.is_empty()).map(str::to_owned);
@@ -88,22 +108,23 @@ impl Integrations {
     }
 
     /// Starts to create an integration and returns its ARN.
-    pub(crate) async fn create(&self, wanted: &Wanted<'_>, owner: &Owner) -> Result<String, CallError> {
+    pub(crate) async fn create(&self, wanted: &Wanted, owner: &Owner) -> Result<String, CallError> {
+        const ACTION: &str = "redshift:CreateIntegration";
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let answer = self
             .client
             .create_integration()
-            .integration_name(wanted.name)
-            .source_arn(wanted.source_arn)
-            .target_arn(wanted.target_arn)
-            .set_description(wanted.description.map(str::to_owned))
-            .set_kms_key_id(wanted.kms_key_id.map(str::to_owned))
+            .integration_name(&wanted.name)
+            .source_arn(&wanted.source_arn)
+            .target_arn(&wanted.target_arn)
+            .set_description(wanted.description.clone())
+            .set_kms_key_id(wanted.kms_key_id.clone())
             .tag_list(tag(STACK_TAG, owner.stack_id()))
             .tag_list(tag(OWNER_TAG, owner.tag()))
             .send()
             .await
-            .map_err(|error| CallError::new("redshift:CreateIntegration", &error))?;
-        Ok(answer.integration_arn.unwrap_or_default())
+            .map_err(|error| CallError::new(ACTION, &error))?;
+        answer.integration_arn.ok_or_else(|| CallError::without_answer(ACTION, "the response has no ARN"))
     }
 
     /// Changes name and description.
@@ -119,15 +140,18 @@ impl Integrations {
             .map_err(|error| CallError::new("redshift:ModifyIntegration", &error))
     }
 
-    /// Starts the deletion. Returns `false` if another operation is in progress and the call has to
-    /// be repeated.
+    /// Starts the deletion. Returns `false` if the call has to be repeated: another operation is in
+    /// progress, or the outcome is unknown.
     pub(crate) async fn delete(&self, arn: &str) -> Result<bool, CallError> {
         match self.client.delete_integration().integration_arn(arn).send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.code() {
                 Some("IntegrationNotFoundFault") => Ok(true),
                 Some("IntegrationConflictStateFault" | "IntegrationConflictOperationFault") => Ok(false),
-                _ => Err(CallError::new("redshift:DeleteIntegration", &error)),
+                _ => {
+                    let error = CallError::new("redshift:DeleteIntegration", &error);
+                    if error.is_transient() { Ok(false) } else { Err(error) }
+                }
             },
         }
     }
@@ -151,6 +175,7 @@ fn read(one: &aws_sdk_redshift::types::Integration) -> Integration {
         arn: text(one.integration_arn()),
         name: text(one.integration_name()),
         description: text(one.description()),
+        source_arn: text(one.source_arn()),
         target_arn: text(one.target_arn()),
         status: one.status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
         errors: one.errors().iter().map(explain).collect(),

@@ -1,17 +1,10 @@
 //! `Custom::S3EventIntegration`: connects a bucket with a warehouse, and waits until the
 //! integration is active.
 
-mod integrations;
-mod preflight;
-mod provider;
-
+use cfn_event_integration::{EventIntegrations, Integrations, Preflight};
 use custom_resource::{Started, StepFunctions};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
-
-use crate::integrations::Integrations;
-use crate::preflight::Preflight;
-use crate::provider::EventIntegrations;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -23,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 fn start(env: Env<'_>) -> Result<Started<EventIntegrations>, EnvError> {
     let aws = Aws::from_env(env)?;
     let (key, machine) = (env.required("WAIT_KEY_ARN")?, env.required("WAIT_STATE_MACHINE_ARN")?);
-    let provider = EventIntegrations::new(Integrations::new(aws.redshift()), Preflight::new(aws.s3()));
+    let provider =
+        EventIntegrations::new(Integrations::new(aws.redshift()), Preflight::new(aws.s3(), aws.kms()));
     Ok(Started::with_waiter(provider, StepFunctions::new(aws.kms(), key, aws.sfn(), machine)))
 }

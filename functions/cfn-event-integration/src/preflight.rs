@@ -6,27 +6,94 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use custom_resource::Failure;
+use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
-use serde_json::Value;
 
-/// The actions that Redshift needs on the bucket.
-const ACTIONS: [&str; 3] = ["s3:GetBucketNotification", "s3:PutBucketNotification", "s3:GetBucketLocation"];
+use crate::bucket_policy::BucketPolicy;
 
 /// The checks.
-pub(crate) struct Preflight {
+pub struct Preflight {
     client: Client,
+    kms: aws_sdk_kms::Client,
+}
+
+/// Returns the failure of a call that reads what the checks need. An earlier delivery of the request
+/// may have created the integration, so a call without a result leaves that open.
+fn unreadable(what: String, error: CallError) -> Failure {
+    let is_transient = error.is_transient();
+    Failure::caused_by(format!("{what} could not be read"), error).with_leftovers_if(is_transient)
 }
 
 impl Preflight {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+    /// Creates the checks with their clients.
+    pub fn new(client: Client, kms: aws_sdk_kms::Client) -> Self {
+        Self { client, kms }
     }
 
-    /// Checks all rules. The failure names the first broken one.
-    pub(crate) async fn check(&self, bucket: &str, region: &str) -> Result<(), Failure> {
-        self.location(bucket, region).await?;
+    /// Checks all rules for an integration of this stack. The failure names the first broken one.
+    pub(crate) async fn check(&self, bucket: &str, stack: &Arn, key: Option<&str>) -> Result<(), Failure> {
+        self.location(bucket, &stack.region).await?;
         self.notifications(bucket).await?;
-        self.policy(bucket).await
+        self.policy(bucket, &stack.account).await?;
+        match key {
+            Some(key) => self.key(key, &stack.region).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the key can encrypt an integration.
+    ///
+    /// The key's policy is not read: it may belong to another account. Source: "Creating a zero-ETL
+    /// integration with a customer managed key" of the Redshift management guide.
+    async fn key(&self, key: &str, region: &str) -> Result<(), Failure> {
+        let policy = "the key's policy must let this account's deployment kms:DescribeKey, kms:CreateGrant and kms:Decrypt, \
+                      and redshift.amazonaws.com kms:CreateGrant";
+        let found = match self.kms.describe_key().key_id(key).send().await {
+            Ok(answer) => answer.key_metadata,
+            Err(error) => {
+                let error = CallError::new("kms:DescribeKey", &error);
+                if error.has_code(&["NotFoundException"]) {
+                    return Err(Failure::caused_by(
+                        format!("property `KmsKeyId`: there is no key {key}"),
+                        error,
+                    ));
+                }
+                if error.is_access_denied() {
+                    let problem = format!("property `KmsKeyId`: the key {key} cannot be used; {policy}");
+                    return Err(Failure::caused_by(problem, error));
+                }
+                return Err(unreadable(format!("the key {key}"), error));
+            }
+        };
+        let Some(found) = found else { return Ok(()) };
+        let wrong = |found: &str, remedy: &str| {
+            Err(Failure::new(format!("property `KmsKeyId`: the key {key} {found}; {remedy}")))
+        };
+        let elsewhere =
+            found.arn().and_then(|arn| arn.parse::<Arn>().ok()).filter(|arn| arn.region != region);
+        if let Some(arn) = elsewhere {
+            return wrong(&format!("is in {}", arn.region), &format!("give a key in {region}"));
+        }
+        let (state, usage, spec) = (
+            found.key_state().map(|state| state.as_str()).unwrap_or_default(),
+            found.key_usage().map(|usage| usage.as_str()).unwrap_or_default(),
+            found.key_spec().map(|spec| spec.as_str()).unwrap_or_default(),
+        );
+        if !["", "Enabled"].contains(&state) {
+            return wrong(&format!("is {state}"), "enable it, or give another key");
+        }
+        if !["", "ENCRYPT_DECRYPT"].contains(&usage) || !["", "SYMMETRIC_DEFAULT"].contains(&spec) {
+            return wrong(&format!("is for {usage} with {spec}"), "give a symmetric key for encryption");
+        }
+        Ok(())
+    }
+
+    /// Returns true if the bucket's policy lets Redshift in under conditions only.
+    pub(crate) async fn has_conditions(&self, bucket: &str) -> bool {
+        match self.client.get_bucket_policy().bucket(bucket).send().await {
+            Ok(answer) => BucketPolicy::parse(&answer.policy.unwrap_or_default()).has_conditions(),
+            Err(_) => false,
+        }
     }
 
     async fn location(&self, bucket: &str, region: &str) -> Result<(), Failure> {
@@ -39,10 +106,7 @@ impl Preflight {
             }
             Err(error) => {
                 let error = CallError::new("s3:GetBucketLocation", &error);
-                return Err(Failure::caused_by(
-                    format!("the Region of bucket \"{bucket}\" could not be read"),
-                    error,
-                ));
+                return Err(unreadable(format!("the Region of bucket \"{bucket}\""), error));
             }
         };
         // No constraint means us-east-1, and EU is an old name of eu-west-1.
@@ -65,10 +129,7 @@ impl Preflight {
             self.client.get_bucket_notification_configuration().bucket(bucket).send().await.map_err(
                 |error| {
                     let error = CallError::new("s3:GetBucketNotification", &error);
-                    Failure::caused_by(
-                        format!("the notifications of bucket \"{bucket}\" could not be read"),
-                        error,
-                    )
+                    unreadable(format!("the notifications of bucket \"{bucket}\""), error)
                 },
             )?;
         let events = answer
@@ -90,92 +151,31 @@ impl Preflight {
         Ok(())
     }
 
-    async fn policy(&self, bucket: &str) -> Result<(), Failure> {
+    async fn policy(&self, bucket: &str, account: &str) -> Result<(), Failure> {
         let policy = match self.client.get_bucket_policy().bucket(bucket).send().await {
             Ok(answer) => answer.policy.unwrap_or_default(),
             Err(error) if error.code() == Some("NoSuchBucketPolicy") => String::new(),
             Err(error) => {
                 let error = CallError::new("s3:GetBucketPolicy", &error);
-                return Err(Failure::caused_by(
-                    format!("the policy of bucket \"{bucket}\" could not be read"),
-                    error,
-                ));
+                return Err(unreadable(format!("the policy of bucket \"{bucket}\""), error));
             }
         };
-        let missing = missing_actions(&policy);
-        if missing.is_empty() {
-            return Ok(());
+        let policy = BucketPolicy::parse(&policy);
+        let missing = policy.missing_actions();
+        if !missing.is_empty() {
+            return Err(Failure::new(format!(
+                "the policy of bucket \"{bucket}\" does not allow redshift.amazonaws.com {}; \
+                 add the statement of `Custom::BucketPolicyStatements` in templates/copy-source.yaml",
+                missing.join(", ")
+            )));
         }
-        Err(Failure::new(format!(
-            "the policy of bucket \"{bucket}\" does not allow redshift.amazonaws.com {}; \
-             add the statement of `Custom::BucketPolicyStatements` in templates/copy-source.yaml",
-            missing.join(", ")
-        )))
-    }
-}
-
-/// Returns the actions that no statement allows Redshift. It ignores conditions: Redshift evaluates
-/// them, and reports them as the integration's error.
-fn missing_actions(policy: &str) -> Vec<&'static str> {
-    let document: Value = serde_json::from_str(policy).unwrap_or_default();
-    let statements = list(document.get("Statement"));
-    ACTIONS.into_iter().filter(|action| !statements.iter().any(|one| allows(one, action))).collect()
-}
-
-fn list(value: Option<&Value>) -> Vec<&Value> {
-    match value {
-        Some(Value::Array(items)) => items.iter().collect(),
-        Some(single) => vec![single],
-        None => Vec::new(),
-    }
-}
-
-fn allows(statement: &Value, action: &str) -> bool {
-    let principal = statement.get("Principal");
-    let to_redshift = principal == Some(&Value::from("*"))
-        || list(principal.and_then(|who| who.get("Service"))).iter().any(|service| {
-            service.as_str().is_some_and(|name| name == "redshift.amazonaws.com" || name == "*")
-        });
-    let allowed = list(statement.get("Action"))
-        .iter()
-        .any(|pattern| pattern.as_str().is_some_and(|p| matches(p, action)));
-    statement.get("Effect") == Some(&Value::from("Allow")) && to_redshift && allowed
-}
-
-/// Matches an action with a pattern, which may have one `*`, in any case.
-fn matches(pattern: &str, action: &str) -> bool {
-    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
-    match pattern.split_once('*') {
-        Some((start, end)) => {
-            action.len() >= start.len() + end.len() && action.starts_with(start) && action.ends_with(end)
+        match policy.denial(bucket, account) {
+            None => Ok(()),
+            Some(denial) => Err(Failure::new(format!(
+                "the policy of bucket \"{bucket}\" denies redshift.amazonaws.com {} ({}); calls of AWS services come from no VPC endpoint, \
+                 network or principal of yours, so exempt them with the condition \"BoolIfExists\": {{\"aws:PrincipalIsAWSService\": \"false\"}}",
+                denial.action, denial.statement
+            ))),
         }
-        None => pattern == action,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn policy_with_the_three_actions_lacks_none() {
-        for actions in
-            [json!(ACTIONS), json!("s3:*"), json!(["s3:Get*", "s3:putbucketnotification"]), json!("*")]
-        {
-            let policy = json!({"Statement": {"Effect": "Allow", "Principal": {"Service": ["redshift.amazonaws.com"]}, "Action": actions}});
-            assert!(missing_actions(&policy.to_string()).is_empty(), "{policy}");
-        }
-    }
-
-    #[test]
-    fn denied_and_foreign_actions_are_missing() {
-        assert_eq!(missing_actions(""), ACTIONS);
-        let other = json!({"Statement": [
-            {"Effect": "Deny", "Principal": "*", "Action": "s3:*"},
-            {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "s3:*"},
-            {"Effect": "Allow", "Principal": {"Service": "redshift.amazonaws.com"}, "Action": "s3:GetBucketLocation"},
-        ]});
-        assert_eq!(missing_actions(&other.to_string()), ACTIONS[..2]);
     }
 }

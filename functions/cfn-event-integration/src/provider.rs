@@ -14,10 +14,28 @@ use crate::preflight::Preflight;
 /// The pause between checks: Redshift takes minutes to half an hour.
 const CHECK_AFTER: Duration = Duration::from_secs(15);
 
+/// The number of checks, five minutes, in which a new integration need not be visible yet, and in
+/// which it may need attention: reads lag, and AWS's own handler takes the state for a valid one of
+/// a creation. Source: `CreateHandler` and `IntegrationStatusUtil` of
+/// aws-cloudformation/aws-cloudformation-resource-providers-redshift.
+const PATIENT_CHECKS: u32 = 20;
+
+/// The number of checks, thirty seconds, after which an integration that is not visible does not
+/// exist. AWS's handler waits as long before its first look (`backoffDelay` of `CreateHandler`).
+const ABSENT_CHECKS: u32 = 3;
+
+/// The number of checks, 20 minutes, in which a creation that meets another operation is tried
+/// again. One "within 500 seconds of deletion" may fail (`DeleteHandler` there).
+const CREATE_CHECKS: u32 = 80;
+
+/// The number of checks, 40 minutes, after which a replacement that is not active is deleted: once
+/// the wait ends, CloudFormation never gets its id.
+const REPLACEMENT_CHECKS: u32 = 160;
+
 /// The properties of `Custom::S3EventIntegration`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Properties {
+pub struct Properties {
     /// Name of the integration: a letter first, letters, digits and single hyphens.
     integration_name: String,
     /// The bucket, of this account and Region.
@@ -69,17 +87,45 @@ impl Properties {
     }
 }
 
-/// The progress of a wait. The state machine's history shows it, and it holds an ARN only.
-#[derive(Debug, Serialize, Deserialize)]
+/// The progress of a wait. The state machine's history shows it, and it holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Progress {
+pub struct Progress {
+    /// The integration; empty until it is known.
+    #[serde(default)]
     arn: String,
     goal: Goal,
+    /// The integration to look for, or to create, while its ARN is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wanted: Option<Wanted>,
+    /// All checks so far.
+    #[serde(default)]
+    checks: u32,
+    /// The checks in a row that did not find it.
+    #[serde(default)]
+    unseen: u32,
+    /// The checks in which it needed attention.
+    #[serde(default)]
+    attention: u32,
+}
+
+impl Progress {
+    fn of(arn: &str, goal: Goal) -> Self {
+        Self { arn: arn.to_owned(), goal, wanted: None, checks: 0, unseen: 0, attention: 0 }
+    }
+
+    fn until_known(wanted: Wanted, goal: Goal) -> Self {
+        Self { wanted: Some(wanted), ..Self::of("", goal) }
+    }
+
+    fn wait(self) -> Result<Outcome<Self>, Failure> {
+        Ok(Outcome::Waiting { progress: self, check_after: CHECK_AFTER })
+    }
 }
 
 /// The goal of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Goal {
+pub enum Goal {
     /// The integration is active.
     Active,
     /// The integration is active after a replacement. If it fails, this function deletes it.
@@ -89,14 +135,14 @@ pub(crate) enum Goal {
 }
 
 /// The provider.
-pub(crate) struct EventIntegrations {
+pub struct EventIntegrations {
     integrations: Integrations,
     preflight: Preflight,
 }
 
 impl EventIntegrations {
     /// Creates a provider with its clients.
-    pub(crate) fn new(integrations: Integrations, preflight: Preflight) -> Self {
+    pub fn new(integrations: Integrations, preflight: Preflight) -> Self {
         Self { integrations, preflight }
     }
 
@@ -116,91 +162,177 @@ impl EventIntegrations {
                 stack.region
             )));
         }
-        let source_arn = bucket.arn(&stack.partition);
-        if let Some(found) = self.find(&source_arn, &new.target_arn).await? {
-            let ours = found.owner.as_deref() == Some(context.owner.tag());
-            if !ours && !new.adopt_existing {
-                return Err(Failure::new(format!(
-                    "there is an integration between bucket \"{}\" and this warehouse ({}), and Redshift allows only one; \
-                     set `AdoptExisting: true` to use it unchanged (this stack then never deletes it), or delete it first",
-                    new.bucket_name, found.arn
-                )));
-            }
-            return self.evaluate(&found, goal).await;
-        }
-        self.preflight.check(bucket.as_str(), &stack.region).await?;
         let wanted = Wanted {
-            name: &new.integration_name,
-            source_arn: &source_arn,
-            target_arn: &new.target_arn,
-            description: Properties::optional(new.description.as_ref()),
-            kms_key_id: Properties::optional(new.kms_key_id.as_ref()),
+            name: new.integration_name.clone(),
+            source_arn: bucket.arn(&stack.partition),
+            target_arn: new.target_arn.clone(),
+            description: Properties::optional(new.description.as_ref()).map(str::to_owned),
+            kms_key_id: Properties::optional(new.kms_key_id.as_ref()).map(str::to_owned),
         };
-        let arn = match self.integrations.create(&wanted, &context.owner).await {
-            Ok(arn) => arn,
-            // An earlier delivery of this request created it between the two calls.
-            Err(error) if error.has_code(&["IntegrationAlreadyExistsFault"]) => {
-                match self.find(&source_arn, &new.target_arn).await? {
-                    Some(found) if found.owner.as_deref() == Some(context.owner.tag()) => found.arn,
-                    _ => return Err(create_failure(new, error)),
-                }
-            }
-            Err(error) => return Err(create_failure(new, error)),
-        };
-        tracing::info!(integration = arn, "the integration is being created");
-        self.check_status(&arn, goal).await
-    }
-
-    async fn find(&self, source_arn: &str, target_arn: &str) -> Result<Option<Integration>, Failure> {
-        self.integrations
-            .find(source_arn, target_arn)
-            .await
-            .map_err(|error| Failure::caused_by("the existing integrations could not be read", error))
-    }
-
-    async fn check_status(&self, arn: &str, goal: Goal) -> Result<Outcome<Progress>, Failure> {
-        let found = self.integrations.get(arn).await.map_err(|error| {
-            Failure::caused_by(format!("the integration {arn} could not be read"), error).with_leftovers()
-        })?;
+        let found = self.find(&wanted.source_arn, &wanted.target_arn).await.map_err(find_failed)?;
         match found {
-            Some(found) => self.evaluate(&found, goal).await,
-            None if goal == Goal::Deleted => Ok(Outcome::done()),
+            // It is deleted first, and created again by the checks.
+            Some(found) if found.status == DELETING => Progress::until_known(wanted, goal).wait(),
+            Some(found) => {
+                if !is_of(&found, context) && !new.adopt_existing {
+                    return Err(foreign(new.bucket_name.as_str(), &found));
+                }
+                self.evaluate(&found, Progress::of(&found.arn, goal)).await
+            }
             None => {
-                Err(Failure::new(format!("the integration {arn} disappeared while it was being created")))
+                self.preflight.check(bucket.as_str(), &stack, wanted.kms_key_id.as_deref()).await?;
+                self.start(context, Progress::until_known(wanted.clone(), goal), wanted).await
             }
         }
     }
 
-    async fn evaluate(&self, found: &Integration, goal: Goal) -> Result<Outcome<Progress>, Failure> {
-        tracing::info!(integration = found.arn, status = found.status, ?goal, "integration checked");
-        let wait = || Outcome::Waiting {
-            progress: Progress { arn: found.arn.clone(), goal },
-            check_after: CHECK_AFTER,
+    /// Calls CreateIntegration, unless an earlier call created the integration.
+    ///
+    /// The API has no client token, but allows one integration between two ends. So a call whose
+    /// outcome is unknown is repeated with a later check, which may find the integration.
+    async fn start(
+        &self,
+        context: &Context,
+        progress: Progress,
+        wanted: Wanted,
+    ) -> Result<Outcome<Progress>, Failure> {
+        let error = match self.integrations.create(&wanted, &context.owner).await {
+            Ok(arn) => {
+                tracing::info!(integration = arn, "the integration is being created");
+                // Not read at once: the API may not show it yet.
+                return Progress::of(&arn, progress.goal).wait();
+            }
+            Err(error) => error,
         };
+        // AWS's handler treats all three as "already exists" (`ErrorUtil`).
+        let exists = error.has_code(&[
+            "IntegrationAlreadyExistsFault",
+            "IntegrationConflictOperationFault",
+            "IntegrationConflictStateFault",
+        ]);
+        if !exists && !error.is_transient() {
+            return Err(create_failure(&wanted, error));
+        }
+        if progress.checks >= CREATE_CHECKS {
+            return Err(create_failure(&wanted, error).with_leftovers());
+        }
+        tracing::warn!(%error, "the integration could not be created yet");
+        if exists {
+            // The ends are free, or this failure would have been found before: the name is taken.
+            match self.integrations.named(&wanted.name).await {
+                Ok(Some(other)) if other.status != DELETING && !other.is_between(&wanted) => {
+                    return Err(name_taken(&wanted, &other, error));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the integrations could not be read"),
+            }
+        }
+        progress.wait()
+    }
+
+    async fn find(&self, source_arn: &str, target_arn: &str) -> Result<Option<Integration>, CallError> {
+        self.integrations.find(source_arn, target_arn).await
+    }
+
+    /// Checks an integration whose ARN is not known: it is being created, or its deletion began
+    /// before it was visible.
+    async fn check_wanted(
+        &self,
+        context: &Context,
+        progress: Progress,
+        wanted: Wanted,
+    ) -> Result<Outcome<Progress>, Failure> {
+        let found = match self.find(&wanted.source_arn, &wanted.target_arn).await {
+            Err(error) if error.is_transient() => return progress.wait(),
+            other => other.map_err(find_failed)?,
+        };
+        match found {
+            Some(found) if !is_of(&found, context) => match progress.goal {
+                Goal::Deleted => Ok(Outcome::done()),
+                _ if found.status == DELETING => progress.wait(),
+                _ => Err(foreign(bucket_of(&wanted.source_arn), &found)),
+            },
+            Some(found) if found.status == DELETING && progress.goal != Goal::Deleted => progress.wait(),
+            Some(found) => {
+                let checks = progress.checks;
+                self.evaluate(&found, Progress { checks, ..Progress::of(&found.arn, progress.goal) }).await
+            }
+            None if progress.goal != Goal::Deleted => self.start(context, progress, wanted).await,
+            None if progress.unseen + 1 >= ABSENT_CHECKS => Ok(Outcome::done()),
+            None => Progress { unseen: progress.unseen + 1, ..progress }.wait(),
+        }
+    }
+
+    async fn check_status(&self, progress: Progress) -> Result<Outcome<Progress>, Failure> {
+        let found = match self.integrations.get(&progress.arn).await {
+            Err(error) if error.is_transient() => return progress.wait(),
+            other => other.map_err(|error| {
+                let problem = format!("the integration {} could not be read", progress.arn);
+                Failure::caused_by(problem, error).with_leftovers()
+            })?,
+        };
+        match found {
+            Some(found) => self.evaluate(&found, Progress { unseen: 0, ..progress }).await,
+            None if progress.goal == Goal::Deleted => Ok(Outcome::done()),
+            None if progress.unseen + 1 < PATIENT_CHECKS => {
+                Progress { unseen: progress.unseen + 1, ..progress }.wait()
+            }
+            None => Err(Failure::new(format!(
+                "the integration {} was created, but Redshift does not show it, or it was deleted; \
+                 check it with `aws redshift describe-integrations` and delete what is left",
+                progress.arn
+            ))
+            .with_leftovers()),
+        }
+    }
+
+    async fn evaluate(&self, found: &Integration, progress: Progress) -> Result<Outcome<Progress>, Failure> {
+        let goal = progress.goal;
+        tracing::info!(integration = found.arn, status = found.status, ?goal, "integration checked");
         match (found.status.as_str(), goal) {
             (_, Goal::Deleted) => {
                 // Repeated with every check: the first call may have met another operation.
-                if found.status != "deleting" {
+                if found.status != DELETING {
                     self.delete(&found.arn).await?;
                 }
-                Ok(wait())
+                progress.wait()
             }
             ("active", _) => Ok(Outcome::Ready(
                 Attributes::none().with("IntegrationArn", &found.arn).with("Status", &found.status),
             )),
-            ("failed" | "needs_attention", goal) => {
-                if goal == Goal::ActiveOrDeleted {
-                    self.delete(&found.arn).await?;
-                }
-                let reason = match found.errors.as_slice() {
-                    [] => "Redshift gives no reason; check the bucket's policy and the namespace's resource policy".to_owned(),
-                    errors => errors.join("; "),
-                };
-                Err(Failure::new(format!("the integration {} is {}: {reason}", found.arn, found.status))
-                    .with_leftovers())
+            ("needs_attention", _) if progress.attention + 1 < PATIENT_CHECKS => {
+                Progress { attention: progress.attention + 1, ..progress }.wait()
             }
-            _ => Ok(wait()),
+            ("failed" | "needs_attention", _) => self.failed(found, progress).await,
+            (_, Goal::ActiveOrDeleted) if progress.checks >= REPLACEMENT_CHECKS => {
+                self.failed(found, progress).await
+            }
+            _ => progress.wait(),
         }
+    }
+
+    /// Returns the failure of an integration, after the deletion of a replacement.
+    async fn failed(&self, found: &Integration, progress: Progress) -> Result<Outcome<Progress>, Failure> {
+        if progress.goal == Goal::ActiveOrDeleted && !self.delete(&found.arn).await? {
+            return progress.wait();
+        }
+        let reason = match found.errors.as_slice() {
+            [] => "Redshift gives no reason; check the bucket's policy and the namespace's resource policy"
+                .to_owned(),
+            errors => errors.join("; "),
+        };
+        // Whether Redshift's calls carry the keys of these conditions in every set-up is not known:
+        // docs/decisions/0016-conditions-on-integrations.md.
+        let source = if self.preflight.has_conditions(bucket_of(&found.source_arn)).await {
+            "The bucket's policy has conditions: if it is right otherwise, deploy this stack with ServiceConditions=false. "
+        } else {
+            ""
+        };
+        Err(Failure::new(format!(
+            "the integration {} is {}: {reason}. {source}If the namespace's policy has conditions, deploy the target's stack with SourceConditions=false",
+            found.arn, found.status
+        ))
+        .with_leftovers())
     }
 
     async fn delete(&self, arn: &str) -> Result<bool, Failure> {
@@ -210,8 +342,44 @@ impl EventIntegrations {
     }
 }
 
-fn create_failure(new: &Properties, error: CallError) -> Failure {
-    let bucket = &new.bucket_name;
+/// The state of an integration that is being deleted.
+const DELETING: &str = "deleting";
+
+fn is_of(found: &Integration, context: &Context) -> bool {
+    found.owner.as_deref() == Some(context.owner.tag())
+}
+
+fn bucket_of(source_arn: &str) -> &str {
+    source_arn.rsplit(':').next().unwrap_or(source_arn)
+}
+
+fn find_failed(error: CallError) -> Failure {
+    let is_transient = error.is_transient();
+    Failure::caused_by("the existing integrations could not be read", error).with_leftovers_if(is_transient)
+}
+
+fn foreign(bucket: &str, found: &Integration) -> Failure {
+    Failure::new(format!(
+        "there is an integration between bucket \"{bucket}\" and this warehouse ({}), and Redshift allows only one; \
+         set `AdoptExisting: true` to use it unchanged (this stack then never deletes it), or delete it first",
+        found.arn
+    ))
+}
+
+fn name_taken(wanted: &Wanted, other: &Integration, error: CallError) -> Failure {
+    Failure::caused_by(
+        format!(
+            "property `IntegrationName`: \"{}\" is the name of another integration of this account and Region, of bucket \"{}\"; \
+             deploy this stack with another IntegrationName",
+            wanted.name,
+            bucket_of(&other.source_arn)
+        ),
+        error,
+    )
+}
+
+fn create_failure(wanted: &Wanted, error: CallError) -> Failure {
+    let bucket = bucket_of(&wanted.source_arn);
     if error.is_access_denied() {
         let named_target = error.to_string().contains("CreateInboundIntegration");
         if named_target {
@@ -231,7 +399,10 @@ fn create_failure(new: &Properties, error: CallError) -> Failure {
             error,
         );
     }
-    Failure::caused_by(format!("bucket \"{bucket}\" could not be connected with {}", new.target_arn), error)
+    Failure::caused_by(
+        format!("bucket \"{bucket}\" could not be connected with {}", wanted.target_arn),
+        error,
+    )
 }
 
 /// Returns the stack's ARN.
@@ -278,8 +449,8 @@ impl Provider for EventIntegrations {
         new: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
         let bucket = new.check()?;
-        let found = self.find(&bucket.arn(&stack(context)?.partition), &new.target_arn).await?;
-        let Some(found) = found.filter(|found| found.owner.as_deref() == Some(context.owner.tag())) else {
+        let found = self.find(&bucket.arn(&stack(context)?.partition), &new.target_arn).await;
+        let Some(found) = found.map_err(find_failed)?.filter(|found| is_of(found, context)) else {
             // It was deleted outside of the stack, or adopted.
             return self.create_integration(context, &new, Goal::Active).await;
         };
@@ -291,7 +462,7 @@ impl Provider for EventIntegrations {
                 },
             )?;
         }
-        self.check_status(&found.arn, Goal::Active).await
+        self.check_status(Progress::of(&found.arn, Goal::Active)).await
     }
 
     async fn delete(
@@ -301,24 +472,39 @@ impl Provider for EventIntegrations {
         old: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
         let source_arn = stack(context)?.sibling("s3", "", "", &old.bucket_name).to_string();
-        let found = self.find(&source_arn, &old.target_arn).await?;
-        match found.filter(|found| found.owner.as_deref() == Some(context.owner.tag())) {
+        let found = self.find(&source_arn, &old.target_arn).await.map_err(find_failed)?;
+        match found {
             // An adopted integration stays.
-            None => Ok(Outcome::done()),
+            Some(found) if !is_of(&found, context) => Ok(Outcome::done()),
             Some(found) => {
                 self.delete(&found.arn).await?;
-                self.check_status(&found.arn, Goal::Deleted).await
+                self.check_status(Progress::of(&found.arn, Goal::Deleted)).await
+            }
+            // One that was created a moment ago may not be visible.
+            None => {
+                let wanted = Wanted {
+                    name: old.integration_name,
+                    source_arn,
+                    target_arn: old.target_arn,
+                    description: None,
+                    kms_key_id: None,
+                };
+                Progress { unseen: 1, ..Progress::until_known(wanted, Goal::Deleted) }.wait()
             }
         }
     }
 
     async fn check(
         &self,
-        _: &Context,
+        context: &Context,
         _: &PhysicalId,
         progress: Progress,
     ) -> Result<Outcome<Progress>, Failure> {
-        self.check_status(&progress.arn, progress.goal).await
+        let progress = Progress { checks: progress.checks + 1, ..progress };
+        match progress.wanted.clone() {
+            Some(wanted) => self.check_wanted(context, progress, wanted).await,
+            None => self.check_status(progress).await,
+        }
     }
 }
 

@@ -1,13 +1,10 @@
 //! `Custom::WarehouseRole`: attaches the role for COPY, and detaches only roles that it attached.
 
-mod provider;
-
+use cfn_warehouse_role::WarehouseRoles;
 use custom_resource::{Started, StepFunctions};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::cluster::ControlPlane;
-
-use crate::provider::WarehouseRoles;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

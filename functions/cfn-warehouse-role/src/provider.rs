@@ -16,7 +16,7 @@ const CHECK_AFTER: Duration = Duration::from_secs(5);
 /// The properties of `Custom::WarehouseRole`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Properties {
+pub struct Properties {
     #[serde(default)]
     cluster_identifier: Option<String>,
     #[serde(default)]
@@ -38,7 +38,7 @@ impl Properties {
 /// The progress of a wait. The state machine's history shows it, and it holds names only.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Progress {
+pub struct Progress {
     cluster_identifier: Option<String>,
     workgroup_name: Option<String>,
     role_arn: String,
@@ -61,13 +61,13 @@ impl Progress {
 }
 
 /// The provider.
-pub(crate) struct WarehouseRoles {
+pub struct WarehouseRoles {
     control: ControlPlane,
 }
 
 impl WarehouseRoles {
     /// Creates a provider with its clients.
-    pub(crate) fn new(control: ControlPlane) -> Self {
+    pub fn new(control: ControlPlane) -> Self {
         Self { control }
     }
 
@@ -80,7 +80,7 @@ impl WarehouseRoles {
             .map_err(|error| Failure::new(format!("property {error}")))?;
         let role = role.as_str();
         let target = new.target()?;
-        let warehouse = self.control.describe(&target).await.map_err(Failure::from_error)?;
+        let warehouse = self.control.describe(&target).await.map_err(describe_failed)?;
         let claims = self.control.claims(&target, &warehouse).await.map_err(claims_failed)?;
         let claim = Claim { owner: id.tag().to_owned(), role: role.to_owned() };
         let claimed = claims.contains(&claim);
@@ -96,36 +96,75 @@ impl WarehouseRoles {
             }
         } else if !claimed {
             self.control.claim(&target, &warehouse, &claim).await.map_err(|error| {
+                // A tag that was written all the same is removed by the Delete.
+                let is_transient = error.is_transient();
                 Failure::caused_by(format!("the tag of {role} could not be written on {target}"), error)
+                    .with_leftovers_if(is_transient)
             })?;
         }
         match attached {
             Some(have) if have.is_in_sync() => Ok(ready(role)),
             Some(_) => Ok(wait(&target, role, true)),
             None => {
-                self.control.set_role(&target, &warehouse, role, true).await.map_err(|error| {
-                    role_failure("attached to", role, &target, &warehouse, error).with_leftovers()
-                })?;
-                tracing::info!(role, %target, "attaching the role");
-                self.check_role(&target, role, true).await
+                match self.control.set_role(&target, &warehouse, role, true).await {
+                    Ok(()) => tracing::info!(role, %target, "attaching the role"),
+                    // The checks attach it again, unless this call did.
+                    Err(error) if error.is_transient() => {
+                        tracing::warn!(role, %target, %error, "the role may not be attached yet");
+                    }
+                    Err(error) => {
+                        let failure = role_failure("attached to", role, &target, &warehouse, error);
+                        return Err(failure.with_leftovers());
+                    }
+                }
+                Ok(wait(&target, role, true))
             }
         }
     }
 
-    /// Checks the role's state.
+    /// Checks the role's state. What was accepted is not always done: a call whose outcome is unknown,
+    /// or a list of another writer to the same namespace, leaves the old state. Then it is done again.
     async fn check_role(
         &self,
         target: &Target,
         role: &str,
         attached: bool,
     ) -> Result<Outcome<Progress>, Failure> {
-        let warehouse = self.control.describe(target).await.map_err(Failure::from_error)?;
+        let warehouse = match self.control.describe(target).await {
+            Err(error) if error.is_transient() => return Ok(wait(target, role, attached)),
+            Err(DescribeError::Absent(_)) if !attached => return Ok(Outcome::done()),
+            other => other.map_err(|error| Failure::from_error(error).with_leftovers())?,
+        };
         let have = warehouse.roles.iter().find(|have| have.arn == role);
-        match (have, attached) {
-            (Some(have), true) if have.is_in_sync() => Ok(ready(role)),
-            (None, false) => Ok(Outcome::done()),
-            _ => Ok(wait(target, role, attached)),
+        let is_stale = match (have, attached) {
+            (Some(have), true) if have.is_in_sync() => return Ok(ready(role)),
+            (None, false) => return Ok(Outcome::done()),
+            (None, true) => true,
+            (Some(have), true) => have.status == "removing",
+            (Some(have), false) => have.status != "removing",
+        };
+        if is_stale && warehouse.is_available() {
+            // Another stack may have claimed the role since this one released it.
+            match self.control.claims(target, &warehouse).await {
+                Err(error) => {
+                    tracing::warn!(role, %target, %error, "the owners could not be read");
+                    return Ok(wait(target, role, attached));
+                }
+                Ok(claims) if !attached && claims.iter().any(|claim| claim.role == role) => {
+                    return Ok(Outcome::done());
+                }
+                Ok(_) => {}
+            }
+            let repeated = self.control.set_role(target, &warehouse, role, attached).await;
+            match repeated {
+                Err(error) if !error.is_transient() && !is_busy(&error) => {
+                    let what = if attached { "attached to" } else { "detached from" };
+                    return Err(role_failure(what, role, target, &warehouse, error).with_leftovers());
+                }
+                _ => tracing::info!(role, %target, attached, "the role's state is set again"),
+            }
         }
+        Ok(wait(target, role, attached))
     }
 }
 
@@ -138,14 +177,38 @@ fn wait(target: &Target, role: &str, attached: bool) -> Outcome<Progress> {
 }
 
 fn claims_failed(error: CallError) -> Failure {
+    let is_transient = error.is_transient();
     Failure::caused_by("the owners of the warehouse's roles could not be read", error)
+        .with_leftovers_if(is_transient)
+}
+
+fn describe_failed(error: DescribeError) -> Failure {
+    let is_transient = error.is_transient();
+    Failure::from_error(error).with_leftovers_if(is_transient)
+}
+
+/// Returns true if the warehouse takes no change at the moment.
+fn is_busy(error: &CallError) -> bool {
+    error.has_code(&["InvalidClusterState", "ConflictException"])
 }
 
 fn role_failure(what: &str, role: &str, target: &Target, warehouse: &Warehouse, error: CallError) -> Failure {
-    if error.has_code(&["InvalidClusterState", "ConflictException"]) {
+    if is_busy(&error) {
         let remedy = warehouse.remedy(target);
         return Failure::caused_by(
             format!("{role} cannot be {what} {target} while that is {}; {remedy}", warehouse.status),
+            error,
+        );
+    }
+    let others: Vec<String> = warehouse.other_roles(role).collect();
+    if error.is_access_denied() && warehouse.namespace_name.is_some() && !others.is_empty() {
+        // UpdateNamespace takes the whole list, and its caller needs iam:PassRole on each role of it.
+        return Failure::caused_by(
+            format!(
+                "{role} could not be {what} {target}, because Redshift Serverless takes the list of all its roles and demands iam:PassRole on each; \
+                 give the ARNs of its other roles to the parameter `OtherRoleArns` of templates/copy-target.yaml: {}",
+                others.join(",")
+            ),
             error,
         );
     }
@@ -189,8 +252,9 @@ impl Provider for WarehouseRoles {
             return Ok(Outcome::done());
         }
         let others = claims.iter().any(|other| other.role == role && other.owner != claim.owner);
-        let attached = warehouse.roles.iter().any(|have| have.arn == role);
-        if attached && !others {
+        let have = warehouse.roles.iter().find(|have| have.arn == role);
+        let attached = have.is_some();
+        if have.is_some_and(|have| have.status != "removing") && !others {
             self.control
                 .set_role(&target, &warehouse, &role, false)
                 .await
@@ -200,7 +264,7 @@ impl Provider for WarehouseRoles {
         self.control.release(&target, &warehouse, &claim).await.map_err(|error| {
             Failure::caused_by(format!("the tag of {role} could not be removed from {target}"), error)
         })?;
-        if attached && !others { self.check_role(&target, &role, false).await } else { Ok(Outcome::done()) }
+        if attached && !others { Ok(wait(&target, &role, false)) } else { Ok(Outcome::done()) }
     }
 
     async fn check(

@@ -365,17 +365,23 @@ async fn serverless_namespace_runs_with_its_workgroup() {
     let (user, password) =
         (own["dbUser"].as_str().expect("a user"), own["dbPassword"].as_str().expect("a password"));
     assert_eq!(log_in_as(&port, user, password).await.expect("it logs in"), "IAM:root");
+    let alone = call("UpdateNamespace", json!({"namespaceName": "ns-1", "iamRoles": []})).await;
+    assert_eq!((alone.status, alone.code().as_str()), (400, "ValidationException"));
+    assert!(alone.body.contains("iamRoles and defaultIamRoleArn must be updated together"), "{}", alone.body);
+    let roles = |list: Value| json!({"namespaceName": "ns-1", "iamRoles": list, "defaultIamRoleArn": ROLE});
+    let kept = call("UpdateNamespace", roles(json!([ROLE]))).await.json();
+    assert_eq!(kept["namespace"]["defaultIamRoleArn"], ROLE);
     // The list is judged as a whole: also a role that stays, and without iam:PassedToService.
     local.gateway.deny("iam:PassRole");
-    let same = json!({"namespaceName": "ns-1", "iamRoles": [ROLE]});
-    let refused = call("UpdateNamespace", same.clone()).await;
+    let refused = call("UpdateNamespace", roles(json!([ROLE]))).await;
     assert_eq!((refused.status, refused.code().as_str()), (403, "AccessDeniedException"), "{}", refused.body);
     assert!(refused.body.contains("iam:PassRole"), "{}", refused.body);
     let question = local.gateway.state().asked.last().expect("asked").clone();
     assert_eq!((&question["resource"], &question["context"]), (&json!(ROLE), &json!({})));
     local.gateway.state().denied.clear();
-    call("UpdateNamespace", same).await.ok();
-    let removed = call("UpdateNamespace", json!({"namespaceName": "ns-1", "iamRoles": []})).await.json();
+    let none = json!({"namespaceName": "ns-1", "iamRoles": [], "defaultIamRoleArn": ""});
+    let removed = call("UpdateNamespace", none).await.json();
+    assert!(removed["namespace"].get("defaultIamRoleArn").is_none(), "{removed}");
     assert_eq!(
         removed["namespace"]["iamRoles"],
         json!([format!("IamRole(applyStatus=removing, iamRoleArn={ROLE})")])

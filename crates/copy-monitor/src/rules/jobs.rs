@@ -6,7 +6,6 @@ use alerts::incident::Incident;
 use lambda_kit::moment::Moment;
 
 use crate::incidents;
-use crate::job_text;
 use crate::report::JobReport;
 use crate::settings::Settings;
 use crate::state::{JobState, ViewsState};
@@ -17,7 +16,7 @@ pub(crate) fn sync_jobs(settings: &Settings, state: &mut ViewsState, snapshot: &
     for (id, found) in &snapshot.jobs {
         let integration = snapshot.integration(&found.name);
         let settings = settings.job(&found.name);
-        let text = job_text::read(&found.text);
+        let text = warehouse::job_text::read(&found.text);
         let job =
             state.jobs.entry(*id).or_insert_with(|| JobState { first_seen: started, ..JobState::default() });
         job.name.clone_from(&found.name);

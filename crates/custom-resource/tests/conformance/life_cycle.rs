@@ -167,6 +167,10 @@ cases! {
         case(update(ID_A, json!({"Name": "a"}), json!({"Name": "!"})))
             .answers(failed(ID_A, "`Name`: expected a name, found \"!\""));
 
+    update_to_an_invalid_identity_may_name_another_problem:
+        case(update(ID_A, json!({"Name": "a"}), json!({"Name": "!", "Flag": "true"})))
+            .answers(failed(ID_A, "`Flag` cannot change"));
+
     repeated_event_has_the_same_response:
         case(create(json!({"Name": "a"})))
             .then(create(json!({"Name": "a"})))

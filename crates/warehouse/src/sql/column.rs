@@ -30,6 +30,14 @@ const TYPES: &[(&str, &[&str], Arguments)] = &[
     ("GEOMETRY", &[], Arguments::None),
     ("GEOGRAPHY", &[], Arguments::None),
     ("HLLSKETCH", &[], Arguments::None),
+    ("INTERVAL YEAR", &[], Arguments::None),
+    ("INTERVAL MONTH", &[], Arguments::None),
+    ("INTERVAL YEAR TO MONTH", &[], Arguments::None),
+    ("INTERVAL DAY", &[], Arguments::None),
+    ("INTERVAL HOUR", &[], Arguments::None),
+    ("INTERVAL MINUTE", &[], Arguments::None),
+    ("INTERVAL SECOND", &[], Arguments::Length(6)),
+    ("INTERVAL DAY TO SECOND", &[], Arguments::Length(6)),
 ];
 
 #[derive(Clone, Copy)]
@@ -50,6 +58,7 @@ impl ColumnType {
             None => (upper.as_str(), None),
             Some((name, rest)) => match rest.strip_suffix(')') {
                 Some(inner) => (name, Some(inner)),
+                None if rest.contains(')') => return Err(InvalidValue::new(property, not_a_type(text))),
                 None => {
                     return Err(InvalidValue::new(
                         property,
@@ -62,10 +71,7 @@ impl ColumnType {
         let found =
             TYPES.iter().find(|(canonical, aliases, _)| *canonical == name || aliases.contains(&&*name));
         let Some((canonical, _, allowed)) = found else {
-            return Err(InvalidValue::new(
-                property,
-                format!("{} is not a data type of Redshift; the types are {}", escape(text), list()),
-            ));
+            return Err(InvalidValue::new(property, not_a_type(text)));
         };
         let Some(arguments) = arguments else { return Ok(Self((*canonical).to_owned())) };
         let wrong = |expected: &str| {
@@ -96,6 +102,28 @@ impl ColumnType {
             _ => wrong(&format!("other numbers in parentheses, or none, after {canonical}")),
         }
     }
+}
+
+/// Returns why a text is not a type. Two mistakes are frequent: a constraint after the type, and
+/// commas between the columns.
+fn not_a_type(text: &str) -> String {
+    let text = text.trim();
+    let upper = text.to_ascii_uppercase();
+    let known = |prefix: &str| {
+        let name = |name: &str| upper.strip_prefix(name).is_some_and(|rest| rest.starts_with(prefix));
+        TYPES.iter().any(|(canonical, aliases, _)| name(canonical) || aliases.iter().any(|alias| name(alias)))
+    };
+    if known(",") {
+        return format!("{} is not a data type of Redshift; separate columns with semicolons", escape(text));
+    }
+    if known(" ") || known("(") {
+        return format!(
+            "{}: after the type only NOT NULL may follow; for IDENTITY, keys, defaults and encodings create the \
+             table yourself and leave out `CreateTable`; columns are separated by semicolons",
+            escape(text)
+        );
+    }
+    format!("{} is not a data type of Redshift; the types are {}", escape(text), list())
 }
 
 fn list() -> String {
@@ -154,6 +182,11 @@ impl CreateTable {
         }
         Ok(Self { table, columns })
     }
+
+    /// Returns the columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
 }
 
 impl fmt::Display for CreateTable {
@@ -186,6 +219,8 @@ mod tests {
             ("decimal", "DECIMAL"),
             ("double  precision", "DOUBLE PRECISION"),
             ("timestamp with time zone", "TIMESTAMPTZ"),
+            ("interval year to month", "INTERVAL YEAR TO MONTH"),
+            ("interval day to second (3)", "INTERVAL DAY TO SECOND(3)"),
         ] {
             assert_eq!(read(text).as_deref(), Ok(printed));
         }
@@ -205,6 +240,20 @@ mod tests {
             "int); DROP TABLE x; --",
         ] {
             assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn frequent_mistakes_have_their_remedy() {
+        for (text, problem) in [
+            ("int, name varchar(20)", "separate columns with semicolons"),
+            ("int identity(1,1)", "after the type only NOT NULL may follow; for IDENTITY"),
+            ("decimal(10,2) default 0", "after the type only NOT NULL may follow"),
+            ("varchar(20), value int", "columns are separated by semicolons"),
+            ("varchar(20", "lacks a closing parenthesis"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(&format!("`P`: \"{text}\"")) && error.contains(problem), "{error}");
         }
     }
 

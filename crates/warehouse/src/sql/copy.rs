@@ -2,11 +2,13 @@
 //!
 //! Sources: "COPY parameter reference" and "COPY JOB" of the Redshift database developer guide. A
 //! job rejects MAXERROR, IGNOREALLERRORS, manifests, access keys and the default role, so this type
-//! does not have them.
+//! does not have them. It does not have SHAPEFILE either: a shapefile is three files, and a job would
+//! load each of them by itself.
 
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 use super::text::{Identifier, Literal, RoleArn, TableName};
 use crate::bucket::BucketName;
@@ -79,6 +81,9 @@ pub enum Format {
     /// Text with a delimiter, pipe by default.
     #[serde(rename = "DELIMITED")]
     Delimited,
+    /// Text with columns of fixed widths, which the option `FixedWidth` gives.
+    #[serde(rename = "FIXEDWIDTH")]
+    FixedWidth,
     /// `FORMAT AS JSON`, mapped by `JsonPaths` or `auto`.
     #[serde(rename = "JSON")]
     Json,
@@ -96,6 +101,19 @@ pub enum Format {
 impl Format {
     fn is_columnar(self) -> bool {
         matches!(self, Self::Parquet | Self::Orc)
+    }
+
+    /// Returns the format's name, as a template gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Delimited => "DELIMITED",
+            Self::FixedWidth => "FIXEDWIDTH",
+            Self::Json => "JSON",
+            Self::Avro => "AVRO",
+            Self::Parquet => "PARQUET",
+            Self::Orc => "ORC",
+        }
     }
 }
 
@@ -127,6 +145,46 @@ pub enum Encoding {
     Utf16be,
     /// ISO-8859-1.
     Iso88591,
+}
+
+/// `COMPUPDATE`: the analysis of the first load into an empty table, which chooses how its columns
+/// are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompUpdate {
+    /// `PRESET`: by the columns' types, without a sample.
+    Preset,
+    /// `ON`: by a sample of the data.
+    On,
+    /// `OFF`.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for CompUpdate {
+    /// Reads `PRESET`, or `ON` and `OFF` as words or as a boolean.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrFlag;
+        impl Visitor<'_> for WordOrFlag {
+            type Value = CompUpdate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("PRESET, ON or OFF")
+            }
+
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<CompUpdate, E> {
+                Ok(if on { CompUpdate::On } else { CompUpdate::Off })
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<CompUpdate, E> {
+                match text.to_ascii_uppercase().as_str() {
+                    "PRESET" => Ok(CompUpdate::Preset),
+                    "ON" | "TRUE" => Ok(CompUpdate::On),
+                    "OFF" | "FALSE" => Ok(CompUpdate::Off),
+                    _ => Err(E::custom(format!("expected PRESET, ON or OFF, found {}", escape(text)))),
+                }
+            }
+        }
+        deserializer.deserialize_any(WordOrFlag)
+    }
 }
 
 /// The options of a COPY, by their names in the reference.
@@ -167,14 +225,22 @@ pub struct Options {
     pub escape: bool,
     /// `REMOVEQUOTES`, delimited text only.
     pub remove_quotes: bool,
-    /// `ROUNDEC`.
+    /// `ROUNDEC`: numbers are rounded, not cut off.
     pub round_dec: bool,
+    /// `ACCEPTANYDATE`: a date or timestamp of no valid format is NULL.
+    pub accept_any_date: bool,
+    /// `SERIALIZETOJSON`, columnar files only: structures, lists and maps go into SUPER columns.
+    pub serialize_to_json: bool,
     /// `EXPLICIT_IDS`.
     pub explicit_ids: bool,
     /// The mapping of JSON and Avro: `auto`, `auto ignorecase`, `noshred`, or an `s3://` URL.
     pub json_paths: Option<String>,
+    /// `FIXEDWIDTH`: the columns as `name:width`, separated by commas.
+    pub fixed_width: Option<String>,
     /// `COMPUPDATE`.
-    pub comp_update: Option<bool>,
+    pub comp_update: Option<CompUpdate>,
+    /// `COMPROWS`: the size of the sample.
+    pub comp_rows: Option<u32>,
     /// `STATUPDATE`.
     pub stat_update: Option<bool>,
     /// Rejected: a COPY JOB does not have it.
@@ -183,6 +249,12 @@ pub struct Options {
     pub ignore_all_errors: Option<serde::de::IgnoredAny>,
     /// Rejected: a COPY JOB does not have it.
     pub manifest: Option<serde::de::IgnoredAny>,
+    /// Rejected: a job that loads nothing.
+    pub no_load: Option<serde::de::IgnoredAny>,
+    /// Rejected: a bucket with an event integration is in the warehouse's Region.
+    pub region: Option<serde::de::IgnoredAny>,
+    /// Rejected: its key would be part of the job's text.
+    pub encrypted: Option<serde::de::IgnoredAny>,
 }
 
 /// A COPY into one table.
@@ -217,12 +289,18 @@ impl Copy {
                 format!("the column {} is there twice", escape(twice.as_str())),
             ));
         }
+        check_json_paths(&from, options)?;
         Ok(Self { table, columns, from, role, format, parameters: parameters(format, options)? })
     }
 
     /// Returns the table.
     pub fn table(&self) -> &TableName {
         &self.table
+    }
+
+    /// Returns the columns that the files fill; none means all, in the table's order.
+    pub fn columns(&self) -> &[Identifier] {
+        &self.columns
     }
 
     /// Returns the location of the files.
@@ -253,6 +331,29 @@ impl fmt::Display for Copy {
     }
 }
 
+/// Rejects a JSONPaths file below the prefix: the job would load its next version as data.
+fn check_json_paths(from: &S3Location, options: &Options) -> Result<(), InvalidValue> {
+    let Some((bucket, key)) = options
+        .json_paths
+        .as_deref()
+        .and_then(|url| url.strip_prefix("s3://"))
+        .and_then(|path| path.split_once('/'))
+    else {
+        return Ok(());
+    };
+    if bucket != from.bucket.as_str() || !key.starts_with(&from.prefix) {
+        return Ok(());
+    }
+    Err(InvalidValue::new(
+        "Options.JsonPaths",
+        format!(
+            "{} lies below the prefix of the job, which would load the file itself as data; \
+             put it under another prefix",
+            escape(key)
+        ),
+    ))
+}
+
 fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue> {
     let name = |option: &str| format!("Options.{option}");
     let reject = |option: &str, why: &str| Err(InvalidValue::new(&name(option), why));
@@ -268,38 +369,63 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
             "a file with a bad row fails as a whole and is reported",
         ),
         (options.manifest.is_some(), "Manifest", "a job finds its files by the prefix"),
+        (options.no_load.is_some(), "NoLoad", "it would load nothing; set `Auto: false` to stop a job"),
+        (
+            options.region.is_some(),
+            "Region",
+            "an event integration needs the bucket in the warehouse's Region, so there is no other",
+        ),
+        (
+            options.encrypted.is_some(),
+            "Encrypted",
+            "the key would be part of the job's text; use server-side encryption",
+        ),
     ] {
         if given {
             return reject(option, &format!("a COPY JOB does not take this option: {instead}"));
         }
     }
     let text = matches!(format, Format::Csv | Format::Delimited);
+    let lines = text || format == Format::FixedWidth;
     let mapped = matches!(format, Format::Json | Format::Avro);
-    // Of this list, columnar files take only ACCEPTINVCHARS, FILLRECORD, EXPLICIT_IDS and
-    // STATUPDATE. Source: "COPY from columnar data formats" of the Redshift database developer
-    // guide.
+    let row = !format.is_columnar();
+    // Of this list, columnar files take only ACCEPTINVCHARS, FILLRECORD, EXPLICIT_IDS, STATUPDATE
+    // and SERIALIZETOJSON. Source: "COPY from columnar data formats" of the Redshift database
+    // developer guide.
+    const TEXT: &str = "CSV and DELIMITED files";
+    const LINES: &str = "CSV, DELIMITED and FIXEDWIDTH files";
+    const ROW: &str = "files that are not PARQUET or ORC";
     for (given, option, fits, only) in [
-        (options.ignore_header.is_some(), "IgnoreHeader", text, "CSV and DELIMITED"),
-        (options.delimiter.is_some(), "Delimiter", text, "CSV and DELIMITED"),
-        (options.quote.is_some(), "Quote", format == Format::Csv, "CSV"),
-        (options.escape, "Escape", format == Format::Delimited, "DELIMITED"),
-        (options.remove_quotes, "RemoveQuotes", format == Format::Delimited, "DELIMITED"),
-        (options.json_paths.is_some(), "JsonPaths", mapped, "JSON and AVRO"),
-        (options.ignore_blank_lines, "IgnoreBlankLines", text, "CSV and DELIMITED"),
-        (options.compression.is_some(), "Compression", !format.is_columnar(), "row formats"),
-        (options.encoding.is_some(), "Encoding", text || format == Format::Json, "CSV, DELIMITED and JSON"),
-        (options.null_as.is_some(), "NullAs", !format.is_columnar(), "row formats"),
-        (options.date_format.is_some(), "DateFormat", !format.is_columnar(), "row formats"),
-        (options.time_format.is_some(), "TimeFormat", !format.is_columnar(), "row formats"),
-        (options.blanks_as_null, "BlanksAsNull", !format.is_columnar(), "row formats"),
-        (options.empty_as_null, "EmptyAsNull", !format.is_columnar(), "row formats"),
-        (options.trim_blanks, "TrimBlanks", !format.is_columnar(), "row formats"),
-        (options.truncate_columns, "TruncateColumns", !format.is_columnar(), "row formats"),
-        (options.round_dec, "RoundDec", !format.is_columnar(), "row formats"),
-        (options.comp_update.is_some(), "CompUpdate", !format.is_columnar(), "row formats"),
+        (options.ignore_header.is_some(), "IgnoreHeader", lines, LINES),
+        (options.delimiter.is_some(), "Delimiter", text, TEXT),
+        (options.quote.is_some(), "Quote", format == Format::Csv, "CSV files"),
+        (options.escape, "Escape", format == Format::Delimited, "DELIMITED files"),
+        (options.remove_quotes, "RemoveQuotes", format == Format::Delimited, "DELIMITED files"),
+        (options.fixed_width.is_some(), "FixedWidth", format == Format::FixedWidth, "FIXEDWIDTH files"),
+        (options.json_paths.is_some(), "JsonPaths", mapped, "JSON and AVRO files"),
+        (options.serialize_to_json, "SerializeToJson", format.is_columnar(), "PARQUET and ORC files"),
+        (options.ignore_blank_lines, "IgnoreBlankLines", lines, LINES),
+        (options.compression.is_some(), "Compression", row, ROW),
+        (
+            options.encoding.is_some(),
+            "Encoding",
+            lines || format == Format::Json,
+            "CSV, DELIMITED, FIXEDWIDTH and JSON files",
+        ),
+        (options.null_as.is_some(), "NullAs", row, ROW),
+        (options.date_format.is_some(), "DateFormat", row, ROW),
+        (options.time_format.is_some(), "TimeFormat", row, ROW),
+        (options.accept_any_date, "AcceptAnyDate", row, ROW),
+        (options.blanks_as_null, "BlanksAsNull", row, ROW),
+        (options.empty_as_null, "EmptyAsNull", row, ROW),
+        (options.trim_blanks, "TrimBlanks", row, ROW),
+        (options.truncate_columns, "TruncateColumns", row, ROW),
+        (options.round_dec, "RoundDec", row, ROW),
+        (options.comp_update.is_some(), "CompUpdate", row, ROW),
+        (options.comp_rows.is_some(), "CompRows", row, ROW),
     ] {
         if given && !fits {
-            return reject(option, &format!("goes with {only}, not with {format:?}"));
+            return reject(option, &format!("works with {only} only, and Format is {}", format.name()));
         }
     }
 
@@ -308,6 +434,16 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
     match format {
         Format::Csv => sql.push_str(" FORMAT AS CSV"),
         Format::Delimited => {}
+        Format::FixedWidth => {
+            let columns = options.fixed_width.as_deref().unwrap_or_default();
+            if columns.trim().is_empty() {
+                return reject(
+                    "FixedWidth",
+                    "Format FIXEDWIDTH needs the columns as `name:width`, separated by commas",
+                );
+            }
+            sql.push_str(&format!(" FIXEDWIDTH {}", quoted("FixedWidth", columns)?));
+        }
         Format::Json | Format::Avro => {
             let paths = options.json_paths.as_deref().unwrap_or("auto");
             let words: &[&str] = match format {
@@ -398,16 +534,30 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
         (options.remove_quotes, "REMOVEQUOTES"),
         (options.round_dec, "ROUNDEC"),
         (options.explicit_ids, "EXPLICIT_IDS"),
+        (options.accept_any_date, "ACCEPTANYDATE"),
+        (options.serialize_to_json, "SERIALIZETOJSON"),
     ] {
         if given {
             sql.push(' ');
             sql.push_str(word);
         }
     }
-    for (given, word) in [(options.comp_update, "COMPUPDATE"), (options.stat_update, "STATUPDATE")] {
-        if let Some(on) = given {
-            sql.push_str(&format!(" {word} {}", if on { "ON" } else { "OFF" }));
+    if let Some(rows) = options.comp_rows {
+        // Source: "Data load operations" of the Redshift database developer guide.
+        if !(1000..=2_147_483_647).contains(&rows) {
+            return reject("CompRows", &format!("expected 1000 to 2147483647 rows, found {rows}"));
         }
+        sql.push_str(&format!(" COMPROWS {rows}"));
+    }
+    if let Some(update) = options.comp_update {
+        sql.push_str(match update {
+            CompUpdate::Preset => " COMPUPDATE PRESET",
+            CompUpdate::On => " COMPUPDATE ON",
+            CompUpdate::Off => " COMPUPDATE OFF",
+        });
+    }
+    if let Some(on) = options.stat_update {
+        sql.push_str(if on { " STATUPDATE ON" } else { " STATUPDATE OFF" });
     }
     Ok(sql)
 }

@@ -7,6 +7,6 @@ mod job;
 mod text;
 
 pub use column::{Column, ColumnType, CreateTable};
-pub use copy::{Compression, Copy, Encoding, Format, Options, S3Location};
+pub use copy::{CompUpdate, Compression, Copy, Encoding, Format, Options, S3Location};
 pub use job::{CopyJob, JobName, MAX_BASE_BYTES};
 pub use text::{Identifier, Literal, RoleArn, TableName};

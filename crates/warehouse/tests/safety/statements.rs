@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
-use crate::sql::{Compression, Encoding, Format, Options};
+use crate::sql::{CompUpdate, Compression, Encoding, Format, Options};
 use crate::sql_builder::{Given, build, check, plain};
 use crate::tokenizer::{Backslash, Token, tokens};
 
@@ -62,8 +62,8 @@ fn character() -> impl Strategy<Value = char> {
 }
 
 fn format() -> impl Strategy<Value = Format> {
-    use Format::{Avro, Csv, Delimited, Json, Orc, Parquet};
-    proptest::sample::select(vec![Csv, Delimited, Json, Avro, Parquet, Orc])
+    use Format::{Avro, Csv, Delimited, FixedWidth, Json, Orc, Parquet};
+    proptest::sample::select(vec![Csv, Delimited, FixedWidth, Json, Avro, Parquet, Orc])
 }
 
 prop_compose! {
@@ -86,14 +86,18 @@ prop_compose! {
 prop_compose! {
     fn options()(
         texts in texts(),
-        flags in vec(proptest::bool::weighted(0.15), 10),
+        flags in vec(proptest::bool::weighted(0.15), 12),
         compression in option::weighted(0.3, proptest::sample::select(vec![
             Compression::Gzip, Compression::Bzip2, Compression::Lzop, Compression::Zstd
         ])),
         encoding in option::weighted(0.2, proptest::sample::select(vec![
             Encoding::Utf8, Encoding::Utf16, Encoding::Utf16le, Encoding::Utf16be, Encoding::Iso88591
         ])),
-        comp_update in option::weighted(0.3, any::<bool>()),
+        comp_update in option::weighted(0.3, proptest::sample::select(vec![
+            CompUpdate::Preset, CompUpdate::On, CompUpdate::Off
+        ])),
+        comp_rows in option::weighted(0.2, any::<u32>()),
+        fixed_width in option::weighted(0.3, hostile()),
         stat_update in option::weighted(0.3, any::<bool>()),
         max_error in proptest::bool::weighted(0.03),
         ignore_all_errors in proptest::bool::weighted(0.03),
@@ -102,8 +106,8 @@ prop_compose! {
         Options {
             blanks_as_null: flags[0], empty_as_null: flags[1], fill_record: flags[2], trim_blanks: flags[3],
             truncate_columns: flags[4], ignore_blank_lines: flags[5], escape: flags[6], remove_quotes: flags[7],
-            round_dec: flags[8], explicit_ids: flags[9],
-            compression, encoding, comp_update, stat_update,
+            round_dec: flags[8], explicit_ids: flags[9], accept_any_date: flags[10], serialize_to_json: flags[11],
+            compression, encoding, comp_update, comp_rows, fixed_width, stat_update,
             max_error: max_error.then_some(IgnoredAny), ignore_all_errors: ignore_all_errors.then_some(IgnoredAny),
             manifest: manifest.then_some(IgnoredAny),
             ..texts
@@ -278,13 +282,20 @@ fn options_are_accepted_only_with_their_format() {
         max_error: _,
         ignore_all_errors: _,
         manifest: _,
+        accept_any_date: _,
+        serialize_to_json: _,
+        fixed_width: _,
+        comp_rows: _,
+        no_load: _,
+        region: _,
+        encrypted: _,
     } = Options::default();
 
     fn in_format(given: &mut Given, format: Format) -> &mut Options {
         given.format = Some(format);
         &mut given.options
     }
-    use Format::{Avro, Csv, Delimited, Json, Orc, Parquet};
+    use Format::{Avro, Csv, Delimited, FixedWidth, Json, Orc, Parquet};
     prove(&[
         ("IgnoreHeader", |g| in_format(g, Csv).ignore_header = Some(u32::MAX), None),
         ("IgnoreHeader", |g| in_format(g, Json).ignore_header = Some(1), Some("Options.IgnoreHeader")),
@@ -400,8 +411,30 @@ fn options_are_accepted_only_with_their_format() {
             Some("Options.JsonPaths"),
         ),
         ("JsonPaths", |g| in_format(g, Csv).json_paths = Some("auto".to_owned()), Some("Options.JsonPaths")),
-        ("CompUpdate", |g| in_format(g, Csv).comp_update = Some(false), None),
-        ("CompUpdate", |g| in_format(g, Orc).comp_update = Some(true), Some("Options.CompUpdate")),
+        ("CompUpdate", |g| in_format(g, Csv).comp_update = Some(CompUpdate::Off), None),
+        ("CompUpdate PRESET", |g| in_format(g, Json).comp_update = Some(CompUpdate::Preset), None),
+        ("CompUpdate", |g| in_format(g, Orc).comp_update = Some(CompUpdate::On), Some("Options.CompUpdate")),
+        ("CompRows", |g| in_format(g, Csv).comp_rows = Some(1000), None),
+        ("CompRows 999", |g| in_format(g, Csv).comp_rows = Some(999), Some("Options.CompRows")),
+        ("CompRows", |g| in_format(g, Parquet).comp_rows = Some(1000), Some("Options.CompRows")),
+        ("AcceptAnyDate", |g| in_format(g, Csv).accept_any_date = true, None),
+        ("AcceptAnyDate", |g| in_format(g, Parquet).accept_any_date = true, Some("Options.AcceptAnyDate")),
+        ("SerializeToJson", |g| in_format(g, Parquet).serialize_to_json = true, None),
+        ("SerializeToJson", |g| in_format(g, Json).serialize_to_json = true, Some("Options.SerializeToJson")),
+        ("FixedWidth", |g| in_format(g, FixedWidth).fixed_width = Some("a':3,b:4".to_owned()), None),
+        (
+            "FixedWidth missing",
+            |g| *in_format(g, FixedWidth) = Options::default(),
+            Some("Options.FixedWidth"),
+        ),
+        (
+            "FixedWidth",
+            |g| in_format(g, Csv).fixed_width = Some("a:3".to_owned()),
+            Some("Options.FixedWidth"),
+        ),
+        ("NoLoad", |g| in_format(g, Csv).no_load = Some(IgnoredAny), Some("Options.NoLoad")),
+        ("Region", |g| in_format(g, Csv).region = Some(IgnoredAny), Some("Options.Region")),
+        ("Encrypted", |g| in_format(g, Csv).encrypted = Some(IgnoredAny), Some("Options.Encrypted")),
         ("StatUpdate", |g| in_format(g, Csv).stat_update = Some(true), None),
         ("StatUpdate columnar", |g| in_format(g, Parquet).stat_update = Some(false), None),
         ("MaxError", |g| in_format(g, Csv).max_error = Some(IgnoredAny), Some("Options.MaxError")),

@@ -155,6 +155,7 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         control::check_password("adminUserPassword", password).map_err(as_validation)?;
     }
     let roles = strings(input, "iamRoles");
+    together(input, "iamRoles", "defaultIamRoleArn")?;
     if !app.world().namespaces.contains_key(&key) {
         return Err(not_found("namespace", &key.1));
     }
@@ -169,7 +170,7 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         let namespace = world.namespaces.get_mut(&key).ok_or_else(|| not_found("namespace", &key.1))?;
         let id = namespace.namespace_id.clone();
         if let Some(role) = text(input, "defaultIamRoleArn") {
-            namespace.default_role = Some(role.to_owned());
+            namespace.default_role = (!role.is_empty()).then(|| role.to_owned());
         }
         if let Some(exports) = strings(input, "logExports") {
             namespace.log_exports = exports;
@@ -191,6 +192,17 @@ pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Re
         });
     }
     Ok(answer)
+}
+
+/// "This parameter must be updated together with …" [M: redshift-serverless, UpdateNamespaceRequest].
+/// An empty defaultIamRoleArn is none [P: terraform-provider-aws#39268].
+fn together(input: &Value, one: &str, other: &str) -> Result<(), ApiError> {
+    if input.get(one).is_some_and(|value| !value.is_null())
+        == input.get(other).is_some_and(|value| !value.is_null())
+    {
+        return Ok(());
+    }
+    Err(ApiError::validation(format!("The parameters {one} and {other} must be updated together.")))
 }
 
 /// UpdateNamespace sets the whole list.

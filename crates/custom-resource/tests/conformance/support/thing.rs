@@ -138,6 +138,13 @@ impl Provider for Shared {
     type Properties = Properties;
     type Progress = Progress;
     const KIND: &'static str = "conformance";
+
+    fn invalid_update(&self, old: Option<&Properties>, new: &Properties, invalid: Failure) -> Failure {
+        match old {
+            Some(old) if old.flag != new.flag => Failure::new("`Flag` cannot change"),
+            _ => invalid,
+        }
+    }
     const SECRET_PROPERTIES: &'static [&'static str] = &["Secret"];
     const MAX_WAIT: Duration = Duration::from_secs(20 * 60);
 

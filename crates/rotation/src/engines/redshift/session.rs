@@ -123,7 +123,9 @@ impl<'a> Session<'a> {
             return SessionError::Refused;
         }
         match error {
-            SqlRunError::Call(error) => SessionError::Engine(EngineError::Call(error)),
+            SqlRunError::Call(error) | SqlRunError::Unknown(error) => {
+                SessionError::Engine(EngineError::Call(error))
+            }
             SqlRunError::Failed(words) if words.starts_with("FATAL") => {
                 SessionError::Engine(self.not_permitted(words))
             }

@@ -1,21 +1,41 @@
-//! The bucket, the prefix and the COPY of a job, from the text that Redshift shows of it.
+//! The table, the bucket, the prefix and the COPY of a job, from the text that Redshift shows of it.
 //!
 //! `SYS_COPY_JOB.job_text` is "the parameters of the COPY statement" in 256 characters (Redshift
 //! database developer guide). If the text is cut, or is no COPY with `FROM 's3://…'`, the missing
 //! parts come from the settings.
 
-use warehouse::sql::Literal;
+use crate::sql::{Literal, S3Location, TableName};
 
 /// The number of characters that Redshift shows of a job.
 const SHOWN: usize = 256;
 
 /// The content of a job's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct JobText {
-    pub(crate) bucket: String,
-    pub(crate) prefix: String,
+pub struct JobText {
+    /// The schema, if it is given, and the table.
+    pub table: Option<(Option<String>, String)>,
+    /// The bucket of the files.
+    pub bucket: String,
+    /// The prefix of their keys.
+    pub prefix: String,
     /// The COPY before and after its source, if the text is complete.
-    pub(crate) copy: Option<(String, String)>,
+    pub copy: Option<(String, String)>,
+}
+
+impl JobText {
+    /// Returns true if this job loads files of `from` into `table`, too. Redshift folds the names
+    /// of schemas and tables to lower case, and a name without a schema may be in any.
+    pub fn overlaps(&self, table: &TableName, from: &S3Location) -> bool {
+        let same = |have: &str, wanted: &str| have.to_lowercase() == wanted.to_lowercase();
+        let into_it = self.table.as_ref().is_some_and(|(schema, name)| {
+            same(name, table.table.as_str())
+                && schema.as_ref().is_none_or(|schema| same(schema, table.schema.as_str()))
+        });
+        let (have, wanted) = (self.prefix.as_str(), from.prefix());
+        into_it
+            && self.bucket == from.bucket().as_str()
+            && (have.starts_with(wanted) || wanted.starts_with(have))
+    }
 }
 
 /// A word or a quoted text.
@@ -57,14 +77,28 @@ fn token(text: &str) -> (Token<'_>, usize) {
 }
 
 /// Reads the text of a job. Returns `None` if it does not show where the job reads from.
-pub(crate) fn read(text: &str) -> Option<JobText> {
+pub fn read(text: &str) -> Option<JobText> {
     let text = text.trim();
     let whole = text.chars().count() < SHOWN;
     let (mut at, mut after_from, mut is_copy) = (0, false, None);
     let mut found: Option<(String, String, usize, usize)> = None;
     let mut end = text.len();
+    // The parts of the table's name, and true if a dot announces another one.
+    let (mut names, mut more): (Vec<String>, bool) = (Vec::new(), true);
     while at < text.len() {
         let (token, length) = token(&text[at..]);
+        match &token {
+            Token::Word(word) if is_copy == Some(true) && more => {
+                names.push(word.to_lowercase());
+                more = false;
+            }
+            Token::Quoted(Some(name)) if is_copy == Some(true) && more => {
+                names.push(name.clone());
+                more = false;
+            }
+            Token::Other => more |= text[at..].starts_with('.') && names.len() == 1,
+            _ => {}
+        }
         match token {
             Token::Word(word) => {
                 is_copy.get_or_insert(word.eq_ignore_ascii_case("copy"));
@@ -82,7 +116,8 @@ pub(crate) fn read(text: &str) -> Option<JobText> {
             }
             Token::Quoted(Some(_)) => after_from = false,
             Token::Quoted(None) => {
-                return found.map(|(bucket, prefix, ..)| JobText { bucket, prefix, copy: None });
+                let table = table_of(names);
+                return found.map(|(bucket, prefix, ..)| JobText { table, bucket, prefix, copy: None });
             }
             Token::Other => after_from &= text[at..].starts_with(char::is_whitespace),
         }
@@ -92,21 +127,24 @@ pub(crate) fn read(text: &str) -> Option<JobText> {
     let cut = !whole && end == text.len();
     let copy = (is_copy == Some(true) && !cut)
         .then(|| (text[..begins].to_owned(), text[ends..end].trim_end().to_owned()));
-    Some(JobText { bucket, prefix, copy })
+    Some(JobText { table: table_of(names), bucket, prefix, copy })
+}
+
+fn table_of(mut names: Vec<String>) -> Option<(Option<String>, String)> {
+    let table = names.pop()?;
+    Some((names.pop(), table))
 }
 
 /// Returns the job's COPY from exactly one key.
-pub(crate) fn copy_of(copy: &(String, String), bucket: &str, key: &str) -> Option<String> {
+pub fn copy_of(copy: &(String, String), bucket: &str, key: &str) -> Option<String> {
     let from = Literal::new("key", &format!("s3://{bucket}/{key}")).ok()?;
     Some(format!("{}{from}{}", copy.0, copy.1))
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::sql::{Copy, CopyJob, Format, Identifier, JobName, Options, RoleArn, S3Location, TableName};
     use proptest::prelude::*;
-    use warehouse::sql::{
-        Copy, CopyJob, Format, Identifier, JobName, Options, RoleArn, S3Location, TableName,
-    };
 
     use super::*;
 
@@ -122,11 +160,30 @@ mod tests {
     }
 
     #[test]
+    fn jobs_overlap_in_the_same_table_and_nested_prefixes() {
+        let name = |text: &str| Identifier::new("P", text).unwrap();
+        let table = TableName { schema: name("public"), table: name("Orders") };
+        let from = S3Location::new("a-bucket", "in/").unwrap();
+        for (text, overlaps) in [
+            ("COPY public.orders FROM 's3://a-bucket/in/' IAM_ROLE 'r'", true),
+            ("copy orders (a, b) from 's3://a-bucket/in/eu/' iam_role 'r'", true),
+            ("COPY \"public\" . \"orders\" FROM 's3://a-bucket/' IAM_ROLE 'r'", true),
+            ("COPY other.orders FROM 's3://a-bucket/in/' IAM_ROLE 'r'", false),
+            ("COPY public.orders2 FROM 's3://a-bucket/in/' IAM_ROLE 'r'", false),
+            ("COPY public.orders FROM 's3://b-bucket/in/' IAM_ROLE 'r'", false),
+            ("COPY public.orders FROM 's3://a-bucket/out/' IAM_ROLE 'r'", false),
+        ] {
+            assert_eq!(read(text).unwrap().overlaps(&table, &from), overlaps, "{text}");
+        }
+    }
+
+    #[test]
     fn cut_text_and_text_without_copy_give_no_copy() {
         let long =
             format!("COPY t FROM 's3://b/in/' IAM_ROLE 'arn' FORMAT AS CSV NULL AS '{}", "x".repeat(300));
         let cut: String = long.chars().take(256).collect();
-        assert_eq!(read(&cut), Some(JobText { bucket: "b".into(), prefix: "in/".into(), copy: None }));
+        let table = Some((None, "t".to_owned()));
+        assert_eq!(read(&cut), Some(JobText { table, bucket: "b".into(), prefix: "in/".into(), copy: None }));
         let words =
             format!("COPY t FROM 's3://b/in/' IAM_ROLE 'arn' FORMAT AS CSV {}", "TRIMBLANKS ".repeat(30));
         let cut: String = words.chars().take(256).collect();
@@ -148,10 +205,13 @@ mod tests {
                 RoleArn::new("P", "arn:aws:iam::222222222222:role/r").unwrap(), Format::Csv, &Options::default(),
             ).unwrap();
             let (whole, key) = (copy(&prefix), format!("{prefix}{key}"));
-            let job = CopyJob { name: JobName::new("P", "j", "o", &whole).unwrap(), copy: whole };
+            let name = JobName::new("P", "j", "o", &whole).unwrap();
+            let job = CopyJob { name, copy: whole.clone() };
             let read = read(&job.create(true)).unwrap();
             prop_assert_eq!(&read.prefix, &prefix);
             prop_assert_eq!(&read.bucket, "a-bucket");
+            prop_assert_eq!(&read.table, &Some((Some("public".to_owned()), table.clone())));
+            prop_assert!(read.overlaps(whole.table(), whole.from()));
             prop_assert_eq!(copy_of(&read.copy.unwrap(), "a-bucket", &key).unwrap(), copy(&key).to_string());
         }
 

@@ -1,0 +1,220 @@
+//! A fault at each call of a copy job's Create and Delete, with what Lambda and CloudFormation do
+//! then: Lambda repeats a crashed invocation twice, and CloudFormation deletes what a failed Create
+//! names. No job is ever left.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod world;
+
+use std::collections::HashMap;
+
+use cfn_copy_job::CopyJobs;
+use custom_resource::RequestType::{Create, Delete};
+use serde_json::{Value, json};
+use test_support::faults::{Fault, Faults};
+use test_support::resource::Resource;
+use warehouse::cluster::ControlPlane;
+
+use world::{ROLE, World};
+
+fn drill(faults: HashMap<usize, Fault>) -> Resource<World, CopyJobs> {
+    let properties = json!({
+        "ClusterIdentifier": "main", "Database": "dev", "WarehouseSecretArn": "arn:secret", "JobName": "import",
+        "TableName": "t", "SourceBucket": "bucket-a", "SourcePrefix": "in/", "CopyRoleArn": ROLE, "Format": "CSV",
+        "CreateTable": "true", "TableColumns": ["id integer"],
+    });
+    let drill = Resource::new(World::default(), Faults::new(faults), properties, |config| {
+        let control = ControlPlane {
+            redshift: aws_sdk_redshift::Client::new(config),
+            serverless: aws_sdk_redshiftserverless::Client::new(config),
+        };
+        CopyJobs::new(control, aws_sdk_redshiftdata::Client::new(config))
+    });
+    drill.service.state().may_insert = true;
+    drill
+}
+
+fn jobs(drill: &Resource<World, CopyJobs>) -> usize {
+    drill.service.state().jobs.len()
+}
+
+/// Creates and deletes a job with these faults, and checks what is left after each step. Returns
+/// the number of calls.
+async fn create_and_delete(faults: HashMap<usize, Fault>) -> usize {
+    let told = format!("{faults:?}");
+    let drill = drill(faults);
+    match drill.deliver(Create).await {
+        Ok(_) => assert_eq!(jobs(&drill), 1, "{told}: success without exactly one job"),
+        // CloudFormation gets no id, so it deletes nothing.
+        Err(failure) if !failure.has_leftovers() => {
+            assert_eq!(jobs(&drill), 0, "{told}: an orphan job after: {}", failure.chain());
+            return drill.faults.calls();
+        }
+        Err(_) => {}
+    }
+    // A deletion that failed is repeated by the user.
+    let mut deleted = drill.deliver(Delete).await;
+    if deleted.is_err() {
+        deleted = drill.deliver(Delete).await;
+    }
+    assert!(deleted.is_ok(), "{told}: {}", deleted.unwrap_err().chain());
+    assert_eq!(jobs(&drill), 0, "{told}: the job outlives its deletion");
+    drill.faults.calls()
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_at_each_call_leaves_no_job() {
+    let calls = create_and_delete(HashMap::new()).await;
+    assert!(calls >= 20, "{calls} calls");
+    for number in 0..calls {
+        for fault in Fault::ALL {
+            create_and_delete(HashMap::from([(number, fault)])).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_at_two_calls_leave_no_job() {
+    let calls = create_and_delete(HashMap::new()).await;
+    for first in 0..calls {
+        let second = first + 1 + (first * 7) % 5;
+        let (one, two) = [
+            (Fault::DiesAfter, Fault::Fails),
+            (Fault::AnswerLost, Fault::DiesBefore),
+            (Fault::AnswerLost, Fault::AnswerLost),
+        ][first % 3];
+        create_and_delete(HashMap::from([(first, one), (second, two)])).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_after_the_creation_is_waited_out() {
+    let drill = drill(HashMap::new());
+    drill.service.state().throttled = 40;
+    let response = drill.deliver(Create).await;
+    assert!(response.is_ok(), "{}", response.unwrap_err().chain());
+    assert_eq!(jobs(&drill), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn job_that_stays_throttled_is_left_to_the_deletion() {
+    let drill = drill(HashMap::new());
+    drill.service.state().throttled = usize::MAX;
+    let failure = drill.deliver(Create).await.unwrap_err();
+    assert!(failure.has_leftovers(), "{}", failure.chain());
+    assert!(failure.chain().contains("ThrottlingException"), "{}", failure.chain());
+    drill.service.state().throttled = 0;
+    assert!(drill.deliver(Delete).await.is_ok());
+    assert_eq!(jobs(&drill), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn view_that_lags_is_read_again() {
+    let drill = drill(HashMap::new());
+    // The first look of the request finds nothing in any case.
+    drill.service.state().lag = 8;
+    let response = drill.deliver(Create).await;
+    assert!(response.is_ok(), "{}", response.unwrap_err().chain());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_does_not_trust_a_view_that_lags() {
+    let drill = drill(HashMap::new());
+    assert!(drill.deliver(Create).await.is_ok());
+    drill.service.state().lag = 3;
+    assert!(drill.deliver(Delete).await.is_ok());
+    assert_eq!(jobs(&drill), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_without_the_database_succeeds() {
+    let drill = drill(HashMap::new());
+    drill.service.state().login_error = Some("FATAL: database \"dev\" does not exist".into());
+    assert!(drill.deliver(Delete).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_without_its_login_names_the_remedy() {
+    let cut = |drill: &Resource<World, CopyJobs>, user: &str, refusal: &str| {
+        let mut state = drill.service.state();
+        state.login_error = (!user.is_empty()).then(|| user.to_owned());
+        state.refusal = (!refusal.is_empty()).then(|| refusal.to_owned());
+    };
+    for (user, refusal) in [
+        ("", "Secrets Manager can't find the specified secret."),
+        ("FATAL: password authentication failed for user \"loader\"", ""),
+    ] {
+        let drill = drill(HashMap::new());
+        assert!(drill.deliver(Create).await.is_ok());
+        cut(&drill, user, refusal);
+        let reason = drill.deliver(Delete).await.unwrap_err().chain();
+        let name = drill.service.state().jobs[0].0.clone();
+        for part in [
+            format!("the job {name} could not be dropped as the user of secret arn:secret"),
+            format!("COPY JOB DROP {name} in database \"dev\""),
+            "aws cloudformation delete-stack --stack-name a-stack --retain-resources Thing".to_owned(),
+            format!("{user}{refusal}"),
+        ] {
+            assert!(reason.contains(&part), "{part} is not in: {reason}");
+        }
+    }
+}
+
+/// Returns the reason why a Create fails, which leaves nothing.
+async fn refused(change: Value, prepare: impl FnOnce(&mut world::State)) -> String {
+    let mut drill = drill(HashMap::new());
+    let (Value::Object(map), Value::Object(change)) = (&mut drill.properties, change) else { panic!("maps") };
+    map.extend(change);
+    prepare(&mut drill.service.state());
+    let before = jobs(&drill);
+    let failure = drill.deliver(Create).await.unwrap_err();
+    assert!(!failure.has_leftovers() && jobs(&drill) == before, "{}", failure.chain());
+    failure.chain()
+}
+
+#[tokio::test(start_paused = true)]
+async fn second_job_on_the_same_files_is_refused() {
+    let other = |state: &mut world::State| {
+        let text = "COPY \"public\".\"t\" FROM 's3://bucket-a/in/eu/' IAM_ROLE 'x' FORMAT AS CSV JOB CREATE j AUTO ON";
+        state.jobs.push(("orders_0a1b2c3d".into(), text.into()));
+    };
+    let reason = refused(json!({}), other).await;
+    assert!(
+        reason.starts_with(
+            "property `SourcePrefix`: job \"orders_0a1b2c3d\" already loads s3://bucket-a/in/eu/ into \"public\".\"t\""
+        ) && reason.ends_with("or set `AllowOverlap: true`"),
+        "{reason}"
+    );
+    let mut drill = drill(HashMap::new());
+    drill.properties["AllowOverlap"] = "true".into();
+    other(&mut drill.service.state());
+    assert!(drill.deliver(Create).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn job_must_fit_the_existing_table() {
+    let table = |state: &mut world::State| state.table = Some(vec!["id".into(), "name".into()]);
+    for (change, start) in [
+        (
+            json!({"Columns": ["ID", "valu"]}),
+            "property `Columns`: table \"public\".\"t\" has no column \"valu\"; its columns are id, name",
+        ),
+        (
+            json!({"TableColumns": ["id integer", "born date"]}),
+            "property `TableColumns`: table \"public\".\"t\" exists and has no column \"born\"",
+        ),
+    ] {
+        let reason = refused(change, table).await;
+        assert!(reason.starts_with(start), "{reason}");
+    }
+    let reason = refused(json!({}), |state| {
+        table(state);
+        state.may_insert = false;
+    })
+    .await;
+    assert!(
+        reason.starts_with("property `TableName`: the user \"loader\" may not insert into table")
+            && reason.ends_with("run GRANT INSERT ON \"public\".\"t\" TO \"loader\""),
+        "{reason}"
+    );
+}

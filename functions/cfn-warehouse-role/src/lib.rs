@@ -1,0 +1,5 @@
+//! `Custom::WarehouseRole`: attaches a role to a warehouse.
+
+mod provider;
+
+pub use provider::{Progress, Properties, WarehouseRoles};
