@@ -47,12 +47,15 @@ impl Secret {
 
     fn ended(&self, is_new: impl Fn(&Value) -> bool) -> Value {
         wait::until("a new value and no pending version", PATIENCE, || {
-            let (labels, value) = (self.labels(), self.value());
-            let ended = is_new(&value) && !labels.contains(&"AWSPENDING".to_owned());
-            Ok(if ended {
+            let (versions, value) = (self.versions(), self.value());
+            // AWS may leave AWSPENDING on the version that has become current.
+            let has = |labels: &[String], label: &str| labels.iter().any(|found| found == label);
+            let pending =
+                versions.values().any(|labels| has(labels, "AWSPENDING") && !has(labels, "AWSCURRENT"));
+            Ok(if is_new(&value) && !pending {
                 Seen::Yes(value)
             } else {
-                Seen::NotYet(format!("{labels:?}; {}", self.rotation_log()))
+                Seen::NotYet(format!("{versions:?}; {}", self.rotation_log()))
             })
         })
         .unwrap()

@@ -12,6 +12,7 @@ use std::time::Duration;
 use local_servers::postgres::Flavour;
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
+use rotation::event::Step;
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -20,7 +21,7 @@ use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rota
 
 /// Statements that the server sees of a rotation, by strategy, three in a row: of two users the
 /// first makes the second, the third compares them.
-const STATEMENTS: [usize; 9] = [4, 4, 4, 4, 4, 4, 11, 6, 11];
+const STATEMENTS: [usize; 9] = [4, 4, 4, 4, 4, 4, 11, 5, 11];
 
 /// One rotation of the user as it was in the beginning; gives the number of calls.
 fn rotate_with(target: &Target, strategy: &Strategy, faults: &HashMap<usize, Fault>, twice: bool) -> usize {
@@ -140,6 +141,96 @@ fn objects_of_both_users_belong_to_the_first_and_are_shared() {
     let limit = "SELECT current_setting('statement_timeout'), rolconnlimit FROM pg_roles WHERE rolname = session_user";
     let timeout = target.row(&current["username"], "", limit);
     assert_eq!((timeout.get::<_, &str>(0), timeout.get::<_, i32>(1)), ("0", 17));
+}
+
+#[test]
+fn user_without_access_to_the_admins_database_rotates() {
+    let target = Target::new();
+    target.execute("CREATE DATABASE appdb");
+    target.execute("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
+    target.execute("REVOKE CONNECT ON DATABASE appdb FROM PUBLIC");
+    target.execute(&format!("GRANT CONNECT ON DATABASE appdb TO {QUOTED}"));
+    target.execute("GRANT CONNECT ON DATABASE postgres TO boss");
+    for strategy in [Strategy::SingleUserByAdmin(admin()), Strategy::AlternatingUsers(admin())] {
+        target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}'"));
+        let mut value = target.value_without_address();
+        value["dbname"] = "appdb".into();
+        let (after, _) = rotated(&target, &strategy, &value);
+        let account = target.account(&after);
+        assert_eq!(account.server.database, "appdb");
+        assert_eq!(target.runtime.block_on(target.engine.log_in(&account)).unwrap(), Login::Accepted);
+    }
+}
+
+#[test]
+fn attributes_are_copied_or_nothing_changes() {
+    let target = Target::new();
+    target.execute(&format!("ALTER ROLE {QUOTED} REPLICATION CREATEDB BYPASSRLS"));
+    let attributes = |user: &Value| {
+        let row = target.row(
+            user,
+            "",
+            "SELECT rolreplication, rolcreatedb, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = session_user",
+        );
+        [0, 1, 2, 3].map(|column| row.get::<_, bool>(column))
+    };
+    let strategy = Strategy::AlternatingUsers(admin());
+    let value = target.value_without_address();
+
+    // An admin with CREATEROLE alone may not give REPLICATION, nor change the password of a user that
+    // has it.
+    let secret = MemorySecret::new(&value.to_string()).with_admin(&target.admin().to_string());
+    let drill = Drill::new(&secret, &target.engine, HashMap::new()).by(strategy.clone());
+    target.runtime.block_on(drill.step(Step::Create)).unwrap().unwrap();
+    let error = target.runtime.block_on(drill.step(Step::Set)).unwrap().unwrap_err().to_string();
+    assert!(error.contains("CREATEDB, REPLICATION, BYPASSRLS"), "{error}");
+    assert!(error.contains("nothing was changed"), "{error}");
+    let made = target.row(&USER.into(), "", "SELECT count(*) FROM pg_roles WHERE rolname LIKE '%_clone'");
+    assert_eq!(made.get::<_, i64>(0), 0, "the second user exists");
+
+    target.execute("ALTER ROLE boss SUPERUSER");
+    let (second, _) = rotated(&target, &strategy, &value);
+    assert_eq!(attributes(&second["username"]), [true, true, true, false]);
+    let (first, _) = rotated(&target, &strategy, &second);
+    assert_eq!(
+        (&first["username"], attributes(&first["username"])),
+        (&USER.into(), [true, true, true, false])
+    );
+    target.execute(&format!("ALTER ROLE {QUOTED} NOREPLICATION NOCREATEDB"));
+    let (second, _) = rotated(&target, &strategy, &first);
+    assert_eq!(attributes(&second["username"]), [false, false, true, false]);
+}
+
+#[test]
+fn admin_rotates_a_user_that_may_not_log_in_at_the_moment() {
+    let target = Target::new();
+    for (bar, free) in [("CONNECTION LIMIT 0", "CONNECTION LIMIT -1"), ("NOLOGIN", "LOGIN")] {
+        target.execute(&format!("ALTER ROLE {QUOTED} PASSWORD '{FIRST}' {bar}"));
+        let mut wrong = target.value_without_address();
+        wrong["password"] = "wrong-password".into();
+        let account = target.account(&wrong);
+        let login = target.runtime.block_on(target.engine.log_in(&account));
+        assert_eq!(login.unwrap(), Login::Refused, "{bar}");
+        let strategy = Strategy::SingleUserByAdmin(admin());
+        let (after, _) = rotated(&target, &strategy, &target.value_without_address());
+        assert_ne!(after["password"], FIRST);
+        target.execute(&format!("ALTER ROLE {QUOTED} {free}"));
+        let account = target.account(&after);
+        assert_eq!(
+            target.runtime.block_on(target.engine.log_in(&account)).unwrap(),
+            Login::Accepted,
+            "{bar}"
+        );
+    }
+}
+
+#[test]
+fn user_with_read_only_sessions_rotates() {
+    let target = Target::new();
+    target.execute(&format!("ALTER ROLE {QUOTED} SET default_transaction_read_only TO on"));
+    let (after, _) = rotated(&target, &Strategy::SingleUser, &target.value_without_address());
+    let account = target.account(&after);
+    assert_eq!(target.runtime.block_on(target.engine.log_in(&account)).unwrap(), Login::Accepted);
 }
 
 #[test]

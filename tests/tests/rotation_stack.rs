@@ -5,12 +5,13 @@
 
 mod stage;
 
+use cloud::Options;
 use cloud::wait::{self, Seen};
 use end_to_end::{Grants, PATIENCE, STACK, log_of};
 use local_servers::postgres::Login as Session;
 use rotation::engine::Login;
 use serde_json::{Value, json};
-use stage::{QUOTED, Stage, USER};
+use stage::{QUOTED, Stage, Target, USER};
 
 #[test]
 fn postgres_user_rotates_and_only_newest_password_logs_in() {
@@ -54,6 +55,24 @@ fn postgres_user_rotates_and_only_newest_password_logs_in() {
         assert!(log.contains(step), "no record of {step}: {log}");
     }
     assert!(log.contains("CloudWatchMetrics") && log.contains("Sluice/Rotation"), "{log}");
+}
+
+/// AWS's pages disagree on whether AWSPENDING stays on the version that has become current; by
+/// default it is gone in the local cloud.
+#[test]
+fn rotations_go_on_while_awspending_stays() {
+    let environment = vec![("SLUICE_AWSPENDING_STAYS".to_owned(), "1".to_owned())];
+    let stage = Stage::with(Target::new(), &Options { environment, ..Options::default() });
+    let first = stage.secret.value();
+    stage.deploy(&[]);
+    stage.secret.wait_for_another_password_than("first-password");
+    for _ in 0..2 {
+        let before = stage.secret.password();
+        stage.secret.rotate();
+        stage.secret.wait_for_another_password_than(&before);
+    }
+    assert_eq!(stage.secret.labels(), ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"]);
+    assert_eq!(stage.try_password(&first, &stage.secret.password()), Login::Accepted);
 }
 
 #[test]

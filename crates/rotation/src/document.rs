@@ -9,7 +9,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use crate::{address, jaas};
+use crate::embedded::{self, Part, Rewrite};
 
 /// An invalid value of a secret. The text has the names of keys, never their values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,33 @@ pub enum DocumentError {
         /// The expected value.
         expected: &'static str,
     },
+    /// A key would keep the old password.
+    #[error(
+        "its key `{key}` contains the password in a form that a rotation cannot change, and would keep \
+         the old one; remove the key, or write a connection string of a form in docs/rotating.md"
+    )]
+    HoldsPassword {
+        /// The key.
+        key: String,
+    },
+    /// A key has the user with another password.
+    #[error(
+        "its key `{key}` has the user of the key `username` with another password than the key \
+         `password`; correct the key or remove it"
+    )]
+    OtherPassword {
+        /// The key.
+        key: String,
+    },
+    /// A key cannot hold the new value.
+    #[error(
+        "its key `{key}` cannot hold the new credential: its form has no escape for one of the \
+         characters; exclude `& # ? \" ' \\` with EXCLUDE_CHARACTERS, or remove the key"
+    )]
+    Inexpressible {
+        /// The key.
+        key: String,
+    },
 }
 
 /// A secret's value. `Debug` prints the names of its keys only.
@@ -53,11 +80,28 @@ impl fmt::Debug for SecretDocument {
     }
 }
 
-/// The keys that may contain an address with a user and a password.
-const ADDRESSES: [&str; 4] = ["jdbcUrl", "jdbc", "url", "uri"];
-
-/// The keys that may contain a JAAS configuration of Kafka with a user and a password.
-const JAAS: [&str; 2] = ["sasl.jaas.config", "saslJaasConfig"];
+/// The keys that a rotation reads itself. None of them contains a password, and the user's name may
+/// be a part of a host's or a database's.
+const OWN: [&str; 18] = [
+    "username",
+    "password",
+    "engine",
+    "host",
+    "port",
+    "dbname",
+    "ssl",
+    "masterarn",
+    "mechanism",
+    "sasl.mechanism",
+    "bootstrap.servers",
+    "bootstrapServers",
+    "bootstrap_servers",
+    "brokers",
+    "dbClusterIdentifier",
+    "dbInstanceIdentifier",
+    "namespaceName",
+    "workgroupName",
+];
 
 impl SecretDocument {
     /// Parses a secret's string.
@@ -143,47 +187,39 @@ impl SecretDocument {
         self.text("password").map(SecretString::from)
     }
 
-    /// Returns the document with another password, also in addresses and JAAS configurations that
-    /// contain the old one.
+    /// Returns the document with another password, also in connection strings and configurations
+    /// that contain the old one.
     ///
     /// # Errors
-    /// There is no password.
+    /// There is no password, or a key would keep the old one.
     pub fn with_password(&self, new: &SecretString) -> Result<Self, DocumentError> {
         let old = self.text("password")?.to_owned();
+        let user = self.0.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut map = self.0.clone();
+        for_each_text(&mut map, &mut |path, key, text| {
+            if has_other_password(key, text, &user, &old) {
+                return Err(DocumentError::OtherPassword { key: path.to_owned() });
+            }
+            replace(path, key, text, (Part::Password, &old, new.expose_secret()))?;
+            if embedded::holds(text, &old) {
+                return Err(DocumentError::HoldsPassword { key: path.to_owned() });
+            }
+            Ok(())
+        })?;
         map.insert("password".into(), new.expose_secret().into());
-        for key in ADDRESSES {
-            if let Some(Value::String(address)) = map.get_mut(key) {
-                *address = address::with_password(address, &old, new.expose_secret());
-            }
-        }
-        for key in JAAS {
-            if let Some(Value::String(configuration)) = map.get_mut(key) {
-                *configuration = jaas::with_option(configuration, "password", &old, new.expose_secret());
-            }
-        }
         Ok(Self(map))
     }
 
-    /// Returns the document with another user, also in addresses and JAAS configurations that
+    /// Returns the document with another user, also in connection strings and configurations that
     /// contain the old one.
     ///
     /// # Errors
-    /// There is no user.
+    /// There is no user, or a key cannot hold the new one.
     pub fn with_user(&self, new: &str) -> Result<Self, DocumentError> {
         let old = self.text("username")?.to_owned();
         let mut map = self.0.clone();
+        for_each_text(&mut map, &mut |path, key, text| replace(path, key, text, (Part::User, &old, new)))?;
         map.insert("username".into(), new.into());
-        for key in ADDRESSES {
-            if let Some(Value::String(address)) = map.get_mut(key) {
-                *address = address::with_user(address, &old, new);
-            }
-        }
-        for key in JAAS {
-            if let Some(Value::String(configuration)) = map.get_mut(key) {
-                *configuration = jaas::with_option(configuration, "username", &old, new);
-            }
-        }
         Ok(Self(map))
     }
 
@@ -199,6 +235,20 @@ impl SecretDocument {
         let mut map = self.0.clone();
         map.remove(key);
         Self(map)
+    }
+
+    /// Returns the key of a text that holds a password in any encoding.
+    #[cfg(feature = "api-key")]
+    pub(crate) fn key_that_holds(&self, password: &str) -> Option<String> {
+        let mut map = self.0.clone();
+        let mut holder = None;
+        let read_all = for_each_text(&mut map, &mut |path, _, text| {
+            if holder.is_none() && embedded::holds(text, password) {
+                holder = Some(path.to_owned());
+            }
+            Ok(())
+        });
+        read_all.ok().and(holder)
     }
 
     /// Returns the document with the texts that `change` returns.
@@ -231,6 +281,66 @@ impl SecretDocument {
         };
         self.0.keys().find(|key| plain(key) == plain(wanted) || also.contains(&plain(key).as_str())).cloned()
     }
+}
+
+/// Calls `change` with the path, the key and the text of every text of a value, also inside of
+/// objects and lists, apart from the keys that a rotation reads itself.
+fn for_each_text(
+    map: &mut Map<String, Value>,
+    change: &mut dyn FnMut(&str, &str, &mut String) -> Result<(), DocumentError>,
+) -> Result<(), DocumentError> {
+    map.iter_mut()
+        .filter(|(key, _)| !OWN.contains(&key.as_str()))
+        .try_for_each(|(key, value)| for_each_text_of(key, key, value, change))
+}
+
+fn for_each_text_of(
+    path: &str,
+    key: &str,
+    value: &mut Value,
+    change: &mut dyn FnMut(&str, &str, &mut String) -> Result<(), DocumentError>,
+) -> Result<(), DocumentError> {
+    match value {
+        Value::String(text) => change(path, key, text),
+        Value::Array(items) => {
+            items.iter_mut().try_for_each(|item| for_each_text_of(path, key, item, change))
+        }
+        Value::Object(map) => map
+            .iter_mut()
+            .try_for_each(|(key, value)| for_each_text_of(&format!("{path}.{key}"), key, value, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+/// Replaces a part of the credential in a text.
+fn replace(
+    path: &str,
+    key: &str,
+    text: &mut String,
+    (wanted, old, new): (Part, &str, &str),
+) -> Result<(), DocumentError> {
+    let mut replace = |part, found: &str| (part == wanted && found == old).then(|| new.to_owned());
+    let replaced = embedded::rewrite_text(key, text, &mut Rewrite::new(&[old], &mut replace));
+    replaced.map(|_| ()).map_err(|_| DocumentError::Inexpressible { key: path.to_owned() })
+}
+
+/// Returns true if a text has the user with another password, such as one of an earlier rotation.
+fn has_other_password(key: &str, text: &str, user: &str, password: &str) -> bool {
+    let (mut ours, mut theirs, mut other) = (0, 0, 0);
+    let mut read = |part, found: &str| {
+        match part {
+            Part::User if found == user => ours += 1,
+            Part::User => theirs += 1,
+            // A template has `${PASSWORD}` or the like.
+            Part::Password if found == password || found.is_empty() => {}
+            Part::Password if found.starts_with(['$', '{', '<', '%', '*', '[']) => {}
+            Part::Password => other += 1,
+        }
+        None
+    };
+    // Nothing is written, so that every value can be expressed.
+    let read_all = embedded::rewrite(key, text, &mut Rewrite::new(&[user, password], &mut read));
+    read_all.is_ok() && ours > 0 && theirs == 0 && other > 0
 }
 
 #[cfg(test)]
@@ -274,48 +384,118 @@ mod tests {
         }
     }
 
-    #[test]
-    fn addresses_get_the_new_password() {
-        let before = document(
-            r#"{"password":"a b","url":"postgresql://u:a%20b@h/d","jdbc":"jdbc:postgresql://h/d?user=u&password=a%20b","note":"a b"}"#,
-        );
-        let after = before.with_password(&"n/w".into()).unwrap();
-        assert_eq!(after.text("url"), Ok("postgresql://u:n%2Fw@h/d"));
-        assert_eq!(after.text("jdbc"), Ok("jdbc:postgresql://h/d?user=u&password=n%2Fw"));
-        assert_eq!((after.text("password"), after.text("note")), (Ok("n/w"), Ok("a b")));
+    fn changed(key: &str, text: &str) -> Result<String, DocumentError> {
+        let value = serde_json::json!({"host": "h", "dbname": "app", "username": "app", "password": "OldPw1xx", key: text});
+        let next = SecretDocument::parse(&value.to_string().into()).unwrap();
+        let next = next.with_password(&"n/w".into())?.with_user("app_clone")?;
+        assert_eq!((next.text("username"), next.text("password")), (Ok("app_clone"), Ok("n/w")));
+        assert_eq!((next.text("host"), next.text("dbname")), (Ok("h"), Ok("app")));
+        Ok(next.0[key].as_str().unwrap().to_owned())
     }
 
     #[test]
-    fn addresses_get_the_new_user_and_nothing_else_changes() {
-        let before = document(
-            r#"{"username":"app","password":"p","url":"postgresql://app:p@app.example/app","uri":"mysql://app@h/app","jdbc":"jdbc:postgresql://h/app?user=app&password=app","jdbcUrl":"jdbc:redshift://h/d;user=app;password=p","note":"app"}"#,
-        );
-        let after = before.with_user("app_clone").unwrap();
-        assert_eq!(after.text("url"), Ok("postgresql://app_clone:p@app.example/app"));
-        assert_eq!(after.text("uri"), Ok("mysql://app_clone@h/app"));
-        assert_eq!(after.text("jdbc"), Ok("jdbc:postgresql://h/app?user=app_clone&password=app"));
-        assert_eq!(after.text("jdbcUrl"), Ok("jdbc:redshift://h/d;user=app_clone;password=p"));
-        assert_eq!((after.text("username"), after.text("note")), (Ok("app_clone"), Ok("app")));
+    fn connection_strings_get_the_new_user_and_password() {
+        for (key, before, after) in [
+            (
+                "url",
+                "postgresql://app:OldPw1xx@app.example/app",
+                "postgresql://app_clone:n%2Fw@app.example/app",
+            ),
+            ("DATABASE_URL", "postgresql://app:Old%50w1xx@h/app", "postgresql://app_clone:n%2Fw@h/app"),
+            (
+                "jdbcUrl",
+                "jdbc:redshift://h/d;UID=app;PWD=OldPw1xx",
+                "jdbc:redshift://h/d;UID=app_clone;PWD=n%2Fw",
+            ),
+            ("uri", "mysql://app@h/app", "mysql://app_clone@h/app"),
+            ("dsn", "host=h user=app password=OldPw1xx", "host=h user=app_clone password=n/w"),
+            ("ado", "Server=h;Uid=app;Pwd=OldPw1xx", "Server=h;Uid=app_clone;Pwd=n/w"),
+            (
+                "sasl.jaas.config",
+                "ScramLoginModule required username='app' password='OldPw1xx';",
+                "ScramLoginModule required username=\"app_clone\" password=\"n/w\";",
+            ),
+            (
+                "client.properties",
+                "sasl.username=app\nsasl.password=OldPw1xx\n",
+                "sasl.username=app_clone\nsasl.password=n/w\n",
+            ),
+            (
+                "kafka.properties",
+                "a=b\nsasl.jaas.config=m.LoginModule required \\\n username=\"app\" \\\n password='OldPw1xx';\n",
+                "a=b\nsasl.jaas.config=m.LoginModule required \\\n username=\"app_clone\" \\\n password=\"n/w\";\n",
+            ),
+            (
+                "config",
+                r#"{"sasl.password":"OldPw1xx","sasl.username":"app"}"#,
+                r#"{"sasl.password":"n/w","sasl.username":"app_clone"}"#,
+            ),
+            ("PGPASSWORD", "OldPw1xx", "n/w"),
+            ("PGUSER", "app", "app_clone"),
+            ("note", "app", "app"),
+        ] {
+            assert_eq!(changed(key, before).as_deref(), Ok(after), "{before}");
+        }
     }
 
     #[test]
-    fn jaas_configurations_get_the_new_user_and_password() {
-        let before = document(
-            r#"{"username":"u","password":"p","sasl.jaas.config":"m required username=\"u\" password=\"p\";"}"#,
+    fn key_that_would_keep_the_old_password_is_named() {
+        for (text, wrong) in [
+            ("h:5432:app:app:OldPw1xx", "HoldsPassword"),
+            ("app:OldPw1xx@tcp(h:3306)/app", "HoldsPassword"),
+            ("OldPw1xx", "HoldsPassword"),
+            ("Basic YXBwOk9sZFB3MXh4", "HoldsPassword"),
+            ("jdbc:postgresql://h/d?user=app&password=OldPw1xx&sslpassword=OldPw1xx", "HoldsPassword"),
+            ("<a password=\"OldPw&#49;xx\"/>", "HoldsPassword"),
+            ("postgresql://app:OlderPw1@h/app", "OtherPassword"),
+            ("ScramLoginModule required username='app' password='OlderPw1';", "OtherPassword"),
+            ("Server=h;Uid=app;Pwd=OlderPw1", "OtherPassword"),
+        ] {
+            let error = changed("key-1", text).unwrap_err();
+            assert!(format!("{error:?}").starts_with(wrong), "{text}: {error:?}");
+            let error = error.to_string();
+            assert!(
+                error.contains("`key-1`") && !error.contains("OldPw") && !error.contains("OlderPw"),
+                "{error}"
+            );
+        }
+        let nested = document(r#"{"username":"u","password":"OldPw1xx","a":{"b":["x","OldPw1xx"]}}"#);
+        let error = nested.with_password(&"n".into()).unwrap_err().to_string();
+        assert!(error.contains("`a.b`"), "{error}");
+        let mariadb = document(
+            r#"{"username":"u","password":"OldPw1xx","jdbc":"jdbc:mariadb://h/d?user=u&password=OldPw1xx"}"#,
         );
-        let after = before.with_password(&"n".into()).unwrap().with_user("u_clone").unwrap();
-        let expected = r#"m required username="u_clone" password="n";"#;
-        assert_eq!(after.text("sasl.jaas.config"), Ok(expected));
+        let error = mariadb.with_password(&"a&b".into()).unwrap_err().to_string();
+        assert!(error.contains("`jdbc`") && error.contains("EXCLUDE_CHARACTERS"), "{error}");
+    }
+
+    #[test]
+    fn other_credentials_and_templates_stay() {
+        for text in [
+            "postgresql://other:OlderPw1@h/app",
+            "postgresql://app:${PASSWORD}@h/app",
+            "jdbc:postgresql://h/app",
+            "https://app.example.com/x",
+        ] {
+            assert_eq!(
+                document(
+                    &serde_json::json!({"username": "app", "password": "OldPw1xx", "x": text}).to_string()
+                )
+                .with_password(&"n".into())
+                .unwrap()
+                .text("x"),
+                Ok(text)
+            );
+        }
     }
 
     proptest! {
         #[test]
-        fn other_keys_are_unchanged(keys in proptest::collection::btree_map("[a-z]{1,8}", "[ -~]{0,20}", 0..8), old in "[ -~]{1,20}", new in "[ -~]{1,20}") {
+        fn other_keys_are_unchanged(keys in proptest::collection::btree_map("[a-z]{1,8}", "[ -~]{0,20}", 0..8), old in "[ -~]{8,20}", new in "[ -~]{1,20}") {
             let mut map: Map<String, Value> = keys.into_iter().map(|(key, value)| (key, value.into())).collect();
-            for key in ADDRESSES {
-                map.remove(key);
-            }
-            map.insert("password".into(), old.into());
+            map.insert("password".into(), old.clone().into());
+            let others = map.iter().filter(|(key, _)| *key != "password");
+            prop_assume!(others.filter_map(|(_, value)| value.as_str()).all(|value| !embedded::holds(value, &old)));
             let before = SecretDocument(map.clone());
             let after = before.with_password(&new.clone().into()).unwrap();
             map.insert("password".into(), new.into());

@@ -96,7 +96,8 @@ impl Account {
 /// A server's answer to a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
-    /// The login succeeded, and so did a harmless read.
+    /// The login succeeded, and so did a harmless read; or the server accepted the password and
+    /// opens no session for another reason, such as a locked user.
     Accepted,
     /// The password is wrong or the user does not exist: servers do not distinguish the two.
     Refused,
@@ -239,6 +240,12 @@ pub trait Engine: Send + Sync {
     /// `None` where it cannot.
     fn max_user_bytes(&self) -> Option<usize> {
         None
+    }
+
+    /// Returns true if the admin's session must open the database of the rotated secret, because
+    /// only there the grants of its user can be read.
+    fn reads_grants_in_database(&self) -> bool {
+        false
     }
 
     /// Returns true if [`Engine::set_password`] keeps the password of `by` valid beside the new

@@ -27,16 +27,15 @@
 //! user guide.
 
 pub mod action;
-mod address;
 pub mod audit;
 pub mod config;
 pub mod document;
+mod embedded;
 pub mod engine;
 pub mod engines;
 pub mod error;
 pub mod event;
 pub mod invocation;
-mod jaas;
 #[cfg(feature = "api-key")]
 pub mod keys;
 pub mod machine;

@@ -7,7 +7,7 @@
 
 use crate::action::{Action, ActionEvent};
 use crate::document::{DocumentError, SecretDocument};
-use crate::engine::{Account, Engine, Login};
+use crate::engine::{Account, Engine, Login, Server};
 use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::new_password::new_password;
@@ -107,15 +107,19 @@ impl<E: Engine> Passwords<E> {
     ) -> Result<Account, RotationError> {
         let named = current.optional_text("masterarn");
         let named = named.map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
-        if named.is_some_and(|named| named != admin.secret) {
+        if named.is_some_and(|named| !is_same_secret(named, &admin.secret)) {
             return Err(RotationError::AdminSecretMismatch);
         }
         let mut value = at.other_secret(&admin.secret, ADMIN).await?;
+        let user = self.account(CURRENT, current)?;
         if let Some(host) = &admin.host {
-            let port = self.account(CURRENT, current)?.server.port;
-            value = value.with_default("host", host.as_str()).with_default("port", port);
+            value = value.with_default("host", host.as_str()).with_default("port", user.server.port);
         }
-        self.account(ADMIN, &value)
+        let mut account = self.account(ADMIN, &value)?;
+        if self.engine.reads_grants_in_database() {
+            account.server.database = user.server.database;
+        }
+        Ok(account)
     }
 
     /// Returns the first of the current and the previous credential that the server accepts.
@@ -127,9 +131,12 @@ impl<E: Engine> Passwords<E> {
     ) -> Result<Account, RotationError> {
         // Before an admin changes a password, the credential must work on the admin's own server:
         // otherwise, whoever may write the secret could enter any user's name and have that user's
-        // password changed.
+        // password changed. The database is the user's own: it may not open the admin's.
         let on_server = |account: Account| match admin {
-            Some(admin) => Account { server: admin.server.clone(), ..account },
+            Some(admin) => {
+                let server = Server { database: account.server.database, ..admin.server.clone() };
+                Account { server, ..account }
+            }
             None => account,
         };
         let first = on_server(current.clone());
@@ -152,6 +159,17 @@ impl<E: Engine> Passwords<E> {
         }
         Err(RotationError::AllCredentialsRejected { server: first.server.to_string(), user: first.user })
     }
+}
+
+/// Returns true if two ARNs name the same secret. Each may be partial, without the hyphen and the
+/// six characters at its end, as GetSecretValue accepts it.
+fn is_same_secret(one: &str, other: &str) -> bool {
+    fn partial(arn: &str) -> Option<&str> {
+        let (start, random) = arn.rsplit_once('-')?;
+        let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_random && arn.starts_with("arn:")).then_some(start)
+    }
+    one == other || partial(one) == Some(other) || partial(other) == Some(one)
 }
 
 /// Returns the name of the user that alternates with `user`.
@@ -245,6 +263,28 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
                 Retirement { engine: &self.engine, parse: &parse, at }.run(event.after_minutes).await
             }
             other => Err(RotationError::UnsupportedAction { action: other.name(), rotator: self.name() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partial_arn_names_the_same_secret() {
+        const WHOLE: &str = "arn:aws:secretsmanager:us-east-1:222222222222:secret:boss-AbC123";
+        let partial = WHOLE.trim_end_matches("-AbC123");
+        assert!(is_same_secret(WHOLE, WHOLE) && is_same_secret(partial, WHOLE));
+        assert!(is_same_secret(WHOLE, partial));
+        for other in [
+            "arn:aws:secretsmanager:us-east-1:222222222222:secret:boss-AbC124",
+            "arn:aws:secretsmanager:us-east-1:222222222222:secret:bos",
+            "arn:aws:secretsmanager:us-east-1:111111111111:secret:boss",
+            "boss",
+            "",
+        ] {
+            assert!(!is_same_secret(other, WHOLE), "{other}");
         }
     }
 }

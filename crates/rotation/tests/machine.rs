@@ -205,6 +205,18 @@ async fn admin_acts_only_for_a_credential_valid_on_its_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn partial_and_complete_arns_name_the_same_admin() {
+    for (masterarn, configured) in
+        [(ADMIN.to_owned(), ADMIN.to_owned()), (format!("{ADMIN}-AbC123"), ADMIN.to_owned())]
+    {
+        let value = VALUE.replacen('{', &format!(r#"{{"masterarn":"{masterarn}","#), 1);
+        let (secret, server) = (MemorySecret::new(&value).with_admin(ADMIN_VALUE), MemoryServer::new("old"));
+        let strategy = Strategy::SingleUserByAdmin(Admin { secret: configured, host: None });
+        Drill::new(&secret, &server, HashMap::new()).by(strategy).run().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn ssl_false_is_accepted_only_if_configured() {
     let value = r#"{"engine":"test","host":"h","username":"u","password":"old","ssl":false}"#;
     for ignores in [false, true] {

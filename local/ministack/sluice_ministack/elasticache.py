@@ -206,6 +206,11 @@ def _modifying_group(original: Handler) -> Handler:
         if not 16 <= len(token) <= 128 or not token.isascii() or not token.isprintable() or any(c in token for c in _FORBIDDEN_IN_TOKENS):
             error: Answer = elasticache._error("InvalidParameterValue", "Invalid AuthToken provided.", 400)
             return error
+        if elasticache._p(p, "AuthTokenUpdateStrategy") == "SET" and len(group.get("_auth_tokens") or []) < 2:
+            # "SET - allowed only after ROTATE" (botocore 1.44, ModifyReplicationGroupMessage).
+            early: Answer = elasticache._error(
+                "InvalidParameterCombination", "The AUTH token update strategy SET is allowed only after ROTATE.", 400)
+            return early
         answer = original(p)
         if answer[0] == 200:
             _begin(group, {"SET": "SETTING"}.get(elasticache._p(p, "AuthTokenUpdateStrategy"), "ROTATING"))

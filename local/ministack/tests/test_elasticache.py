@@ -94,6 +94,8 @@ def test_a_token_is_rotated_beside_the_newest_and_set_alone(gateway: Gateway, re
     until(lambda: _group(client)["Status"] == "available", "the group is available")
     _bind(gateway, group["ARN"], redis)
     assert redis.of("default") == [True, False, False]
+    early = {"ReplicationGroupId": "ec-cache", "AuthToken": FIRST, "AuthTokenUpdateStrategy": "SET", "ApplyImmediately": True}
+    assert _refused(client.modify_replication_group, **early) == "InvalidParameterCombination"
     for token, strategy, status, after in (
         (SECOND, "ROTATE", "ROTATING", [True, True, False]), (THIRD, "ROTATE", "ROTATING", [False, True, True]),
         (SECOND, "SET", "SETTING", [False, True, False]),

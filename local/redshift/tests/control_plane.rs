@@ -325,6 +325,8 @@ async fn resource_policy_is_replaced_and_reformatted() {
     assert_eq!(local.redshift(TARGET, "GetResourcePolicy", &named).await.code(), "ResourceNotFoundFault");
 }
 
+const NEXT_PASSWORD: &str = "Secret-456";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn serverless_namespace_runs_with_its_workgroup() {
     let local = Local::start().await;
@@ -365,6 +367,16 @@ async fn serverless_namespace_runs_with_its_workgroup() {
     let (user, password) =
         (own["dbUser"].as_str().expect("a user"), own["dbPassword"].as_str().expect("a password"));
     assert_eq!(log_in_as(&port, user, password).await.expect("it logs in"), "IAM:root");
+    for lone in [json!({"adminUserPassword": PASSWORD}), json!({"adminUsername": "admin"})] {
+        let mut input = name.clone();
+        input.as_object_mut().expect("an object").extend(lone.as_object().expect("an object").clone());
+        assert_eq!(call("UpdateNamespace", input).await.code(), "ValidationException");
+    }
+    let both = json!({"namespaceName": "ns-1", "adminUsername": "admin", "adminUserPassword": NEXT_PASSWORD});
+    call("UpdateNamespace", both).await.ok();
+    local
+        .until("the new password", || async { log_in(&port, NEXT_PASSWORD).await.is_ok().then_some(()) })
+        .await;
     let alone = call("UpdateNamespace", json!({"namespaceName": "ns-1", "iamRoles": []})).await;
     assert_eq!((alone.status, alone.code().as_str()), (400, "ValidationException"));
     assert!(alone.body.contains("iamRoles and defaultIamRoleArn must be updated together"), "{}", alone.body);
@@ -393,7 +405,7 @@ async fn serverless_namespace_runs_with_its_workgroup() {
             (answer.code() == "ResourceNotFoundException").then_some(())
         })
         .await;
-    assert!(log_in(&port, PASSWORD).await.is_err(), "without a workgroup nothing listens");
+    assert!(log_in(&port, NEXT_PASSWORD).await.is_err(), "without a workgroup nothing listens");
     assert_eq!(
         call("ListNamespaces", json!({})).await.json()["namespaces"].as_array().map(Vec::len),
         Some(1)

@@ -91,6 +91,8 @@ fn token_value() -> Value {
 enum Mode {
     User,
     Token,
+    /// A token on a service that rejects SET before the first ROTATE.
+    TokenWithoutSet,
 }
 
 /// Calls of the machine, and of the service below them.
@@ -108,13 +110,16 @@ fn drill(
     let case = format!("{mode:?}, machine: {outer:?}, service: {inner:?}, twice: {twice}");
     let (name, value) = match mode {
         Mode::User => (USER, user_value()),
-        Mode::Token => ("default", token_value()),
+        Mode::Token | Mode::TokenWithoutSet => ("default", token_value()),
     };
     let secret = MemorySecret::new(&value.to_string());
-    let service = Service::new(&stage.redis, name, FIRST, Faults::new(inner));
+    let mut service = Service::new(&stage.redis, name, FIRST, Faults::new(inner));
+    service.strict = mode == Mode::TokenWithoutSet;
     let calls = match mode {
         Mode::User => run(stage, &secret, &stage.user(&service), &service, outer, twice),
-        Mode::Token => run(stage, &secret, &stage.token(&service), &service, outer, twice),
+        Mode::Token | Mode::TokenWithoutSet => {
+            run(stage, &secret, &stage.token(&service), &service, outer, twice)
+        }
     };
     let calls = calls.unwrap_or_else(|problem| panic!("{case}: {problem}; {:?}", service.history()));
     // The overlap is of two, the current one and the one before it.
@@ -172,9 +177,15 @@ fn token_rotates_with_a_fault_and_current_token_always_works() {
 }
 
 #[test]
+fn first_token_rotates_where_set_is_allowed_after_rotate_only() {
+    // SET is rejected: there is nothing to retire.
+    assert_eq!(every_fault_at_every_call(Mode::TokenWithoutSet), Calls(19, 7));
+}
+
+#[test]
 fn random_faults_end_with_a_valid_current_credential() {
     let stage = Stage::new();
-    for mode in [Mode::User, Mode::Token] {
+    for mode in [Mode::User, Mode::Token, Mode::TokenWithoutSet] {
         for_each_schedule(&format!("elasticache, {mode:?}"), "SLUICE_ENGINE_RUNS", 30, |schedule| {
             drill(&stage, mode, schedule.faults.clone(), schedule.inner.clone(), schedule.twice);
         });
@@ -206,13 +217,13 @@ fn rotation_makes_the_documented_number_of_calls() {
     for mode in [Mode::User, Mode::Token] {
         let (name, value) = match mode {
             Mode::User => (USER, user_value()),
-            Mode::Token => ("default", token_value()),
+            _ => ("default", token_value()),
         };
         let service = Service::new(&stage.redis, name, FIRST, Faults::new(HashMap::new()));
         let secret = MemorySecret::new(&value.to_string());
         let cost = match mode {
             Mode::User => only_rotate(&stage, &secret, &stage.user(&service)),
-            Mode::Token => only_rotate(&stage, &secret, &stage.token(&service)),
+            _ => only_rotate(&stage, &secret, &stage.token(&service)),
         };
         println!("elasticache, {mode:?}: {cost}; {} calls of ElastiCache", service.faults.calls());
         counted.push(service.faults.calls());

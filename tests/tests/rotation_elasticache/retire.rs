@@ -84,7 +84,7 @@ fn every_fault(mode: Mode) {
                 inner.inspect(|(call, fault)| service.faults.add(before + call, *fault));
                 retire(&stage, &secret, &stage.user(&service), &service, outer)
             }
-            Mode::Token => {
+            Mode::Token | Mode::TokenWithoutSet => {
                 rotate(&stage, &secret, &stage.token(&service));
                 before = service.faults.calls();
                 inner.inspect(|(call, fault)| service.faults.add(before + call, *fault));

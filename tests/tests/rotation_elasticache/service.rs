@@ -25,6 +25,8 @@ pub struct Service<'a> {
     redis: &'a Redis,
     /// From the end of a change in the service's words until the server has it.
     pub lag: Duration,
+    /// Rejects SET while there is one token: "SET - allowed only after ROTATE".
+    pub strict: bool,
     /// The faults of its calls.
     pub faults: Faults,
     state: Mutex<State>,
@@ -61,7 +63,7 @@ impl<'a> Service<'a> {
         // The service says when a change of the token is done; changes of users are rolled out to
         // groups behind its back.
         let lag = if user == "default" { Duration::ZERO } else { Duration::from_millis(2) };
-        Self { redis, lag, faults, state: Mutex::new(state) }
+        Self { redis, lag, strict: false, faults, state: Mutex::new(state) }
     }
 
     /// Changes what it says of its user and its group.
@@ -199,6 +201,9 @@ impl Groups for &Service<'_> {
         assert_eq!(id, GROUP);
         let new = token.expose_secret().to_owned();
         let call = async {
+            if self.strict && how == Update::Set && self.passwords().len() < 2 {
+                return Modification::NotAllowed;
+            }
             self.change(|before| match how {
                 // The newest stays, the older of two is dropped.
                 Update::Rotate => before.last().cloned().into_iter().chain([new]).collect(),

@@ -6,6 +6,7 @@
 // The counts are printed: they are part of the proof.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod barred;
 mod cutting;
 mod drills;
 mod input;

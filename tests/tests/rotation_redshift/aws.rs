@@ -59,6 +59,8 @@ struct State {
     /// Newest last.
     versions: Vec<Version>,
     statements: HashMap<String, Statement>,
+    /// Requests until a new password of the admin is in effect; 0 stands for [`LATER`].
+    later: usize,
     /// A password of the admin, and the number of the request from which on it is in effect.
     pending: Option<(String, usize)>,
     /// Put into the probe secret as soon as a statement is there.
@@ -81,6 +83,28 @@ struct Statement {
     error: Option<String>,
     rows: Vec<Vec<Option<String>>>,
     polls: usize,
+}
+
+impl State {
+    /// AWSPREVIOUS moves to the version that had AWSCURRENT. A version without a label is deleted at
+    /// some time.
+    fn move_current(&mut self, from: &Value, to: &Value) -> Result<Value, Refusal> {
+        let labelled = |version: &&mut Version| !version.labels.is_empty();
+        let has = |id: &Value, version: &Version| *id == version.id.as_str();
+        if !self.versions.iter().any(|version| has(from, version) && version.labels.contains(&"AWSCURRENT"))
+            || !self.versions.iter_mut().filter(labelled).any(|version| has(to, version))
+        {
+            return Err(("InvalidParameterException", "The label is not on this version.".to_owned()));
+        }
+        for version in &mut self.versions {
+            version.labels = match &version.id {
+                id if *from == id.as_str() => vec!["AWSPREVIOUS"],
+                id if *to == id.as_str() => vec!["AWSCURRENT"],
+                _ => version.labels.iter().copied().filter(|label| *label != "AWSPREVIOUS").collect(),
+            };
+        }
+        Ok(json!({}))
+    }
 }
 
 /// An error of a service.
@@ -106,6 +130,11 @@ impl Aws {
         (state.faults, state.requests, state.log) = (faults, 0, Vec::new());
         // What earlier runs asked for has long been in effect.
         state.pending = None;
+    }
+
+    /// From now on, a new password of the admin takes effect after this many requests.
+    pub(crate) fn take_requests(&self, later: usize) {
+        self.state().later = later;
     }
 
     /// Requests since then.
@@ -291,7 +320,7 @@ impl Aws {
             if state.pending.is_some() {
                 return Err(("InvalidClusterState", "A change is pending.".to_owned()));
             }
-            let when = state.requests + LATER;
+            let when = state.requests + state.later.max(LATER);
             state.pending = Some((form["MasterUserPassword"].clone(), when));
         } else {
             assert_eq!(action, "DescribeClusters");
@@ -341,9 +370,13 @@ impl Aws {
                 "endpoint": {"address": "127.0.0.1", "port": self.server.port()}}})),
             "RedshiftServerless.GetNamespace" if input["namespaceName"] == "n1" => Ok(self.namespace()),
             "RedshiftServerless.UpdateNamespace" if input["namespaceName"] == "n1" => {
+                if input["adminUsername"] != self.admin.as_str() || !input["adminUserPassword"].is_string() {
+                    let message = "Specify both the user name and password, or neither.";
+                    return Err(("ValidationException", message.to_owned()));
+                }
                 let mut state = self.state();
                 // The service does not report when it is in effect.
-                let when = state.requests + LATER;
+                let when = state.requests + state.later.max(LATER);
                 state.pending = Some((input["adminUserPassword"].as_str().unwrap().to_owned(), when));
                 drop(state);
                 Ok(self.namespace())
@@ -379,6 +412,9 @@ impl Aws {
 
     fn unlabel(&self, input: &Value) -> Result<Value, Refusal> {
         let mut state = self.state();
+        if input["VersionStage"] == "AWSCURRENT" {
+            return state.move_current(&input["RemoveFromVersionId"], &input["MoveToVersionId"]);
+        }
         assert_eq!(
             (&input["VersionStage"], &input["MoveToVersionId"]),
             (&json!("AWSPREVIOUS"), &Value::Null)
@@ -406,6 +442,10 @@ impl Aws {
         };
         let target = (input["ClusterIdentifier"].as_str(), input["WorkgroupName"].as_str());
         assert!(matches!(target, (Some("c1"), None) | (None, Some("w1"))), "{target:?}");
+        if target.0.is_some() && value["dbClusterIdentifier"] != "c1" {
+            let message = "The dbClusterIdentifier of the secret does not match the ClusterIdentifier.";
+            return Err(("ValidationException", message.to_owned()));
+        }
         let database = input["Database"].as_str().unwrap();
         let done = async {
             let session = self.sessions.log_in(database, &user, &password).await?;

@@ -44,6 +44,11 @@ SELECT n.nspname::text AS schema_name, CASE d.defaclobjtype WHEN 'r' THEN 'RELAT
 FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles o ON o.oid = d.defaclrole LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace,
   pg_catalog.aclexplode(d.defaclacl) a JOIN pg_catalog.pg_roles r ON r.oid = a.grantee AND r.rolcanlogin WHERE r.oid <> d.defaclrole;
 
-GRANT SELECT ON pg_catalog.svv_user_info, pg_catalog.svv_user_grants, pg_catalog.svv_database_privileges, pg_catalog.svv_schema_privileges,
+-- PostgreSQL's own database is none of Redshift's.
+CREATE VIEW pg_catalog.svv_redshift_databases AS
+SELECT d.datname::text AS database_name, d.datdba AS database_owner, 'local'::text AS database_type
+FROM pg_catalog.pg_database d WHERE d.datallowconn AND d.datname <> 'postgres';
+
+GRANT SELECT ON pg_catalog.svv_redshift_databases, pg_catalog.svv_user_info, pg_catalog.svv_user_grants, pg_catalog.svv_database_privileges, pg_catalog.svv_schema_privileges,
   pg_catalog.svv_relation_privileges, pg_catalog.svv_column_privileges, pg_catalog.svv_function_privileges, pg_catalog.svv_language_privileges,
   pg_catalog.svv_default_privileges TO PUBLIC;

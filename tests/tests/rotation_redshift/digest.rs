@@ -1,6 +1,7 @@
 //! A server that asks for a digest, as Redshift does for a password stored as sha256; no PostgreSQL
 //! can. It knows one user and answers every statement with success.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use local_servers::tls::ServerCertificate;
@@ -18,6 +19,7 @@ pub(crate) struct Digesting {
     /// On 127.0.0.1.
     pub(crate) port: u16,
     statements: Arc<Mutex<Vec<String>>>,
+    folds: Arc<AtomicBool>,
 }
 
 const SALT: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -39,17 +41,26 @@ impl Digesting {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let statements: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = Arc::clone(&statements);
+        let folds: Arc<AtomicBool> = Arc::default();
+        let folded = Arc::clone(&folds);
         let stored: [u8; 32] = Sha256::new().chain_update(password).chain_update(SALT).finalize().into();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
+                let folds = folded.load(Ordering::Relaxed);
                 tokio::spawn(async move {
                     // A client that has gone away is no failure.
-                    let _ended = serve(socket, acceptor, stored, &seen).await;
+                    let _ended = serve(socket, acceptor, stored, &seen, folds).await;
                 });
             }
         });
-        Self { port, statements }
+        Self { port, statements, folds }
+    }
+
+    /// From now on, names are folded to lower case in sessions that do not set
+    /// `enable_case_sensitive_identifier`, also in quotes.
+    pub(crate) fn fold(&self) {
+        self.folds.store(true, Ordering::Relaxed);
     }
 
     /// Statements that came.
@@ -63,6 +74,7 @@ async fn serve(
     acceptor: TlsAcceptor,
     stored: [u8; 32],
     seen: &Mutex<Vec<String>>,
+    mut folds: bool,
 ) -> std::io::Result<()> {
     // SSLRequest, to be answered before TLS begins.
     body(&mut socket).await?;
@@ -93,8 +105,19 @@ async fn serve(
     send(&mut stream, b'Z', b"I").await?;
     while stream.read_u8().await? == b'Q' {
         let text = body(&mut stream).await?;
-        seen.lock().unwrap().push(String::from_utf8_lossy(&text).trim_end_matches('\0').to_owned());
-        send(&mut stream, b'C', b"ALTER USER\0").await?;
+        let text = String::from_utf8_lossy(&text).trim_end_matches('\0').to_owned();
+        seen.lock().unwrap().push(text.clone());
+        folds &= text != "SET enable_case_sensitive_identifier TO true";
+        let error = match text.as_str() {
+            text if folds && text.contains("\"LoaderUser\"") => "user \"loaderuser\" does not exist",
+            text if folds && text.contains("\"A\"") => "column reference \"a\" is ambiguous",
+            _ => "",
+        };
+        if error.is_empty() {
+            send(&mut stream, b'C', b"ALTER USER\0").await?;
+        } else {
+            send(&mut stream, b'E', format!("SERROR\0C42000\0M{error}\0\0").as_bytes()).await?;
+        }
         send(&mut stream, b'Z', b"I").await?;
     }
     Ok(())

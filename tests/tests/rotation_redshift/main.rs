@@ -16,6 +16,7 @@ use std::time::Duration;
 use aws::Aws;
 use digest::Digesting;
 use drive::every_fault;
+use local_servers::postgres::Login as Session;
 use proxy::{Cut, Proxy};
 use rotation::document::SecretDocument;
 use rotation::engine::{Engine, Login};
@@ -87,7 +88,7 @@ fn wire_two_users_have_no_refused_login_one_user_a_short_window() {
 
 /// Statements that the server sees of a rotation over the wire, by strategy, three in a row: of two
 /// users the first makes the second, the third compares them.
-const STATEMENTS: [usize; 9] = [3, 3, 3, 3, 3, 3, 27, 3, 25];
+const STATEMENTS: [usize; 9] = [3, 3, 3, 3, 3, 3, 30, 6, 28];
 
 #[test]
 fn wire_rotation_makes_the_documented_number_of_calls() {
@@ -190,6 +191,104 @@ fn second_user_loses_revoked_grants_and_the_first_keeps_all() {
     assert_eq!((three.text("username"), rights(&stage, CLONE)), (Ok(CLONE), less));
 }
 
+/// Runs statements in a database as the server's superuser.
+fn execute_in(stage: &Stage, database: &str, sql: &str) {
+    stage.runtime.block_on(async {
+        let client = stage.server.connect(database, &Session::system()).await.unwrap();
+        client.batch_execute(sql).await.unwrap();
+    });
+}
+
+#[test]
+fn grants_are_copied_in_every_database() {
+    let stage = Stage::new();
+    let user = quoted(USER);
+    stage.execute("CREATE DATABASE analytics");
+    for database in ["analytics", "dev"] {
+        execute_in(
+            &stage,
+            database,
+            &format!(
+                "CREATE TABLE public.orders (id int); GRANT USAGE ON SCHEMA public TO {user}; GRANT SELECT ON public.orders TO {user}"
+            ),
+        );
+    }
+    let mut value = stage.value(stage.server.port(), USER, FIRST);
+    value["dbname"] = "analytics".into();
+    // The admin's secret names no database.
+    let mut boss = stage.value(stage.server.port(), BOSS, BOSS_PASSWORD);
+    boss.as_object_mut().unwrap().remove("dbname");
+    let secret = MemorySecret::new(&value.to_string()).with_admin(&boss.to_string());
+    let [.., (_, strategy)] = strategies();
+    let engine = stage.wire();
+    stage.runtime.block_on(Drill::new(&secret, &engine, HashMap::new()).by(strategy).run()).unwrap();
+    let document = secret.document("AWSCURRENT").unwrap();
+    let [user, password] = ["username", "password"].map(|key| document.text(key).unwrap().to_owned());
+    assert_eq!(user, CLONE);
+    let login = Session::Password { user, password };
+    for database in ["analytics", "dev"] {
+        let read = stage.runtime.block_on(async {
+            let client = stage.server.connect(database, &login).await.unwrap();
+            client.query_one("SELECT count(*) FROM public.orders", &[]).await.map(|row| row.get::<_, i64>(0))
+        });
+        assert_eq!(read.map_err(|error| format!("{database}: {error:?}")), Ok(0));
+    }
+}
+
+#[test]
+fn user_that_owns_something_does_not_alternate() {
+    let stage = Stage::new();
+    let user = quoted(USER);
+    stage.execute("CREATE DATABASE analytics");
+    let engine = stage.wire();
+    let [.., (_, strategy)] = strategies();
+    for (database, make, found, give_away) in [
+        (
+            "dev",
+            "CREATE TABLE public.made_by_app (id int); CREATE VIEW public.other AS SELECT 1",
+            "table public.made_by_app and 1 more in database `dev`",
+            "ALTER TABLE public.made_by_app OWNER TO boss; ALTER VIEW public.other OWNER TO boss",
+        ),
+        (
+            "dev",
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO boss",
+            "default privileges for boss in database `dev`",
+            "ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM boss",
+        ),
+        (
+            "analytics",
+            "CREATE SCHEMA mine",
+            "schema mine in database `analytics`",
+            "ALTER SCHEMA mine OWNER TO boss",
+        ),
+    ] {
+        stage.reset();
+        let as_user = |sql: &str| execute_in(&stage, database, &format!("SET ROLE {user}; {sql}"));
+        execute_in(
+            &stage,
+            database,
+            &format!(
+                "GRANT CREATE ON SCHEMA public TO {user}; GRANT CREATE ON DATABASE {database} TO {user}"
+            ),
+        );
+        as_user(make);
+        let secret = stage.secret(stage.server.port(), USER, FIRST);
+        let drill = Drill::new(&secret, &engine, HashMap::new()).by(strategy.clone());
+        stage.runtime.block_on(drill.step(Step::Create)).unwrap().unwrap();
+        let error = stage.runtime.block_on(drill.step(Step::Set)).unwrap().expect_err(found).to_string();
+        assert!(error.contains(&format!("`{USER}` owns {found}")), "{error}");
+        assert!(error.contains("OWNER TO") && error.contains("nothing was changed"), "{error}");
+        let clones = stage.texts(&format!("SELECT rolname::text FROM pg_roles WHERE rolname = '{CLONE}'"));
+        assert!(clones.is_empty(), "the second user exists");
+        if make.contains("DEFAULT") {
+            as_user(give_away);
+        } else {
+            execute_in(&stage, database, give_away);
+        }
+        stage.runtime.block_on(drill.run()).unwrap();
+    }
+}
+
 fn cluster() -> Target {
     Target::Cluster("c1".into())
 }
@@ -261,6 +360,30 @@ fn control_plane_fault_ends_with_a_valid_admin_login() {
             assert_eq!(log.iter().filter(change).count(), 1, "{log:?}");
         }
     }
+}
+
+/// Versions of the probe secret that a rotation writes: of 100, none is deleted within a day.
+#[test]
+fn data_api_rotation_writes_one_probe_version_for_a_login() {
+    let stage = Stage::new();
+    let cloud = Aws::new(&stage, BOSS);
+    let written = |target: Target, change: Change, user: &str, password: &str| {
+        let access = Access::DataApi(cloud.data_api(target.clone(), STATEMENT));
+        let engine =
+            Redshift::new(access, change, Some(cloud.control_plane(target)), Redshift::default_policy());
+        stage.reset();
+        let before = cloud.probe_versions();
+        let secret = stage.secret(stage.server.port(), user, password);
+        stage.runtime.block_on(Drill::new(&secret, &engine, HashMap::new()).only_rotate()).unwrap();
+        assert!(cloud.is_blank());
+        cloud.probe_versions() - before
+    };
+    // The pending password, the current one, the change, and the test.
+    assert_eq!(written(cluster(), Change::Sql(PasswordHashFormat::Md5), USER, FIRST), 4);
+    // The change takes effect after some forty requests, while the old password is tried: one
+    // version. After it, the new one is tried.
+    cloud.take_requests(40);
+    assert_eq!(written(workgroup(), Change::ControlPlane(QUICK), BOSS, BOSS_PASSWORD), 5);
 }
 
 #[test]
@@ -455,6 +578,18 @@ fn sha256_user_logs_in_by_digest_and_keeps_the_format() {
     // In Redshift's own words and with its own code, which is not PostgreSQL's.
     assert_eq!(log_in(&value("u", "Wrong-Password-1")), Login::Refused);
     assert_eq!(server.statements(), ["SELECT 1"]);
+
+    // Redshift folds names with capitals, unless the session says otherwise.
+    server.fold();
+    let capitals = account(&as_before, &value("LoaderUser", FIRST));
+    runtime.block_on(as_before.set_password(&capitals, "LoaderUser", &"New-Password-1".into())).unwrap();
+    let statements = server.statements();
+    let [.., set, probe, change] = statements.as_slice() else { panic!("{statements:?}") };
+    assert_eq!(set, "SET enable_case_sensitive_identifier TO true");
+    assert!(
+        probe.starts_with("SELECT") && change.starts_with("ALTER USER \"LoaderUser\" "),
+        "{statements:?}"
+    );
 
     let by = account(&as_before, &value("u", FIRST));
     for (form, user, expected) in [

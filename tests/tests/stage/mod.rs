@@ -108,7 +108,11 @@ impl Stage {
     }
 
     pub fn of(target: Target) -> Self {
-        let cloud = Cloud::start(&Options::default(), &|_| {}).unwrap();
+        Self::with(target, &Options::default())
+    }
+
+    pub fn with(target: Target, options: &Options) -> Self {
+        let cloud = Cloud::start(options, &|_| {}).unwrap();
         let make = |name: &str, value: &Value| Secret::create(cloud.account(TARGET), name, value);
         let (secret, admin) = (make("app", &target.value()), make("admin", &target.admin()));
         Self { target, cloud, secret, admin }

@@ -112,6 +112,9 @@ impl RotationHistory {
     const MAX_ENTRIES: usize = 40;
     /// The smallest number of rotations that shows a usual duration.
     const MIN_ROTATIONS: usize = 5;
+    /// The duration that is slow for any secret, without a history: a step of Lambda ends after 15
+    /// minutes, and a rotation that needs no retry has taken seconds by then.
+    const SLOW: Duration = Duration::from_secs(15 * 60);
     /// The longest rotation: Secrets Manager retries within a window of at most a day.
     const MAX_DURATION: Duration = Duration::from_secs(86_400);
 
@@ -162,19 +165,21 @@ impl RotationHistory {
             .collect()
     }
 
-    /// Returns the duration of the rotation that ended then and the usual duration, if it took more than
-    /// three times the median of those before, and more than a minute longer.
-    fn slow(&self, end: Moment) -> Option<(Duration, Duration)> {
+    /// Returns the duration of the rotation that ended then, and the usual duration if it is known, if
+    /// it took more than three times the median of those before and more than a minute longer, or, for
+    /// want of enough rotations before, [`Self::SLOW`].
+    fn slow(&self, end: Moment) -> Option<(Duration, Option<Duration>)> {
         let all = self.took();
         let at = all.iter().position(|(found, _)| *found == end)?;
+        let took = all[at].1;
         let mut before: Vec<u64> = all[..at].iter().map(|(_, seconds)| *seconds).collect();
         if before.len() < Self::MIN_ROTATIONS {
-            return None;
+            return (took >= Self::SLOW.as_secs()).then(|| (Duration::from_secs(took), None));
         }
         before.sort_unstable();
-        let (took, usual) = (all[at].1, before[before.len() / 2]);
+        let usual = before[before.len() / 2];
         (took > usual * 3 && took > usual + 60)
-            .then(|| (Duration::from_secs(took), Duration::from_secs(usual)))
+            .then(|| (Duration::from_secs(took), Some(Duration::from_secs(usual))))
     }
 }
 
@@ -185,8 +190,23 @@ pub fn slow_rotation(event: &Event, history: &RotationHistory) -> Option<Observa
     };
     let (took, usual) = history.slow(event.time)?;
     let name = format!("secret {}", secret_name(secret));
+    let took = format_duration(took);
+    let what = match usual {
+        Some(usual) => {
+            format!(
+                "A rotation succeeded, but took {took}. Earlier rotations took {} (median).",
+                format_duration(usual)
+            )
+        }
+        None => {
+            let limit = format_duration(RotationHistory::SLOW);
+            format!(
+                "A rotation succeeded, but took {took}. The limit for a secret with few earlier rotations is {limit}."
+            )
+        }
+    };
     let incident = Incident::new(Kind::RotationSlow, Severity::Warning, event.location.clone(), secret, &name, event.time)
-        .what(&format!("A rotation succeeded, but took {}. Earlier rotations took {} (median).", format_duration(took), format_duration(usual)))
+        .what(&what)
         .impact("Between setSecret and finishSecret, clients with the old credential may be refused. This period was longer than usual.")
         .action(
             "Read in the function's log which step took the time and whether a step was retried. Details of the secret:",
@@ -351,12 +371,24 @@ mod tests {
 
     #[test]
     fn rotation_is_slow_compared_with_the_secrets_own_history() {
-        assert_eq!(history(&[10, 10, 10, 10, 900]).slow(at(400_900)), None);
+        assert_eq!(history(&[10, 10, 10, 10, 899]).slow(at(400_899)), None);
         let slow = history(&[10, 12, 11, 10, 13, 900]).slow(at(500_900)).unwrap();
-        assert_eq!(slow, (Duration::from_secs(900), Duration::from_secs(11)));
+        assert_eq!(slow, (Duration::from_secs(900), Some(Duration::from_secs(11))));
         // Three times a few seconds is no reason for an alert.
         assert_eq!(history(&[10, 12, 11, 10, 13, 60]).slow(at(500_060)), None);
         assert_eq!(history(&[600, 600, 600, 600, 600, 1700]).slow(at(501_700)), None);
+    }
+
+    #[test]
+    fn rotation_of_15_minutes_is_slow_without_a_history() {
+        assert_eq!(history(&[900]).slow(at(900)), Some((Duration::from_secs(900), None)));
+        assert_eq!(
+            history(&[10, 10, 10, 10, 4000]).slow(at(404_000)),
+            Some((Duration::from_secs(4000), None))
+        );
+        assert_eq!(history(&[899]).slow(at(899)), None);
+        // A secret whose rotations are always as long has its own limit.
+        assert_eq!(history(&[950, 950, 950, 950, 950, 960]).slow(at(500_960)), None);
     }
 
     #[test]

@@ -46,6 +46,20 @@ where
     T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
     T::Stream: Send + 'static,
 {
+    match open(account, tls).await {
+        Ok(client) => Ok(Some(client)),
+        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) => Err(not_connected(account, &error)),
+    }
+}
+
+/// Opens a session.
+pub(crate) async fn open<T>(account: &Account, tls: T) -> Result<Client, tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
+    T::Stream: Send + 'static,
+{
     let mut config = Config::new();
     config
         .host(&account.server.host)
@@ -56,22 +70,29 @@ where
         .application_name("sluice-rotation")
         .ssl_mode(SslMode::Require)
         .connect_timeout(CONNECT_TIMEOUT);
-    match config.connect(tls).await {
-        Ok((client, connection)) => {
-            tokio::spawn(async move {
-                // The error of a connection reaches the client that waits on it.
-                let _ended = connection.await;
-            });
-            Ok(Some(client))
-        }
-        Err(error) if is_refusal(&error) => Ok(None),
-        Err(error) => Err(not_connected(account, &error)),
-    }
+    let (client, connection) = config.connect(tls).await?;
+    tokio::spawn(async move {
+        // The error of a connection reaches the client that waits on it.
+        let _ended = connection.await;
+    });
+    Ok(client)
+}
+
+/// Returns true if PostgreSQL accepted the password and opens no session for a reason that it checks
+/// later: the role may not log in (NOLOGIN), or has too many sessions. Source:
+/// `InitializeSessionUserId` in miscinit.c, which runs after `PerformAuthentication`.
+pub(crate) fn is_known_and_barred(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| {
+        db.routine() == Some("InitializeSessionUserId")
+            && (*db.code() == SqlState::TOO_MANY_CONNECTIONS
+                || *db.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+            && !db.message().contains("does not exist")
+    })
 }
 
 /// Returns true if the password was rejected. Redshift does not use 28P01. It uses 28000, as for
 /// other errors, with this message (aws/amazon-redshift-python-driver#237).
-fn is_refusal(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|db| {
         *db.code() == SqlState::INVALID_PASSWORD
             || *db.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION

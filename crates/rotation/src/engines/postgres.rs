@@ -7,13 +7,13 @@
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use postgres_protocol::password;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::pg_wire::{self, Certified, not_connected};
 use super::trust::Tls;
 use crate::document::{DocumentError, SecretDocument};
-use crate::engine::{Account, Defaults, Engine, EngineError, Login, Server};
+use crate::engine::{Account, Defaults, Engine, EngineError, Login};
 use crate::password::PasswordPolicy;
 
 const DEFAULTS: Defaults = Defaults {
@@ -69,7 +69,17 @@ impl Engine for Postgres {
     }
 
     async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
-        let Some(client) = self.connect(account).await? else { return Ok(Login::Refused) };
+        let opened = pg_wire::open(account, Certified::new(&self.tls, &account.server.host)).await;
+        let client = match opened {
+            Ok(client) => client,
+            Err(error) if pg_wire::is_refusal(&error) => return Ok(Login::Refused),
+            // An administrator may change its password all the same.
+            Err(error) if pg_wire::is_known_and_barred(&error) => {
+                tracing::warn!(user = account.user, %error, "the password is right, and the user may not log in");
+                return Ok(Login::Accepted);
+            }
+            Err(error) => return Err(not_connected(account, &error)),
+        };
         match client.simple_query("SELECT 1").await {
             Ok(_) => Ok(Login::Accepted),
             Err(error) => Err(not_connected(account, &error)),
@@ -100,16 +110,19 @@ impl Engine for Postgres {
 }
 
 /// A session that changes one user.
+///
+/// Every statement is a simple query: a pooler such as PgBouncer or RDS Proxy may run a prepared
+/// statement on another connection than the one that it was prepared on.
 struct Session<'a> {
     client: Client,
-    server: &'a Server,
+    by: &'a Account,
     user: &'a str,
 }
 
 impl<'a> Session<'a> {
     async fn open(engine: &Postgres, by: &'a Account, user: &'a str) -> Result<Self, EngineError> {
         match engine.connect(by).await? {
-            Some(client) => Ok(Self { client, server: &by.server, user }),
+            Some(client) => Ok(Self { client, by, user }),
             None => Err(EngineError::SetPasswordFailed {
                 server: by.server.clone(),
                 user: user.to_owned(),
@@ -119,22 +132,45 @@ impl<'a> Session<'a> {
     }
 
     fn not_set(&self, problem: String) -> EngineError {
-        EngineError::SetPasswordFailed { server: self.server.clone(), user: self.user.to_owned(), problem }
+        EngineError::SetPasswordFailed { server: self.by.server.clone(), user: self.user.to_owned(), problem }
     }
 
-    async fn execute(&self, statement: &str) -> Result<(), EngineError> {
-        let done = self.client.batch_execute(statement).await;
-        done.map_err(|error| self.not_set(lambda_kit::error::chain(&error)))
+    /// Returns the error of a statement, with the remedy where the server's words lack it.
+    fn failed(&self, error: &tokio_postgres::Error) -> EngineError {
+        let problem = lambda_kit::error::chain(error);
+        let remedy = match error.code() {
+            Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
+                "; this host is a read-only endpoint; write the host of the writer into the secret"
+            }
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) if self.by.user != self.user => {
+                "; nothing was changed; use an administrator that may, or let the user change its own password \
+                 (ROTATION_STRATEGY single-user without ADMIN_SECRET_ARN)"
+            }
+            _ => "",
+        };
+        self.not_set(problem + remedy)
     }
 
-    async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, EngineError> {
-        let rows = self.client.query(sql, parameters).await;
-        rows.map_err(|error| self.not_set(lambda_kit::error::chain(&error)))
+    /// Runs statements in one transaction: all or none. A user's sessions may be read-only by
+    /// default.
+    async fn execute(&self, statements: &str) -> Result<(), EngineError> {
+        let whole = SecretString::from(format!("BEGIN READ WRITE; {statements}; COMMIT"));
+        let done = self.client.batch_execute(whole.expose_secret()).await;
+        done.map_err(|error| self.failed(&error))
+    }
+
+    async fn query(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, EngineError> {
+        let messages = self.client.simple_query(sql).await.map_err(|error| self.failed(&error))?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(rows.collect())
     }
 
     async fn set_password(&self, new: &SecretString) -> Result<(), EngineError> {
-        let found = self.query("SELECT current_setting('password_encryption')", &[]).await?;
-        let encryption: &str = found.first().map(|row| row.get(0)).unwrap_or_default();
+        let found = self.query("SELECT current_setting('password_encryption')").await?;
+        let encryption = found.first().and_then(|row| row.get(0)).unwrap_or_default();
         // A verifier of another kind than the server's own could lock out old clients.
         let verifier: SecretString = match encryption {
             "scram-sha-256" => password::scram_sha_256(new.expose_secret().as_bytes()).into(),
@@ -150,33 +186,48 @@ impl<'a> Session<'a> {
         self.execute(statement.expose_secret()).await
     }
 
+    /// Returns true if `member` is a direct member of `role`.
+    async fn is_member(&self, member: &str, role: &str) -> Result<bool, EngineError> {
+        let sql = format!(
+            "SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member \
+             WHERE r.rolname = {} AND u.rolname = {}",
+            escape_literal(role),
+            escape_literal(member)
+        );
+        Ok(!self.query(&sql).await?.is_empty())
+    }
+
     /// Creates the user, if it does not exist, as a member of `model` whose sessions start as
-    /// `model`: it has the same privileges, and its objects belong to `model`. Its settings and
-    /// limits are copied each time.
+    /// `model`: it has the same privileges, and its objects belong to `model`. Attributes are not
+    /// inherited, and a session has some of them before it is `model`: they are copied each time,
+    /// as are settings and limits.
     async fn clone_privileges(&self, model: &str) -> Result<(), EngineError> {
         let (user, role) = (escape_identifier(self.user), escape_identifier(model));
-        let exists =
-            !self.query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&self.user]).await?.is_empty();
         // The first of the two users never becomes a member of the second, which is its member
         // already.
-        let sql = "SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member \
-                   WHERE r.rolname = $1 AND u.rolname = $2";
-        if !self.query(sql, &[&self.user, &model]).await?.is_empty() {
+        if self.is_member(model, self.user).await? {
             return Ok(());
         }
+        let Some(wanted) = self.attributes(model).await? else {
+            return Err(self.not_set(format!("there is no role `{model}` to copy the privileges of")));
+        };
+        let own = self.attributes(self.user).await?;
         let mut statements = Vec::new();
-        if !exists {
+        if own.is_none() {
             statements.push(format!("CREATE ROLE {user} LOGIN"));
         }
-        if self.query(sql, &[&model, &self.user]).await?.is_empty() {
+        if !self.is_member(self.user, model).await? {
             statements.push(format!("GRANT {role} TO {user}"));
         }
-        let limits = "SELECT rolconnlimit, rolvaliduntil::text FROM pg_roles WHERE rolname = $1";
-        if let Some(row) = self.query(limits, &[&model]).await?.first() {
-            let (connections, until): (i32, Option<&str>) = (row.get(0), row.get(1));
-            let until = escape_literal(until.unwrap_or("infinity"));
-            statements.push(format!("ALTER ROLE {user} CONNECTION LIMIT {connections} VALID UNTIL {until}"));
+        let changed = wanted.changes(&own.unwrap_or_default());
+        if !changed.is_empty() {
+            statements.push(format!("ALTER ROLE {user} {}", changed.join(" ")));
         }
+        let until = escape_literal(&wanted.valid_until);
+        statements.push(format!(
+            "ALTER ROLE {user} CONNECTION LIMIT {} VALID UNTIL {until}",
+            wanted.connection_limit
+        ));
         statements.push(format!("ALTER ROLE {user} RESET ALL"));
         for setting in self.settings(self.user).await?.iter().filter(|setting| !setting.place.is_empty()) {
             statements.push(format!("ALTER ROLE {user}{} RESET ALL", setting.place));
@@ -200,26 +251,69 @@ impl<'a> Session<'a> {
                 _ => statements.push(format!("ALTER ROLE {user}{place} SET {name} TO {value}")),
             }
         }
-        // One transaction: the user is complete or does not exist.
-        self.execute(&format!("BEGIN; {}; COMMIT", statements.join("; "))).await
+        self.execute(&statements.join("; ")).await.map_err(|error| match error {
+            EngineError::SetPasswordFailed { problem, .. } if !changed.is_empty() => self.not_set(format!(
+                "`{model}` has or lacks the attributes {}, which a member does not inherit, and they cannot be \
+                 copied: {problem}",
+                changed.join(", ")
+            )),
+            other => other,
+        })
+    }
+
+    async fn attributes(&self, role: &str) -> Result<Option<Attributes>, EngineError> {
+        let sql = format!(
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit, rolvaliduntil::text \
+             FROM pg_roles WHERE rolname = {}",
+            escape_literal(role)
+        );
+        let rows = self.query(&sql).await?;
+        Ok(rows.first().map(|row| Attributes {
+            granted: std::array::from_fn(|column| row.get(column) == Some("t")),
+            connection_limit: row.get(5).unwrap_or("-1").to_owned(),
+            valid_until: row.get(6).unwrap_or("infinity").to_owned(),
+        }))
     }
 
     /// Returns the settings of a role, for all databases and for single ones.
     async fn settings(&self, role: &str) -> Result<Vec<Setting>, EngineError> {
         // The server stores `name=value`.
-        let sql = "SELECT d.datname, split_part(s.setting, '=', 1), substr(s.setting, strpos(s.setting, '=') + 1) \
-                   FROM pg_db_role_setting c JOIN pg_roles r ON r.oid = c.setrole LEFT JOIN pg_database d ON d.oid = c.setdatabase, \
-                   unnest(c.setconfig) AS s(setting) WHERE r.rolname = $1";
-        let rows = self.query(sql, &[&role]).await?;
-        let setting = |row: &Row| Setting {
+        let sql = format!(
+            "SELECT d.datname, split_part(s.setting, '=', 1), substr(s.setting, strpos(s.setting, '=') + 1) \
+             FROM pg_db_role_setting c JOIN pg_roles r ON r.oid = c.setrole LEFT JOIN pg_database d ON d.oid = c.setdatabase, \
+             unnest(c.setconfig) AS s(setting) WHERE r.rolname = {}",
+            escape_literal(role)
+        );
+        let rows = self.query(&sql).await?;
+        let setting = |row: &SimpleQueryRow| Setting {
             place: row
-                .get::<_, Option<&str>>(0)
+                .get(0)
                 .map(|name| format!(" IN DATABASE {}", escape_identifier(name)))
                 .unwrap_or_default(),
-            name: row.get(1),
-            value: row.get(2),
+            name: row.get(1).unwrap_or_default().to_owned(),
+            value: row.get(2).unwrap_or_default().to_owned(),
         };
         Ok(rows.iter().map(setting).collect())
+    }
+}
+
+/// The names of the attributes, in the order of the query.
+const ATTRIBUTES: [&str; 5] = ["SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS"];
+
+/// What a role has beside its privileges.
+#[derive(Default)]
+struct Attributes {
+    granted: [bool; ATTRIBUTES.len()],
+    connection_limit: String,
+    valid_until: String,
+}
+
+impl Attributes {
+    /// Returns the words of ALTER ROLE that make the attributes of `own` these.
+    fn changes(&self, own: &Self) -> Vec<String> {
+        let pairs = self.granted.iter().zip(own.granted).zip(ATTRIBUTES);
+        let changed = pairs.filter(|((wanted, own), _)| *wanted != own);
+        changed.map(|((wanted, _), name)| format!("{}{name}", if *wanted { "" } else { "NO" })).collect()
     }
 }
 

@@ -34,7 +34,7 @@ use crate::invocation::Invocation;
 use crate::outcome::StepOutcome;
 use crate::retry::Transient;
 use crate::rotator::{CredentialRotator, ParsedValue};
-use crate::versions::{PENDING, Versions};
+use crate::versions::{CURRENT, PENDING, Versions};
 use embed::Halves;
 pub use error::{KeyError, Operation};
 use http::Http;
@@ -144,6 +144,19 @@ impl<H: Http> ApiKeys<H> {
         })
     }
 
+    /// Checks that no text of the value would hold the old key's secret after the change.
+    fn check_that_no_text_keeps_the_key(&self, current: &ParsedValue<Key>) -> Result<(), RotationError> {
+        let invented = Key { id: "new".to_owned(), secret: SecretString::from("new") };
+        let next = self.with_key(&current.document, &current.credential, &invented);
+        match next.key_that_holds(current.credential.secret.expose_secret()) {
+            Some(key) => {
+                let source = DocumentError::HoldsPassword { key };
+                Err(RotationError::InvalidSecretValue { label: CURRENT, source })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Checks that the provider rejects an invented key, so that an accepted key proves something.
     /// It runs before a key is created: if the host cannot be reached, no key is left behind.
     async fn check_that_a_key_is_needed<V: Versions>(
@@ -225,6 +238,7 @@ impl<H: Http> ApiKeys<H> {
         run: &Creation<'_, H>,
     ) -> Result<SecretDocument, RotationError> {
         let Creation { provider, admin, current, token } = *run;
+        self.check_that_no_text_keeps_the_key(current)?;
         let mark = Mark::of(at.secret_id).with(token);
         let arn = at.secret_id.parse::<Arn>().ok();
         let name = arn.as_ref().and_then(Arn::secret_name).unwrap_or(at.secret_id);

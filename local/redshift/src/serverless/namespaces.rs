@@ -146,14 +146,8 @@ pub(super) fn list(app: &App, caller: &Caller) -> Result<Value, ApiError> {
 
 pub(super) async fn update(app: &Arc<App>, caller: &Caller, input: &Value) -> Result<Value, ApiError> {
     refuse_what_is_not_imitated(input)?;
-    if text(input, "adminUsername").is_some() {
-        return Err(ApiError::not_imitated("a new adminUsername"));
-    }
     let key = (place(caller), required(input, "namespaceName")?.to_owned());
-    let password = text(input, "adminUserPassword").map(str::to_owned);
-    if let Some(password) = &password {
-        control::check_password("adminUserPassword", password).map_err(as_validation)?;
-    }
+    let password = new_admin_password(app, &key, input)?;
     let roles = strings(input, "iamRoles");
     together(input, "iamRoles", "defaultIamRoleArn")?;
     if !app.world().namespaces.contains_key(&key) {
@@ -203,6 +197,29 @@ fn together(input: &Value, one: &str, other: &str) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::validation(format!("The parameters {one} and {other} must be updated together.")))
+}
+
+/// Returns the new password of the administrator. AWS accepts the password only together with the
+/// name: "This parameter must be updated together with `adminUsername`" (botocore 1.44,
+/// redshift-serverless, UpdateNamespaceRequest); the message is that of
+/// hashicorp/terraform-provider-aws#28122.
+fn new_admin_password(app: &App, key: &(Place, String), input: &Value) -> Result<Option<String>, ApiError> {
+    let (user, password) = match (text(input, "adminUsername"), text(input, "adminUserPassword")) {
+        (None, None) => return Ok(None),
+        (Some(user), Some(password)) => (user, password),
+        _ => {
+            let message = "Specify both the user name and password, or neither.".to_owned();
+            return Err(ApiError::new("ValidationException", message));
+        }
+    };
+    control::check_password("adminUserPassword", password).map_err(as_validation)?;
+    let world = app.world();
+    let namespace = world.namespaces.get(key).ok_or_else(|| not_found("namespace", &key.1))?;
+    let found = world.warehouses.get(&namespace.namespace_id);
+    if found.is_some_and(|warehouse| warehouse.admin != user) {
+        return Err(ApiError::not_imitated("a new adminUsername"));
+    }
+    Ok(Some(password.to_owned()))
 }
 
 /// UpdateNamespace sets the whole list.

@@ -125,6 +125,10 @@ impl<V: Send + Sync, E: Engine> Engine for &Faulty<V, &E> {
         self.engine.keeps_previous()
     }
 
+    fn reads_grants_in_database(&self) -> bool {
+        self.engine.reads_grants_in_database()
+    }
+
     fn retires_before_create(&self) -> bool {
         self.engine.retires_before_create()
     }

@@ -10,6 +10,9 @@ use super::modification::Modification;
 use super::token::{Group, Groups, Update};
 use super::user::{User, Users};
 
+/// The codes with which ModifyReplicationGroup may reject SET for a group with one token.
+const NOT_ALLOWED: [&str; 2] = ["InvalidParameterCombination", "InvalidParameterValue"];
+
 /// Amazon ElastiCache.
 #[derive(Debug, Clone)]
 pub struct ElastiCacheApi {
@@ -111,7 +114,18 @@ impl Groups for ElastiCacheApi {
             .apply_immediately(true)
             .send()
             .await;
-        started(result, "elasticache:ModifyReplicationGroup", "InvalidReplicationGroupState")
+        // "SET - allowed only after ROTATE" (ModifyReplicationGroup): a group with one token may
+        // reject it, and has no other token to remove. See decision 17.
+        match &result {
+            Err(error)
+                if how == Update::Set && error.code().is_some_and(|code| NOT_ALLOWED.contains(&code)) =>
+            {
+                let error = CallError::new("elasticache:ModifyReplicationGroup", error);
+                tracing::info!(%error, "SET is not allowed: the group has one token");
+                Ok(Modification::NotAllowed)
+            }
+            _ => started(result, "elasticache:ModifyReplicationGroup", "InvalidReplicationGroupState"),
+        }
     }
 }
 
@@ -259,10 +273,22 @@ mod tests {
                 InvalidReplicationGroupStateFault::builder().meta(meta).build(),
             )
         });
-        let api = api(&[&rotate, &set, &busy]);
+        let rejected = |code_of_error: &'static str| {
+            mock!(Client::modify_replication_group)
+                .then_error(move || ModifyReplicationGroupError::generic(code(code_of_error)))
+        };
+        let [combination, value, rotate_again] =
+            ["InvalidParameterCombination", "InvalidParameterValue", "InvalidParameterValue"].map(rejected);
+        let api = api(&[&rotate, &set, &busy, &combination, &value, &rotate_again]);
         let token = SecretString::from("token");
         assert_eq!(api.set_token("cache", &token, Update::Rotate).await.unwrap(), Modification::Started);
         assert_eq!(api.set_token("cache", &token, Update::Set).await.unwrap(), Modification::Started);
         assert_eq!(api.set_token("cache", &token, Update::Set).await.unwrap(), Modification::Busy);
+        // The only token of a group needs no SET, and a rejected ROTATE is an error.
+        for _ in 0..2 {
+            assert_eq!(api.set_token("cache", &token, Update::Set).await.unwrap(), Modification::NotAllowed);
+        }
+        let error = api.set_token("cache", &token, Update::Rotate).await.unwrap_err().to_string();
+        assert!(error.contains("InvalidParameterValue"), "{error}");
     }
 }

@@ -10,6 +10,8 @@ pub enum Modification {
     Started,
     /// An earlier change is in progress.
     Busy,
+    /// The service does not allow it, because there is nothing to change.
+    NotAllowed,
 }
 
 /// Waits until the server accepts a password: a change reaches the nodes some time after the

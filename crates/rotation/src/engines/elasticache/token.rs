@@ -4,7 +4,7 @@
 //! the one that it names. An abandoned rotation leaves its token as the newer of two, and then
 //! `ROTATE` alone would drop the token that clients use. So every rotation starts with `SET` to the
 //! current token, before it creates another. This also removes the previous one, if no event has
-//! done so. Source: "Authenticating with the Valkey and Redis OSS AUTH command" of the ElastiCache
+//! done so. A group with one token may reject that `SET`, and then there is nothing to remove. Source: "Authenticating with the Valkey and Redis OSS AUTH command" of the ElastiCache
 //! user guide.
 
 use std::future::Future;
@@ -117,6 +117,7 @@ impl<G: Groups> Token<G> {
             let started = self.api.set_token(&self.group, token, how).await;
             match started.map_err(|error| self.not_set(error.to_string()))? {
                 Modification::Started => return self.wait_until_idle(waiting).await,
+                Modification::NotAllowed => return Ok(()),
                 Modification::Busy if waiting.pause().await => self.wait_until_idle(waiting).await?,
                 Modification::Busy => {
                     let problem = format!(

@@ -166,6 +166,9 @@ impl<U: Users> RbacUser<U> {
             match started.map_err(|error| self.not_set(name, error.to_string()))? {
                 Modification::Started => return self.wait_until_idle(name, waiting).await,
                 Modification::Busy if waiting.pause().await => self.wait_until_idle(name, waiting).await?,
+                Modification::NotAllowed => {
+                    return Err(self.not_set(name, "the service does not allow the change".to_owned()));
+                }
                 Modification::Busy => {
                     let problem = format!(
                         "another change of the user has lasted for more than {} s",

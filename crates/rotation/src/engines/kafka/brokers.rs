@@ -7,7 +7,7 @@ use crate::document::{DocumentError, SecretDocument};
 use crate::engine::Server;
 
 /// The keys that may have a list. The first that exists is used.
-const LISTS: [&str; 3] = ["bootstrap.servers", "bootstrapServers", "brokers"];
+const LISTS: [&str; 4] = ["bootstrap.servers", "bootstrapServers", "bootstrap_servers", "brokers"];
 /// The form of a list, for errors.
 const EXPECTED: &str = "a list of brokers such as `b1.example.com:9093,b2.example.com:9093`";
 /// The protocol that may precede a broker. The others have no TLS.

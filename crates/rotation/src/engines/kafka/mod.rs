@@ -166,6 +166,7 @@ mod tests {
             (r#"{"host":"b1"}"#, "b1:9093", None),
             (r#"{"host":"b1","port":"9096","mechanism":"SCRAM-SHA-256"}"#, "b1:9096", Some("SCRAM-SHA-256")),
             (r#"{"host":"b0","brokers":"b1,b2:9096"}"#, "b1:9093,b2:9096", None),
+            (r#"{"bootstrap_servers":"kafka.example.com:9092"}"#, "kafka.example.com:9092", None),
             (
                 r#"{"bootstrap.servers":"b1:1","sasl.mechanism":"SCRAM-SHA-512"}"#,
                 "b1:1",

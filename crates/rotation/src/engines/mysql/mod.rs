@@ -87,6 +87,16 @@ impl Mysql {
 
 /// Wrong password, or no such user.
 const ACCESS_DENIED: u16 = 1045;
+/// The server checks these after the password, which is right: an expired password (at the login, or
+/// at the first statement), a locked account (of MySQL and of MariaDB), and the limits of an account.
+const KNOWN_AND_BARRED: [u16; 5] = [1862, 1820, 3118, 4151, 1226];
+
+/// An administrator may change the password of such a user all the same.
+fn barred(account: &Account, code: u16, problem: &str) -> Login {
+    tracing::warn!(user = account.user, code, problem, "the password is right, and the user may not log in");
+    Login::Accepted
+}
+
 /// Too many connections: of all, of this user, in this hour. Or the server stops or starts.
 const BUSY: [u16; 5] = [1040, 1053, 1203, 1226, 3169];
 
@@ -129,10 +139,18 @@ impl Engine for Mysql {
         let mut connection = match Connection::open(&self.tls, account).await {
             Ok(connection) => connection,
             Err(WireError::Server { code: ACCESS_DENIED, .. }) => return Ok(Login::Refused),
+            Err(WireError::Server { code, message }) if KNOWN_AND_BARRED.contains(&code) => {
+                return Ok(barred(account, code, &message));
+            }
             Err(error) => return Err(no_session(account, error)),
         };
-        connection.query("SELECT 1").await.map_err(|error| no_session(account, error))?;
-        connection.close().await;
+        match connection.query("SELECT 1").await {
+            Ok(_) => connection.close().await,
+            Err(WireError::Server { code, message }) if KNOWN_AND_BARRED.contains(&code) => {
+                return Ok(barred(account, code, &message));
+            }
+            Err(error) => return Err(no_session(account, error)),
+        }
         Ok(Login::Accepted)
     }
 

@@ -15,6 +15,10 @@ const PRIVILEGE_MISSING: u16 = 1227;
 const SYNTAX: u16 = 1064;
 /// The password after REPLACE is not the account's first password.
 const NOT_THE_CURRENT: u16 = 3891;
+/// The server runs with --read-only, is a replica of Aurora, or the transaction is read-only.
+const READ_ONLY_OPTION: u16 = 1290;
+const READ_ONLY_MODE: u16 = 1836;
+const READ_ONLY_TRANSACTION: u16 = 1792;
 /// MariaDB accepts no hash because it could not check the password.
 const NO_HASH: u16 = 1290;
 const HASH_NOT_CHECKED: u16 = 1819;
@@ -58,7 +62,14 @@ impl<'a> Session<'a> {
             WireError::Server { code: SYNTAX, .. } => {
                 self.not_set(format!("it rejects the statement as a syntax error ({SYNTAX})"))
             }
-            WireError::Server { code, message } => self.not_set(format!("{message} ({code})")),
+            WireError::Server { code, message } => {
+                let remedy = if is_read_only(code, &message) {
+                    "; this host is a read-only endpoint; write the host of the writer into the secret"
+                } else {
+                    ""
+                };
+                self.not_set(format!("{message} ({code}){remedy}"))
+            }
             WireError::Method(problem) | WireError::Broken(problem) => self.not_set(problem),
         }
     }
@@ -232,7 +243,9 @@ impl<'a> Session<'a> {
     pub(super) async fn give_hash(&mut self, statement: &SecretString) -> Result<(), EngineError> {
         match self.connection.query(statement.expose_secret()).await {
             Ok(_) => Ok(()),
-            Err(WireError::Server { code: code @ (NO_HASH | HASH_NOT_CHECKED), message }) => {
+            Err(WireError::Server { code: code @ (NO_HASH | HASH_NOT_CHECKED), message })
+                if !is_read_only(code, &message) =>
+            {
                 let problem = format!(
                     "{message} ({code}); this function sends only hashes, because MariaDB logs passwords in clear; turn \
                      strict_password_validation off, and set PASSWORD_LENGTH and the EXCLUDE_ variables to \
@@ -251,6 +264,15 @@ impl<'a> Session<'a> {
             let beginning = statement.split(" IDENTIFIED").next().unwrap_or_default();
             self.not_set(format!("the output of SHOW CREATE USER is not understood: {beginning} …"))
         })
+    }
+}
+
+/// Returns true if a server rejects every change because it is a replica or the like.
+fn is_read_only(code: u16, message: &str) -> bool {
+    match code {
+        READ_ONLY_TRANSACTION => true,
+        READ_ONLY_OPTION | READ_ONLY_MODE => message.contains("read-only"),
+        _ => false,
     }
 }
 

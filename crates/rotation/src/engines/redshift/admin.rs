@@ -147,7 +147,10 @@ impl ControlPlane {
             }
             Target::Workgroup(_) => {
                 let name = described.namespace.clone().unwrap_or_default();
-                let call = self.serverless.update_namespace().namespace_name(name).admin_user_password(new);
+                // A password without the name is a ValidationException: "must be updated together
+                // with adminUsername" (UpdateNamespaceRequest in botocore).
+                let call = self.serverless.update_namespace().namespace_name(name);
+                let call = call.admin_username(&described.admin).admin_user_password(new);
                 match call.send().await {
                     Ok(_) => return Ok(Some(())),
                     Err(error) => (

@@ -42,6 +42,9 @@ use crate::password::PasswordPolicy;
 const DEFAULTS: Defaults =
     Defaults { engines: &["redshift"], port: 5439, database: "dev", expected_engine: "`redshift`" };
 
+/// The longest pause between two checks of a change by the control plane.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
 /// The way in which a password is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -56,7 +59,7 @@ pub enum Change {
 pub struct ChangeWait {
     /// The longest wait.
     pub timeout: Duration,
-    /// The first pause between two checks. Each later one is twice as long, up to ten seconds.
+    /// The first pause between two checks. Each later one is twice as long, up to [`LONGEST_PAUSE`].
     pub first_pause: Duration,
 }
 
@@ -187,6 +190,29 @@ impl Redshift {
         new: &SecretString,
         wait: ChangeWait,
     ) -> Result<(), EngineError> {
+        let mut polling = None;
+        let changed = self.change_admin_password(by, user, new, wait, &mut polling).await;
+        if let Some(session) = polling {
+            session.close().await?;
+        }
+        changed?;
+        match self.log_in(&Account { password: new.clone(), ..by.clone() }).await? {
+            Login::Accepted => Ok(()),
+            Login::Refused => {
+                Err(not_set(by, user, "neither the old nor the new password is accepted".to_owned()))
+            }
+        }
+    }
+
+    /// Changes the admin's password and waits until the old one is rejected.
+    async fn change_admin_password<'a>(
+        &self,
+        by: &'a Account,
+        user: &str,
+        new: &SecretString,
+        wait: ChangeWait,
+        polling: &mut Option<Session<'a>>,
+    ) -> Result<(), EngineError> {
         let Some(warehouse) = &self.warehouse else {
             return Err(not_set(by, user, "no warehouse is configured".to_owned()));
         };
@@ -204,8 +230,8 @@ impl Redshift {
                     "it has not accepted the change yet".to_owned()
                 }
                 None => {
-                    if self.log_in(by).await? == Login::Refused {
-                        break;
+                    if self.poll(by, polling).await? == Login::Refused {
+                        return Ok(());
                     }
                     "the old password still logs in".to_owned()
                 }
@@ -218,13 +244,38 @@ impl Redshift {
                 return Err(not_set(by, user, problem));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(10));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        match self.log_in(&Account { password: new.clone(), ..by.clone() }).await? {
-            Login::Accepted => Ok(()),
-            Login::Refused => {
-                Err(not_set(by, user, "neither the old nor the new password is accepted".to_owned()))
-            }
+    }
+
+    /// Tries a credential again and again. The Data API logs in with every statement, so one lease
+    /// of the probe secret is enough for all of them.
+    async fn poll<'a>(
+        &self,
+        account: &'a Account,
+        polling: &mut Option<Session<'a>>,
+    ) -> Result<Login, EngineError> {
+        if matches!(self.access, Access::Wire(_)) {
+            return self.log_in(account).await;
+        }
+        if polling.is_none() {
+            self.check_place(account).await?;
+            *polling = Session::open(&self.access, account).await?;
+        }
+        let Some(session) = polling else { return Ok(Login::Refused) };
+        login(account, session.run(&"SELECT 1".into()).await)
+    }
+}
+
+/// Interprets the result of a session's first statement.
+fn login<T>(account: &Account, result: Result<T, SessionError>) -> Result<Login, EngineError> {
+    match result {
+        Ok(_) => Ok(Login::Accepted),
+        Err(SessionError::Refused) => Ok(Login::Refused),
+        Err(SessionError::Engine(error)) => Err(error),
+        Err(SessionError::Statement(problem)) => {
+            let (server, user) = (account.server.clone(), account.user.clone());
+            Err(EngineError::InsufficientPrivileges { server, user, problem })
         }
     }
 }
@@ -300,15 +351,7 @@ impl Engine for Redshift {
         let Some(session) = Session::open(&self.access, account).await? else { return Ok(Login::Refused) };
         let result = session.run(&"SELECT 1".into()).await;
         session.close().await?;
-        match result {
-            Ok(_) => Ok(Login::Accepted),
-            Err(SessionError::Refused) => Ok(Login::Refused),
-            Err(SessionError::Engine(error)) => Err(error),
-            Err(SessionError::Statement(problem)) => {
-                let (server, user) = (account.server.clone(), account.user.clone());
-                Err(EngineError::InsufficientPrivileges { server, user, problem })
-            }
-        }
+        login(account, result)
     }
 
     async fn set_password(&self, by: &Account, user: &str, new: &SecretString) -> Result<(), EngineError> {
@@ -331,6 +374,10 @@ impl Engine for Redshift {
         }
     }
 
+    fn reads_grants_in_database(&self) -> bool {
+        true
+    }
+
     async fn set_other_user(
         &self,
         admin: &Account,
@@ -346,7 +393,7 @@ impl Engine for Redshift {
             // With an unknown password: a user with the new one counts as complete, also for the
             // run after a crash.
             let create = self.statement("CREATE", format, user, &self.unknown_password()?, false)?;
-            clone_privileges::clone_privileges(&session, model, user, &create).await?;
+            clone_privileges::clone_privileges(&self.access, &session, model, user, &create).await?;
             self.alter(&session, format, admin, user, new).await
         };
         let result = result.await;

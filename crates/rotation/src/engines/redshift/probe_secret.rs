@@ -2,16 +2,20 @@
 //!
 //! The Data API accepts a credential only as the ARN of a secret, and logs in with its AWSCURRENT.
 //! The rotated secret cannot be used: there the new credential is pending. So the function stores
-//! the credential in a secret of its own for the time of a session, a lease. At its end a blank
-//! value becomes current, and the version with the credential loses its last label, so that Secrets
-//! Manager deletes it. Until then it can be read by its id with permission to read the probe
+//! the credential in a secret of its own for the time of a session, a lease. At its end the blank
+//! version becomes current again, and the version with the credential loses its last label, so that
+//! Secrets Manager deletes it. Until then it can be read by its id with permission to read the probe
 //! secret, which nothing else should have.
+//!
+//! A secret has about 100 versions, and none is deleted within 24 hours of its creation
+//! (PutSecretValue). So a lease is one new version, and a wait keeps one lease.
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use lambda_kit::call::CallError;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use warehouse::target::Target;
 
 use crate::engine::Account;
 use crate::versions::{CURRENT, PREVIOUS};
@@ -50,8 +54,8 @@ impl ProbeSecret {
         Self { client, arn }
     }
 
-    /// Stores a blank value, whatever an interrupted run left there. Returns the version that was
-    /// current.
+    /// Makes a blank value current, whatever an interrupted run left there. Returns the version that
+    /// was current.
     ///
     /// # Errors
     /// A call failed.
@@ -59,7 +63,11 @@ impl ProbeSecret {
         let current = self.version(CURRENT).await?;
         let spent = match &current {
             Some((version, false)) => {
-                self.put(&SecretString::from(BLANK)).await?;
+                match self.version(PREVIOUS).await? {
+                    // The version before the lease.
+                    Some((blank, true)) => self.make_current(&blank, version).await?,
+                    _ => self.put(&SecretString::from(BLANK)).await.map(|_| ())?,
+                }
                 Some(version.clone())
             }
             // An earlier run crashed between the two calls.
@@ -72,9 +80,14 @@ impl ProbeSecret {
     }
 
     /// Stores an account's user and password.
-    pub(super) async fn lease(&self, account: &Account) -> Result<Lease, CallError> {
+    pub(super) async fn lease(&self, account: &Account, target: &Target) -> Result<Lease, CallError> {
         self.clear().await?;
-        let value = json!({"username": account.user, "password": account.password.expose_secret()});
+        let mut value = json!({"username": account.user, "password": account.password.expose_secret()});
+        if let Target::Cluster(name) = target {
+            // It must match the request's ClusterIdentifier ("Storing database credentials in AWS
+            // Secrets Manager" of the Data API).
+            value["dbClusterIdentifier"] = name.as_str().into();
+        }
         // From here on the secret must be cleared: the write may have happened even if its response
         // is lost.
         let mut lease = Lease { probe_secret: self.clone(), version: String::new(), there: true };
@@ -102,6 +115,13 @@ impl ProbeSecret {
         let answer = call.send().await;
         let answer = answer.map_err(|error| CallError::new("secretsmanager:PutSecretValue", &error))?;
         Ok(answer.version_id.unwrap_or_default())
+    }
+
+    /// Moves AWSCURRENT to a version. AWSPREVIOUS moves to the version that had it.
+    async fn make_current(&self, version: &str, from: &str) -> Result<(), CallError> {
+        let call = self.client.update_secret_version_stage().secret_id(&self.arn).version_stage(CURRENT);
+        let answer = call.move_to_version_id(version).remove_from_version_id(from).send().await;
+        answer.map(|_| ()).map_err(|error| CallError::new("secretsmanager:UpdateSecretVersionStage", &error))
     }
 
     /// Removes AWSPREVIOUS from a version.

@@ -1,5 +1,6 @@
 //! Sessions on Redshift, over the wire or through the Data API.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,14 +43,18 @@ pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 /// A session as one user.
 pub(super) struct Session<'a> {
-    account: &'a Account,
+    account: Cow<'a, Account>,
     kind: Kind,
 }
 
 enum Kind {
-    Wire { client: Client, digest: bool },
-    DataApi { database: Database, lease: Lease, within: Duration },
+    Wire { client: Client, digest: bool, case: Case },
+    DataApi { database: Database, lease: Option<Lease>, within: Duration, case: Case },
 }
+
+/// True once it is known that names keep their case in a session.
+#[derive(Default)]
+struct Case(AtomicBool);
 
 /// An error of a session.
 #[derive(Debug)]
@@ -65,28 +70,54 @@ pub(super) enum SessionError {
 impl<'a> Session<'a> {
     /// Opens a session. Returns `None` if the password is rejected.
     pub(super) async fn open(access: &Access, account: &'a Account) -> Result<Option<Self>, EngineError> {
-        let kind = match access {
-            Access::Wire(tls) => {
-                let requested = Arc::new(AtomicBool::new(false));
-                let tls = DigestTls {
-                    tls: Certified::new(tls, &account.server.host),
-                    password: account.password.clone(),
-                    requested: Arc::clone(&requested),
-                };
-                match pg_wire::connect(account, tls).await? {
-                    Some(client) => Kind::Wire { client, digest: requested.load(Ordering::Relaxed) },
-                    None => return Ok(None),
-                }
-            }
+        match access {
+            Access::Wire(tls) => Self::connect(tls, Cow::Borrowed(account)).await,
             Access::DataApi(api) => {
-                let lease = Box::pin(api.probe_secret.lease(account)).await?;
-                let login = DataApiLogin::Secret(api.probe_secret.arn.clone());
-                let database = account.server.database.clone();
-                let database = Database::new(api.client.clone(), api.target.clone(), database, login);
-                Kind::DataApi { database, lease, within: api.within }
+                let lease = Box::pin(api.probe_secret.lease(account, &api.target)).await?;
+                Ok(Some(Self::with_lease(api, Cow::Borrowed(account), Some(lease))))
             }
+        }
+    }
+
+    /// Opens a session of the same user in another database, which ends before this one. Returns
+    /// `None` if the password is rejected.
+    pub(super) async fn in_database(
+        &self,
+        access: &Access,
+        name: String,
+    ) -> Result<Option<Session<'static>>, EngineError> {
+        let mut account = self.account.clone().into_owned();
+        account.server.database = name;
+        match access {
+            Access::Wire(tls) => Session::connect(tls, Cow::Owned(account)).await,
+            // The lease is for any database.
+            Access::DataApi(api) => Ok(Some(Session::with_lease(api, Cow::Owned(account), None))),
+        }
+    }
+
+    /// Returns the name of the database.
+    pub(super) fn database(&self) -> &str {
+        &self.account.server.database
+    }
+
+    async fn connect(tls: &Tls, account: Cow<'a, Account>) -> Result<Option<Self>, EngineError> {
+        let requested = Arc::new(AtomicBool::new(false));
+        let tls = DigestTls {
+            tls: Certified::new(tls, &account.server.host),
+            password: account.password.clone(),
+            requested: Arc::clone(&requested),
         };
-        Ok(Some(Self { account, kind }))
+        Ok(pg_wire::connect(&account, tls).await?.map(|client| {
+            let digest = requested.load(Ordering::Relaxed);
+            Self { account, kind: Kind::Wire { client, digest, case: Case::default() } }
+        }))
+    }
+
+    fn with_lease(api: &DataApi, account: Cow<'a, Account>, lease: Option<Lease>) -> Self {
+        let login = DataApiLogin::Secret(api.probe_secret.arn.clone());
+        let database = account.server.database.clone();
+        let database = Database::new(api.client.clone(), api.target.clone(), database, login);
+        Self { account, kind: Kind::DataApi { database, lease, within: api.within, case: Case::default() } }
     }
 
     /// Returns true if the login needed a digest: the user's password is stored as sha256.
@@ -96,13 +127,57 @@ impl<'a> Session<'a> {
 
     /// Runs one statement.
     pub(super) async fn run(&self, sql: &SecretString) -> Result<Rows, SessionError> {
+        if has_capitals(sql.expose_secret()) {
+            self.keep_case().await?;
+        }
+        self.send(sql).await
+    }
+
+    /// Makes sure that Redshift keeps the capitals of names: it folds names to lower case, also in
+    /// quotes, and `LoaderUser` would be another user.
+    async fn keep_case(&self) -> Result<(), SessionError> {
+        let kept = match &self.kind {
+            Kind::Wire { case, .. } | Kind::DataApi { case, .. } => case,
+        };
+        if kept.0.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if !self.keeps_case().await? {
+            if matches!(self.kind, Kind::DataApi { .. }) {
+                let problem = "a name has capitals, and this warehouse folds names to lower case; the Data API has a \
+                               session for every statement, so set the parameter enable_case_sensitive_identifier of \
+                               the warehouse to true, or use RedshiftAccess=wire; nothing was changed";
+                return Err(SessionError::Statement(problem.to_owned()));
+            }
+            self.send(&"SET enable_case_sensitive_identifier TO true".into()).await?;
+            if !self.keeps_case().await? {
+                let problem = "a name has capitals, and the warehouse folds names to lower case in spite of \
+                               enable_case_sensitive_identifier; nothing was changed";
+                return Err(SessionError::Statement(problem.to_owned()));
+            }
+        }
+        kept.0.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Returns true if names that differ only in case are different.
+    async fn keeps_case(&self) -> Result<bool, SessionError> {
+        match self.send(&r#"SELECT "a" FROM (SELECT 1 AS "a", 2 AS "A") AS one"#.into()).await {
+            Ok(_) => Ok(true),
+            // The name is ambiguous.
+            Err(SessionError::Statement(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send(&self, sql: &SecretString) -> Result<Rows, SessionError> {
         match &self.kind {
             Kind::Wire { client, .. } => match client.simple_query(sql.expose_secret()).await {
                 Ok(messages) => Ok(messages.iter().filter_map(texts).collect()),
                 Err(error) if error.as_db_error().is_some() => {
                     Err(SessionError::Statement(without_literals(&lambda_kit::error::chain(&error))))
                 }
-                Err(error) => Err(SessionError::Engine(not_connected(self.account, &error))),
+                Err(error) => Err(SessionError::Engine(not_connected(&self.account, &error))),
             },
             Kind::DataApi { database, within, .. } => {
                 // Every run is a statement of its own: an earlier one with this text may have
@@ -147,13 +222,31 @@ impl<'a> Session<'a> {
                         nothing; the next attempt tries again; only one function may use this probe secret";
         let not_ours = self.not_permitted(not_ours.to_owned());
         match self.kind {
-            Kind::Wire { .. } => Ok(()),
-            Kind::DataApi { lease, .. } => match Box::pin(lease.end()).await? {
+            Kind::Wire { .. } | Kind::DataApi { lease: None, .. } => Ok(()),
+            Kind::DataApi { lease: Some(lease), .. } => match Box::pin(lease.end()).await? {
                 Exclusivity::Exclusive => Ok(()),
                 Exclusivity::Unknown => Err(not_ours),
             },
         }
     }
+}
+
+/// Returns true if a name in a statement has a capital. Names are in double quotes, and texts in
+/// single ones.
+fn has_capitals(sql: &str) -> bool {
+    let mut quote = None;
+    let mut escaped = false;
+    for c in sql.chars() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('\''), '\\') => escaped = true,
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (Some('"'), c) if c.is_uppercase() => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn texts(message: &SimpleQueryMessage) -> Option<Vec<Option<String>>> {
@@ -172,5 +265,24 @@ fn cell(cell: &Cell) -> Option<String> {
         Cell::Float(number) => Some(number.to_string()),
         Cell::Boolean(flag) => Some(if *flag { "t" } else { "f" }.to_owned()),
         Cell::Text(text) => Some(text.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_count_in_names_only() {
+        for (sql, expected) in [
+            (r#"ALTER USER "LoaderUser" PASSWORD 'md5x'"#, true),
+            (r#"GRANT SELECT ON TABLE "s"."Orders" TO "u""#, true),
+            (r#"ALTER USER "u" PASSWORD 'md5"X"Y'"#, false),
+            (r#"SELECT 1 FROM t WHERE a = 'it''s "B"'"#, false),
+            (r#"SELECT 'a\\' || "B""#, true),
+            (r#"SELECT 'a\' "B"'"#, false),
+        ] {
+            assert_eq!(has_capitals(sql), expected, "{sql}");
+        }
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Kind {
     read: fn(&[&str]) -> Result<Grant, SessionError>,
 }
 
-/// The last column of each query is the grant option.
-pub(super) const KINDS: [Kind; 9] = [
+/// The grants that every database shows. The last column of each query is the grant option.
+pub(super) const OF_WAREHOUSE: [Kind; 3] = [
     Kind {
         sql: "SELECT role_name, CASE WHEN admin_option THEN 'y' ELSE 'n' END FROM svv_user_grants WHERE user_name = $",
         read: role,
@@ -40,6 +40,10 @@ pub(super) const KINDS: [Kind; 9] = [
               FROM svv_database_privileges WHERE identity_type = 'user' AND identity_name = $",
         read: database,
     },
+];
+
+/// The grants that only a session in their database shows.
+pub(super) const OF_DATABASE: [Kind; 6] = [
     Kind {
         sql: "SELECT namespace_name, privilege_type, privilege_scope, CASE WHEN admin_option THEN 'y' ELSE 'n' END \
               FROM svv_schema_privileges WHERE identity_type = 'user' AND identity_name = $",
