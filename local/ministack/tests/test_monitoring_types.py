@@ -174,7 +174,7 @@ def test_database_events_reach_matching_subscriptions(gateway: Gateway) -> None:
         assert [happens("redshift", "cluster", "mine", "management"), happens("redshift", "cluster", "other", "management"),
                 happens("redshift", "cluster", "mine", "management", "INFO")] == [1, 0, 0]
         message = json.loads(queue.event()["Message"])
-        assert (message["Resource"], message["Severity"], message["Category"]) == ("mine", "ERROR", ["management"])
+        assert (message["Resource"], message["Severity"], message["Category"]) == ("mine", "ERROR", ["Management"])
     assert happens("rds", "db-instance", "db", "failure") == 0
 
 
