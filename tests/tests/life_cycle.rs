@@ -178,7 +178,8 @@ fn failing_job_never_drops_a_table_with_rows() {
     let names = || database.query("SELECT name FROM measurements").unwrap().rows;
 
     // The table existed before the stack.
-    database.query("CREATE TABLE measurements (id integer, name varchar(64))").unwrap();
+    let columns = "id integer, name varchar(64), value decimal(10, 2), \"timestamp\" timestamp";
+    database.query(&format!("CREATE TABLE measurements ({columns})")).unwrap();
     insert("before");
     assert_job_fails();
     assert_eq!(names(), [[Some("before".to_owned())]]);
