@@ -88,9 +88,10 @@ def _body(event: Event) -> dict[str, Any]:
                 "Event Message": event.message}
     return {"Event Source": event.source_type, "Resource": event.source, "Event Time": when,
             "Identifier Link": f"{console}#cluster-details:cluster={event.source}", "Severity": event.severity,
-            "Category": list(event.categories),
+            # Messages write categories with a capital, subscriptions without.
+            "Category": [category.capitalize() for category in event.categories],
             "About this Event": "http://docs.aws.amazon.com/redshift/latest/mgmt/working-with-event-notifications.html"
-                                f"#redshift-event-messages {event.event_id}",
+                                f"#{event.event_id}",
             "Event Message": event.message}
 
 

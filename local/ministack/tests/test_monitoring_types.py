@@ -160,7 +160,7 @@ def test_database_events_reach_matching_subscriptions(gateway: Gateway) -> None:
 
     def happens(service: str, source_type: str, source: str, category: str, severity: str = "ERROR") -> int:
         status, answer = gateway.call("POST", "database-event", {
-            "service": service, "account": TARGET, "source_type": source_type, "source": source, "event_id": "E-1", "message": "it happened",
+            "service": service, "account": TARGET, "source_type": source_type, "source": source, "event_id": f"{service.upper()}-EVENT-2001", "message": "it happened",
             "categories": [category], "severity": severity})
         assert status == 200, answer
         return int(answer["published"])
@@ -174,7 +174,7 @@ def test_database_events_reach_matching_subscriptions(gateway: Gateway) -> None:
         assert [happens("redshift", "cluster", "mine", "management"), happens("redshift", "cluster", "other", "management"),
                 happens("redshift", "cluster", "mine", "management", "INFO")] == [1, 0, 0]
         message = json.loads(queue.event()["Message"])
-        assert (message["Resource"], message["Severity"], message["Category"]) == ("mine", "ERROR", ["management"])
+        assert (message["Resource"], message["Severity"], message["Category"]) == ("mine", "ERROR", ["Management"])
     assert happens("rds", "db-instance", "db", "failure") == 0
 
 

@@ -86,10 +86,12 @@ def test_stack_works_without_logging_and_final_snapshot(gateway: Gateway, redshi
         "LoggingProperties": {"LogDestinationType": "cloudwatch", "LogExports": ["userlog"]}}}}}
     with Stack(gateway, "gw-snapshot") as stack:
         assert stack.create(template)["StackStatus"] == "CREATE_COMPLETE", stack.reasons("CREATE_FAILED")
-        request = next(one["request"] for one in redshift.requests if one["action"] == "EnableLogging")
+        requests = (one["request"] for one in redshift.requests if one["action"] == "EnableLogging")
+        request = next(one for one in requests if one["ClusterIdentifier"] == "gw-snapshot")
         assert (request["LogDestinationType"], request["LogExports.member.1"]) == ("cloudwatch", "userlog")
         assert stack.delete() == "DELETE_COMPLETE"
-    request = next(one["request"] for one in redshift.requests if "FinalClusterSnapshotIdentifier" in one["request"])
+    requests = (one["request"] for one in redshift.requests if "FinalClusterSnapshotIdentifier" in one["request"])
+    request = next(one for one in requests if one["ClusterIdentifier"] == "gw-snapshot")
     assert request["FinalClusterSnapshotIdentifier"] == "gw-snapshot-final-snapshot"
     assert "gw-snapshot" not in redshift.clusters
 
