@@ -1,4 +1,4 @@
-"""Tests that the documentation names exist."""
+"""Tests that the tests, files and headings that the documentation names exist."""
 
 from __future__ import annotations
 
@@ -23,3 +23,37 @@ def test_every_entry_of_the_conformance_page_names_existing_tests() -> None:
         for name in re.findall(r"`([\w/.-]+)`", tests or ""):
             place = (ROOT / name, ROOT / "tests" / "tests" / name, ROOT / "tests" / "tests" / f"{name}.rs")
             assert name in functions or any(path.exists() for path in place), f"there is no {name}"
+
+
+def anchor(heading: str) -> str:
+    """Returns the anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).strip().replace(" ", "-")
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Returns the links of a page to files and headings that do not exist."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    broken = []
+    for link in re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, heading = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists():
+            broken.append(f"{link}: no file")
+        elif heading and heading not in {anchor(one) for one in re.findall(r"^#+ (.*)$", target.read_text(), re.M)}:
+            broken.append(f"{link}: no heading")
+    return broken
+
+
+def test_every_link_leads_to_a_file_and_a_heading() -> None:
+    pages = [path for path in ROOT.rglob("*.md")
+             if not any(part == "target" or part.startswith(".") for part in path.relative_to(ROOT).parts)]
+    assert len(pages) > 70
+    broken = {path.relative_to(ROOT).as_posix(): broken_links(path, path.read_text()) for path in pages}
+    assert {page: links for page, links in broken.items() if links} == {}
+
+
+def test_planted_link_is_found() -> None:
+    text = "[a](glossary.md) [b](nothing.md) [c](alerts.md#nothing) [d](https://example.com/x) [e](alerts.md#configuration)"
+    assert broken_links(ROOT / "docs" / "x.md", text) == ["nothing.md: no file", "alerts.md#nothing: no heading"]

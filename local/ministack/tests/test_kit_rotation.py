@@ -50,6 +50,24 @@ def test_rotation_in_a_vpc_with_an_environment_key_deploys(gateway: Gateway, net
         assert [one["Resource"] for one in read] == ["*"]
 
 
+@pytest.mark.parametrize("kind", ["rotation-sql", "rotation-redshift", "rotation-kafka", "rotation-elasticache", "rotation-msk", "rotation-api-key"])
+def test_rotation_grants_the_keys_of_its_secrets(gateway: Gateway, kind: str) -> None:
+    given, secret, admin = parameters(gateway, kind), key(gateway), key(gateway)
+    admins = "AdminSecretArn" in template(kind)["Parameters"]
+    if admins:
+        given["AdminSecretArn"] = gateway.client("secretsmanager").create_secret(Name=f"gw-admin-{kind}", SecretString="{}")["ARN"]
+        given["AdminSecretKeyArn"] = admin
+    with KitStack(gateway, f"gw-keys-{kind}", kind) as stack:
+        stack.made(**{**given, "SecretKeyArn": secret})
+        found = {one["Sid"]: (one["Action"], one["Resource"], one["Condition"]) for one in stack.policy("RotationRole")
+                 if one["Sid"] in ("UseSecretKey", "UseAdminKey")}
+        of = "kms:EncryptionContext:SecretARN"
+        wanted = {"UseSecretKey": (["kms:Decrypt", "kms:GenerateDataKey"], secret, {"StringEquals": {of: given["SecretArn"]}})}
+        if admins:
+            wanted["UseAdminKey"] = ("kms:Decrypt", admin, {"StringEquals": {of: given["AdminSecretArn"]}})
+        assert found == wanted
+
+
 @pytest.mark.parametrize("given", ["SubnetIds", "SecurityGroupIds"])
 def test_subnets_without_groups_and_groups_without_subnets_are_refused(
         gateway: Gateway, network: tuple[str, str], given: str) -> None:

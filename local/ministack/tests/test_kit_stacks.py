@@ -80,6 +80,41 @@ def test_warehouse_without_audit_logs_has_no_log_groups_for_them(gateway: Gatewa
         assert not gateway.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/redshift/cluster/{stack.physical('Cluster')}")["logGroups"]
 
 
+def clients(gateway: Gateway, vpc: str) -> str:
+    """A security group of SQL clients."""
+    found: str = gateway.client("ec2").create_security_group(GroupName="gw-clients", Description="d", VpcId=vpc)["GroupId"]
+    return found
+
+
+def test_cluster_gets_the_value_of_every_parameter(gateway: Gateway, redshift: StubRedshift, place: dict[str, str]) -> None:
+    given = {"DatabaseName": "sales", "AdminUsername": "chief", "Port": "5440", "NodeType": "ra3.4xlarge", "NumberOfNodes": "2",
+             "SnapshotRetentionDays": "14", "MaintenanceWindow": "sat:22:00-sat:23:00", "EnhancedVpcRouting": "false"}
+    group = clients(gateway, place["VpcId"])
+    with KitStack(gateway, "gw-kit-values", "warehouse") as stack:
+        stack.made(**place, **given, ClientSecurityGroupId=group)
+        made = redshift.clusters[stack.physical("Cluster")]
+        wanted = {"DBName": "sales", "MasterUsername": "chief", "Port": "5440", "NodeType": "ra3.4xlarge", "NumberOfNodes": "2",
+                  "ClusterType": "multi-node", "AutomatedSnapshotRetentionPeriod": "14",
+                  "PreferredMaintenanceWindow": "sat:22:00-sat:23:00", "EnhancedVpcRouting": "false", "PubliclyAccessible": "false"}
+        assert {name: made[name] for name in wanted} == wanted
+        admitted = gateway.client("ec2").describe_security_groups(GroupIds=[stack.physical("WarehouseSecurityGroup")])["SecurityGroups"][0]
+        assert [(one["FromPort"], one["ToPort"], [pair["GroupId"] for pair in one["UserIdGroupPairs"]]) for one in admitted["IpPermissions"]] == [
+            (5440, 5440, [group])]
+        value = json.loads(gateway.client("secretsmanager").get_secret_value(SecretId=stack.outputs()["SecretArn"])["SecretString"])
+        assert (value["username"], value["password"]) == ("chief", made["MasterUserPassword"])
+
+
+def test_workgroup_gets_the_value_of_every_parameter(gateway: Gateway, redshift: StubRedshift, place: dict[str, str]) -> None:
+    with KitStack(gateway, "gw-kit-workgroup", "warehouse") as stack:
+        stack.made(**place, Kind="serverless", DatabaseName="sales", AdminUsername="chief", Port="5440", BaseCapacity="16", MaxCapacity="64",
+                   EnhancedVpcRouting="false")
+        namespace = redshift.things["namespace", stack.physical("Namespace")]
+        assert (namespace["dbName"], namespace["adminUsername"]) == ("sales", "chief")
+        group = redshift.things["workgroup", stack.physical("Workgroup")]
+        assert [str(group[name]).lower() for name in ("port", "baseCapacity", "maxCapacity", "enhancedVpcRouting", "publiclyAccessible")] == [
+            "5440", "16", "64", "false", "false"]
+
+
 # --- The target ---
 
 
