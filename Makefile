@@ -133,7 +133,8 @@ clean: ## Remove everything that was built here (the cache of tools stays)
 
 ##@ Deploy, to AWS or to a local cloud started with `make cloud`
 
-# Values of the stack's parameters: make deploy-job PARAMETERS='JobName=orders TableName=orders ...'
+# Values of the stack's parameters: make deploy-job PARAMETERS='JobName=orders TableName=orders ...'. The shell reads
+# them: call scripts/deploy for values with spaces, quotes, semicolons, backslashes or $.
 PARAMETERS ?=
 # Whether repair-rotation may move staging labels.
 APPLY ?= false

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROTATIONS = ("rotation-sql", "rotation-redshift", "rotation-kafka", "rotation-msk", "rotation-elasticache", "rotation-api-key")
@@ -49,6 +50,13 @@ elif "describe-stacks" in words:
     print(stack["status"])
     for key, value in stack["outputs"].items():
         print(key + "\\t" + value)
+elif "describe-stack-events" in words:
+    events = world.get("events", [])
+    if "--no-paginate" in words:
+        print(events[0][0] if events else None)
+    else:
+        for event in events:
+            print("event", *event, sep="\\t")
 elif "delete-stack" in words:
     del world["stacks"][profile + "/" + words[words.index("--stack-name") + 1]]
     with open(here + "/stacks.json", "w") as file:
@@ -61,8 +69,16 @@ parameters = None
 if "--parameter-overrides" in words:
     with open(words[words.index("--parameter-overrides") + 1].removeprefix("file://")) as file:
         parameters = file.read()
-with open(os.environ["STAND_IN"] + "/sam.log", "a") as log:
+here = os.environ["STAND_IN"]
+with open(here + "/sam.log", "a") as log:
     log.write(json.dumps({{"words": words, "parameters": parameters}}) + "\\n")
+with open(here + "/stacks.json") as file:
+    world = json.load(file)
+if words[0] == "deploy" and "failure" in world:
+    world["events"] = world["failure"] + world.get("events", [])
+    with open(here + "/stacks.json", "w") as file:
+        json.dump(world, file)
+    sys.exit(3)
 '''
 
 NETWORK = {"VpcId": "vpc-1", "PublicSubnetIds": "subnet-9", "PrivateSubnetIds": "subnet-1,subnet-2"}
@@ -87,7 +103,8 @@ class Deployment:
         (folder / "scripts").mkdir()
         for name in ("deploy", "limits"):
             shutil.copy(ROOT / "scripts" / name, folder / "scripts" / name)
-        shutil.copytree(ROOT / "templates", folder / "templates")
+        for name in ("templates", "samconfig"):
+            shutil.copytree(ROOT / name, folder / name)
         for stack in STACKS:
             built = folder / ".aws-sam" / stack
             built.mkdir(parents=True)
@@ -111,10 +128,33 @@ class Deployment:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def deployed(self) -> tuple[list[str], dict[str, str]]:
-        """Words and parameters of the one `sam deploy`. The script writes each parameter as a line of JSON strings."""
+        """Words of the one `sam deploy`, and the parameters as the SAM CLI reads them, all of which the template has."""
         [call] = [call for call in self.calls("sam") if call["words"][0] == "deploy"]
-        lines = [line.split(": ", 1) for line in (call["parameters"] or "").splitlines()]
-        return call["words"], {key: json.loads(value) for key, value in lines}
+        words, parameters = call["words"], tomllib.loads(call["parameters"] or "")
+        assert parameters.keys() <= set(parameters_of(Path(words[words.index("--config-file") + 1]).stem))
+        return words, {name: unquoted(unquoted(value)) for name, value in parameters.items()}
+
+
+def unquoted(value: str) -> str:
+    """Removes what the SAM CLI removes from a value; test_sam_reads_every_value_as_it_was_given compares with the SAM CLI."""
+    if value and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    return value.replace("\\ ", " ").replace('\\"', '"').replace("\\'", "'")
+
+
+def parameters_of(stack: str) -> dict[str, Any]:
+    """The parameters of the stack's template."""
+    config = tomllib.loads((ROOT / "samconfig" / f"{stack}.toml").read_text())
+    template = (ROOT / config["default"]["build"]["parameters"]["template_file"]).read_text()
+    parameters: dict[str, Any] = yaml.load(template, Loader=TemplateLoader)["Parameters"]
+    return parameters
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """Reads a template without its intrinsic functions."""
+
+
+TemplateLoader.add_multi_constructor("!", lambda *_: None)
 
 
 @pytest.fixture
@@ -264,10 +304,131 @@ def test_existing_resources_need_no_other_stack(deployment: Deployment) -> None:
     assert deployment.deployed()[1] == {"BucketName": "mine", "TargetNamespaceArn": "arn:x", "CopyRoleArn": "arn:y"}
 
 
-@pytest.mark.parametrize("value", ["id integer; name varchar(255)", 'a "quoted" one', "back\\slash", "tab\there", "$(touch x) `y`", "ü", ""])
-def test_a_value_arrives_as_it_was_given(deployment: Deployment, value: str) -> None:
-    succeed(deployment.run("network", f"Anything={value}"))
-    assert deployment.deployed()[1] == {"Anything": value}
+VALUES = (
+    "id integer; name varchar(255)", '"id"; "name"', "'", '"', "''", '""', "'\"'", 'a "quoted" one', "'a' and 'b'", '"a"b', "back\\slash",
+    "\\", "\\\\", "\\N", "\\001", "\\ ", "a\\ b", "\\'", "x\\\\\"", "tab\there", "\t", "\n", "line\nline\r\nline\n", " leading", "trailing ", " ",
+    "50%", "%s %d %%", "$(touch x) `y` ${z}", "ü", "😀", "\x01", "\x7f", "\x85\u2028\ufeff", "a=b,c=d", "file://x", "#", "null", "true", "007", "&", "",
+)
+
+
+def given_values() -> dict[str, str]:
+    """A value for each of some parameters of the stack `job`."""
+    return dict(zip(parameters_of("job"), VALUES, strict=False))
+
+
+def test_a_value_arrives_as_it_was_given(deployment: Deployment) -> None:
+    values = given_values()
+    assert len(values) == len(VALUES)
+    deployment.stack("source/sluice-source", SOURCE)
+    succeed(deployment.run("job", *(f"{name}={value}" for name, value in values.items())))
+    assert deployment.deployed()[1].items() >= values.items()
+
+
+# The option of `sam deploy`, and the parameters that it sends to CloudFormation.
+REAL_SAM = """
+import json, sys
+import click
+from samcli.commands._utils.options import parameter_override_option
+from samcli.commands.deploy.deploy_context import DeployContext
+
+@click.command()
+@parameter_override_option
+def deploy(parameter_overrides):
+    template = {"Parameters": {name: {} for name in json.load(sys.stdin)}}
+    print(json.dumps(DeployContext.merge_parameters(template, parameter_overrides)))
+
+deploy()
+"""
+
+
+def test_sam_reads_every_value_as_it_was_given(deployment: Deployment, tmp_path: Path) -> None:
+    values = given_values()
+    deployment.stack("source/sluice-source", SOURCE)
+    succeed(deployment.run("job", *(f"{name}={value}" for name, value in values.items())))
+    [call] = deployment.calls("sam")
+    parameters = tmp_path / Path(call["words"][call["words"].index("--parameter-overrides") + 1]).name
+    parameters.write_text(call["parameters"])
+    cloud = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "sluice-cloud"
+    command = [str(cloud), "exec", "sam", "python", "-c", REAL_SAM, "--parameter-overrides", f"file://{parameters}"]
+    answer = subprocess.run(command, input=json.dumps(list(values)), capture_output=True, text=True, check=False, timeout=300)
+    assert answer.returncode == 0, answer.stderr
+    assert {item["ParameterKey"]: item.get("ParameterValue") for item in json.loads(answer.stdout)} == values
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_misspelt_parameter_of_any_stack_is_refused(deployment: Deployment, stack: str) -> None:
+    parameters = list(parameters_of(stack))
+    refused = deployment.run(stack, f"{parameters[0].swapcase()}s=1")
+    assert refused.returncode == 1
+    assert refused.stderr == f"deploy: stack '{stack}' has no parameter '{parameters[0].swapcase()}s'; did you mean '{parameters[0]}'?\n"
+    refused = deployment.run(stack, "NothingOfTheKindAtAll=1")
+    assert refused.stderr == f"deploy: stack '{stack}' has no parameter 'NothingOfTheKindAtAll'; its parameters are: {' '.join(parameters)}\n"
+    assert deployment.calls("aws") == deployment.calls("sam") == []
+
+
+@pytest.mark.parametrize(("given", "meant"), [
+    ("IgnorHeader", "IgnoreHeader"), ("TabelName", "TableName"), ("format", "Format"), ("Colums", "Columns"), ("JobNames", "JobName"),
+])
+def test_misspelt_parameter_names_the_one_that_is_meant(deployment: Deployment, given: str, meant: str) -> None:
+    refused = deployment.run("job", f"{given}=1")
+    assert (refused.returncode, refused.stderr) == (1, f"deploy: stack 'job' has no parameter '{given}'; did you mean '{meant}'?\n")
+
+
+STARTED = ["e1", "sluice-network", "CREATE_IN_PROGRESS", "User Initiated"]
+REASON = "the parameter Columns names \"nmae\", which table public.orders does not have; its columns are id, name, value"
+FAILED = [
+    ["e9", "sluice-network", "UPDATE_ROLLBACK_COMPLETE", "None"],
+    ["e8", "Late", "UPDATE_FAILED", "late"],
+    ["e7", "Other", "UPDATE_FAILED", "Resource update cancelled"],
+    ["e6", "CopyJob", "UPDATE_FAILED", f"Received response status [FAILED] from custom resource. Message returned: {REASON}\nline 2\ttab"],
+    ["e5", "CopyJob", "UPDATE_IN_PROGRESS", "None"],
+    ["e4", "sluice-network", "UPDATE_IN_PROGRESS", "User Initiated"],
+    ["e3", "Vpc", "CREATE_FAILED", "an older failure"],
+    STARTED,
+]
+
+
+def test_failed_stack_ends_with_the_whole_reason(deployment: Deployment) -> None:
+    deployment.world["failure"] = FAILED
+    failed = deployment.run("network")
+    assert (failed.returncode, failed.stderr) == (1, f"deploy: CopyJob failed: {REASON} line 2\ttab\n")
+
+
+def test_failure_of_an_earlier_deployment_is_not_repeated(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-network", {}, "UPDATE_ROLLBACK_COMPLETE")
+    deployment.world.update(events=FAILED, failure=[])
+    failed = deployment.run("network")
+    assert (failed.returncode, failed.stderr) == (3, "")
+    deployment.world["failure"] = [["e12", "Subnet", "UPDATE_FAILED", "no zone"], ["e11", "sluice-network", "UPDATE_IN_PROGRESS", "None"]]
+    assert deployment.run("network").stderr == "deploy: Subnet failed: no zone\n"
+
+
+def test_second_job_in_the_stack_of_the_first_is_refused(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-target", TARGET)
+    deployment.stack("source/sluice-source", SOURCE)
+    deployment.stack("target/sluice-job", {"JobName": "orders_0a1b2c3d", "Table": "public.orders"})
+    refused = deployment.run("job", "JobName=customer_list", "TableName=customers")
+    assert (refused.returncode, refused.stderr) == (
+        1, "deploy: stack 'sluice-job' already has job 'orders', of which only Auto can change; deploy the new job as its own "
+           "stack: JOB_STACK=sluice-job-customer-list make deploy-job PARAMETERS=\"JobName=customer_list ...\"\n")
+    assert deployment.calls("sam") == []
+
+
+@pytest.mark.parametrize("job", ["orders_0a1b2c3d", "orders"])
+def test_job_of_the_same_name_is_deployed_again(deployment: Deployment, job: str) -> None:
+    deployment.stack("target/sluice-target", TARGET)
+    deployment.stack("source/sluice-source", SOURCE)
+    deployment.stack("target/sluice-job", {"JobName": job})
+    succeed(deployment.run("job", "JobName=orders", "Auto=false"))
+    assert deployment.deployed()[1]["Auto"] == "false"
+
+
+@pytest.mark.parametrize("words", [("--help",), ("-h",), ("job", "--help")])
+def test_help_prints_usage(deployment: Deployment, words: tuple[str, ...]) -> None:
+    result = deployment.run(*words)
+    succeed(result)
+    assert result.stderr == "" and "  scripts/deploy network|warehouse|" in result.stdout and "TARGET_PROFILE" in result.stdout
+    assert "#" not in result.stdout and "set -euo" not in result.stdout
 
 
 def test_a_rotation_goes_to_the_account_of_its_secret(deployment: Deployment) -> None:
@@ -390,19 +551,19 @@ REFUSALS: dict[str, Refusal] = {
         "set Engine to postgres, mysql, redshift, kafka, msk, elasticache-user, elasticache-token or api-key (found: oracle)"),
     "a parameter of another engine": (
         lambda _: None, ("rotation", "SecretArn=arn:s", "Engine=kafka", "MskClusterArn=arn:c"), {},
-        "templates/rotation-kafka.yaml has no parameter MskClusterArn; its parameters are: SecretArn SecretKeyArn Strategy"),
+        "stack 'rotation-kafka' has no parameter 'MskClusterArn'; its parameters are: SecretArn SecretKeyArn Strategy"),
     "consumers of a rotation": (
         lambda _: None, ("rotation", "SecretArn=arn:s", "Engine=kafka", "ConsumerTopicArn=arn:t"), {},
-        "templates/rotation-kafka.yaml has no parameter ConsumerTopicArn; notify consumers with 'make deploy-consumers'"),
+        "stack 'rotation-kafka' has no parameter 'ConsumerTopicArn'; notify consumers with 'make deploy-consumers'"),
     "consumers without a secret": (
         lambda _: None, ("consumers", "ConsumerTopicArn=arn:t"), {}, "set SecretArn, the ARN of the secret whose consumers are notified"),
     "not a parameter": (lambda _: None, ("network", "--guided"), {}, "'--guided' is not of the form Parameter=Value"),
     "the earlier stack is missing": (
         lambda _: None, ("source",), {},
-        "stack 'sluice-target' is not there (profile 'target'); run 'make deploy-target' first"),
+        "stack 'sluice-target' is not there (profile 'target', Region eu-central-1); run 'make deploy-target' first"),
     "a spoke without a hub": (
         lambda _: None, ("spoke",), {},
-        "stack 'sluice-hub' is not there (profile 'target'); run 'make deploy-hub' first"),
+        "stack 'sluice-hub' is not there (profile 'target', Region eu-central-1); run 'make deploy-hub' first"),
     "the earlier stack is being made": (
         lambda d: d.stack("target/sluice-target", TARGET, "CREATE_IN_PROGRESS"), ("source",), {},
         "stack 'sluice-target' is in CREATE_IN_PROGRESS; wait until it is done"),
