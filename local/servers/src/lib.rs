@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 mod spawn;
+mod temporary;
 pub mod tls;
 pub mod user;
 

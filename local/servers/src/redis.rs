@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::process::{Process, free_port, on_path, with_parent};
-use crate::{ServerError, tls};
+use crate::{ServerError, temporary, tls};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -43,8 +43,7 @@ impl Redis {
             programs: "valkey-server, redis-server",
             install: "apt-get install redis-server",
         })?;
-        let cannot = |source| ServerError::file("cannot write to", folder, source);
-        let sockets = tempfile::Builder::new().prefix("sluice-redis-").tempdir_in("/tmp").map_err(cannot)?;
+        let sockets = temporary::folder("sluice-redis-")?;
         let ca_file = folder.join("redis-ca.pem");
         let certificate = tls::make("Redis", &ca_file)?;
         let (certificate_file, key_file) = (folder.join("server.crt"), folder.join("server.key"));

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use super::{Brand, Programs};
 use crate::ServerError;
 use crate::process::{Process, free_port};
-use crate::tls;
+use crate::{temporary, tls};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -36,9 +36,7 @@ impl Server {
     /// # Errors
     /// The programs are missing or fail.
     pub fn start(programs: &Programs, cache: &Path, settings: &[&str]) -> Result<Self, ServerError> {
-        let folder = tempfile::Builder::new().prefix("sluice-my-").tempdir_in("/tmp").map_err(|source| {
-            ServerError::file("cannot create a data folder in", Path::new("/tmp"), source)
-        })?;
+        let folder = temporary::folder("sluice-my-")?;
         let path = folder.path();
         let user = programs.user();
         user.folder(path)?;

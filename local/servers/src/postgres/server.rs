@@ -248,9 +248,6 @@ fn engine_folder(
             .map_err(|source| ServerError::file("cannot create the data folder", &wanted, source))?;
         return Ok((wanted, None));
     }
-    let temporary = tempfile::Builder::new()
-        .prefix("sluice-pg-")
-        .tempdir_in("/tmp")
-        .map_err(|source| ServerError::file("cannot create a data folder in", Path::new("/tmp"), source))?;
+    let temporary = crate::temporary::folder("sluice-pg-")?;
     Ok((temporary.path().to_path_buf(), Some(temporary)))
 }
