@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -23,9 +24,13 @@ def network(gateway: Gateway) -> tuple[str, str]:
     return ",".join(subnets), group
 
 
+# One gateway serves all tests.
+_NUMBERS = itertools.count()
+
+
 def parameters(gateway: Gateway, kind: str) -> dict[str, str]:
     """What a rotation template requires."""
-    secret = gateway.client("secretsmanager").create_secret(Name=f"AmazonMSK_{kind}", SecretString="{}")["ARN"]
+    secret = gateway.client("secretsmanager").create_secret(Name=f"AmazonMSK_{kind}_{next(_NUMBERS)}", SecretString="{}")["ARN"]
     of_kind = {
         "rotation-sql": {"Engine": "postgres"},
         "rotation-msk": {"MskClusterArn": f"arn:aws:kafka:us-east-1:{TARGET}:cluster/c/11111111-2222-3333-4444-555555555555-1",
