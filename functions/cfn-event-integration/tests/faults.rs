@@ -4,14 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cfn_event_integration::{EventIntegrations, Integrations, Preflight};
-use custom_resource::RequestType::{Create, Delete};
+use custom_resource::RequestType::Create;
 use serde_json::{Value, json};
 use test_support::aws::{Answer, Call, Service};
 use test_support::faults::{Fault, Faults};
-use test_support::resource::Resource;
+use test_support::resource::{After, Resource, with_each_fault};
 
 const NAMESPACE: &str = "arn:aws:redshift:us-east-1:333333333333:namespace:n";
 const SOURCE: &str = "arn:aws:s3:::bucket-a";
@@ -29,13 +28,14 @@ struct Integration {
     looks: usize,
 }
 
+/// Redshift and S3 in memory.
 #[derive(Debug, Default)]
-struct State {
+struct World {
     integrations: Vec<Integration>,
     created: usize,
     /// The looks at a new integration that do not show it.
     lag: usize,
-    /// What a new integration becomes.
+    /// The state after the creation; active, if it is not set.
     becomes: Option<&'static str>,
     /// The looks in which a new integration needs attention.
     attention: usize,
@@ -44,17 +44,7 @@ struct State {
     bucket_policy: String,
 }
 
-/// Redshift and S3 in memory.
-#[derive(Debug, Default)]
-struct World(Mutex<State>);
-
 impl World {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
     fn describe(&mut self, call: &Call) -> Answer {
         let value = |part: &str| {
             let found = call.form.iter().find(|(key, _)| key.starts_with("Filters.") && key.contains(part));
@@ -141,15 +131,14 @@ impl State {
 }
 
 impl Service for World {
-    fn serve(&self, call: &Call) -> Answer {
-        let mut state = self.state();
+    fn serve(&mut self, call: &Call) -> Answer {
         match call.action.as_str() {
-            "DescribeIntegrations" => state.describe(call),
-            "CreateIntegration" => state.create(call),
-            "DeleteIntegration" => state.delete(call),
+            "DescribeIntegrations" => self.describe(call),
+            "CreateIntegration" => self.create(call),
+            "DeleteIntegration" => self.delete(call),
             "GET ?location" => Answer::Xml("<LocationConstraint/>".into()),
             "GET ?notification" => Answer::Xml("<NotificationConfiguration/>".into()),
-            "GET ?policy" => Answer::Xml(state.bucket_policy.clone()),
+            "GET ?policy" => Answer::Xml(self.bucket_policy.clone()),
             other => panic!("an unexpected call: {other}"),
         }
     }
@@ -171,56 +160,38 @@ fn drill(faults: HashMap<usize, Fault>) -> Resource<World, EventIntegrations> {
         let preflight = Preflight::new(aws_sdk_s3::Client::new(config), aws_sdk_kms::Client::new(config));
         EventIntegrations::new(Integrations::new(aws_sdk_redshift::Client::new(config)), preflight)
     });
-    drill.service.state().bucket_policy = policy(None);
+    drill.state().bucket_policy = policy(None);
     drill
 }
 
-/// Returns the integrations of the stack that are not being deleted.
-fn left(drill: &Resource<World, EventIntegrations>) -> usize {
-    drill.service.state().integrations.iter().filter(|one| one.status != "deleting").count()
+/// Returns the number of integrations that are not being deleted.
+fn left(world: &World) -> usize {
+    world.integrations.iter().filter(|one| one.status != "deleting").count()
 }
 
 /// Creates and deletes an integration with these faults. Returns the number of calls.
 async fn create_and_delete(faults: HashMap<usize, Fault>, lag: usize) -> usize {
-    let told = format!("{faults:?}, lag {lag}");
+    let title = format!("{faults:?}, lag {lag}");
     let drill = drill(faults);
-    drill.service.state().lag = lag;
-    match drill.deliver(Create).await {
-        Ok(()) => assert_eq!(left(&drill), 1, "{told}: success without exactly one integration"),
-        // CloudFormation gets no id, so it deletes nothing.
-        Err(failure) if !failure.has_leftovers() => {
-            assert_eq!(left(&drill), 0, "{told}: an orphan after: {}", failure.chain());
-            return drill.faults.calls();
-        }
-        Err(_) => {}
-    }
-    // A deletion that failed is repeated by the user.
-    let mut deleted = drill.deliver(Delete).await;
-    if deleted.is_err() {
-        deleted = drill.deliver(Delete).await;
-    }
-    assert!(deleted.is_ok(), "{told}: {}", deleted.unwrap_err().chain());
-    assert_eq!(left(&drill), 0, "{told}: the integration outlives its deletion");
-    drill.faults.calls()
+    drill.state().lag = lag;
+    let check = |after: After, world: &World, reason: &str| {
+        let expected = usize::from(after == After::Creation);
+        assert_eq!(left(world), expected, "{title}: integrations after {after:?}: {reason}");
+    };
+    drill.create_and_delete(&title, check).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn fault_at_each_call_leaves_no_integration() {
-    let calls = create_and_delete(HashMap::new(), 0).await;
-    assert!(calls >= 10, "{calls} calls");
-    for number in 0..calls {
-        for fault in Fault::ALL {
-            for lag in [0, 2] {
-                create_and_delete(HashMap::from([(number, fault)]), lag).await;
-            }
-        }
+    for lag in [0, 2] {
+        with_each_fault(10, async |faults| create_and_delete(faults, lag).await).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn integration_that_is_not_visible_yet_is_waited_for() {
     let drill = drill(HashMap::new());
-    drill.service.state().lag = 10;
+    drill.state().lag = 10;
     let response = drill.deliver(Create).await;
     assert!(response.is_ok(), "{}", response.unwrap_err().chain());
 }
@@ -228,7 +199,7 @@ async fn integration_that_is_not_visible_yet_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn integration_that_is_never_visible_is_left_to_the_deletion() {
     let drill = drill(HashMap::new());
-    drill.service.state().lag = usize::MAX;
+    drill.state().lag = usize::MAX;
     let failure = drill.deliver(Create).await.unwrap_err();
     assert!(
         failure.has_leftovers() && failure.chain().contains("integration:1 was created"),
@@ -240,11 +211,11 @@ async fn integration_that_is_never_visible_is_left_to_the_deletion() {
 #[tokio::test(start_paused = true)]
 async fn attention_during_the_creation_is_waited_out() {
     let drill = drill(HashMap::new());
-    drill.service.state().attention = 8;
+    drill.state().attention = 8;
     let response = drill.deliver(Create).await;
     assert!(response.is_ok(), "{}", response.unwrap_err().chain());
     let drill = self::drill(HashMap::new());
-    drill.service.state().attention = usize::MAX;
+    drill.state().attention = usize::MAX;
     let failure = drill.deliver(Create).await.unwrap_err();
     assert!(failure.chain().contains("is needs_attention"), "{}", failure.chain());
 }
@@ -253,7 +224,7 @@ async fn attention_during_the_creation_is_waited_out() {
 async fn creation_that_meets_a_deletion_is_tried_again() {
     let drill = drill(HashMap::new());
     {
-        let mut state = drill.service.state();
+        let mut state = drill.state();
         state.conflicts = 5;
         state.integrations.push(Integration {
             arn: "arn:old".into(),
@@ -268,13 +239,14 @@ async fn creation_that_meets_a_deletion_is_tried_again() {
     }
     let response = drill.deliver(Create).await;
     assert!(response.is_ok(), "{}", response.unwrap_err().chain());
-    assert_eq!((left(&drill), drill.service.state().created), (1, 1));
+    let state = drill.state();
+    assert_eq!((left(&state), state.created), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn taken_name_is_refused_with_its_property() {
     let drill = drill(HashMap::new());
-    drill.service.state().integrations.push(Integration {
+    drill.state().integrations.push(Integration {
         arn: "arn:other".into(),
         name: "sluice-copy".into(),
         source: "arn:aws:s3:::bucket-b".into(),
@@ -301,7 +273,7 @@ async fn failure_under_conditions_names_the_switches() {
     {
         let drill = drill(HashMap::new());
         {
-            let mut state = drill.service.state();
+            let mut state = drill.state();
             (state.becomes, state.bucket_policy) = (Some("failed"), policy(condition));
         }
         let reason = drill.deliver(Create).await.unwrap_err().chain();
@@ -319,9 +291,9 @@ async fn policy_that_denies_services_is_refused_at_once() {
          "Resource": [SOURCE, "arn:aws:s3:::bucket-a/*"],
          "Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-0123456789abcdef0"}}},
     ]});
-    drill.service.state().bucket_policy = policy.to_string();
+    drill.state().bucket_policy = policy.to_string();
     let failure = drill.deliver(Create).await.unwrap_err();
-    assert_eq!((drill.service.state().created, failure.has_leftovers()), (0, false));
+    assert_eq!((drill.state().created, failure.has_leftovers()), (0, false));
     let reason = failure.chain();
     assert!(
         reason.contains(

@@ -4,14 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cfn_warehouse_role::WarehouseRoles;
 use custom_resource::RequestType::{Create, Delete};
 use serde_json::{Value, json};
 use test_support::aws::{Answer, Call, Service};
 use test_support::faults::{Fault, Faults};
-use test_support::resource::Resource;
+use test_support::resource::{After, Resource, with_each_fault};
 use warehouse::cluster::ControlPlane;
 
 const ROLE: &str = "arn:aws:iam::222222222222:role/copy";
@@ -20,7 +19,7 @@ const GOING: &str = "arn:aws:iam::222222222222:role/going";
 
 /// A Serverless namespace and a cluster with the same roles and tags.
 #[derive(Debug, Default)]
-struct State {
+struct World {
     /// Status by role.
     roles: BTreeMap<String, &'static str>,
     default: Option<String>,
@@ -30,16 +29,7 @@ struct State {
     refuses_pass_role: bool,
 }
 
-#[derive(Debug, Default)]
-struct World(Mutex<State>);
-
 impl World {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
     /// Each look moves every role one state on.
     fn look(&mut self) -> Vec<(String, &'static str)> {
         let shown = self.roles.iter().map(|(arn, status)| (arn.clone(), *status)).collect();
@@ -91,8 +81,7 @@ impl State {
 }
 
 impl Service for World {
-    fn serve(&self, call: &Call) -> Answer {
-        let mut state = self.state();
+    fn serve(&mut self, call: &Call) -> Answer {
         let tag = |keys: &str, name: &str| {
             call.form
                 .iter()
@@ -108,29 +97,28 @@ impl Service for World {
                 let role = |(arn, status): (String, &str)| {
                     format!("IamRole(applyStatus={status}, iamRoleArn={arn})")
                 };
-                let roles: Vec<String> = state.look().into_iter().map(role).collect();
+                let roles: Vec<String> = self.look().into_iter().map(role).collect();
                 let arn = "arn:aws:redshift-serverless:us-east-1:222222222222:namespace/n";
                 Answer::Json(
-                    json!({"namespace": {"namespaceArn": arn, "iamRoles": roles, "defaultIamRoleArn": state.default}}),
+                    json!({"namespace": {"namespaceArn": arn, "iamRoles": roles, "defaultIamRoleArn": self.default}}),
                 )
             }
-            "UpdateNamespace" => state.update(call),
+            "UpdateNamespace" => self.update(call),
             "ListTagsForResource" => {
                 let tags: Vec<Value> =
-                    state.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+                    self.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
                 Answer::Json(json!({"tags": tags}))
             }
             "TagResource" => {
                 for tag in call.input["tags"].as_array().unwrap() {
-                    state
-                        .tags
+                    self.tags
                         .insert(tag["key"].as_str().unwrap().into(), tag["value"].as_str().unwrap().into());
                 }
                 Answer::Json(json!({}))
             }
             "UntagResource" => {
                 for key in call.input["tagKeys"].as_array().unwrap() {
-                    state.tags.remove(key.as_str().unwrap());
+                    self.tags.remove(key.as_str().unwrap());
                 }
                 Answer::Json(json!({}))
             }
@@ -140,8 +128,8 @@ impl Service for World {
                         "<ClusterIamRole><IamRoleArn>{arn}</IamRoleArn><ApplyStatus>{status}</ApplyStatus></ClusterIamRole>"
                     )
                 };
-                let roles: String = state.look().into_iter().map(role).collect();
-                let tags: String = state
+                let roles: String = self.look().into_iter().map(role).collect();
+                let tags: String = self
                     .tags
                     .iter()
                     .map(|(key, value)| format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>"))
@@ -153,14 +141,14 @@ impl Service for World {
                 ))
             }
             "CreateTags" => {
-                state.tags.insert(tag("Tag", ".Key"), tag("Tag", ".Value"));
+                self.tags.insert(tag("Tag", ".Key"), tag("Tag", ".Value"));
                 Answer::Xml(String::new())
             }
             "DeleteTags" => {
-                state.tags.remove(&tag("TagKeys", ".1"));
+                self.tags.remove(&tag("TagKeys", ".1"));
                 Answer::Xml(String::new())
             }
-            "ModifyClusterIamRoles" => state.modify(call),
+            "ModifyClusterIamRoles" => self.modify(call),
             other => panic!("an unexpected call: {other}"),
         }
     }
@@ -175,7 +163,7 @@ fn drill(faults: HashMap<usize, Fault>, place: (&str, &str)) -> Resource<World, 
         })
     });
     {
-        let mut state = drill.service.state();
+        let mut state = drill.state();
         state.roles = BTreeMap::from([(OTHER.to_owned(), "in-sync")]);
         state.default = Some(OTHER.to_owned());
     }
@@ -187,56 +175,43 @@ const WORKGROUP: (&str, &str) = ("WorkgroupName", "w");
 
 /// Attaches and detaches the role with these faults. Returns the number of calls.
 async fn attach_and_detach(faults: HashMap<usize, Fault>, place: (&str, &str)) -> usize {
-    let told = format!("{faults:?} on {}", place.0);
-    let drill = drill(faults, place);
-    let status = |role: &str| drill.service.state().roles.get(role).copied();
-    match drill.deliver(Create).await {
-        Ok(()) => assert_eq!(status(ROLE), Some("in-sync"), "{told}"),
-        // CloudFormation gets no id, so it deletes nothing.
-        Err(failure) if !failure.has_leftovers() => {
-            let tags = drill.service.state().tags.clone();
-            assert_eq!((status(ROLE), tags.len()), (None, 0), "{told}: left after: {}", failure.chain());
-            return drill.faults.calls();
+    let title = format!("{faults:?} on {}", place.0);
+    let check = |after: After, world: &World, reason: &str| {
+        let status = |role: &str| world.roles.get(role).copied();
+        let expected: &[_] = match after {
+            After::Creation => &[Some("in-sync")],
+            After::FailedCreation => &[None],
+            After::Deletion => &[None, Some("removing")],
+        };
+        assert!(expected.contains(&status(ROLE)), "{title}: {:?} after {after:?}: {reason}", status(ROLE));
+        if after != After::Creation {
+            assert_eq!(world.tags.len(), 0, "{title}: a claim is left after {after:?}: {reason}");
         }
-        Err(_) => {}
-    }
-    let mut deleted = drill.deliver(Delete).await;
-    if deleted.is_err() {
-        deleted = drill.deliver(Delete).await;
-    }
-    assert!(deleted.is_ok(), "{told}: {}", deleted.unwrap_err().chain());
-    assert!([None, Some("removing")].contains(&status(ROLE)), "{told}: the role stays attached");
-    assert_eq!(status(OTHER), Some("in-sync"), "{told}: another role was lost");
-    assert_eq!(drill.service.state().tags.len(), 0, "{told}: a claim is left");
-    drill.faults.calls()
+        assert_eq!(status(OTHER), Some("in-sync"), "{title}: another role was lost after {after:?}");
+    };
+    drill(faults, place).create_and_delete(&title, check).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn fault_at_each_call_leaves_no_role() {
     for place in [CLUSTER, WORKGROUP] {
-        let calls = attach_and_detach(HashMap::new(), place).await;
-        assert!(calls >= 8, "{calls} calls");
-        for number in 0..calls {
-            for fault in Fault::ALL {
-                attach_and_detach(HashMap::from([(number, fault)]), place).await;
-            }
-        }
+        with_each_fault(8, async |faults| attach_and_detach(faults, place).await).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn default_role_is_sent_and_removed_roles_are_not() {
     let drill = drill(HashMap::new(), WORKGROUP);
-    drill.service.state().roles.insert(GOING.into(), "removing");
+    drill.state().roles.insert(GOING.into(), "removing");
     assert!(drill.deliver(Create).await.is_ok());
     {
-        let state = drill.service.state();
+        let state = drill.state();
         assert_eq!(state.updates[0]["iamRoles"], json!([OTHER, ROLE]));
         assert_eq!(state.updates[0]["defaultIamRoleArn"], OTHER);
     }
-    drill.service.state().default = Some(ROLE.into());
+    drill.state().default = Some(ROLE.into());
     assert!(drill.deliver(Delete).await.is_ok());
-    let state = drill.service.state();
+    let state = drill.state();
     assert_eq!(state.updates[1]["iamRoles"], json!([OTHER]));
     assert_eq!(state.updates[1]["defaultIamRoleArn"], "", "the default role was detached");
 }
@@ -244,7 +219,7 @@ async fn default_role_is_sent_and_removed_roles_are_not() {
 #[tokio::test(start_paused = true)]
 async fn refused_list_of_roles_names_the_parameter() {
     let drill = drill(HashMap::new(), WORKGROUP);
-    drill.service.state().refuses_pass_role = true;
+    drill.state().refuses_pass_role = true;
     let reason = drill.deliver(Create).await.unwrap_err().chain();
     assert!(
         reason.contains(&format!("give the ARNs of its other roles to the parameter `OtherRoleArns` of templates/copy-target.yaml: {OTHER}"))

@@ -3,7 +3,7 @@
 //! The clients do not retry, so that a fault reaches the tested code.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -57,14 +57,14 @@ pub enum Answer {
     Error(u16, &'static str, String),
 }
 
-/// What the requests go to.
-pub trait Service: Send + Sync {
+/// The state of AWS in memory.
+pub trait Service: Send {
     /// Has the effect of a request and returns its response.
-    fn serve(&self, call: &Call) -> Answer;
+    fn serve(&mut self, call: &Call) -> Answer;
 }
 
 /// Returns the configuration of clients whose requests go to `service`, with faults.
-pub fn config(service: Arc<dyn Service>, faults: Arc<Faults>) -> SdkConfig {
+pub fn config(service: Arc<Mutex<dyn Service>>, faults: Arc<Faults>) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -78,7 +78,7 @@ pub fn config(service: Arc<dyn Service>, faults: Arc<Faults>) -> SdkConfig {
 
 #[derive(Clone)]
 struct Memory {
-    service: Arc<dyn Service>,
+    service: Arc<Mutex<dyn Service>>,
     faults: Arc<Faults>,
 }
 
@@ -99,7 +99,8 @@ impl HttpConnector for Memory {
         let this = self.clone();
         HttpConnectorFuture::new(async move {
             let call = read(&request);
-            let served = this.faults.call(async { this.service.serve(&call) }).await;
+            let serve = async { this.service.lock().unwrap_or_else(PoisonError::into_inner).serve(&call) };
+            let served = this.faults.call(serve).await;
             let answer = served.ok_or_else(|| ConnectorError::io("the connection broke".into()))?;
             respond(&call, answer)
         })

@@ -1,9 +1,10 @@
 //! Requests of CloudFormation, delivered as Lambda and Step Functions do, with faults in the calls of
 //! the provider.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_types::SdkConfig;
@@ -12,15 +13,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::aws::{Service, config};
-use crate::faults::Faults;
+use crate::faults::{Fault, Faults};
 
 /// The checks of one wait, more than any provider has.
 const CHECKS: usize = 500;
 
 /// A custom resource in one stack, and its function.
 pub struct Resource<S, P> {
-    /// What the function calls.
-    pub service: Arc<S>,
+    service: Arc<Mutex<S>>,
     /// The faults of its calls.
     pub faults: Arc<Faults>,
     /// The properties of every request.
@@ -28,6 +28,32 @@ pub struct Resource<S, P> {
     /// The time of one invocation, without that for the response.
     pub timeout: Duration,
     provider: fn(&SdkConfig) -> P,
+}
+
+/// The point in the life of a resource at which a drill checks what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The Create succeeded.
+    Creation,
+    /// The Create failed and named no id, so CloudFormation deletes nothing.
+    FailedCreation,
+    /// The Delete succeeded.
+    Deletion,
+}
+
+/// Runs a drill without a fault, and then with each fault at each of its calls. `drill` returns the
+/// number of its calls.
+///
+/// # Panics
+/// A run without a fault makes less than `least` calls.
+pub async fn with_each_fault(least: usize, drill: impl AsyncFn(HashMap<usize, Fault>) -> usize) {
+    let calls = drill(HashMap::new()).await;
+    assert!(calls >= least, "{calls} calls");
+    for number in 0..calls {
+        for fault in Fault::ALL {
+            drill(HashMap::from([(number, fault)])).await;
+        }
+    }
 }
 
 type Response<P> = Result<Outcome<<P as Provider>::Progress>, Failure>;
@@ -38,7 +64,44 @@ impl<S: Service + 'static, P: Provider> Resource<S, P> {
     /// Creates a resource. `provider` starts the function.
     pub fn new(service: S, faults: Faults, properties: Value, provider: fn(&SdkConfig) -> P) -> Self {
         let timeout = Duration::from_secs(170);
-        Self { service: Arc::new(service), faults: Arc::new(faults), properties, timeout, provider }
+        Self {
+            service: Arc::new(Mutex::new(service)),
+            faults: Arc::new(faults),
+            properties,
+            timeout,
+            provider,
+        }
+    }
+
+    /// Returns the state of what the function calls.
+    pub fn state(&self) -> MutexGuard<'_, S> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates and deletes the resource as CloudFormation does, and calls `check` at each point with
+    /// the state and the reason for a failure. `title` is for messages. Returns the number of calls.
+    ///
+    /// # Panics
+    /// The deletion failed twice.
+    pub async fn create_and_delete(&self, title: &str, check: impl Fn(After, &S, &str)) -> usize {
+        match self.deliver(RequestType::Create).await {
+            Ok(()) => check(After::Creation, &self.state(), ""),
+            Err(failure) if !failure.has_leftovers() => {
+                check(After::FailedCreation, &self.state(), &failure.chain());
+                return self.faults.calls();
+            }
+            Err(_) => {}
+        }
+        // A deletion that failed is repeated by the user.
+        let mut deleted = self.deliver(RequestType::Delete).await;
+        if deleted.is_err() {
+            deleted = self.deliver(RequestType::Delete).await;
+        }
+        if let Err(failure) = deleted {
+            panic!("{title}: the deletion failed twice: {}", failure.chain());
+        }
+        check(After::Deletion, &self.state(), "");
+        self.faults.calls()
     }
 
     /// Delivers a request until it has its response: crashed invocations are repeated, and waits are
@@ -91,7 +154,7 @@ impl<S: Service + 'static, P: Provider> Resource<S, P> {
     }
 
     fn start(&self) -> P {
-        (self.provider)(&config(Arc::<S>::clone(&self.service), Arc::clone(&self.faults)))
+        (self.provider)(&config(self.service.clone(), Arc::clone(&self.faults)))
     }
 
     /// Returns `None` if the function crashed.

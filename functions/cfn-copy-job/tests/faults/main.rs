@@ -12,7 +12,7 @@ use cfn_copy_job::CopyJobs;
 use custom_resource::RequestType::{Create, Delete};
 use serde_json::{Value, json};
 use test_support::faults::{Fault, Faults};
-use test_support::resource::Resource;
+use test_support::resource::{After, Resource, with_each_fault};
 use warehouse::cluster::ControlPlane;
 
 use world::{ROLE, World};
@@ -30,47 +30,28 @@ fn drill(faults: HashMap<usize, Fault>) -> Resource<World, CopyJobs> {
         };
         CopyJobs::new(control, aws_sdk_redshiftdata::Client::new(config))
     });
-    drill.service.state().may_insert = true;
+    drill.state().may_insert = true;
     drill
 }
 
 fn jobs(drill: &Resource<World, CopyJobs>) -> usize {
-    drill.service.state().jobs.len()
+    drill.state().jobs.len()
 }
 
 /// Creates and deletes a job with these faults, and checks what is left after each step. Returns
 /// the number of calls.
 async fn create_and_delete(faults: HashMap<usize, Fault>) -> usize {
-    let told = format!("{faults:?}");
-    let drill = drill(faults);
-    match drill.deliver(Create).await {
-        Ok(_) => assert_eq!(jobs(&drill), 1, "{told}: success without exactly one job"),
-        // CloudFormation gets no id, so it deletes nothing.
-        Err(failure) if !failure.has_leftovers() => {
-            assert_eq!(jobs(&drill), 0, "{told}: an orphan job after: {}", failure.chain());
-            return drill.faults.calls();
-        }
-        Err(_) => {}
-    }
-    // A deletion that failed is repeated by the user.
-    let mut deleted = drill.deliver(Delete).await;
-    if deleted.is_err() {
-        deleted = drill.deliver(Delete).await;
-    }
-    assert!(deleted.is_ok(), "{told}: {}", deleted.unwrap_err().chain());
-    assert_eq!(jobs(&drill), 0, "{told}: the job outlives its deletion");
-    drill.faults.calls()
+    let title = format!("{faults:?}");
+    let check = |after: After, world: &World, reason: &str| {
+        let expected = usize::from(after == After::Creation);
+        assert_eq!(world.jobs.len(), expected, "{title}: jobs after {after:?}: {reason}");
+    };
+    drill(faults).create_and_delete(&title, check).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn fault_at_each_call_leaves_no_job() {
-    let calls = create_and_delete(HashMap::new()).await;
-    assert!(calls >= 20, "{calls} calls");
-    for number in 0..calls {
-        for fault in Fault::ALL {
-            create_and_delete(HashMap::from([(number, fault)])).await;
-        }
-    }
+    with_each_fault(20, create_and_delete).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,7 +71,7 @@ async fn faults_at_two_calls_leave_no_job() {
 #[tokio::test(start_paused = true)]
 async fn throttling_after_the_creation_is_waited_out() {
     let drill = drill(HashMap::new());
-    drill.service.state().throttled = 40;
+    drill.state().throttled = 40;
     let response = drill.deliver(Create).await;
     assert!(response.is_ok(), "{}", response.unwrap_err().chain());
     assert_eq!(jobs(&drill), 1);
@@ -99,11 +80,11 @@ async fn throttling_after_the_creation_is_waited_out() {
 #[tokio::test(start_paused = true)]
 async fn job_that_stays_throttled_is_left_to_the_deletion() {
     let drill = drill(HashMap::new());
-    drill.service.state().throttled = usize::MAX;
+    drill.state().throttled = usize::MAX;
     let failure = drill.deliver(Create).await.unwrap_err();
     assert!(failure.has_leftovers(), "{}", failure.chain());
     assert!(failure.chain().contains("ThrottlingException"), "{}", failure.chain());
-    drill.service.state().throttled = 0;
+    drill.state().throttled = 0;
     assert!(drill.deliver(Delete).await.is_ok());
     assert_eq!(jobs(&drill), 0);
 }
@@ -112,7 +93,7 @@ async fn job_that_stays_throttled_is_left_to_the_deletion() {
 async fn view_that_lags_is_read_again() {
     let drill = drill(HashMap::new());
     // The first look of the request finds nothing in any case.
-    drill.service.state().lag = 8;
+    drill.state().lag = 8;
     let response = drill.deliver(Create).await;
     assert!(response.is_ok(), "{}", response.unwrap_err().chain());
 }
@@ -121,7 +102,7 @@ async fn view_that_lags_is_read_again() {
 async fn deletion_does_not_trust_a_view_that_lags() {
     let drill = drill(HashMap::new());
     assert!(drill.deliver(Create).await.is_ok());
-    drill.service.state().lag = 3;
+    drill.state().lag = 3;
     assert!(drill.deliver(Delete).await.is_ok());
     assert_eq!(jobs(&drill), 0);
 }
@@ -129,14 +110,14 @@ async fn deletion_does_not_trust_a_view_that_lags() {
 #[tokio::test(start_paused = true)]
 async fn deletion_without_the_database_succeeds() {
     let drill = drill(HashMap::new());
-    drill.service.state().login_error = Some("FATAL: database \"dev\" does not exist".into());
+    drill.state().login_error = Some("FATAL: database \"dev\" does not exist".into());
     assert!(drill.deliver(Delete).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn deletion_without_its_login_names_the_remedy() {
     let cut = |drill: &Resource<World, CopyJobs>, user: &str, refusal: &str| {
-        let mut state = drill.service.state();
+        let mut state = drill.state();
         state.login_error = (!user.is_empty()).then(|| user.to_owned());
         state.refusal = (!refusal.is_empty()).then(|| refusal.to_owned());
     };
@@ -148,7 +129,7 @@ async fn deletion_without_its_login_names_the_remedy() {
         assert!(drill.deliver(Create).await.is_ok());
         cut(&drill, user, refusal);
         let reason = drill.deliver(Delete).await.unwrap_err().chain();
-        let name = drill.service.state().jobs[0].0.clone();
+        let name = drill.state().jobs[0].0.clone();
         for part in [
             format!("the job {name} could not be dropped as the user of secret arn:secret"),
             format!("COPY JOB DROP {name} in database \"dev\""),
@@ -161,11 +142,11 @@ async fn deletion_without_its_login_names_the_remedy() {
 }
 
 /// Returns the reason why a Create fails, which leaves nothing.
-async fn refused(change: Value, prepare: impl FnOnce(&mut world::State)) -> String {
+async fn refused(change: Value, prepare: impl FnOnce(&mut World)) -> String {
     let mut drill = drill(HashMap::new());
     let (Value::Object(map), Value::Object(change)) = (&mut drill.properties, change) else { panic!("maps") };
     map.extend(change);
-    prepare(&mut drill.service.state());
+    prepare(&mut drill.state());
     let before = jobs(&drill);
     let failure = drill.deliver(Create).await.unwrap_err();
     assert!(!failure.has_leftovers() && jobs(&drill) == before, "{}", failure.chain());
@@ -174,7 +155,7 @@ async fn refused(change: Value, prepare: impl FnOnce(&mut world::State)) -> Stri
 
 #[tokio::test(start_paused = true)]
 async fn second_job_on_the_same_files_is_refused() {
-    let other = |state: &mut world::State| {
+    let other = |state: &mut World| {
         let text = "COPY \"public\".\"t\" FROM 's3://bucket-a/in/eu/' IAM_ROLE 'x' FORMAT AS CSV JOB CREATE j AUTO ON";
         state.jobs.push(("orders_0a1b2c3d".into(), text.into()));
     };
@@ -187,13 +168,13 @@ async fn second_job_on_the_same_files_is_refused() {
     );
     let mut drill = drill(HashMap::new());
     drill.properties["AllowOverlap"] = "true".into();
-    other(&mut drill.service.state());
+    other(&mut drill.state());
     assert!(drill.deliver(Create).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn job_must_fit_the_existing_table() {
-    let table = |state: &mut world::State| state.table = Some(vec!["id".into(), "name".into()]);
+    let table = |state: &mut World| state.table = Some(vec!["id".into(), "name".into()]);
     for (change, start) in [
         (
             json!({"Columns": ["ID", "valu"]}),

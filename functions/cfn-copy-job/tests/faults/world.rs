@@ -1,7 +1,5 @@
 //! A warehouse in memory: its control plane, and the statements that the function runs.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use serde_json::{Value, json};
 use test_support::aws::{Answer, Call, Service};
 
@@ -15,8 +13,9 @@ struct Statement {
     rows: Option<Vec<Vec<Value>>>,
 }
 
+/// The warehouse.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct World {
     /// Names of the jobs, with the text that the view shows.
     pub(crate) jobs: Vec<(String, String)>,
     /// Columns of the one table, if it exists.
@@ -33,21 +32,11 @@ pub(crate) struct State {
     statements: Vec<Statement>,
 }
 
-/// The warehouse.
-#[derive(Debug, Default)]
-pub(crate) struct World(Mutex<State>);
-
-impl World {
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 fn text(value: &str) -> Value {
     json!({"stringValue": value})
 }
 
-impl State {
+impl World {
     fn run(&mut self, sql: &str) -> Statement {
         let done = |error: Option<&str>, rows| Statement {
             token: String::new(),
@@ -134,8 +123,7 @@ impl State {
 }
 
 impl Service for World {
-    fn serve(&self, call: &Call) -> Answer {
-        let mut state = self.state();
+    fn serve(&mut self, call: &Call) -> Answer {
         match call.action.as_str() {
             "DescribeClusters" => Answer::Xml(format!(
                 "<Clusters><Cluster><ClusterIdentifier>main</ClusterIdentifier><ClusterStatus>available</ClusterStatus>\
@@ -148,10 +136,10 @@ impl Service for World {
                  <Status>active</Status></InboundIntegration></InboundIntegrations>"
                     .into(),
             ),
-            "ExecuteStatement" => state.execute(call),
-            "DescribeStatement" => state.describe(call),
+            "ExecuteStatement" => self.execute(call),
+            "DescribeStatement" => self.describe(call),
             "GetStatementResult" => {
-                let found = &state.statements[call.text("Id").parse::<usize>().unwrap()];
+                let found = &self.statements[call.text("Id").parse::<usize>().unwrap()];
                 Answer::Json(json!({"Records": found.rows.clone().unwrap_or_default()}))
             }
             "CancelStatement" => Answer::Json(json!({"Status": true})),
