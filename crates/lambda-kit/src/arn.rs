@@ -73,6 +73,12 @@ impl Arn {
     }
 }
 
+/// Returns the name of a stack from its ARN, `arn:…:stack/NAME/ID`; another text is returned as it
+/// is.
+pub fn stack_name(arn: &str) -> &str {
+    arn.split('/').nth(1).unwrap_or(arn)
+}
+
 impl FromStr for Arn {
     type Err = ArnError;
 

@@ -5,6 +5,8 @@
 //! previous credential works until the rotation after the next. Source: "Lambda function rotation
 //! strategies" of the Secrets Manager user guide.
 
+use lambda_kit::arn::Arn;
+
 use crate::action::{Action, ActionEvent};
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Engine, Login, Server};
@@ -164,12 +166,13 @@ impl<E: Engine> Passwords<E> {
 /// Returns true if two ARNs name the same secret. Each may be partial, without the hyphen and the
 /// six characters at its end, as GetSecretValue accepts it.
 fn is_same_secret(one: &str, other: &str) -> bool {
-    fn partial(arn: &str) -> Option<&str> {
-        let (start, random) = arn.rsplit_once('-')?;
-        let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_random && arn.starts_with("arn:")).then_some(start)
-    }
-    one == other || partial(one) == Some(other) || partial(other) == Some(one)
+    let is_part_of = |part: &str, whole: &str| {
+        whole.parse::<Arn>().is_ok_and(|arn| {
+            let secret = arn.secret_name().map(|name| format!("secret:{name}"));
+            secret.is_some_and(|resource| Arn { resource, ..arn }.to_string() == part)
+        })
+    };
+    one == other || is_part_of(one, other) || is_part_of(other, one)
 }
 
 /// Returns the name of the user that alternates with `user`.

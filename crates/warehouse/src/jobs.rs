@@ -53,6 +53,11 @@ impl QueryError {
     }
 }
 
+/// Returns a cell as a text; empty if it is another value or absent.
+fn text(row: &[Cell], at: usize) -> String {
+    row.get(at).and_then(Cell::text).unwrap_or_default().to_owned()
+}
+
 impl Database {
     /// Returns the jobs that this user may see.
     ///
@@ -62,9 +67,12 @@ impl Database {
     /// # Errors
     /// The query failed.
     pub async fn jobs(&self, until: Instant) -> Result<Vec<ExistingJob>, QueryError> {
-        const SQL: &str = "SELECT job_id, is_auto, TRIM(job_name), job_text FROM sys_copy_job";
-        let rows = self.run(SQL, Token::Fresh, until).await?;
-        let text = |row: &[Cell], at: usize| row.get(at).and_then(Cell::text).unwrap_or_default().to_owned();
+        self.jobs_where("", until).await
+    }
+
+    async fn jobs_where(&self, condition: &str, until: Instant) -> Result<Vec<ExistingJob>, QueryError> {
+        let sql = format!("SELECT job_id, is_auto, TRIM(job_name), job_text FROM sys_copy_job{condition}");
+        let rows = self.run(&sql, Token::Fresh, until).await?;
         let job = |row: &Vec<Cell>| ExistingJob {
             name: text(row, 2),
             id: row.first().and_then(Cell::integer).unwrap_or_default(),
@@ -79,7 +87,9 @@ impl Database {
     /// # Errors
     /// The query failed.
     pub async fn job(&self, name: &JobName, until: Instant) -> Result<Option<ExistingJob>, QueryError> {
-        Ok(self.jobs(until).await?.into_iter().find(|job| job.name == name.as_str()))
+        let literal = Literal::new("JobName", name.as_str())?;
+        let jobs = self.jobs_where(&format!(" WHERE TRIM(job_name) = {literal}"), until).await?;
+        Ok(jobs.into_iter().find(|job| job.name == name.as_str()))
     }
 
     /// Returns the name of the current user.
@@ -118,7 +128,6 @@ impl Database {
              AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
         );
         let rows = self.run(&sql, Token::Fresh, until).await?;
-        let text = |row: &[Cell], at: usize| row.get(at).and_then(Cell::text).unwrap_or_default().to_owned();
         let flag = |row: &[Cell], at: usize| row.get(at) == Some(&Cell::Boolean(true));
         Ok(rows.first().map(|first| ExistingTable {
             columns: rows.iter().map(|row| text(row, 0)).collect(),

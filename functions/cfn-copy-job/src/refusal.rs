@@ -1,6 +1,7 @@
 //! The sentences about jobs that cannot be created, changed or dropped, with what to do.
 
 use custom_resource::{Failure, Owner};
+use lambda_kit::arn::stack_name;
 use warehouse::data_api::{Login, SqlRunError};
 use warehouse::sql::{Identifier, JobName};
 
@@ -72,7 +73,7 @@ pub(crate) fn job_drop(
         Login::Secret(arn) => format!("the user of secret {arn}"),
         Login::DbUser(user) => format!("the user \"{user}\""),
     };
-    let stack = owner.stack_id().split('/').nth(1).unwrap_or(owner.stack_id());
+    let stack = stack_name(owner.stack_id());
     Failure::caused_by(
         format!(
             "the job {name} could not be dropped as {login}; restore what is missing and delete the stack again, or run \

@@ -1,4 +1,4 @@
-//! What a bucket's policy lets Redshift do, as far as it can be known before Redshift calls.
+//! The permissions of Redshift in a bucket's policy, as far as they are known before Redshift calls.
 //!
 //! Sources: "Policy evaluation logic", "IAM JSON policy elements: Condition operators" and "AWS
 //! global condition context keys" of the IAM user guide.

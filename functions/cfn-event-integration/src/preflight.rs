@@ -90,9 +90,15 @@ impl Preflight {
 
     /// Returns true if the bucket's policy lets Redshift in under conditions only.
     pub(crate) async fn has_conditions(&self, bucket: &str) -> bool {
+        self.bucket_policy(bucket).await.is_ok_and(|policy| policy.has_conditions())
+    }
+
+    /// Reads the bucket's policy.
+    async fn bucket_policy(&self, bucket: &str) -> Result<BucketPolicy, CallError> {
         match self.client.get_bucket_policy().bucket(bucket).send().await {
-            Ok(answer) => BucketPolicy::parse(&answer.policy.unwrap_or_default()).has_conditions(),
-            Err(_) => false,
+            Ok(answer) => Ok(BucketPolicy::parse(&answer.policy.unwrap_or_default())),
+            Err(error) if error.code() == Some("NoSuchBucketPolicy") => Ok(BucketPolicy::parse("")),
+            Err(error) => Err(CallError::new("s3:GetBucketPolicy", &error)),
         }
     }
 
@@ -152,15 +158,8 @@ impl Preflight {
     }
 
     async fn policy(&self, bucket: &str, account: &str) -> Result<(), Failure> {
-        let policy = match self.client.get_bucket_policy().bucket(bucket).send().await {
-            Ok(answer) => answer.policy.unwrap_or_default(),
-            Err(error) if error.code() == Some("NoSuchBucketPolicy") => String::new(),
-            Err(error) => {
-                let error = CallError::new("s3:GetBucketPolicy", &error);
-                return Err(unreadable(format!("the policy of bucket \"{bucket}\""), error));
-            }
-        };
-        let policy = BucketPolicy::parse(&policy);
+        let read = self.bucket_policy(bucket).await;
+        let policy = read.map_err(|error| unreadable(format!("the policy of bucket \"{bucket}\""), error))?;
         let missing = policy.missing_actions();
         if !missing.is_empty() {
             return Err(Failure::new(format!(

@@ -169,7 +169,8 @@ impl EventIntegrations {
             description: Properties::optional(new.description.as_ref()).map(str::to_owned),
             kms_key_id: Properties::optional(new.kms_key_id.as_ref()).map(str::to_owned),
         };
-        let found = self.find(&wanted.source_arn, &wanted.target_arn).await.map_err(find_failed)?;
+        let found =
+            self.integrations.find(&wanted.source_arn, &wanted.target_arn).await.map_err(find_failed)?;
         match found {
             // It is deleted first, and created again by the checks.
             Some(found) if found.status == DELETING => Progress::until_known(wanted, goal).wait(),
@@ -230,10 +231,6 @@ impl EventIntegrations {
         progress.wait()
     }
 
-    async fn find(&self, source_arn: &str, target_arn: &str) -> Result<Option<Integration>, CallError> {
-        self.integrations.find(source_arn, target_arn).await
-    }
-
     /// Checks an integration whose ARN is not known: it is being created, or its deletion began
     /// before it was visible.
     async fn check_wanted(
@@ -242,7 +239,7 @@ impl EventIntegrations {
         progress: Progress,
         wanted: Wanted,
     ) -> Result<Outcome<Progress>, Failure> {
-        let found = match self.find(&wanted.source_arn, &wanted.target_arn).await {
+        let found = match self.integrations.find(&wanted.source_arn, &wanted.target_arn).await {
             Err(error) if error.is_transient() => return progress.wait(),
             other => other.map_err(find_failed)?,
         };
@@ -449,7 +446,7 @@ impl Provider for EventIntegrations {
         new: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
         let bucket = new.check()?;
-        let found = self.find(&bucket.arn(&stack(context)?.partition), &new.target_arn).await;
+        let found = self.integrations.find(&bucket.arn(&stack(context)?.partition), &new.target_arn).await;
         let Some(found) = found.map_err(find_failed)?.filter(|found| is_of(found, context)) else {
             // It was deleted outside of the stack, or adopted.
             return self.create_integration(context, &new, Goal::Active).await;
@@ -472,7 +469,7 @@ impl Provider for EventIntegrations {
         old: Properties,
     ) -> Result<Outcome<Progress>, Failure> {
         let source_arn = stack(context)?.sibling("s3", "", "", &old.bucket_name).to_string();
-        let found = self.find(&source_arn, &old.target_arn).await.map_err(find_failed)?;
+        let found = self.integrations.find(&source_arn, &old.target_arn).await.map_err(find_failed)?;
         match found {
             // An adopted integration stays.
             Some(found) if !is_of(&found, context) => Ok(Outcome::done()),

@@ -34,7 +34,7 @@ pub fn run(cloud: &Cloud, program: &str, words: &[&str], log: &Path) -> Result<(
 /// A stack that the demo deploys.
 #[derive(Debug, Clone, Copy)]
 pub struct Stack {
-    /// What `scripts/deploy` calls it.
+    /// The name for `scripts/deploy`.
     pub name: &'static str,
     /// The account that it goes to.
     pub profile: Profile,

@@ -49,8 +49,3 @@ pub struct StackResource {
 fn filled<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }
-
-/// Returns the name of a stack from its ARN: `arn:…:stack/NAME/ID`.
-pub(crate) fn stack_name(arn: &str) -> &str {
-    arn.split('/').nth(1).unwrap_or(arn)
-}

@@ -16,7 +16,6 @@ mod secret;
 mod states;
 
 pub use backup::{Backup, BackupCopy, JobState};
-pub(crate) use cloudformation::stack_name;
 pub use cloudformation::{Stack, StackResource, StatusDetails};
 pub use cloudtrail::{CloudTrailRecord, Issuer, Principal, Session};
 pub use cloudwatch::{Alarm, AlarmState, Configuration, State};

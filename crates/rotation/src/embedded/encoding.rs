@@ -126,7 +126,7 @@ fn base64_texts(text: &str) -> impl Iterator<Item = String> {
         let bytes = STANDARD_NO_PAD.decode(part).or_else(|_| URL_SAFE_NO_PAD.decode(part)).ok()?;
         String::from_utf8(bytes).ok()
     };
-    parts.filter(|part| part.len() >= SHORTEST).filter_map(decode).collect::<Vec<_>>().into_iter()
+    parts.filter(|part| part.len() >= SHORTEST).filter_map(decode)
 }
 
 #[cfg(test)]

@@ -300,7 +300,7 @@ impl<'a> Session<'a> {
 /// The names of the attributes, in the order of the query.
 const ATTRIBUTES: [&str; 5] = ["SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS"];
 
-/// What a role has beside its privileges.
+/// The attributes of a role, beside its privileges.
 #[derive(Default)]
 struct Attributes {
     granted: [bool; ATTRIBUTES.len()],

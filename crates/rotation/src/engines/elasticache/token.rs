@@ -4,8 +4,9 @@
 //! the one that it names. An abandoned rotation leaves its token as the newer of two, and then
 //! `ROTATE` alone would drop the token that clients use. So every rotation starts with `SET` to the
 //! current token, before it creates another. This also removes the previous one, if no event has
-//! done so. A group with one token may reject that `SET`, and then there is nothing to remove. Source: "Authenticating with the Valkey and Redis OSS AUTH command" of the ElastiCache
-//! user guide.
+//! done so. A group with one token may reject that `SET`, and then there is nothing to remove.
+//! Source: "Authenticating with the Valkey and Redis OSS AUTH command" of the ElastiCache user
+//! guide.
 
 use std::future::Future;
 

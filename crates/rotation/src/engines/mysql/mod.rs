@@ -91,10 +91,17 @@ const ACCESS_DENIED: u16 = 1045;
 /// at the first statement), a locked account (of MySQL and of MariaDB), and the limits of an account.
 const KNOWN_AND_BARRED: [u16; 5] = [1862, 1820, 3118, 4151, 1226];
 
-/// An administrator may change the password of such a user all the same.
-fn barred(account: &Account, code: u16, problem: &str) -> Login {
-    tracing::warn!(user = account.user, code, problem, "the password is right, and the user may not log in");
-    Login::Accepted
+/// Evaluates a login that failed. An administrator may change the password of a user that is known
+/// and barred all the same.
+fn failed(account: &Account, error: WireError) -> Result<Login, EngineError> {
+    match error {
+        WireError::Server { code, message } if KNOWN_AND_BARRED.contains(&code) => {
+            let user = &account.user;
+            tracing::warn!(user, code, message, "the password is right, and the user may not log in");
+            Ok(Login::Accepted)
+        }
+        error => Err(no_session(account, error)),
+    }
 }
 
 /// Too many connections: of all, of this user, in this hour. Or the server stops or starts.
@@ -139,17 +146,11 @@ impl Engine for Mysql {
         let mut connection = match Connection::open(&self.tls, account).await {
             Ok(connection) => connection,
             Err(WireError::Server { code: ACCESS_DENIED, .. }) => return Ok(Login::Refused),
-            Err(WireError::Server { code, message }) if KNOWN_AND_BARRED.contains(&code) => {
-                return Ok(barred(account, code, &message));
-            }
-            Err(error) => return Err(no_session(account, error)),
+            Err(error) => return failed(account, error),
         };
         match connection.query("SELECT 1").await {
             Ok(_) => connection.close().await,
-            Err(WireError::Server { code, message }) if KNOWN_AND_BARRED.contains(&code) => {
-                return Ok(barred(account, code, &message));
-            }
-            Err(error) => return Err(no_session(account, error)),
+            Err(error) => return failed(account, error),
         }
         Ok(Login::Accepted)
     }

@@ -45,16 +45,14 @@ pub(super) type Rows = Vec<Vec<Option<String>>>;
 pub(super) struct Session<'a> {
     account: Cow<'a, Account>,
     kind: Kind,
+    /// True once it is known that names keep their case.
+    case_is_kept: AtomicBool,
 }
 
 enum Kind {
-    Wire { client: Client, digest: bool, case: Case },
-    DataApi { database: Database, lease: Option<Lease>, within: Duration, case: Case },
+    Wire { client: Client, digest: bool },
+    DataApi { database: Database, lease: Option<Lease>, within: Duration },
 }
-
-/// True once it is known that names keep their case in a session.
-#[derive(Default)]
-struct Case(AtomicBool);
 
 /// An error of a session.
 #[derive(Debug)]
@@ -100,6 +98,10 @@ impl<'a> Session<'a> {
         &self.account.server.database
     }
 
+    fn new(account: Cow<'a, Account>, kind: Kind) -> Self {
+        Self { account, kind, case_is_kept: AtomicBool::new(false) }
+    }
+
     async fn connect(tls: &Tls, account: Cow<'a, Account>) -> Result<Option<Self>, EngineError> {
         let requested = Arc::new(AtomicBool::new(false));
         let tls = DigestTls {
@@ -109,7 +111,7 @@ impl<'a> Session<'a> {
         };
         Ok(pg_wire::connect(&account, tls).await?.map(|client| {
             let digest = requested.load(Ordering::Relaxed);
-            Self { account, kind: Kind::Wire { client, digest, case: Case::default() } }
+            Self::new(account, Kind::Wire { client, digest })
         }))
     }
 
@@ -117,7 +119,7 @@ impl<'a> Session<'a> {
         let login = DataApiLogin::Secret(api.probe_secret.arn.clone());
         let database = account.server.database.clone();
         let database = Database::new(api.client.clone(), api.target.clone(), database, login);
-        Self { account, kind: Kind::DataApi { database, lease, within: api.within, case: Case::default() } }
+        Self::new(account, Kind::DataApi { database, lease, within: api.within })
     }
 
     /// Returns true if the login needed a digest: the user's password is stored as sha256.
@@ -136,10 +138,7 @@ impl<'a> Session<'a> {
     /// Makes sure that Redshift keeps the capitals of names: it folds names to lower case, also in
     /// quotes, and `LoaderUser` would be another user.
     async fn keep_case(&self) -> Result<(), SessionError> {
-        let kept = match &self.kind {
-            Kind::Wire { case, .. } | Kind::DataApi { case, .. } => case,
-        };
-        if kept.0.load(Ordering::Relaxed) {
+        if self.case_is_kept.load(Ordering::Relaxed) {
             return Ok(());
         }
         if !self.keeps_case().await? {
@@ -156,7 +155,7 @@ impl<'a> Session<'a> {
                 return Err(SessionError::Statement(problem.to_owned()));
             }
         }
-        kept.0.store(true, Ordering::Relaxed);
+        self.case_is_kept.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ const OBJECTS: &str = "SELECT 'schema ' || n.nspname FROM pg_namespace n, pg_use
      WHERE n.oid = p.pronamespace AND p.proowner = u.usesysid AND u.usename = $ \
      UNION ALL SELECT 'database ' || d.datname FROM pg_database d, pg_user u \
      WHERE d.datdba = u.usesysid AND u.usename = $ ORDER BY 1";
-/// What others may do with the objects that the user creates.
+/// Default privileges of others on the objects that the user creates.
 const DEFAULTS: &str = "SELECT 'default privileges for ' || grantee_name FROM svv_default_privileges \
                         WHERE owner_name = $ AND grantee_name <> $ ORDER BY 1";
 
