@@ -36,7 +36,8 @@ fn existing_cluster_bucket_and_role_are_used_and_kept() {
         Ok(if status == "available" { Seen::Yes(()) } else { Seen::NotYet(status) })
     })
     .unwrap();
-    let secret = json!({"Name": "by-hand", "SecretString": json!({"username": "admin", "password": "By-hand-1"}).to_string()});
+    let value = json!({"username": "admin", "password": "By-hand-1", "dbClusterIdentifier": "by-hand"});
+    let secret = json!({"Name": "by-hand", "SecretString": value.to_string()});
     let secret =
         target.json("secretsmanager", "CreateSecret", secret).unwrap()["ARN"].as_str().unwrap().to_owned();
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"redshift.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
@@ -142,5 +143,8 @@ fn existing_cluster_bucket_and_role_are_used_and_kept() {
     assert!(described.all("Key").iter().all(|key| !key.value.starts_with("sluice:")));
     let value = target.json("secretsmanager", "GetSecretValue", json!({"SecretId": secret})).unwrap();
     let value: Value = serde_json::from_str(value["SecretString"].as_str().unwrap()).unwrap();
-    assert_eq!(value, json!({"username": "admin", "password": "By-hand-1"}));
+    assert_eq!(
+        value,
+        json!({"username": "admin", "password": "By-hand-1", "dbClusterIdentifier": "by-hand"})
+    );
 }

@@ -108,6 +108,13 @@ SELECT table_catalog::varchar(128) AS table_catalog, table_schema::varchar(128) 
 
 CREATE FUNCTION pg_catalog.getdate() RETURNS timestamp STABLE LANGUAGE sql AS $$ SELECT date_trunc('second', now() AT TIME ZONE 'UTC') $$;
 
+CREATE FUNCTION sluice_sys.recognize(value text, kind text) RETURNS text STABLE LANGUAGE plpgsql SET datestyle = 'ISO, MDY' SET timezone = 'UTC' AS
+$$ BEGIN
+  IF kind = 'timestamptz' THEN RETURN value::timestamptz::text; END IF;
+  IF value::timestamp IS DISTINCT FROM value::timestamptz AT TIME ZONE 'UTC' THEN RETURN 'zone'; END IF;
+  RETURN CASE kind WHEN 'date' THEN value::timestamp::date::text ELSE value::timestamp::text END;
+EXCEPTION WHEN data_exception THEN RETURN NULL; END $$;
+
 GRANT USAGE ON SCHEMA sluice_sys TO PUBLIC;
 
 GRANT SELECT ON pg_catalog.sys_copy_job, pg_catalog.sys_copy_job_detail, pg_catalog.sys_copy_job_info, pg_catalog.svv_copy_job_integrations,

@@ -163,7 +163,8 @@ pub(crate) async fn command(session: &Session, command: &JobCommand) -> Result<O
             // The first failure is the statement's error; the files after it are still loaded.
             let mut failure = None;
             for object in pending(&system, Some(job.id)).await.map_err(|error| sql_error(&error))? {
-                if let Err(error) = run_file(&place, &system, &object).await {
+                let ran = run_file(&place, &system, &object).await.map_err(|error| sql_error(&error))?;
+                if let Err(error) = ran {
                     failure.get_or_insert(error);
                 }
             }
@@ -251,6 +252,8 @@ pub(crate) struct Place<'a> {
 /// A pending file.
 pub(crate) struct Pending {
     job: Job,
+    /// True if the job has AUTO ON.
+    pub(crate) auto: bool,
     /// The file.
     pub(crate) object: Object,
 }
@@ -262,7 +265,7 @@ pub(crate) async fn pending(
 ) -> Result<Vec<Pending>, tokio_postgres::Error> {
     let rows = system
         .query(
-            "SELECT j.job_id, j.job_name, j.owner_id, j.owner_name, j.copy_text, d.key, d.size, d.bucket \
+            "SELECT j.job_id, j.job_name, j.owner_id, j.owner_name, j.copy_text, d.key, d.size, d.bucket, j.is_auto \
              FROM sluice_sys.copy_job_detail d JOIN sluice_sys.copy_job j USING (job_id) \
              WHERE d.status = 'P' AND (j.job_id = $1 OR ($1 IS NULL AND j.is_auto)) ORDER BY d.enqueue_time, d.key",
             &[&job],
@@ -277,27 +280,39 @@ pub(crate) async fn pending(
             copy_text: row.get(4),
         },
         object: Object { key: row.get(5), size: row.get(6), bucket: row.get(7) },
+        auto: row.get(8),
     };
     Ok(rows.iter().map(one).collect())
 }
 
-/// Loads one file as the job's owner. The file is not loaded again, whatever the outcome.
-pub(crate) async fn run_file(place: &Place<'_>, system: &Client, pending: &Pending) -> Result<(), SqlError> {
+impl Pending {
+    /// Returns the id of the job.
+    pub(crate) fn job_id(&self) -> i64 {
+        self.job.id
+    }
+}
+
+/// Loads one file as the job's owner and returns how that ended; the error is that of the tables
+/// behind the system views. The file is not loaded again, whatever the outcome.
+pub(crate) async fn run_file(
+    place: &Place<'_>,
+    system: &Client,
+    pending: &Pending,
+) -> Result<Result<(), SqlError>, tokio_postgres::Error> {
     // The worker and COPY JOB RUN may both load the file, so one at a time, and only while it is
     // pending.
-    let turn =
+    let loading =
         place.app.world().warehouses.get(place.namespace_id).map(|warehouse| Arc::clone(&warehouse.loading));
-    let Some(turn) = turn else { return Ok(()) };
-    let _turn = turn.lock().await;
+    let Some(loading) = loading else { return Ok(Ok(())) };
+    let _permit = loading.file((place.database.to_owned(), pending.job.id)).await;
     let waiting = system
         .query_opt(
             "SELECT 1 FROM sluice_sys.copy_job_detail WHERE job_id = $1 AND bucket = $2 AND key = $3 AND status = 'P'",
             &[&pending.job.id, &pending.object.bucket, &pending.object.key],
         )
-        .await
-        .map_err(|error| sql_error(&error))?;
+        .await?;
     if waiting.is_none() {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let result = load_file(place, pending).await;
     let status = if result.is_ok() { "I" } else { "E" };
@@ -306,8 +321,7 @@ pub(crate) async fn run_file(place: &Place<'_>, system: &Client, pending: &Pendi
             "UPDATE sluice_sys.copy_job_detail SET status = $4 WHERE job_id = $1 AND bucket = $2 AND key = $3",
             &[&pending.job.id, &pending.object.bucket, &pending.object.key, &status],
         )
-        .await
-        .map_err(|error| sql_error(&error))?;
+        .await?;
     if let Err(error) = &result {
         let Job { id, name, owner_id, .. } = &pending.job;
         let message = format!("s3://{}/{}: {error}", pending.object.bucket, pending.object.key);
@@ -316,10 +330,9 @@ pub(crate) async fn run_file(place: &Place<'_>, system: &Client, pending: &Pendi
                 "INSERT INTO sluice_sys.copy_job_info (job_id, job_name, owner_id, message) VALUES ($1, $2, $3, $4)",
                 &[id, name, owner_id, &message],
             )
-            .await
-            .map_err(|error| sql_error(&error))?;
+            .await?;
     }
-    result
+    Ok(result)
 }
 
 async fn load_file(place: &Place<'_>, pending: &Pending) -> Result<(), SqlError> {

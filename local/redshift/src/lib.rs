@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod http;
 pub(crate) mod jobs;
 pub(crate) mod load;
+pub mod loading;
 pub mod query;
 pub mod serverless;
 pub mod sql;

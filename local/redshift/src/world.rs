@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::data_api::Statements;
+use crate::loading::Loading;
 use local_servers::postgres::Server;
 
 /// Account and Region, in which a name is unique.
@@ -82,8 +83,8 @@ pub struct Warehouse {
     pub events: VecDeque<S3Event>,
     /// Wakes the worker that loads files.
     pub wake: Arc<tokio::sync::Notify>,
-    /// Held while a job loads a file.
-    pub loading: Arc<tokio::sync::Mutex<()>>,
+    /// The jobs that load files.
+    pub loading: Arc<Loading>,
 }
 
 /// An IAM role that is being added to, is on, or is being removed from a warehouse.

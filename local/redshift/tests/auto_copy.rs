@@ -25,6 +25,36 @@ fn job(name: &str, tail: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_waits_holds_up_its_own_job_only() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.sql("CREATE TABLE other (id int)").await;
+    local.sql(&job("load_sales", "")).await;
+    local
+        .sql(&format!(
+            "COPY other FROM 's3://files-a/other/' IAM_ROLE '{ROLE}' CSV JOB CREATE load_other AUTO ON"
+        ))
+        .await;
+    // A transaction that is open for longer than the test waits.
+    let lock = json!({"Sqls": ["LOCK TABLE sales IN ACCESS EXCLUSIVE MODE", "SELECT pg_sleep(600)"],
+        "ClusterIdentifier": "c1", "Database": "dev", "DbUser": "admin"});
+    let held = local.json("redshift-data", "BatchExecuteStatement", lock).await.json()["Id"].clone();
+    let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'sales'::regclass AND mode = 'AccessExclusiveLock' AND granted";
+    local.until("the lock", || async { (local.rows(locked).await == [["1"]]).then_some(()) }).await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.file_status("in/one.csv", "P").await;
+    for number in 0..3 {
+        let key = format!("other/{number}.csv");
+        local.put("files-a", &key, format!("{number}\n")).await;
+        local.file_status(&key, "I").await;
+    }
+    assert_eq!(local.rows("SELECT count(*) FROM other").await, [["3"]]);
+    local.json("redshift-data", "CancelStatement", json!({"Id": held})).await.ok();
+    local.file_status("in/one.csv", "I").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn new_file_becomes_rows_and_appears_in_the_views() {
     let local = Local::start().await;
     let namespace = ready(&local).await;

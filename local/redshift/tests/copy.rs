@@ -107,7 +107,9 @@ async fn one_bad_row_refuses_the_load_unless_maxerror_allows_it() {
     );
     assert_eq!(local.rows("SELECT count(*) FROM sales").await, [["0"]]);
     local.sql("TRUNCATE sales").await;
-    local.sql(&copy("bad/", "CSV MAXERROR 5")).await;
+    // The load fails at this number of errors.
+    local.sql_error(&copy("bad/", "CSV MAXERROR 5")).await;
+    local.sql(&copy("bad/", "CSV MAXERROR 6")).await;
     assert_eq!(local.rows("SELECT id FROM sales ORDER BY id").await, [["1"], ["7"]]);
     let detail = "SELECT line_number, column_name, error_code FROM sys_load_error_detail \
                   WHERE query_id = (SELECT max(query_id) FROM sys_load_history) ORDER BY line_number";
@@ -129,6 +131,156 @@ async fn one_bad_row_refuses_the_load_unless_maxerror_allows_it() {
             .await,
         [["completed", "5", "2"]]
     );
+}
+
+/// The cases of people's files: a table, a file, the options, and the rows that Redshift loads.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_load_as_redshift_converts_them() {
+    let local = Local::start().await;
+    local.cluster().await;
+    local.role().await;
+    let dates = "1,2024-02-29,2024-02-29 10:00:00\n2,0000-00-00,0000-00-00 00:00:00\n3,2022-11-00,2022-11-00 20:59:22\n\
+                 4,17 Dec 1997,12/17/1997 07:37:16.25\n5,J2451187,19960108 040809\n";
+    let any_date = "CSV DATEFORMAT AS 'auto' TIMEFORMAT AS 'auto' ACCEPTANYDATE";
+    let prices = "1,20.259,12.75\n2,0.999,0.5\n";
+    let escaped = "1,\\N,\\N\n2,7,a\\,b\n3,\\\\N,\\\\N\n";
+    let short = "1,x,5\n2\n3,y\n";
+    let cases: [(&str, &str, &str, &[&[&str]]); 11] = [
+        (
+            "id integer, born date, seen timestamp",
+            dates,
+            any_date,
+            &[
+                &["1", "2024-02-29", "2024-02-29 10:00:00"],
+                &["2", "NULL", "NULL"],
+                &["3", "NULL", "NULL"],
+                &["4", "1997-12-17", "1997-12-17 07:37:16.25"],
+                &["5", "1999-01-08", "1996-01-08 04:08:09"],
+            ],
+        ),
+        (
+            "id integer, n integer, name varchar(20)",
+            escaped,
+            "DELIMITER ',' ESCAPE",
+            &[&["1", "NULL", "NULL"], &["2", "7", "a,b"], &["3", "NULL", "NULL"]],
+        ),
+        (
+            "id integer, price decimal(8,2), ratio decimal",
+            prices,
+            "CSV",
+            &[&["1", "20.25", "12"], &["2", "0.99", "0"]],
+        ),
+        (
+            "id integer, price decimal(8,2), ratio decimal",
+            prices,
+            "CSV ROUNDEC",
+            &[&["1", "20.26", "13"], &["2", "1.00", "1"]],
+        ),
+        (
+            "id integer, note varchar(20), n integer",
+            short,
+            "CSV FILLRECORD",
+            &[&["1", "x", "5"], &["2", "", "NULL"], &["3", "y", "NULL"]],
+        ),
+        (
+            "id integer, note varchar(20), n integer",
+            short,
+            "CSV FILLRECORD EMPTYASNULL",
+            &[&["1", "x", "5"], &["2", "NULL", "NULL"], &["3", "y", "NULL"]],
+        ),
+        (
+            "id integer, at timestamptz",
+            "1,2026-01-02 03:04:05+00\n2,2026-01-02 03:04:05+05:30\n3,2026-01-02 03:04:05-08\n",
+            "CSV",
+            &[
+                &["1", "2026-01-02 03:04:05+00"],
+                &["2", "2026-01-01 21:34:05+00"],
+                &["3", "2026-01-02 11:04:05+00"],
+            ],
+        ),
+        (
+            "id integer, at timestamptz",
+            "1,2019-02-11T05:09:12.195Z\n2,17 Dec 07:37:16 1997 PST\n",
+            "CSV TIMEFORMAT 'auto'",
+            &[&["1", "2019-02-11 05:09:12.195+00"], &["2", "1997-12-17 15:37:16+00"]],
+        ),
+        ("id integer, name varchar(5)", "1|a|\n2|b|\n", "", &[&["1", "a"], &["2", "b"]]),
+        (
+            "id integer, payload super",
+            "{\"id\": 1, \"payload\": {\"a\": [1, \"b c\"]}}",
+            "JSON 'auto' COMPUPDATE PRESET",
+            &[&["1", "{\"a\":[1,\"b c\"]}"]],
+        ),
+        ("id integer, name varchar(9)", "1,a b\n2,\u{fffd}\n", "CSV", &[&["1", "a b"], &["2", "\u{fffd}"]]),
+    ];
+    for (number, (columns, file, options, rows)) in cases.into_iter().enumerate() {
+        local.sql(&format!("CREATE TABLE t{number} ({columns})")).await;
+        local.gateway.object("files-a", &format!("t{number}/1"), file.as_bytes().to_vec());
+        local
+            .sql(&format!("COPY t{number} FROM 's3://files-a/t{number}/' IAM_ROLE '{ROLE}' {options}"))
+            .await;
+        assert_eq!(
+            local.rows(&format!("SELECT * FROM t{number} ORDER BY id")).await,
+            rows,
+            "{options}: {file}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_values_have_redshifts_number_and_text() {
+    let local = Local::start().await;
+    local.cluster().await;
+    local.role().await;
+    local.sql("CREATE TABLE t (id integer, at timestamptz, born date, name varchar(9))").await;
+    let files: [(&[u8], &str, &str, &str); 6] = [
+        (
+            b"1,2026-01-02T03:04:05Z,,",
+            "CSV",
+            "1206",
+            "Invalid timestamp format or value [YYYY-MM-DD HH24:MI:SSOF]",
+        ),
+        (b"1,,0000-00-00,", "CSV DATEFORMAT 'auto'", "1205", "Invalid Date Format"),
+        (
+            b"1,2022-11-00 20:59:22,,",
+            "CSV TIMEFORMAT 'auto' ACCEPTANYDATE",
+            "1206",
+            "Invalid timestamp format",
+        ),
+        (b"1,,,\xff", "CSV", "1220", "String contains invalid or unsupported UTF8 codepoints"),
+        (b"1,,,a,", "CSV", "1202", "Extra column(s) found"),
+        (b"1,,1997-12-17 07:37:16-08,", "CSV DATEFORMAT 'auto'", "1200", "does not imitate a time zone"),
+    ];
+    for (number, (file, options, code, text)) in files.into_iter().enumerate() {
+        local.gateway.object("files-a", &format!("f{number}/1"), file.to_vec());
+        local.sql_error(&format!("COPY t FROM 's3://files-a/f{number}/' IAM_ROLE '{ROLE}' {options}")).await;
+        let detail =
+            "SELECT error_code, error_message FROM sys_load_error_detail ORDER BY query_id DESC LIMIT 1";
+        let found = local.rows(detail).await;
+        assert!(found[0][0] == code && found[0][1].contains(text), "{options}: {found:?}");
+    }
+    local.sql(&format!("COPY t FROM 's3://files-a/f3/' IAM_ROLE '{ROLE}' CSV ACCEPTINVCHARS '^'")).await;
+    assert_eq!(local.rows("SELECT name FROM t").await, [["^"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_ends_at_the_error_that_it_does_not_tolerate() {
+    let local = Local::start().await;
+    ready(&local).await;
+    local.gateway.object("files-a", "bad/1", "x,a,1\n".repeat(2000).into_bytes());
+    local.sql_error(&copy("bad/", "CSV")).await;
+    assert_eq!(local.rows("SELECT count(*) FROM sys_load_error_detail").await, [["1"]]);
+    local.sql(&copy("bad/", "CSV MAXERROR 2001")).await;
+    assert_eq!(local.rows("SELECT count(*) FROM sys_load_error_detail").await, [["2001"]]);
+    // Rows that only PostgreSQL rejects, between good ones.
+    local.sql("CREATE TABLE odd (n int CHECK (n % 2 = 1))").await;
+    let numbers: String = (0..600).map(|number| format!("{number}\n")).collect();
+    local.gateway.object("files-a", "odd/1", numbers.into_bytes());
+    let load = |options: &str| format!("COPY odd FROM 's3://files-a/odd/' IAM_ROLE '{ROLE}' CSV {options}");
+    local.sql_error(&load("MAXERROR 300")).await;
+    assert_eq!(local.rows("SELECT count(*) FROM odd").await, [["0"]]);
+    local.sql(&load("MAXERROR 301")).await;
+    assert_eq!(local.rows("SELECT count(*), sum(n) FROM odd").await, [["300", "90000"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,9 @@ async fn secret_logs_in_as_its_user() {
         .secret(SECRET, &json!({"username": "admin", "password": PASSWORD, "dbClusterIdentifier": "c1"}));
     let described = local.describe_request(by_secret("SELECT current_user")).await;
     assert_eq!((&described["Status"], &described["DbUser"]), (&json!("FINISHED"), &json!("admin")));
-    local.gateway.secret(SECRET, &json!({"username": "admin", "password": "Wrong-123"}));
+    local
+        .gateway
+        .secret(SECRET, &json!({"username": "admin", "password": "Wrong-123", "dbClusterIdentifier": "c1"}));
     let described = local.describe_request(by_secret("SELECT 1")).await;
     assert_eq!(described["Status"], "FAILED");
     assert_eq!(described["Error"], "FATAL: password authentication failed for user \"admin\"");
@@ -42,6 +44,10 @@ async fn unusable_secret_is_rejected_at_once() {
     let refused = local.json("redshift-data", "ExecuteStatement", by_secret("SELECT 1")).await;
     assert_eq!(refused.code(), "ValidationException");
     assert!(refused.body.contains("dbClusterIdentifier other"), "{}", refused.body);
+    local.gateway.secret(SECRET, &json!({"username": "admin", "password": PASSWORD}));
+    let refused = local.json("redshift-data", "ExecuteStatement", by_secret("SELECT 1")).await;
+    assert_eq!(refused.code(), "ValidationException", "{}", refused.body);
+    assert!(refused.body.contains("has no key dbClusterIdentifier"), "{}", refused.body);
     local.gateway.deny("secretsmanager:GetSecretValue");
     let refused = local.json("redshift-data", "ExecuteStatement", by_secret("SELECT 1")).await;
     assert_eq!(refused.code(), "AccessDeniedException");

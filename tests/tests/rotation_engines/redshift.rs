@@ -13,7 +13,11 @@ const SPARED: [(&str, &str); 1] = [("ReadOwnStatements", "redshift-data:CancelSt
 
 /// Returns true if the Data API accepts a value's credential, with a secret of the test.
 fn logs_in(warehouse: &Outputs, probe: &Secret, value: &Value) -> bool {
-    probe.put(&json!({"username": value["username"], "password": value["password"]}));
+    let mut login = json!({"username": value["username"], "password": value["password"]});
+    if let Some(cluster) = warehouse.get("ClusterIdentifier") {
+        login["dbClusterIdentifier"] = cluster.as_str().into();
+    }
+    probe.put(&login);
     let mut target = json!({"Database": warehouse["Database"], "SecretArn": probe.arn});
     for name in ["ClusterIdentifier", "WorkgroupName"] {
         if let Some(found) = warehouse.get(name) {

@@ -190,14 +190,19 @@ async fn from_secret(app: &App, caller: &Caller, secret: &str, target: &Target) 
     let key = |name: &str| value[name].as_str().map(str::to_owned);
     let user = key("username").ok_or_else(|| bad("has no key username"))?;
     let password = key("password").ok_or_else(|| bad("has no key password"))?;
-    // [D: Using the Data API] if the secret names a cluster, it must be this one.
-    if let (Some(named), false) = (key("dbClusterIdentifier"), target.serverless)
-        && !named.eq_ignore_ascii_case(&target.name)
-    {
-        return Err(bad(&format!(
-            "has dbClusterIdentifier {named}, which does not match the ClusterIdentifier {} of the request",
-            target.name
-        )));
+    // [D: Storing database credentials in AWS Secrets Manager] the secret of a cluster has
+    // dbClusterIdentifier [M: redshift-data, SecretArn with ClusterIdentifier], and it must be this
+    // cluster.
+    if !target.serverless {
+        let named = key("dbClusterIdentifier").ok_or_else(|| {
+            bad("has no key dbClusterIdentifier, which the Data API needs for a cluster; add it to the secret")
+        })?;
+        if !named.eq_ignore_ascii_case(&target.name) {
+            return Err(bad(&format!(
+                "has dbClusterIdentifier {named}, which does not match the ClusterIdentifier {} of the request",
+                target.name
+            )));
+        }
     }
     Ok(Login::Password { user, password })
 }

@@ -69,9 +69,13 @@ fn is_text(ty: &Type) -> bool {
     matches!(*ty, Type::VARCHAR | Type::TEXT | Type::BPCHAR | Type::NAME | Type::CHAR)
 }
 
-/// Redshift has no `text`: such columns are varchar.
+/// Redshift has no `text`: such columns are varchar. SUPER is `json` here.
 fn type_name(ty: &Type) -> &str {
-    if *ty == Type::TEXT { "varchar" } else { ty.name() }
+    match *ty {
+        Type::TEXT => "varchar",
+        Type::JSON => "super",
+        _ => ty.name(),
+    }
 }
 
 fn field(ty: &Type, value: Option<&str>) -> Value {

@@ -12,6 +12,8 @@ pub(super) struct Column {
     pub(super) ty: Type,
     /// Length of char and varchar.
     pub(super) length: Option<usize>,
+    /// Scale of a decimal.
+    pub(super) scale: Option<usize>,
     pub(super) not_null: bool,
 }
 
@@ -20,11 +22,22 @@ impl Column {
         matches!(self.ty, Type::VARCHAR | Type::BPCHAR | Type::TEXT)
     }
 
+    /// VARCHAR, for which the rules of empty and missing fields differ from those of CHAR.
+    pub(super) fn is_varchar(&self) -> bool {
+        matches!(self.ty, Type::VARCHAR | Type::TEXT)
+    }
+
+    /// SUPER, which is `json` here.
+    pub(super) fn is_super(&self) -> bool {
+        self.ty == Type::JSON
+    }
+
     /// Type as `SYS_LOAD_ERROR_DETAIL.column_type` shows it.
     pub(super) fn type_name(&self) -> &str {
         match self.ty {
             Type::BPCHAR => "char",
             Type::TEXT => "varchar",
+            Type::JSON => "super",
             _ => self.ty.name(),
         }
     }
@@ -86,7 +99,11 @@ impl TableColumns {
             let length = matches!(ty, Type::VARCHAR | Type::BPCHAR)
                 .then(|| usize::try_from(modifier - 4).ok())
                 .flatten();
-            all.push(Column { name: row.get(1), ty, length, not_null: row.get(4) });
+            // The low half of the modifier of numeric; -1 is a numeric of any scale.
+            let scale = (ty == Type::NUMERIC && modifier >= 4)
+                .then(|| usize::try_from((modifier - 4) & 0xffff).ok())
+                .flatten();
+            all.push(Column { name: row.get(1), ty, length, scale, not_null: row.get(4) });
         }
         let columns = if copy.columns.is_empty() {
             all

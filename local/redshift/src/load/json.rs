@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::sql::{JsonSource, SqlError};
 
-use super::columns::TableColumns;
+use super::columns::{Column, TableColumns};
 use super::{Row, RowError};
 
 /// A value as it was written, so that numbers keep their digits.
@@ -26,12 +26,14 @@ enum Step {
     Element(usize),
 }
 
-/// Reads the values up to the first that is not well formed.
+/// Reads the values up to the first that is not well formed, or to more errors than the load
+/// tolerates.
 pub(super) fn rows(
     text: &str,
     source: &JsonSource,
     paths: Option<&[u8]>,
     table: &TableColumns,
+    tolerated: u64,
 ) -> Result<Vec<Result<Row, RowError>>, SqlError> {
     let mapping = match source {
         JsonSource::Auto => Mapping::Names(false),
@@ -41,33 +43,45 @@ pub(super) fn rows(
     };
     let mut found = Vec::new();
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Raw>();
-    let mut start = 0;
+    let (mut start, mut line, mut errors) = (0, 1, 0);
     while let Some(value) = stream.next() {
-        let blank = text[start..].len() - text[start..].trim_start().len();
-        let line = 1 + text[..start + blank].matches('\n').count() as u64;
-        let raw = text[start..].trim().lines().next().unwrap_or_default().to_owned();
-        let broken = |raw: String, message: String| {
+        // [D: COPY from JSON format] an error has the last line of its object.
+        let end =
+            if value.is_ok() { stream.byte_offset() } else { text.len() - text[start..].trim_start().len() };
+        line += text[start..end].matches('\n').count() as u64;
+        let broken = |message: String| {
+            let raw = text[start..].trim_start().lines().next().unwrap_or_default().to_owned();
             Err(RowError { line, raw, column: None, value: String::new(), position: 0, code: 1216, message })
         };
         match value {
             Ok(value) => match fields(&value, &mapping, table) {
-                Some(fields) => found.push(Ok(Row { line, raw: value.get().to_owned(), fields })),
-                None => found.push(broken(raw, "Invalid JSON: an object is expected".to_owned())),
+                Ok(fields) => found.push(Ok(Row { line, raw: value.get().to_owned(), fields })),
+                Err(why) => {
+                    found.push(broken(why.to_owned()));
+                    errors += 1;
+                }
             },
             Err(error) => {
-                found.push(broken(raw, format!("Invalid JSON: {error}")));
+                found.push(broken(format!("Invalid JSON: {error}")));
                 break;
             }
         }
-        start = stream.byte_offset();
+        if errors > tolerated {
+            break;
+        }
+        start = end;
     }
     Ok(found)
 }
 
-fn fields(value: &RawValue, mapping: &Mapping, table: &TableColumns) -> Option<Vec<Option<String>>> {
+fn fields(
+    value: &RawValue,
+    mapping: &Mapping,
+    table: &TableColumns,
+) -> Result<Vec<Option<String>>, &'static str> {
     match mapping {
         Mapping::Names(fold) => {
-            let object = object(value)?;
+            let object = object(value).ok_or("Invalid JSON: an object is expected")?;
             let of = |name: &str| {
                 object.get(name).or_else(|| {
                     object
@@ -76,15 +90,12 @@ fn fields(value: &RawValue, mapping: &Mapping, table: &TableColumns) -> Option<V
                         .map(|(_, value)| value)
                 })
             };
-            Some(
-                table
-                    .columns
-                    .iter()
-                    .map(|column| of(&column.name).and_then(|value| text_of(value)))
-                    .collect(),
-            )
+            let field = |column: &Column| of(&column.name).and_then(|value| text_of(value, column));
+            Ok(table.columns.iter().map(field).collect())
         }
-        Mapping::Paths(paths) => Some(paths.iter().map(|path| follow(value, path)).collect()),
+        Mapping::Paths(paths) => {
+            paths.iter().zip(&table.columns).map(|(path, column)| follow(value, path, column)).collect()
+        }
     }
 }
 
@@ -92,24 +103,32 @@ fn object(value: &RawValue) -> Option<BTreeMap<String, Raw>> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// The value at a path; a path without a value loads NULL.
-fn follow(value: &RawValue, path: &[Step]) -> Option<String> {
-    let Some((step, rest)) = path.split_first() else { return text_of(value) };
+/// The value at a path [D: JSONPath expressions]: a field that is not there is NULL, an element
+/// that is not there is an error.
+fn follow(value: &RawValue, path: &[Step], column: &Column) -> Result<Option<String>, &'static str> {
+    let Some((step, rest)) = path.split_first() else { return Ok(text_of(value, column)) };
     let next = match step {
-        Step::Field(name) => object(value)?.remove(name)?,
+        Step::Field(name) => match object(value).and_then(|mut object| object.remove(name)) {
+            Some(next) => next,
+            None => return Ok(None),
+        },
         Step::Element(index) => {
-            let mut list: Vec<Raw> = serde_json::from_str(value.get()).ok()?;
-            (*index < list.len()).then(|| list.swap_remove(*index))?
+            let list: Vec<Raw> = serde_json::from_str(value.get()).unwrap_or_default();
+            list.into_iter()
+                .nth(*index)
+                .ok_or("Invalid JSONPath format: Not an array or index out of range.")?
         }
     };
-    follow(&next, rest)
+    follow(&next, rest, column)
 }
 
-/// Strings without their quotes, numbers as written, nested values as JSON text.
-fn text_of(value: &RawValue) -> Option<String> {
+/// Strings without their quotes, numbers as written, nested values as JSON text; for SUPER columns
+/// every value as JSON text.
+fn text_of(value: &RawValue, column: &Column) -> Option<String> {
     let text = value.get();
     match text.chars().next() {
         Some('n') => None,
+        _ if column.is_super() => Some(text.to_owned()),
         Some('"') => serde_json::from_str(text).ok(),
         _ => Some(text.to_owned()),
     }
@@ -167,7 +186,6 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::Column;
     use super::*;
     use tokio_postgres::types::Type;
 
@@ -176,13 +194,14 @@ mod tests {
             name: (*name).to_owned(),
             ty: Type::VARCHAR,
             length: None,
+            scale: None,
             not_null: false,
         };
         TableColumns { relation: "t".into(), oid: 1, columns: names.iter().map(column).collect() }
     }
 
     fn parse(text: &str, source: &JsonSource, paths: Option<&str>) -> Vec<Result<Vec<Option<String>>, u64>> {
-        rows(text, source, paths.map(str::as_bytes), &table(&["id", "name"]))
+        rows(text, source, paths.map(str::as_bytes), &table(&["id", "name"]), u64::MAX)
             .expect("valid")
             .into_iter()
             .map(|row| row.map(|row| row.fields).map_err(|error| error.line))
@@ -209,6 +228,18 @@ mod tests {
             parse("{\"id\": 1}\n\n[1]\n{oops", &JsonSource::Auto, None),
             [pair("1", None), Err(3), Err(4)]
         );
+        // An error has the last line of its object.
+        assert_eq!(parse("{\"id\":\n1}\n[\n1]\n", &JsonSource::Auto, None), [pair("1", None), Err(4)]);
+    }
+
+    #[test]
+    fn super_columns_take_any_value_as_json() {
+        let mut table = table(&["id", "name"]);
+        table.columns[1].ty = Type::JSON;
+        let text = "{\"id\": 1, \"name\": \"a\"} {\"name\": {\"b\": [1.50]}} {\"name\": null}";
+        let found = rows(text, &JsonSource::Auto, None, &table, 0).expect("valid");
+        let names: Vec<_> = found.into_iter().map(|row| row.expect("valid").fields[1].clone()).collect();
+        assert_eq!(names, [Some("\"a\"".to_owned()), Some("{\"b\": [1.50]}".to_owned()), None]);
     }
 
     #[test]
@@ -218,7 +249,9 @@ mod tests {
         let text = "{\"a\": {\"x y\": [1, 2]}, \"b\": {\"c\": \"n\"}} {\"b\": 1}";
         assert_eq!(parse(text, &source, Some(paths)), [pair("2", Some("n")), Ok(vec![None, None])]);
         for bad in ["{}", "{\"jsonpaths\": [\"$.a\"]}", "{\"jsonpaths\": [\"a\", \"$.*\"]}"] {
-            assert!(rows("", &source, Some(bad.as_bytes()), &table(&["id", "name"])).is_err(), "{bad}");
+            assert!(rows("", &source, Some(bad.as_bytes()), &table(&["id", "name"]), 0).is_err(), "{bad}");
         }
+        // A field that is not there is NULL, an element is an error.
+        assert_eq!(parse("{\"a\": {\"x y\": [1]}}", &source, Some(paths)), [Err(1)]);
     }
 }

@@ -7,16 +7,21 @@ mod dates;
 mod decode;
 mod json;
 mod lines;
+mod recognize;
 mod record;
 mod s3;
+mod send;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::data_api::{Outcome, Session, sql_error};
-use crate::sql::{CopyStatement, Format, JsonSource, SqlError};
+use crate::sql::{CopyOptions, CopyStatement, Format, JsonSource, SqlError};
 
 use columns::TableColumns;
 pub(crate) use columns::demand_insert;
+use recognize::Recognized;
 use record::{FileLoaded, Record};
 pub(crate) use s3::Object;
 
@@ -72,9 +77,43 @@ pub(crate) async fn one_object(
     load(session, copy, &reader, std::slice::from_ref(object), job_id).await
 }
 
-struct Source<'a> {
-    object: &'a Object,
-    rows: Vec<Result<Row, RowError>>,
+/// The errors of a load, in the order of the files.
+#[derive(Debug)]
+pub(crate) struct Errors {
+    /// How many the load tolerates.
+    tolerated: u64,
+    /// How many there are.
+    count: u64,
+    /// The first of them, with the number of their file.
+    shown: Vec<(usize, RowError)>,
+    /// The number of each file's errors.
+    by_file: std::collections::BTreeMap<usize, usize>,
+}
+
+/// Maximum of errors that a load shows: the limit of MAXERROR [D: COPY, MAXERROR]. Beyond it,
+/// IGNOREALLERRORS only counts them.
+const MAX_SHOWN: usize = 100_000;
+
+impl Errors {
+    fn new(options: &CopyOptions) -> Self {
+        // [D: COPY, MAXERROR] the load fails at this number of errors; 0 and 1 mean at the first.
+        let tolerated =
+            if options.has("IGNOREALLERRORS") { u64::MAX } else { options.max_error.saturating_sub(1) };
+        Self { tolerated, count: 0, shown: Vec::new(), by_file: std::collections::BTreeMap::new() }
+    }
+
+    fn push(&mut self, file: usize, error: RowError) {
+        self.count += 1;
+        *self.by_file.entry(file).or_default() += 1;
+        if self.shown.len() < MAX_SHOWN {
+            self.shown.push((file, error));
+        }
+    }
+
+    /// Returns true if the load has failed.
+    fn too_many(&self) -> bool {
+        self.count > self.tolerated
+    }
 }
 
 async fn load(
@@ -90,60 +129,29 @@ async fn load(
     demand_insert(session, copy).await?;
     let table = TableColumns::read(session, copy).await?;
     let mut record = Record::begin(session, copy, job_id, &table).await?;
-    let paths = match &copy.format {
-        Format::Json(JsonSource::Paths(path)) => Some(reader.get_path(path).await?),
-        _ => None,
+    let mut errors = Errors::new(&copy.options);
+    let read = read(session, copy, reader, objects, &table, &mut errors).await;
+    let Read { good, lines } = match read {
+        Ok(read) => read,
+        Err(error) => {
+            record.finish("aborted", objects, 0, 0, &[]).await?;
+            return Err(error);
+        }
     };
-    let mut sources = Vec::new();
-    for object in objects {
-        let bytes = match reader.get(object).await {
-            Ok(bytes) => bytes,
+    let mut loaded = 0;
+    if !copy.options.has("NOLOAD") && !errors.too_many() {
+        match send::rows(session, &table, &good, &mut errors).await {
+            Ok(sent) => loaded = sent,
             Err(error) => {
                 record.finish("aborted", objects, 0, 0, &[]).await?;
-                return Err(error);
-            }
-        };
-        let text = decode::text(&bytes, &copy.options)?;
-        let rows = match &copy.format {
-            Format::Json(source) => json::rows(&text, source, paths.as_deref(), &table)?,
-            _ => lines::rows(&text, copy, table.columns.len()),
-        };
-        sources.push(Source { object, rows });
-    }
-    // Every row that can be converted, in the order of the files; the rest are errors.
-    let mut good: Vec<(usize, Row)> = Vec::new();
-    let mut errors: Vec<(usize, RowError)> = Vec::new();
-    for (number, source) in sources.iter().enumerate() {
-        for row in &source.rows {
-            match row.clone().and_then(|row| convert::row(row, &table, copy)) {
-                Ok(row) => good.push((number, row)),
-                Err(error) => errors.push((number, error)),
+                return Err(sql_error(&error));
             }
         }
     }
-    let limit = if copy.options.has("IGNOREALLERRORS") { u64::MAX } else { copy.options.max_error };
-    let too_many = |errors: &[(usize, RowError)]| errors.len() as u64 > limit;
-    if !copy.options.has("NOLOAD") {
-        // PostgreSQL may still reject a value, which is an error of that row.
-        while !too_many(&errors) {
-            match send(session, &table, &good).await {
-                Ok(()) => break,
-                Err(Refused::Row(index, error)) => {
-                    let (number, row) = good.remove(index.min(good.len().saturating_sub(1)));
-                    errors.push((number, RowError { line: row.line, raw: row.raw, ..error }));
-                }
-                Err(Refused::Whole(error)) => {
-                    record.finish("aborted", objects, 0, 0, &[]).await?;
-                    return Err(sql_error(&error));
-                }
-            }
-        }
-    }
-    for (number, error) in &errors {
-        record.error(&sources[*number].object.name(), error, &table).await?;
-    }
-    if too_many(&errors) {
-        record.finish("aborted", objects, 0, errors.len(), &[]).await?;
+    record.errors(&errors.shown, objects, &table).await?;
+    let count = usize::try_from(errors.count).unwrap_or(usize::MAX);
+    if errors.too_many() {
+        record.finish("aborted", objects, 0, count, &[]).await?;
         // [K] the message of Redshift, with the view that all kinds of warehouse have.
         return Err(SqlError::new(format!(
             "Load into table '{}' failed.  Check 'sys_load_error_detail' system table for details.",
@@ -151,114 +159,94 @@ async fn load(
         )));
     }
     if copy.options.has("NOLOAD") {
-        record.finish("completed", objects, 0, errors.len(), &[]).await?;
+        record.finish("completed", objects, 0, count, &[]).await?;
         return Ok(Outcome { result: None, rows: 0, query_id: record.query_id() });
     }
-    let files: Vec<FileLoaded> = sources
+    let files: Vec<FileLoaded> = objects
         .iter()
+        .zip(lines)
         .enumerate()
-        .map(|(number, source)| FileLoaded {
-            name: source.object.name(),
-            lines: source.rows.len(),
-            errors: errors.iter().filter(|(of, _)| *of == number).count(),
+        .map(|(number, (object, lines))| FileLoaded {
+            name: object.name(),
+            lines,
+            errors: errors.by_file.get(&number).copied().unwrap_or(0),
         })
         .collect();
-    record.finish("completed", objects, good.len(), errors.len(), &files).await?;
-    Ok(Outcome { result: None, rows: i64::try_from(good.len()).unwrap_or(-1), query_id: record.query_id() })
+    record.finish("completed", objects, loaded, count, &files).await?;
+    Ok(Outcome { result: None, rows: i64::try_from(loaded).unwrap_or(-1), query_id: record.query_id() })
 }
 
-enum Refused {
-    /// The row of this index.
-    Row(usize, RowError),
-    /// An error that is not of one row.
-    Whole(tokio_postgres::Error),
+/// The rows of all files.
+struct Read {
+    /// The rows that can be sent, in the order of the files.
+    good: Vec<send::Numbered>,
+    /// The number of lines of each file.
+    lines: Vec<usize>,
 }
 
-/// Sends all rows in PostgreSQL's text format, or none.
-async fn send(session: &Session, table: &TableColumns, rows: &[(usize, Row)]) -> Result<(), Refused> {
-    use bytes::Bytes;
-    use futures_util::SinkExt;
-    let attempt = async {
-        // Inside a batch's transaction a rejected row must not end the transaction before the next
-        // attempt.
-        if session.in_block {
-            session.client.batch_execute("SAVEPOINT sluice_copy").await?;
-        }
-        let sink = session.client.copy_in(&table.copy_in()).await?;
-        let mut sink = std::pin::pin!(sink);
-        for chunk in rows.chunks(1000) {
-            let text: String = chunk.iter().map(|(_, row)| copy_line(row)).collect();
-            sink.send(Bytes::from(text)).await?;
-        }
-        sink.finish().await
+/// Reads, splits and converts the files, until there are more errors than the load tolerates.
+async fn read(
+    session: &Session,
+    copy: &CopyStatement,
+    reader: &s3::Reader<'_>,
+    objects: &[Object],
+    table: &TableColumns,
+    errors: &mut Errors,
+) -> Result<Read, SqlError> {
+    let paths = match &copy.format {
+        Format::Json(JsonSource::Paths(path)) => Some(reader.get_path(path).await?),
+        _ => None,
     };
-    let result: Result<u64, tokio_postgres::Error> = attempt.await;
-    let Err(error) = result else { return Ok(()) };
-    if session.in_block {
-        session.client.batch_execute("ROLLBACK TO SAVEPOINT sluice_copy").await.map_err(Refused::Whole)?;
-    }
-    match blame(&error, table, rows) {
-        Some((index, row_error)) => Err(Refused::Row(index, row_error)),
-        None => Err(Refused::Whole(error)),
-    }
-}
-
-fn copy_line(row: &Row) -> String {
-    let mut line = String::new();
-    for (number, field) in row.fields.iter().enumerate() {
-        if number > 0 {
-            line.push('\t');
-        }
-        match field {
-            None => line.push_str("\\N"),
-            Some(value) => {
-                for c in value.chars() {
-                    match c {
-                        '\\' => line.push_str("\\\\"),
-                        '\t' => line.push_str("\\t"),
-                        '\n' => line.push_str("\\n"),
-                        '\r' => line.push_str("\\r"),
-                        other => line.push(other),
-                    }
+    let (copy, table) = (Arc::new(copy.clone()), Arc::new(table.clone()));
+    let mut read = Read { good: Vec::new(), lines: Vec::new() };
+    for (number, object) in objects.iter().enumerate() {
+        let bytes = reader.get(object).await?;
+        let tolerated = errors.tolerated.saturating_sub(errors.count);
+        let (for_split, columns, paths) = (Arc::clone(&copy), Arc::clone(&table), paths.clone());
+        let (rows, unknown) = in_background(move || {
+            let text = decode::text(&bytes, &for_split.options)?;
+            let rows = match &for_split.format {
+                Format::Json(source) => json::rows(&text, source, paths.as_deref(), &columns, tolerated)?,
+                _ => lines::rows(&text, &for_split, columns.columns.len(), tolerated),
+            };
+            let unknown = recognize::unknown(&rows, &columns, &for_split);
+            Ok::<_, SqlError>((rows, unknown))
+        })
+        .await??;
+        read.lines.push(rows.len());
+        let known = Recognized::ask(&session.client, unknown).await?;
+        let (for_convert, columns) = (Arc::clone(&copy), Arc::clone(&table));
+        let (good, bad) = in_background(move || {
+            let (mut good, mut bad) = (Vec::new(), Vec::new());
+            for row in rows {
+                match row.and_then(|row| convert::row(row, &columns, &for_convert, &known)) {
+                    Ok(row) => good.push((number, row)),
+                    Err(error) => bad.push(error),
+                }
+                if bad.len() as u64 > tolerated {
+                    break;
                 }
             }
+            (good, bad)
+        })
+        .await?;
+        read.good.extend(good);
+        for error in bad {
+            errors.push(number, error);
+        }
+        if errors.too_many() {
+            break;
         }
     }
-    line.push('\n');
-    line
+    Ok(read)
 }
 
-/// The row of a PostgreSQL error, from its context `COPY t, line 3, column a: "x"`.
-fn blame(
-    error: &tokio_postgres::Error,
-    table: &TableColumns,
-    rows: &[(usize, Row)],
-) -> Option<(usize, RowError)> {
-    let db = error.as_db_error()?;
-    let context = db.where_()?.lines().find(|line| line.starts_with("COPY "))?.to_owned();
-    let rest = &context[context.find(", line ")? + 7..];
-    let line: usize = rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()?;
-    let index = line.checked_sub(1)?;
-    let column = rest
-        .find(", column ")
-        .map(|at| &rest[at + 9..])
-        .and_then(|rest| {
-            table.columns.iter().position(|column| rest.starts_with(&format!("{}:", column.name)))
-        })
-        .or_else(|| db.column().and_then(|name| table.columns.iter().position(|column| column.name == name)));
-    let row = &rows.get(index)?.1;
-    let value = column.and_then(|number| row.fields.get(number).cloned().flatten()).unwrap_or_default();
-    // [D: Load error reference]
-    let (code, message) = match db.code().code() {
-        "23502" => (1213, "Missing data for not-null field".to_owned()),
-        "22001" => (1204, "String length exceeds DDL length".to_owned()),
-        "22003" => (1204, "Input data exceeded the acceptable range for the data type".to_owned()),
-        _ => (1200, db.message().to_owned()),
-    };
-    Some((
-        index,
-        RowError { line: row.line, raw: row.raw.clone(), column, value, position: 0, code, message },
-    ))
+/// Runs work that takes as long as the file is large on a thread of its own: the threads that serve
+/// requests are few, and a panic there would end the worker of the warehouse.
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SqlError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| SqlError::new(format!("the stand-in could not read the file: {error}")))
 }
 
 /// The current time in the format of the system views.

@@ -7,8 +7,23 @@ use crate::data_api::{Session, sql_error};
 use crate::sql::{CopyStatement, SqlError};
 use local_servers::postgres::Login;
 
-use super::columns::TableColumns;
+use super::columns::{Column, TableColumns};
+use super::decode::INVALID;
 use super::{Object, RowError, now};
+
+/// Longest text of a line or value that the views show, in characters.
+const MAX_TEXT: usize = 1024;
+
+/// Text for the views: without bytes that PostgreSQL cannot keep, and no longer than they show.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').map(|c| if c == INVALID { '?' } else { c }).take(MAX_TEXT).collect()
+}
+
+impl RowError {
+    fn column_of<'a>(&self, table: &'a TableColumns) -> Option<&'a Column> {
+        table.columns.get(self.column?)
+    }
+}
 
 /// The record of one load.
 pub(super) struct Record<'a> {
@@ -72,45 +87,57 @@ impl<'a> Record<'a> {
         self.query_id
     }
 
-    /// A row that was not loaded.
-    pub(super) async fn error(
+    /// The rows that were not loaded, each with the number of its file.
+    pub(super) async fn errors(
         &self,
-        file: &str,
-        error: &RowError,
+        errors: &[(usize, RowError)],
+        objects: &[Object],
         table: &TableColumns,
     ) -> Result<(), SqlError> {
-        let column = error.column.and_then(|number| table.columns.get(number));
-        let name = column.map_or("", |column| column.name.as_str());
-        let ty = column.map_or("", |column| column.type_name());
-        let length = column.and_then(|column| column.length).unwrap_or(0).to_string();
-        let raw = error.raw.replace('\0', "");
-        let value = error.value.replace('\0', "");
-        self.client
-            .execute(
-                "INSERT INTO sluice_sys.load_error VALUES ($1,$2,$3,$4,$5,$6::text::timestamptz,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)",
-                &[
-                    &self.user_id,
-                    &self.query_id,
-                    &self.transaction_id,
-                    &self.session_id,
-                    &i32::try_from(self.table_oid).unwrap_or(0),
-                    &self.start,
-                    &file,
-                    &i64::try_from(error.line).unwrap_or(0),
-                    &name,
-                    &ty,
-                    &length,
-                    &error.position,
-                    &error.code,
-                    &error.message,
-                    &raw,
-                    &value,
-                    &self.job_id,
-                ],
-            )
-            .await
-            .map(|_| ())
-            .map_err(|error| sql_error(&error))
+        for errors in errors.chunks(1000) {
+            let files: Vec<String> = errors
+                .iter()
+                .map(|(file, _)| objects.get(*file).map(Object::name).unwrap_or_default())
+                .collect();
+            let each = |text: fn(&RowError, &TableColumns) -> String| -> Vec<String> {
+                errors.iter().map(|(_, error)| text(error, table)).collect()
+            };
+            let lines: Vec<i64> =
+                errors.iter().map(|(_, error)| i64::try_from(error.line).unwrap_or(0)).collect();
+            let positions: Vec<i32> = errors.iter().map(|(_, error)| error.position).collect();
+            let codes: Vec<i32> = errors.iter().map(|(_, error)| error.code).collect();
+            self.client
+                .execute(
+                    "INSERT INTO sluice_sys.load_error SELECT $1,$2,$3,$4,$5,$6::text::timestamptz,\
+                     e.f,e.l,e.n,e.t,e.s,e.p,e.c,e.m,e.r,e.v,$7 FROM unnest($8::text[],$9::bigint[],$10::text[],\
+                     $11::text[],$12::text[],$13::int[],$14::int[],$15::text[],$16::text[],$17::text[]) \
+                     AS e(f,l,n,t,s,p,c,m,r,v)",
+                    &[
+                        &self.user_id,
+                        &self.query_id,
+                        &self.transaction_id,
+                        &self.session_id,
+                        &i32::try_from(self.table_oid).unwrap_or(0),
+                        &self.start,
+                        &self.job_id,
+                        &files,
+                        &lines,
+                        &each(|error, table| error.column_of(table).map_or("", |column| column.name.as_str()).to_owned()),
+                        &each(|error, table| error.column_of(table).map_or("", Column::type_name).to_owned()),
+                        &each(|error, table| {
+                            error.column_of(table).and_then(|column| column.length).unwrap_or(0).to_string()
+                        }),
+                        &positions,
+                        &codes,
+                        &each(|error, _| shown(&error.message)),
+                        &each(|error, _| shown(&error.raw)),
+                        &each(|error, _| shown(&error.value)),
+                    ],
+                )
+                .await
+                .map_err(|error| sql_error(&error))?;
+        }
+        Ok(())
     }
 
     /// The end of the load.

@@ -1,7 +1,7 @@
 //! The grammar of `COPY … FROM 's3://…'` [D: COPY, COPY parameter reference, COPY JOB].
 
 use super::lexer::Kind;
-use super::{Cursor, SqlError, Statement, job};
+use super::{Cursor, SqlError, Statement, combination, job};
 
 /// The authorisation of a COPY.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub enum TimeStyle {
 /// The options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyOptions {
-    /// `DELIMITER`.
-    pub delimiter: Option<char>,
+    /// `DELIMITER`, one character or several.
+    pub delimiter: Option<String>,
     /// `QUOTE`.
     pub quote: Option<char>,
     /// `IGNOREHEADER`.
@@ -172,6 +172,7 @@ const FLAGS: &[&str] = &[
     "NOLOAD",
     "REMOVEQUOTES",
     "ROUNDEC",
+    "SERIALIZETOJSON",
     "TRIMBLANKS",
     "TRUNCATECOLUMNS",
 ];
@@ -208,15 +209,18 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> 
         format: Format::Delimited,
         options: CopyOptions::default(),
     };
-    let mut role = None;
-    while let Some(token) = cursor.peek() {
-        if token.is("job") {
-            copy.role = role.ok_or_else(no_role)?;
-            return job_clause(cursor, copy);
+    let (mut role, mut given) = (None, Vec::new());
+    while let Some(token) = cursor.peek().filter(|token| !token.is("job")) {
+        if let Kind::Word(word) = &token.kind {
+            given.push(word.clone());
         }
         option(cursor, &mut copy, &mut role)?;
     }
+    combination::check(&copy.format, &given)?;
     copy.role = role.ok_or_else(no_role)?;
+    if cursor.peek().is_some() {
+        return job_clause(cursor, copy);
+    }
     Ok(Statement::Copy(Box::new(copy)))
 }
 
@@ -295,8 +299,15 @@ fn option(
             cursor.accept("as");
         }
         "csv" => copy.format = Format::Csv,
-        "delimiter" => options.delimiter = Some(character(cursor, "DELIMITER")?),
-        "quote" => options.quote = Some(character(cursor, "QUOTE")?),
+        "delimiter" => options.delimiter = Some(characters(cursor)?),
+        "quote" => {
+            let text = characters(cursor)?;
+            let mut rest = text.chars();
+            options.quote = rest.next();
+            if rest.next().is_some() {
+                return Err(SqlError::new(format!("QUOTE must be a single character; found {text:?}")));
+            }
+        }
         "json" => {
             cursor.accept("as");
             copy.format =
@@ -322,6 +333,12 @@ fn option(
         "maxerror" => {
             cursor.accept("as");
             options.max_error = cursor.accept_number().ok_or_else(|| cursor.error())?;
+            if options.max_error > 100_000 {
+                return Err(SqlError::new(format!(
+                    "MAXERROR must be from 0 to 100000; found {}",
+                    options.max_error
+                )));
+            }
         }
         "null" => {
             cursor.accept("as");
@@ -354,11 +371,14 @@ fn option(
             let _value = cursor.accept("on")
                 || cursor.accept("off")
                 || cursor.accept("true")
-                || cursor.accept("false");
-            cursor.accept("preset");
+                || cursor.accept("false")
+                || (word == "compupdate" && cursor.accept("preset"));
         }
         "comprows" => {
-            cursor.accept_number();
+            let rows = cursor.accept_number().ok_or_else(|| cursor.error())?;
+            if !(1000..=2_147_483_647).contains(&rows) {
+                return Err(SqlError::new(format!("COMPROWS must be from 1000 to 2147483647; found {rows}")));
+            }
         }
         other => {
             let upper = other.to_ascii_uppercase();
@@ -372,16 +392,17 @@ fn option(
     Ok(())
 }
 
-/// One character, perhaps written as an escape: `\t`, `\n`, `\001` [D: COPY, DELIMITER].
-fn character(cursor: &mut Cursor<'_>, option: &str) -> Result<char, SqlError> {
+/// One character, perhaps written as an escape: `\t`, `\n`, `\001`, or several such as `|~|` [D:
+/// Data format parameters, DELIMITER].
+fn characters(cursor: &mut Cursor<'_>) -> Result<String, SqlError> {
     cursor.accept("as");
     let text = cursor.text()?;
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
-        (Some(one), None) => return Ok(one),
+        (None, _) => return Err(SqlError::new("DELIMITER and QUOTE need a character; found an empty text")),
         (Some('\\'), Some(escape)) => {
             let rest = characters.as_str();
-            let named = match escape {
+            let named: Option<char> = match escape {
                 't' => Some('\t'),
                 'n' => Some('\n'),
                 'r' => Some('\r'),
@@ -392,24 +413,41 @@ fn character(cursor: &mut Cursor<'_>, option: &str) -> Result<char, SqlError> {
                 _ => None,
             };
             if let (Some(named), true) = (named, rest.is_empty()) {
-                return Ok(named);
+                return Ok(named.to_string());
             }
             if let Some(octal) = u8::from_str_radix(&text[1..], 8).ok().filter(|_| text.len() <= 4) {
-                return Ok(char::from(octal));
+                return Ok(char::from(octal).to_string());
             }
         }
         _ => {}
     }
-    Err(SqlError::new(format!("{option} must be a single character; found {text:?}")))
+    if text.contains(['\n', '\r']) {
+        return Err(SqlError::new(format!("DELIMITER and QUOTE take no line break; found {text:?}")));
+    }
+    Ok(text)
 }
 
 fn style(cursor: &mut Cursor<'_>) -> Result<TimeStyle, SqlError> {
     cursor.accept("as");
     let text = cursor.text()?;
-    Ok(match text.to_ascii_lowercase().as_str() {
+    let upper = text.to_ascii_uppercase();
+    // [D: DATEFORMAT, TIMEFORMAT] the words are case-sensitive.
+    Ok(match text.as_str() {
         "auto" => TimeStyle::Auto,
         "epochsecs" => TimeStyle::EpochSeconds,
         "epochmillisecs" => TimeStyle::EpochMilliseconds,
+        _ if matches!(upper.as_str(), "AUTO" | "EPOCHSECS" | "EPOCHMILLISECS") => {
+            return Err(SqlError::new(format!(
+                "{text:?} is no date or time format: write {} in lower case",
+                text.to_ascii_lowercase()
+            )));
+        }
+        // [D: DATEFORMAT and TIMEFORMAT strings] "you can't include a time zone specifier".
+        _ if upper.contains("TZ") || upper.contains("OF") => {
+            return Err(SqlError::new(format!(
+                "the format {text:?} has a time zone, which DATEFORMAT and TIMEFORMAT do not support; use 'auto'"
+            )));
+        }
         _ => TimeStyle::Pattern(text),
     })
 }
@@ -448,7 +486,7 @@ mod tests {
         assert_eq!(copy.columns, ["id", "name"]);
         assert_eq!((copy.bucket.as_str(), copy.prefix.as_str()), ("b", "in/"));
         assert_eq!(copy.format, Format::Csv);
-        assert_eq!((copy.options.delimiter, copy.options.quote), (Some(';'), Some('%')));
+        assert_eq!((copy.options.delimiter.as_deref(), copy.options.quote), (Some(";"), Some('%')));
         assert_eq!(copy.options.time_format, TimeStyle::Auto);
         assert!(copy.options.has("EMPTYASNULL"));
     }
@@ -490,12 +528,14 @@ mod tests {
     #[test]
     fn a_delimiter_may_be_an_escape() {
         for (written, delimiter) in
-            [("'\\t'", '\t'), ("'\\\\t'", '\t'), ("'\\\\001'", '\u{1}'), ("'|'", '|'), ("'\\\\'", '\\')]
+            [("'\\t'", "\t"), ("'\\\\t'", "\t"), ("'\\\\001'", "\u{1}"), ("'|~|'", "|~|"), ("'\\\\'", "\\")]
         {
             let sql = format!("COPY t FROM 's3://b/' IAM_ROLE 'r' DELIMITER AS {written}");
-            assert_eq!(copy(&sql).options.delimiter, Some(delimiter), "{written}");
+            assert_eq!(copy(&sql).options.delimiter.as_deref(), Some(delimiter), "{written}");
         }
-        assert!(read("COPY t FROM 's3://b/' IAM_ROLE 'r' DELIMITER '||'").is_err());
+        for refused in ["DELIMITER ''", "DELIMITER 'a\\nb'", "CSV QUOTE '||'"] {
+            assert!(read(&format!("COPY t FROM 's3://b/' IAM_ROLE 'r' {refused}")).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! SQL of Redshift that PostgreSQL does not have.
 
+mod combination;
 mod copy;
 mod job;
 mod lexer;

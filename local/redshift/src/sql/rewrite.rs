@@ -115,6 +115,11 @@ fn table_edits(
                 edits.push((span.start..tokens[n + 3].span.end, "varchar(65535)".to_owned()));
                 n += 3;
             }
+            // [D: DECIMAL or NUMERIC type] without numbers it is (18,0).
+            "decimal" | "numeric" if named && !symbol(n + 1, '(') => {
+                edits.push((span, "numeric(18,0)".to_owned()));
+            }
+            "super" if named && !word(n - 1, "table") => edits.push((span, "json".to_owned())),
             "encode" | "backup" if named => {
                 let end = tokens.get(n + 1).map_or(span.end, |token| token.span.end);
                 edits.push((span.start..end, String::new()));
@@ -143,7 +148,7 @@ fn table_edits(
             "constraint" | "primary" | "unique" | "foreign" | "references" => {
                 n = constraint(sql, tokens, n, edits);
             }
-            "super" | "geometry" | "geography" | "hllsketch" | "varbyte" if named => {
+            "geometry" | "geography" | "hllsketch" | "varbyte" if named => {
                 return Err(SqlError::not_imitated(format!("the type {}", &sql[span])));
             }
             "identity" if named && symbol(n + 1, '(') => {
@@ -316,6 +321,11 @@ mod tests {
         assert_eq!(
             for_postgres("CREATE TABLE t BACKUP NO AS SELECT text FROM u").expect("valid"),
             "CREATE TABLE t  AS SELECT text FROM u"
+        );
+        assert_eq!(
+            for_postgres("CREATE TABLE t (a decimal, b NUMERIC NOT NULL, c decimal(8,2), d super)")
+                .expect("valid"),
+            "CREATE TABLE t (a numeric(18,0), b numeric(18,0) NOT NULL, c decimal(8,2), d json)"
         );
         assert_eq!(
             for_postgres("ALTER TABLE t ADD COLUMN c VARCHAR(MAX)").expect("valid"),
