@@ -50,9 +50,9 @@ fn execute(watched: &Watched, sql: &str) -> Command {
 /// Adds to a started statement the commands that wait for its end. The AWS CLI has no `wait` for the
 /// Data API (botocore has no waiters for it). The states are those of DescribeStatement.
 fn until_end(watched: &Watched, execute: Command) -> Command {
-    let describe = Command::literal("while aws redshift-data describe-statement")
+    let describe = Command::literal("while s=$(aws redshift-data describe-statement")
         .option("region", &watched.region)
-        .flag("--id \"$id\" --query '[Status,Error]' --output text | tee /dev/stderr | grep -Eq '^(SUBMITTED|PICKED|STARTED)'; do sleep 1; done");
+        .flag("--id \"$id\" --query '[Status,Error]' --output text) && echo \"$s\" && [[ $s =~ ^(SUBMITTED|PICKED|STARTED) ]]; do sleep 1; done");
     execute.flag("--query Id --output text").into_variable("id").and_then(&describe)
 }
 

@@ -282,7 +282,7 @@ impl Drill {
             let by_copy = command.starts_with("id=$(aws redshift-data execute-statement ")
                 && command
                     .contains(&format!(" --sql {copy} --statement-name sluice-reload.{}.", rejected.job))
-                && command.contains(" --with-event --query Id --output text) && while aws ")
+                && command.contains(" --with-event --query Id --output text) && while s=$(aws ")
                 && command.contains("describe-statement --region us-east-1 --id \"$id\"")
                 && command.ends_with("; done");
             let by_name = command == format!("aws s3 cp {} {}", quote(&url), quote(&format!("{url}.reload")));

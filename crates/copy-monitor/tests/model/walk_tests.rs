@@ -41,8 +41,8 @@ async fn rejected_file_raises_alert_with_command_that_loads_it() {
     assert!(id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{given}");
     assert_eq!(
         wait,
-        "--query Id --output text) && while aws redshift-data describe-statement --region us-east-1 --id \"$id\" \
-         --query '[Status,Error]' --output text | tee /dev/stderr | grep -Eq '^(SUBMITTED|PICKED|STARTED)'; do sleep 1; done"
+        "--query Id --output text) && while s=$(aws redshift-data describe-statement --region us-east-1 --id \"$id\" \
+         --query '[Status,Error]' --output text) && echo \"$s\" && [[ $s =~ ^(SUBMITTED|PICKED|STARTED) ]]; do sleep 1; done"
     );
     // Later runs read the same row, and nothing new is published.
     drill.settle(5).await;
