@@ -142,7 +142,7 @@ mod tests {
         for empty in [json!({}), json!(null), json!({"items": null}), json!({"items": []}), json!([])] {
             let mut request = flat.clone();
             request["ipPermissions"] = empty;
-            assert_eq!(record(request, json!(null)).group_rules(), [tcp.clone()]);
+            assert_eq!(record(request, json!(null)).group_rules(), std::slice::from_ref(&tcp));
         }
         let listed = json!({
             "groupId": "sg-1", "cidrIp": null, "fromPort": null,
