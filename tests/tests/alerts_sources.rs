@@ -133,6 +133,14 @@ fn spoke_events_of_every_source_raise_and_resolve_one_alert() {
     assert!(alert["title"].as_str().unwrap().contains("opened to every address"), "{alert}");
     assert_eq!(alert["severity"], "error", "{alert}");
 
+    // Failed statements of others arrive only if the spoke forwards all of them.
+    world.emit("redshift-data/statement-failed-without-name", SOURCE);
+    world.wait_until_processed();
+    assert_eq!(world.messages().len(), 5, "{:?}", world.messages());
+    world.deploy_spoke(SOURCE, &[("SqlStatements", "all")]);
+    world.emit("redshift-data/statement-failed-without-name", SOURCE);
+    world.alert("statement-failed", "opened", SOURCE);
+
     let source = world.cloud.account(SOURCE);
     let words = [
         ("AlarmName", "orders-late"),
@@ -158,7 +166,7 @@ fn spoke_events_of_every_source_raise_and_resolve_one_alert() {
     assert_eq!(end["thread"], alert["thread"]);
 
     world.wait_until_processed();
-    assert_eq!((world.messages().len(), world.endpoint.messages().len()), (7, 7), "{:?}", world.messages());
+    assert_eq!((world.messages().len(), world.endpoint.messages().len()), (8, 8), "{:?}", world.messages());
 }
 
 /// A trail that writes to a log group of its own.

@@ -41,11 +41,12 @@ fn of_files(messages: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// Runs the command of an alert with the credentials of an account.
-fn run(world: &AlertWorld, profile: Profile, command: &str) {
+/// Runs the command of an alert with the credentials of an account. Returns what it prints.
+fn run(world: &AlertWorld, profile: Profile, command: &str) -> String {
     let output =
         world.cloud.command("bash").args(["-c", command]).env("AWS_PROFILE", profile.name).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
 }
 
 #[test]
@@ -70,15 +71,31 @@ fn rejected_file_raises_one_alert_with_its_load_command() {
     flow.run_monitor(&world);
     assert_eq!(of_files(&world.messages()), ["file-rejected opened"]);
 
+    // A reload before the file is fixed fails again. The command prints it, and an alert is sent.
+    let printed = run(&world, TARGET, alert["command"].as_str().unwrap());
+    assert!(printed.contains("FAILED"), "{printed}");
+    let again = world.alert("statement-failed", "opened", TARGET);
+    assert!(again["what"].as_str().unwrap().starts_with("The reload of a rejected file"), "{again}");
+
     // The file is fixed under its key, and loaded with the command of the alert.
     world.cloud.account(SOURCE).put_object(&flow.bucket, "it's bad.csv", good(8).as_bytes()).unwrap();
-    run(&world, TARGET, alert["command"].as_str().unwrap());
+    let printed = run(&world, TARGET, alert["command"].as_str().unwrap());
+    assert!(printed.contains("FINISHED"), "{printed}");
+    world.alert("statement-failed", "resolved", TARGET);
     wait_for_rows(&flow, 2);
     flow.run_monitor(&world);
     let end = world.alert("file-rejected", "resolved", TARGET);
     assert_eq!(end["thread"], alert["thread"]);
     for messages in [world.messages(), world.endpoint.messages()] {
-        assert_eq!(of_files(&messages), ["file-rejected opened", "file-rejected resolved"]);
+        assert_eq!(
+            of_files(&messages),
+            [
+                "file-rejected opened",
+                "statement-failed opened",
+                "statement-failed resolved",
+                "file-rejected resolved"
+            ]
+        );
     }
 
     // No alert and no log contains the content of the file.

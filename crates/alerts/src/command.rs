@@ -62,6 +62,22 @@ impl Command {
         self
     }
 
+    /// Puts the output of this command into a shell variable, for the commands that follow.
+    #[must_use]
+    pub fn into_variable(mut self, name: &'static str) -> Self {
+        self.words = format!("{name}=$({})", self.words);
+        self
+    }
+
+    /// Adds a command that runs if this one succeeds.
+    #[must_use]
+    pub fn and_then(mut self, next: &Self) -> Self {
+        self.words.push_str(" && ");
+        self.words.push_str(&next.words);
+        self.refused |= next.refused;
+        self
+    }
+
     /// Remembers a value that no quoting makes safe.
     fn refuse(&mut self, value: &str) {
         // The CLI replaces such a value by the content of a file, whatever the shell's quoting.
@@ -162,6 +178,19 @@ mod tests {
         assert_eq!(command.as_deref(), Some("aws s3api head-object --key=-x"));
         assert_eq!(Command::aws("s3api", "head-object").option("key", "file:///etc/passwd").text(), None);
         assert_eq!(Command::aws("s3api", "head-object").option("key", "a\0b").text(), None);
+    }
+
+    #[test]
+    fn value_is_one_word_in_a_variable_and_the_next_command_follows() {
+        for value in ["it's", "a) b", "$(id) `id` \"x\"", "ä\n\u{202e}"] {
+            let first = Command::literal("printf %s").argument(value).into_variable("id");
+            let both = first.and_then(&Command::literal("printf %s \"$id\"")).text().unwrap();
+            let output = process::Command::new("bash").args(["--norc", "-c", &both]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), value, "{both}");
+        }
+        let refused = Command::literal("x").argument("file:///etc/passwd");
+        assert_eq!(Command::literal("y").and_then(&refused).text(), None);
+        assert_eq!(refused.into_variable("id").text(), None);
     }
 
     #[test]

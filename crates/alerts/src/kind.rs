@@ -142,6 +142,8 @@ kinds! {
     ObjectOverwritten "object-overwritten" "Loaded object overwritten" AutoResolves,
     /// Found by `check-copy-jobs`: a job does not load new files.
     CopyJobInactive "copy-job-inactive" "Copy job inactive" Condition,
+    /// Found by `check-copy-jobs`: a job was dropped.
+    CopyJobGone "copy-job-gone" "Copy job gone" AutoResolves,
     /// Found by `check-copy-jobs`: files have waited for longer than the job's limit.
     CopyDelayed "copy-delayed" "Copy job delayed" Condition,
     /// Found by `check-copy-jobs`: the load status of a period cannot be determined any more.

@@ -80,7 +80,16 @@ fn patterns(template: &str) -> BTreeMap<String, Value> {
 
 /// The patterns of the rules that forward events to the hub.
 fn spoke() -> BTreeMap<String, Value> {
-    patterns("alerts-spoke.yaml")
+    let mut patterns = patterns("alerts-spoke.yaml");
+    patterns.remove("AllStatementsRule").expect("the rule of SqlStatements=all");
+    patterns
+}
+
+/// The patterns of a spoke with `SqlStatements=all`.
+fn spoke_of_all_statements() -> BTreeMap<String, Value> {
+    let mut patterns = patterns("alerts-spoke.yaml");
+    patterns.remove("StatementsRule").expect("the rule of SqlStatements=sluice");
+    patterns
 }
 
 /// The patterns of the rules that route forwarded events to queues.
@@ -113,7 +122,7 @@ fn matching(rules: &BTreeMap<String, Value>, event: &Value) -> Vec<String> {
 #[test]
 fn events_with_alerts_match_one_rule_of_the_spoke() {
     let spoke = spoke();
-    // A statement without a name does not belong to Sluice.
+    // A statement without a name does not belong to Sluice: see SqlStatements below.
     let others = ["redshift-data/statement-failed-without-name"];
     let mut alerting = 0;
     for (name, event) in events() {
@@ -206,6 +215,48 @@ fn events_without_alerts_are_not_forwarded() {
     for name in silent {
         assert_eq!(matching(&spoke, &events[name]), Vec::<String>::new(), "{name}");
     }
+}
+
+#[test]
+fn statements_of_others_are_forwarded_if_the_parameter_is_all() {
+    let (own, all) = (spoke(), spoke_of_all_statements());
+    let events: BTreeMap<String, Value> = events().into_iter().collect();
+    let failed = &events["redshift-data/statement-failed"];
+    let mut scheduled = failed.clone();
+    scheduled["detail"]["statementName"] = json!("QS2-nightly-refresh");
+    let mut without_name = failed.clone();
+    without_name["detail"].as_object_mut().unwrap().remove("statementName");
+    for event in [&scheduled, &without_name, &events["redshift-data/statement-failed-without-name"]] {
+        assert_eq!(matching(&own, event), Vec::<String>::new(), "{event}");
+        assert_eq!(matching(&all, event), ["AllStatementsRule"], "{event}");
+        assert_eq!(matching(&hub(), event), ["FailureEventsRule"], "{event}");
+        assert_eq!(evaluate(&parse(event).unwrap()).len(), 1, "{event}");
+    }
+    // Those of Sluice are forwarded in both cases, once.
+    for name in ["statement-failed", "statement-finished", "reload-failed"] {
+        let event = &events[&format!("redshift-data/{name}")];
+        assert_eq!(matching(&own, event), ["StatementsRule"], "{name}");
+        assert_eq!(matching(&all, event), ["AllStatementsRule"], "{name}");
+    }
+    let mut running = failed.clone();
+    running["detail"]["state"] = json!("STARTED");
+    assert_eq!(matching(&all, &running), Vec::<String>::new());
+}
+
+#[test]
+fn parameter_chooses_one_of_two_rules_for_statements() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates");
+    let text = std::fs::read_to_string(folder.join("alerts-spoke.yaml")).unwrap();
+    let template: Value = serde_saphyr::from_str(&text).unwrap();
+    for (rule, condition, value) in [
+        ("StatementsRule", "ForwardsOwnStatements", "sluice"),
+        ("AllStatementsRule", "ForwardsAllStatements", "all"),
+    ] {
+        assert_eq!(template["Resources"][rule]["Condition"], condition);
+        assert_eq!(template["Conditions"][condition], json!(["SqlStatements", value]));
+    }
+    assert_eq!(template["Parameters"]["SqlStatements"]["AllowedValues"], json!(["sluice", "all"]));
+    assert_eq!(template["Parameters"]["SqlStatements"]["Default"], "sluice");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The command in an alert: it fixes a problem or shows its cause.
 //!
 //! **A rejected file** is loaded by the job's own COPY from exactly that key, run through the Data
-//! API after the file is fixed: a job takes neither a manifest nor a second attempt ("COPY JOB" of
+//! API after the cause is fixed: a job takes neither a manifest nor a second attempt ("COPY JOB" of
 //! the Redshift database developer guide). `FROM` is a prefix, so the COPY is given only if no
 //! other key begins with the file's key and if Redshift shows the job's whole text. Otherwise the
 //! fixed file is copied to a new name under the prefix, which the job loads.
@@ -10,6 +10,7 @@
 //! loads the object as any other.
 
 use alerts::command::Command;
+use alerts::rules::RELOAD_STATEMENT_PREFIX;
 use lambda_kit::moment::Moment;
 use warehouse::data_api::Login;
 use warehouse::sql::{Identifier, JobName, Literal};
@@ -18,8 +19,21 @@ use warehouse::target::Target;
 use crate::settings::Watched;
 use crate::state::JobState;
 
-/// Returns the command that runs a statement through the Data API.
-pub(crate) fn statement(watched: &Watched, sql: &str) -> Command {
+/// Runs a statement through the Data API. ExecuteStatement returns an id at once, so the command
+/// waits for the end and prints the status and the error.
+fn statement(watched: &Watched, sql: &str) -> Command {
+    until_end(watched, execute(watched, sql))
+}
+
+/// Runs a query through the Data API and prints its rows.
+fn query(watched: &Watched, sql: &str) -> Command {
+    let rows = Command::aws("redshift-data", "get-statement-result")
+        .option("region", &watched.region)
+        .flag("--id \"$id\" --query Records");
+    statement(watched, sql).and_then(&rows)
+}
+
+fn execute(watched: &Watched, sql: &str) -> Command {
     let command = Command::aws("redshift-data", "execute-statement").option("region", &watched.region);
     let command = match &watched.target {
         Target::Cluster(name) => command.option("cluster-identifier", name),
@@ -33,6 +47,15 @@ pub(crate) fn statement(watched: &Watched, sql: &str) -> Command {
     command.option("sql", sql)
 }
 
+/// Adds to a started statement the commands that wait for its end. The AWS CLI has no `wait` for the
+/// Data API (botocore has no waiters for it). The states are those of DescribeStatement.
+fn until_end(watched: &Watched, execute: Command) -> Command {
+    let describe = Command::literal("while s=$(aws redshift-data describe-statement")
+        .option("region", &watched.region)
+        .flag("--id \"$id\" --query '[Status,Error]' --output text) && echo \"$s\" && [[ $s =~ ^(SUBMITTED|PICKED|STARTED) ]]; do sleep 1; done");
+    execute.flag("--query Id --output text").into_variable("id").and_then(&describe)
+}
+
 /// A command that loads a rejected file once it is fixed.
 pub(crate) enum Reload {
     /// Runs the job's COPY from exactly the file's key.
@@ -41,21 +64,36 @@ pub(crate) enum Reload {
     NewName(Command),
 }
 
-/// Returns the command that loads a rejected file.
+/// Returns the command that loads a rejected file, whose incident has this id.
 ///
 /// `sole_key` is true if no other key begins with the file's key.
-pub(crate) fn reload(watched: &Watched, job: &JobState, bucket: &str, key: &str, sole_key: bool) -> Reload {
+pub(crate) fn reload(
+    watched: &Watched,
+    job: &JobState,
+    bucket: &str,
+    key: &str,
+    id: &str,
+    sole_key: bool,
+) -> Reload {
     let copy = job.copy.as_ref().filter(|_| sole_key);
     match copy.and_then(|copy| warehouse::job_text::copy_of(copy, bucket, key)) {
-        Some(sql) => Reload::Copy(statement(watched, &sql)),
+        Some(sql) => {
+            // With an event of this name, a reload that fails raises an alert of its own.
+            let name = format!("{RELOAD_STATEMENT_PREFIX}{}.{id}", job.name);
+            let execute = execute(watched, &sql).option("statement-name", &name).flag("--with-event");
+            Reload::Copy(until_end(watched, execute))
+        }
         None => Reload::NewName(copy_to_new_name(bucket, key)),
     }
 }
 
+/// The end of the new name that [`copy_to_new_name`] gives to an object.
+pub(crate) const NEW_NAME_SUFFIX: &str = ".reload";
+
 /// Copies an object to a new name, which the job loads.
 pub(crate) fn copy_to_new_name(bucket: &str, key: &str) -> Command {
     let url = url(bucket, key);
-    Command::aws("s3", "cp").argument(&url).argument(&format!("{url}.reload"))
+    Command::aws("s3", "cp").argument(&url).argument(&format!("{url}{NEW_NAME_SUFFIX}"))
 }
 
 /// Copies an object onto itself, which sends a new event.
@@ -71,7 +109,7 @@ pub(crate) fn url(bucket: &str, key: &str) -> String {
 
 /// Shows the newest files of a job in Redshift's view.
 pub(crate) fn show_files(watched: &Watched, job: i64) -> Command {
-    statement(
+    query(
         watched,
         &format!(
             "SELECT file_name, status, enqueue_time FROM sys_copy_job_detail WHERE job_id = {job} ORDER BY enqueue_time DESC LIMIT 20"
@@ -81,12 +119,12 @@ pub(crate) fn show_files(watched: &Watched, job: i64) -> Command {
 
 /// Shows the jobs.
 pub(crate) fn show_jobs(watched: &Watched) -> Command {
-    statement(watched, "SELECT job_id, job_name, is_auto FROM sys_copy_job")
+    query(watched, "SELECT job_id, job_name, is_auto FROM sys_copy_job")
 }
 
 /// Shows the parameters of the jobs.
 pub(crate) fn show_job_texts(watched: &Watched) -> Command {
-    statement(watched, "SELECT job_name, job_text FROM sys_copy_job")
+    query(watched, "SELECT job_name, job_text FROM sys_copy_job")
 }
 
 /// Loads the waiting files of a job.
@@ -116,17 +154,20 @@ pub(crate) fn show_integrations(watched: &Watched) -> Command {
 pub(crate) fn allow_reading(watched: &Watched, user: Option<&str>) -> Command {
     match user.and_then(|user| Identifier::new("user", user).ok()) {
         Some(user) => statement(watched, &format!("ALTER USER {user} SYSLOG ACCESS UNRESTRICTED")),
-        None => statement(watched, "SELECT user_name, superuser, syslog_access FROM svv_user_info"),
+        None => query(watched, "SELECT user_name, superuser, syslog_access FROM svv_user_info"),
     }
 }
 
-/// Shows a batch that failed.
-pub(crate) fn describe_batch(watched: &Watched, batch: Option<&str>) -> Command {
-    match batch {
-        Some(id) => Command::aws("redshift-data", "describe-statement")
+/// Shows a batch that failed, or resumes a cluster that is paused.
+pub(crate) fn repair_views(watched: &Watched, batch: Option<&str>, is_paused: bool) -> Command {
+    match (&watched.target, batch) {
+        (Target::Cluster(name), _) if is_paused => Command::aws("redshift", "resume-cluster")
+            .option("region", &watched.region)
+            .option("cluster-identifier", name),
+        (_, Some(id)) => Command::aws("redshift-data", "describe-statement")
             .option("region", &watched.region)
             .option("id", id),
-        None => statement(watched, "SELECT 1"),
+        (_, None) => query(watched, "SELECT 1"),
     }
 }
 
@@ -136,7 +177,7 @@ pub(crate) fn show_period(watched: &Watched, from: Moment, to: Moment) -> Comman
     let literal = |moment: Moment| {
         Literal::new("time", &moment.sql()).map_or_else(|_| String::new(), |literal| literal.to_string())
     };
-    statement(
+    query(
         watched,
         &format!(
             "SELECT job_name, file_location, file_name, status FROM sys_copy_job_detail WHERE enqueue_time BETWEEN {} AND {} ORDER BY enqueue_time",
@@ -144,6 +185,11 @@ pub(crate) fn show_period(watched: &Watched, from: Moment, to: Moment) -> Comman
             literal(to)
         ),
     )
+}
+
+/// Shows the policy of a bucket.
+pub(crate) fn show_policy(bucket: &str) -> Command {
+    Command::aws("s3api", "get-bucket-policy").option("bucket", bucket).flag("--query Policy --output text")
 }
 
 /// Lists the objects under a prefix.

@@ -30,8 +30,18 @@ pub struct Object {
     pub etag: String,
     /// The size in bytes.
     pub size: u64,
-    /// The time at which the object was written.
+    /// The time at which the object was written. For an upload in parts it is the time at which the
+    /// upload began ("Object metadata" of the S3 user guide).
     pub modified: Moment,
+}
+
+impl Object {
+    /// Returns true if the object was uploaded in parts: its ETag ends with a hyphen and their number
+    /// ("Checking object integrity" of the S3 user guide).
+    pub fn is_multipart(&self) -> bool {
+        let parts = self.etag.rsplit_once('-').map(|(_, parts)| parts);
+        parts.is_some_and(|parts| !parts.is_empty() && parts.bytes().all(|byte| byte.is_ascii_digit()))
+    }
 }
 
 /// A page of a bucket's listing.
@@ -73,14 +83,27 @@ pub struct FileEntry {
     pub job: i64,
     /// The object's key.
     pub key: String,
-    /// The ETag that Redshift saw.
+    /// The ETag that Redshift saw; empty if its view shows none.
     pub etag: String,
-    /// The time at which that content was written.
+    /// The size in bytes that Redshift saw, if its view shows one.
+    pub size: Option<u64>,
+    /// The time at which that content was written: the time of the event of its arrival, which is
+    /// later than the object's own time by the length of an upload in parts. Only the ETag and the
+    /// size tell whether an object is the same.
     pub modified: Moment,
     /// The time at which Redshift put the file into its queue.
     pub enqueued: Moment,
     /// The load status.
     pub state: FileState,
+}
+
+impl FileEntry {
+    /// Returns true if the object has the content that Redshift saw, as far as is known: the same
+    /// ETag and size. An ETag that is not known says nothing.
+    pub fn is_content_of(&self, object: &Object) -> bool {
+        let same_etag = self.etag.is_empty() || object.etag.is_empty() || self.etag == object.etag;
+        same_etag && self.size.is_none_or(|size| size == object.size)
+    }
 }
 
 /// A page of the ledger's files.
@@ -125,4 +148,51 @@ pub trait Ledger: Send + Sync {
     ) -> Call<'a, EntryPage>;
     /// Returns a job's entries with these keys, at most 100.
     fn entries_of<'a>(&'a self, job: i64, keys: &'a [String]) -> Call<'a, Vec<FileEntry>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(etag: &str, size: u64) -> Object {
+        Object { key: "k".into(), etag: etag.into(), size, modified: Moment::from_secs(9) }
+    }
+
+    #[test]
+    fn content_is_the_same_if_etag_and_size_are() {
+        let entry = |etag: &str, size| FileEntry {
+            job: 7,
+            key: "k".into(),
+            etag: etag.into(),
+            size,
+            // The times differ for every upload in parts.
+            modified: Moment::from_secs(1000),
+            enqueued: Moment::from_secs(1001),
+            state: FileState::Loaded,
+        };
+        for (entry, is_same) in [
+            (entry("a", Some(5)), true),
+            (entry("a", None), true),
+            (entry("b", Some(5)), false),
+            (entry("b", None), false),
+            (entry("a", Some(6)), false),
+            (entry("", Some(5)), true),
+            (entry("", Some(6)), false),
+        ] {
+            assert_eq!(entry.is_content_of(&object("a", 5)), is_same, "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn etag_of_an_upload_in_parts_ends_with_their_number() {
+        for (etag, is_multipart) in [
+            ("9b2cf535f27731c974343645a3985328-12", true),
+            ("9b2cf535f27731c974343645a3985328", false),
+            ("", false),
+            ("a-", false),
+            ("a-b", false),
+        ] {
+            assert_eq!(object(etag, 5).is_multipart(), is_multipart, "{etag}");
+        }
+    }
 }

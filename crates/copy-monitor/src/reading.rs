@@ -6,22 +6,24 @@
 
 use std::collections::BTreeMap;
 
+use alerts::incident::IncidentKey;
 use alerts::publish::Publisher;
 use alerts::store::Store;
 use lambda_kit::moment::Moment;
 use tokio::time::Instant;
 
 use crate::alerting::{Alerting, Handover};
+use crate::commands;
 use crate::error::MonitorError;
 use crate::incidents::{self, Condition};
-use crate::ports::{FileEntry, FileState, Ledger, Objects};
+use crate::ports::{FileEntry, FileState, Ledger, Object, Objects};
 use crate::report::{Outcome, Report};
 use crate::rules::files::Awaited;
 use crate::rules::jobs;
 use crate::rules::marks::{self, FilesRead};
 use crate::settings::Settings;
 use crate::state::{JobState, ViewsState};
-use crate::views::{RejectedFile, Snapshot, Views};
+use crate::views::{ManualLoad, RejectedFile, Snapshot, Views};
 
 /// The scope of the conditions that a result shows.
 pub(crate) const VIEWS: &str = "views";
@@ -41,8 +43,8 @@ pub(crate) struct Reading<'a, S, P> {
 impl<S: Store, P: Publisher> Reading<'_, S, P> {
     /// Reads a result to its end and changes the state accordingly.
     ///
-    /// `newest` has the newest object of each job in its bucket. The outcome is
-    /// [`Outcome::Partly`] if the result has to be read again.
+    /// `newest` has the newest object of each job in its bucket that Redshift has not noticed. The
+    /// outcome is [`Outcome::Partly`] if the result has to be read again.
     pub(crate) async fn run(
         &self,
         views: &mut Views<'_>,
@@ -56,10 +58,10 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
         if !self.rejected_files(views, state, &snapshot, report).await? {
             return Ok(Outcome::Partly);
         }
-        let Some(files) = self.files(views).await? else { return Ok(Outcome::Partly) };
+        let Some(files) = self.files(views, state, report).await? else { return Ok(Outcome::Partly) };
         report.rows += files.rows;
         self.loads(views, report).await?;
-        if !self.manual_loads(views, state, report).await? {
+        if !self.manual_loads(views, state, &files, report).await? {
             return Ok(Outcome::Partly);
         }
         self.conditions(state, &snapshot, newest, &files, report).await
@@ -90,7 +92,7 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
                 let unknown = JobState::default();
                 let job = state.jobs.get(&file.job).unwrap_or(&unknown);
                 let sole_key = self.is_sole_key(&file).await;
-                let message = snapshot.messages.get(&file.job).map(String::as_str);
+                let message = snapshot.message(file.job, &file.bucket, &file.key);
                 found.push(incidents::rejected(watched, job, &file, sole_key, message));
                 report.jobs.entry(file.job).or_default().rejected += 1;
             }
@@ -116,9 +118,15 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
         }
     }
 
-    /// Writes the load states of the view into the ledger. Returns `None` if the time ran out.
-    async fn files(&self, views: &mut Views<'_>) -> Result<Option<FilesRead>, MonitorError> {
-        let (mut read, mut next) = (FilesRead::default(), None);
+    /// Writes the load states of the view into the ledger. Returns `None` if the result has to be read
+    /// again.
+    async fn files(
+        &self,
+        views: &mut Views<'_>,
+        state: &ViewsState,
+        report: &mut Report,
+    ) -> Result<Option<FilesRead>, MonitorError> {
+        let (mut read, mut next, mut is_complete) = (FilesRead::default(), None, true);
         loop {
             if self.is_out_of_time() {
                 return Ok(None);
@@ -131,11 +139,52 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
             for entry in &others {
                 self.ledger.put_not_loaded(entry).await?;
             }
+            is_complete &= self.loaded_under_new_name(&loaded, state, report).await?;
             next = page.next;
             if next.is_none() {
-                return Ok(Some(read));
+                return Ok(is_complete.then_some(read));
             }
         }
+    }
+
+    /// Resolves the rejected files whose copy under the new name in their alert is loaded. Returns
+    /// false if the result has to be read again.
+    async fn loaded_under_new_name(
+        &self,
+        loaded: &[FileEntry],
+        state: &ViewsState,
+        report: &mut Report,
+    ) -> Result<bool, MonitorError> {
+        let mut resolved = Vec::new();
+        for copy in loaded {
+            let Some(key) = copy.key.strip_suffix(commands::NEW_NAME_SUFFIX) else { continue };
+            let Some(bucket) = state.jobs.get(&copy.job).and_then(|job| job.bucket.as_deref()) else {
+                continue;
+            };
+            let entry = self.entry(copy.job, key).await?;
+            resolved.extend(entry.and_then(|entry| self.rejected_before(&entry, bucket, copy.enqueued)));
+        }
+        let done = self.alerting.resolve(resolved, incidents::LOADED_UNDER_NEW_NAME).await?;
+        Ok(self.hand_over(done, report))
+    }
+
+    async fn entry(&self, job: i64, key: &str) -> Result<Option<FileEntry>, MonitorError> {
+        Ok(self.ledger.entries_of(job, &[key.to_owned()]).await?.into_iter().next())
+    }
+
+    /// Returns the incident of a file, with its beginning, if the file was rejected before this time.
+    fn rejected_before(
+        &self,
+        entry: &FileEntry,
+        bucket: &str,
+        time: Moment,
+    ) -> Option<(IncidentKey, Moment)> {
+        let watched = &self.settings.watched;
+        let is_rejected = entry.state == FileState::Rejected && entry.enqueued < time;
+        is_rejected.then(|| {
+            let key = incidents::rejected_key(watched, entry.job, bucket, &entry.key, &entry.etag);
+            (key, entry.enqueued)
+        })
     }
 
     async fn loads(&self, views: &mut Views<'_>, report: &mut Report) -> Result<(), MonitorError> {
@@ -154,12 +203,14 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
         }
     }
 
-    /// Resolves the rejected files that a COPY of exactly their key has loaded. Returns false if
-    /// the result has to be read again.
+    /// Takes in the loads of exactly one key by a COPY without a job: resolves the rejected file, and
+    /// writes an object that Redshift never noticed into the ledger. Returns false if the result has
+    /// to be read again.
     async fn manual_loads(
         &self,
         views: &mut Views<'_>,
         state: &ViewsState,
+        files: &FilesRead,
         report: &mut Report,
     ) -> Result<bool, MonitorError> {
         let (mut next, mut is_complete) = (None, true);
@@ -169,17 +220,16 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
             for load in &page.items {
                 let jobs = state.jobs.iter().filter(|(_, job)| job.reads(&load.bucket, &load.key));
                 for (job, _) in jobs {
-                    let entries = self.ledger.entries_of(*job, std::slice::from_ref(&load.key)).await?;
-                    let keys = entries
-                        .iter()
-                        .filter(|entry| entry.state == FileState::Rejected && entry.enqueued < load.ended)
-                        .map(|entry| {
-                            let (bucket, key) = (load.bucket.as_str(), entry.key.as_str());
-                            let watched = &self.settings.watched;
-                            let id = incidents::rejected_key(watched, *job, bucket, key, &entry.etag);
-                            (id, entry.enqueued)
-                        });
-                    resolved.extend(keys);
+                    match self.entry(*job, &load.key).await? {
+                        Some(entry) => {
+                            resolved.extend(self.rejected_before(&entry, &load.bucket, load.ended));
+                        }
+                        // Every file that was noticed before the load is in the ledger.
+                        None if files.are_complete(self.settings, self.started, load.ended) => {
+                            self.note_unnoticed(*job, load).await?;
+                        }
+                        None => {}
+                    }
                 }
             }
             let done = self.alerting.resolve(resolved, incidents::LOADED_MANUALLY).await?;
@@ -189,6 +239,33 @@ impl<S: Store, P: Publisher> Reading<'_, S, P> {
                 return Ok(is_complete);
             }
         }
+    }
+
+    /// Writes an object that Redshift never noticed, and that a COPY without a job has loaded, into
+    /// the ledger.
+    async fn note_unnoticed(&self, job: i64, load: &ManualLoad) -> Result<(), MonitorError> {
+        let page = match self.objects.list(&load.bucket, &load.key, None, 1).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(bucket = load.bucket, %error, "could not read the object that a COPY without a job loaded");
+                return Ok(());
+            }
+        };
+        // A COPY of a prefix has loaded other objects. A later object is not what was loaded.
+        let is_loaded = |object: &Object| object.key == load.key && object.modified <= load.ended;
+        if let Some(object) = page.objects.into_iter().find(is_loaded) {
+            let entry = FileEntry {
+                job,
+                key: object.key,
+                etag: object.etag,
+                size: Some(object.size),
+                modified: object.modified,
+                enqueued: load.ended,
+                state: FileState::Loaded,
+            };
+            self.ledger.put_loaded(&[entry]).await?;
+        }
+        Ok(())
     }
 
     /// Evaluates the conditions of the reader and of the jobs, and moves the marks.

@@ -56,13 +56,23 @@ pub(crate) struct JobState {
     pub(crate) copy: Option<(String, String)>,
     /// The user that owns the job, if an integration shows it.
     pub(crate) owner: Option<i64>,
+    /// The account of the bucket, if an integration shows it.
+    #[serde(default)]
+    pub(crate) bucket_account: Option<String>,
     /// Objects from before this are not checked: the job may be younger than they are.
     pub(crate) first_seen: Moment,
     /// The newest object in the view, loaded or not.
+    #[serde(default)]
+    pub(crate) newest_noticed: Option<Moment>,
+    /// The newest object in the view, or in the bucket and not noticed by Redshift.
     pub(crate) newest_seen: Option<Moment>,
     /// The newest object that was loaded.
     pub(crate) newest_loaded: Option<Moment>,
-    /// The oldest known object that is newer than every loaded one.
+    /// The newest object that was loaded or rejected. A rejected file has an alert of its own and
+    /// waits for nothing.
+    #[serde(default)]
+    pub(crate) newest_handled: Option<Moment>,
+    /// The oldest known object that is newer than every loaded or rejected one.
     pub(crate) waits_since: Option<Moment>,
 }
 
@@ -115,8 +125,17 @@ pub(crate) struct SweepState {
     pub(crate) objects: u64,
     /// The last complete cycle.
     pub(crate) last_cycle: Option<Cycle>,
-    /// The newest object of each job.
+    /// The newest object of each job that Redshift has not noticed.
     pub(crate) newest: BTreeMap<i64, Moment>,
+    /// The newest such object of the job whose prefix is being listed.
+    #[serde(default)]
+    pub(crate) newest_of_pass: Option<Moment>,
+    /// Objects that were uploaded in parts and are not in the ledger, by their id, with the time at
+    /// which they were first listed: those of this cycle, and those of the last one.
+    #[serde(default)]
+    pub(crate) missing: BTreeMap<String, Moment>,
+    #[serde(default)]
+    pub(crate) missing_before: BTreeMap<String, Moment>,
 }
 
 impl Stored for SweepState {

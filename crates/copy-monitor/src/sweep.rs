@@ -58,6 +58,10 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
         let now = self.alerting.window.now;
         let mut report = SweepReport { last_cycle: state.last_cycle, ..SweepReport::default() };
         if views.jobs.is_empty() {
+            // After a complete run, every condition that is still open is about a job that is gone.
+            if views.seen_until.is_some() {
+                *notified += self.reconcile(views, &Listed::default()).await?;
+            }
             return Ok(report);
         }
         // Before the views were first read completely there is nothing to compare with, but a
@@ -76,12 +80,12 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
                 continue;
             };
             if *id != state.job {
-                (state.job, state.after) = (*id, None);
+                state.begin_job(*id);
             }
             state.began.get_or_insert(now);
             let (Some(bucket), Some(prefix)) = (&job.bucket, &job.prefix) else {
                 // The run that reads the views notifies that they are unknown.
-                (state.job, state.after) = (id + 1, None);
+                state.begin_job(id + 1);
                 continue;
             };
             report.pages += 1;
@@ -90,7 +94,7 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
                 Ok(page) => page,
                 Err(error) if error.is_access_denied() || error.has_code(&["NoSuchBucket"]) => {
                     listed.denied.insert(*id, error.to_string());
-                    (state.job, state.after) = (id + 1, None);
+                    state.begin_job(id + 1);
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -103,15 +107,19 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
                 bucket,
                 ledger_until,
                 gaps: &views.gaps,
+                missing: &state.missing,
+                missing_before: &state.missing_before,
                 now,
             };
             let entries = self.entries_for(*id, &page.objects).await?;
             let compared = comparison.compare(&page.objects, &entries);
             report.too_old += compared.too_old;
+            state.newest_of_pass = state.newest_of_pass.max(compared.newest);
             if let Some(newest) = compared.newest {
                 let known = state.newest.entry(*id).or_insert(newest);
                 *known = (*known).max(newest);
             }
+            state.missing.extend(compared.missing);
             match self.alerting.record_new(compared.incidents).await? {
                 Handover::Done(sent) => *notified += sent,
                 Handover::Incomplete => break,
@@ -120,7 +128,7 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
             state.objects += page.objects.len() as u64;
             match page.objects.last() {
                 Some(last) if page.more => state.after = Some(last.key.clone()),
-                _ => (state.job, state.after) = (id + 1, None),
+                _ => state.end_job(*id),
             }
         }
         *notified += self.reconcile(views, &listed).await?;
@@ -179,12 +187,29 @@ impl<S: Store, P: Publisher> Sweep<'_, S, P> {
 }
 
 impl SweepState {
+    /// Begins with the first page of a job.
+    fn begin_job(&mut self, id: i64) {
+        (self.job, self.after, self.newest_of_pass) = (id, None, None);
+    }
+
+    /// Ends a job whose pages were all listed. An object that was the newest one in an earlier pass
+    /// may be in the ledger now.
+    fn end_job(&mut self, id: i64) {
+        match self.newest_of_pass {
+            Some(newest) => self.newest.insert(id, newest),
+            None => self.newest.remove(&id),
+        };
+        self.begin_job(id + 1);
+    }
+
     /// Ends the current cycle over all jobs and returns it.
     fn end_cycle(&mut self, now: Moment, views: &ViewsState) -> Cycle {
         let began = self.began.take().unwrap_or(now);
         let cycle = Cycle { seconds: now.since(began).as_secs(), pages: self.pages, objects: self.objects };
         self.last_cycle = Some(cycle);
-        (self.job, self.after, self.pages, self.objects) = (0, None, 0, 0);
+        (self.pages, self.objects) = (0, 0);
+        self.begin_job(0);
+        self.missing_before = std::mem::take(&mut self.missing);
         self.newest.retain(|id, _| views.jobs.contains_key(id));
         cycle
     }

@@ -1,7 +1,7 @@
 //! Records of API calls. Source: "CloudTrail record contents for management, data, and network activity
 //! events".
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// The record of a call, with the members that the rules need.
@@ -17,7 +17,7 @@ pub struct CloudTrailRecord {
     /// The error message.
     pub error_message: Option<String>,
     /// The caller.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub user_identity: Principal,
     /// The source: an address or a service.
     #[serde(rename = "sourceIPAddress")]
@@ -28,6 +28,15 @@ pub struct CloudTrailRecord {
     /// The response.
     #[serde(default)]
     pub response_elements: Value,
+}
+
+/// Reads a member that may be null as its default.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A caller.

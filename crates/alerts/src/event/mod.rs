@@ -13,6 +13,7 @@ mod delivery;
 mod lambda;
 mod redshift;
 mod secret;
+mod security_group;
 mod states;
 
 pub use backup::{Backup, BackupCopy, JobState};
@@ -24,6 +25,7 @@ pub use delivery::{Delivery, Item, deliveries};
 pub use lambda::{Answer, FunctionFailure, RequestContext};
 pub use redshift::{Integration, Statement, StatementState};
 pub use secret::{Rotation, RotationOutcome, SecretLabel};
+pub use security_group::{GroupRule, SecurityGroup};
 pub use states::{Execution, ExecutionStatus};
 
 use serde::Deserialize;
@@ -119,7 +121,7 @@ struct Envelope {
     account: String,
     region: String,
     time: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "cloudtrail::or_default")]
     resources: Vec<String>,
     detail: Value,
 }

@@ -1,9 +1,7 @@
 //! Changes of security groups.
 
-use serde_json::Value;
-
 use crate::command::Command;
-use crate::event::{CloudTrailRecord, Event};
+use crate::event::{CloudTrailRecord, Event, GroupRule, SecurityGroup};
 use crate::incident::Incident;
 use crate::kind::{Kind, Severity};
 use crate::state::Observation;
@@ -18,12 +16,19 @@ const OPERATIONS: [&str; 7] = [
     "ModifySecurityGroupRules",
 ];
 
+/// The ranges that contain every address.
+const EVERY_ADDRESS: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
 pub(super) fn security_group(event: &Event, record: &CloudTrailRecord) -> Vec<Observation> {
     let operation = record.event_name.as_str();
     if !OPERATIONS.contains(&operation) || record.error_code.is_some() {
         return Vec::new();
     }
-    let group = group(record);
+    let group = record.security_group();
+    let subject = match &group {
+        SecurityGroup::Id(name) | SecurityGroup::Name(name) => name.as_str(),
+        SecurityGroup::Unknown => "unknown group",
+    };
     let open = opened(record);
     let who = record.user_identity.principal();
     let (severity, impact) = match &open {
@@ -36,77 +41,131 @@ pub(super) fn security_group(event: &Event, record: &CloudTrailRecord) -> Vec<Ob
         }
         None => (Severity::Info, "The set of allowed connections has changed.".to_owned()),
     };
+    let dedup_key = format!("{operation}{}", if open.is_some() { " open" } else { "" });
     let incident = Incident::new(
         Kind::SecurityGroupChanged,
         severity,
         event.location.clone(),
-        group,
-        &format!("{group}{} by {}", if open.is_some() { " opened to every address" } else { "" }, record.user_identity.name()),
+        subject,
+        &format!("{subject}{} by {}", if open.is_some() { " opened to every address" } else { "" }, record.user_identity.name()),
         event.time,
     )
     .what(&format!("{who} called {operation}{}.", if open.is_some() { " and opened the group to every address" } else { "" }))
     .impact(&impact)
     .action(
         "Read the current rules. Remove rules that should not exist (see the runbook) and deploy the stack that owns the group:",
-        Command::aws("ec2", "describe-security-group-rules")
-            .option("filters", &format!("Name=group-id,Values={group}"))
-            .option("region", &event.location.region),
+        current_rules(&group, record).option("region", &event.location.region),
     )
-    .dedup_key(&format!("{operation}{}", if open.is_some() { " open" } else { "" }));
+    .dedup_key(&match group {
+        // Two groups that cannot be told apart are not a repetition of one incident.
+        SecurityGroup::Unknown => format!("{dedup_key} {}", event.id.as_str()),
+        _ => dedup_key,
+    });
     vec![Observation::firing(incident, event.id.clone())]
 }
 
-/// Returns the group from the request, or from the response to a creation.
-fn group(record: &CloudTrailRecord) -> &str {
-    record
-        .request("groupId")
-        .or_else(|| record.response("groupId"))
-        .or_else(|| {
-            let request = record.request_parameters.get("ModifySecurityGroupRulesRequest")?;
-            request.get("GroupId").and_then(Value::as_str)
-        })
-        .unwrap_or("unknown group")
+/// Returns the command that shows the rules of a group, or the call if the group is not known.
+fn current_rules(group: &SecurityGroup, record: &CloudTrailRecord) -> Command {
+    match group {
+        SecurityGroup::Id(id) => Command::aws("ec2", "describe-security-group-rules")
+            .option("filters", &format!("Name=group-id,Values={id}")),
+        SecurityGroup::Name(name) => {
+            Command::aws("ec2", "describe-security-groups").option("group-names", name)
+        }
+        SecurityGroup::Unknown => Command::aws("cloudtrail", "lookup-events").option(
+            "lookup-attributes",
+            &format!("AttributeKey=EventName,AttributeValue={}", record.event_name),
+        ),
+    }
 }
 
 /// Returns the ports that a call opened to every address, in words.
 fn opened(record: &CloudTrailRecord) -> Option<String> {
-    let name = record.event_name.as_str();
-    if name == "ModifySecurityGroupRules" {
-        let text = record.request_parameters.to_string();
-        // Rules of this call have another form; the addresses are the same.
-        return (text.contains("\"0.0.0.0/0\"") || text.contains("\"::/0\""))
-            .then(|| "see the current rules".to_owned());
-    }
-    if name != "AuthorizeSecurityGroupIngress" {
-        return None;
-    }
-    let items = |value: &Value, list: &str| -> Vec<Value> {
-        value
-            .get(list)
-            .and_then(|list| list.get("items"))
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let mut ports = Vec::new();
-    for permission in items(&record.request_parameters, "ipPermissions") {
-        let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        let everyone = items(&permission, "ipRanges")
-            .iter()
-            .any(|range| text(range, "cidrIp").as_deref() == Some("0.0.0.0/0"))
-            || items(&permission, "ipv6Ranges")
-                .iter()
-                .any(|range| text(range, "cidrIpv6").as_deref() == Some("::/0"));
-        if everyone {
-            let port = |name: &str| permission.get(name).and_then(Value::as_i64);
-            let protocol = text(&permission, "ipProtocol").unwrap_or_default();
-            ports.push(match (protocol.as_str(), port("fromPort"), port("toPort")) {
-                ("-1", ..) => "every protocol and port".to_owned(),
-                (protocol, Some(from), Some(to)) if from == to => format!("{protocol} port {from}"),
-                (protocol, Some(from), Some(to)) => format!("{protocol} ports {from} to {to}"),
-                (protocol, ..) => protocol.to_owned(),
-            });
+    match record.event_name.as_str() {
+        "ModifySecurityGroupRules" => {
+            let text = record.request_parameters.to_string();
+            // Rules of this call have another form; the addresses are the same.
+            let is_open = EVERY_ADDRESS.iter().any(|range| text.contains(&format!("\"{range}\"")));
+            is_open.then(|| "see the current rules".to_owned())
         }
+        "AuthorizeSecurityGroupIngress" => {
+            let rules = record.group_rules();
+            let open = rules.iter().filter(|rule| is_open(rule));
+            let ports: Vec<String> = open.map(ports).collect();
+            (!ports.is_empty()).then(|| ports.join(", "))
+        }
+        _ => None,
     }
-    (!ports.is_empty()).then(|| ports.join(", "))
+}
+
+fn is_open(rule: &GroupRule) -> bool {
+    rule.ranges.iter().any(|range| EVERY_ADDRESS.contains(&range.as_str()))
+}
+
+/// Returns the ports of a rule in words.
+fn ports(rule: &GroupRule) -> String {
+    let protocol = match rule.protocol.as_str() {
+        "-1" => return "every protocol and port".to_owned(),
+        // EC2 accepts the numbers of protocols. Source: IANA, "Assigned Internet Protocol Numbers".
+        "1" => "icmp",
+        "6" => "tcp",
+        "17" => "udp",
+        "58" => "icmpv6",
+        name => name,
+    };
+    match rule.ports {
+        Some((from, to)) if from == to => format!("{protocol} port {from}"),
+        Some((from, to)) => format!("{protocol} ports {from} to {to}"),
+        None => protocol.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::evaluate;
+    use super::*;
+    use crate::event::parse;
+
+    fn incident_of(request: &Value, id: &str) -> Incident {
+        let path = format!("{}/../../events/ec2/authorize-ingress-flat.json", env!("CARGO_MANIFEST_DIR"));
+        let mut event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        event["id"] = json!(id);
+        // EventBridge's envelope and CloudTrail's record may have null for what is empty.
+        event["resources"] = Value::Null;
+        event["detail"]["requestParameters"] = request.clone();
+        event["detail"]["responseElements"] = json!({"_return": true});
+        let observation = evaluate(&parse(&event).unwrap()).remove(0);
+        observation.incident().unwrap().clone()
+    }
+
+    #[test]
+    fn flat_form_opens_a_group_as_the_listed_form_does() {
+        let flat = json!({"groupId": "sg-1", "ipPermissions": {}, "ipProtocol": "6", "fromPort": 22, "toPort": 22, "cidrIp": "0.0.0.0/0"});
+        let incident = incident_of(&flat, "1");
+        assert_eq!(incident.severity, Severity::Error);
+        assert!(incident.impact.ends_with("can connect: tcp port 22."), "{}", incident.impact);
+        let closed = json!({"groupId": "sg-1", "ipPermissions": null, "ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "cidrIp": "10.0.0.0/8"});
+        assert_eq!(incident_of(&closed, "1").severity, Severity::Info);
+    }
+
+    #[test]
+    fn groups_by_name_are_incidents_of_their_own() {
+        let named = |name: &str| {
+            incident_of(&json!({"groupName": name, "ipProtocol": "-1", "cidrIp": "0.0.0.0/0"}), "1")
+        };
+        let (web, mail) = (named("web servers"), named("mail"));
+        assert_ne!(web.key(), mail.key());
+        assert_eq!(web.subject, "web servers");
+        let command = web.command.unwrap();
+        assert!(
+            command.starts_with("aws ec2 describe-security-groups --group-names 'web servers'"),
+            "{command}"
+        );
+        // Without a name, two calls are about two groups as far as is known.
+        let unknown = |id| incident_of(&json!(null), id).key();
+        assert_ne!(unknown("1"), unknown("2"));
+        assert_eq!(unknown("1"), unknown("1"));
+    }
 }

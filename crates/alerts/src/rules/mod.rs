@@ -21,7 +21,7 @@ pub use rotation::{
 };
 pub use stack::{Cause, Operation, StackEvent, StackQuery, beginning, first_cause, stack_query};
 pub use unrecognized::unrecognized_event;
-pub use warehouse::MONITOR_STATEMENT_PREFIX;
+pub use warehouse::{MONITOR_STATEMENT_PREFIX, RELOAD_STATEMENT_PREFIX};
 
 use crate::event::{Detail, Event};
 use crate::state::Observation;

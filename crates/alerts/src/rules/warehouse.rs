@@ -11,6 +11,10 @@ use crate::state::Observation;
 /// failures: the statements of each run have another name, so that here each would be an incident.
 pub const MONITOR_STATEMENT_PREFIX: &str = "sluice-copy-monitor.";
 
+/// The prefix of the names of statements that load a rejected file again: the command in the alert
+/// about the file gives them this name.
+pub const RELOAD_STATEMENT_PREFIX: &str = "sluice-reload.";
+
 pub(super) fn statement(event: &Event, statement: &Statement) -> Vec<Observation> {
     let warehouse = event.resources.first().map_or("unknown warehouse", String::as_str);
     let named = statement.statement_name.as_deref().filter(|name| !name.is_empty());
@@ -42,17 +46,38 @@ pub(super) fn statement(event: &Event, statement: &Statement) -> Vec<Observation
         None => format!("{} on {}", statement.statement_id, last_part(warehouse)),
     };
     let by = statement.principal.as_deref().unwrap_or("an unknown principal");
-    let incident = Incident::new(Kind::StatementFailed, Severity::Error, event.location.clone(), warehouse, &name, event.time)
-        .what(&format!("A statement of the Data API, run by {by}, {happened}."))
-        .impact("The statement had no effect. The event does not contain the error; only the role that ran the statement can read it.")
-        .action(
-            "Read the error with the role that ran the statement, within 24 hours:",
-            Command::aws("redshift-data", "describe-statement")
-                .option("id", &statement.statement_id)
-                .option("region", &event.location.region)
-                .flag("--query '[Status,Error,QueryString]'"),
+    let is_reload = named.is_some_and(|name| name.starts_with(RELOAD_STATEMENT_PREFIX));
+    let (subject, impact, action) = if is_reload {
+        (
+            "The reload of a rejected file",
+            "The rows of the file are still not in the table. The event does not contain the error; only the role that ran the statement can read it.",
+            "Read the error with the role that ran the statement, within 24 hours. Fix its cause, then run the command in the alert about the file again:",
         )
-        .dedup_key(detail);
+    } else {
+        (
+            "A statement of the Data API",
+            "The statement had no effect. The event does not contain the error; only the role that ran the statement can read it.",
+            "Read the error with the role that ran the statement, within 24 hours:",
+        )
+    };
+    let incident = Incident::new(
+        Kind::StatementFailed,
+        Severity::Error,
+        event.location.clone(),
+        warehouse,
+        &name,
+        event.time,
+    )
+    .what(&format!("{subject}, run by {by}, {happened}."))
+    .impact(impact)
+    .action(
+        action,
+        Command::aws("redshift-data", "describe-statement")
+            .option("id", &statement.statement_id)
+            .option("region", &event.location.region)
+            .flag("--query '[Status,Error,QueryString]'"),
+    )
+    .dedup_key(detail);
     vec![Observation::firing(incident, event.id.clone())]
 }
 

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put as PutItem, TransactWriteItem};
 use lambda_kit::call::CallError;
 
-use super::{ItemKey, Put, Store, StoreError, StoredItem, state_unreadable};
+use super::{ItemKey, Put, Store, StoreError, StoredItem, batch_get, state_unreadable};
 use crate::moment::Moment;
 
 /// The index of the items that have work to do.
@@ -63,7 +63,6 @@ impl DynamoStore {
 
 impl Store for DynamoStore {
     async fn read(&self, keys: &[ItemKey], now: Moment) -> Result<Vec<Option<StoredItem>>, StoreError> {
-        const ACTION: &str = "dynamodb:BatchGetItem";
         let mut found = HashMap::with_capacity(keys.len());
         let mut left: Vec<Item> = Vec::with_capacity(keys.len());
         for key in keys {
@@ -71,26 +70,17 @@ impl Store for DynamoStore {
                 left.push(attributes(key));
             }
         }
-        while !left.is_empty() {
-            let wanted = KeysAndAttributes::builder()
-                .set_keys(Some(left))
-                .consistent_read(true)
-                .build()
-                .map_err(|error| CallError::caused_by(ACTION, &error))?;
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(&self.table, wanted)
-                .send()
-                .await
-                .map_err(|error| CallError::new(ACTION, &error))?;
-            let items = answer.responses().and_then(|tables| tables.get(&self.table));
-            for item in items.map(Vec::as_slice).unwrap_or_default() {
-                let Some((key, stored)) = item_of(item, now) else { continue };
-                found.insert(key, stored);
-            }
-            let unprocessed = answer.unprocessed_keys().and_then(|tables| tables.get(&self.table));
-            left = unprocessed.map(|keys| keys.keys().to_vec()).unwrap_or_default();
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(left))
+            .consistent_read(true)
+            .build()
+            .map_err(|error| CallError::caused_by("dynamodb:BatchGetItem", &error))?;
+        for item in batch_get(&self.client, &self.table, wanted).await? {
+            let Some((key, stored)) = item_of(&item, now) else { continue };
+            found.insert(key, stored);
         }
         Ok(keys.iter().map(|key| found.get(key).cloned().flatten()).collect())
     }
@@ -185,6 +175,9 @@ mod tests {
     use aws_sdk_dynamodb::types::error::TransactionCanceledException;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: i64 = 1_000_000_500;
@@ -201,7 +194,26 @@ mod tests {
         Moment::from_millis(NOW)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn unprocessed_keys_are_read_again_with_pauses_and_an_end() {
+        let calls = AtomicU32::new(0);
+        let throttled = mock!(Client::batch_get_item).then_compute_output(move |request| {
+            assert!(calls.fetch_add(1, Ordering::Relaxed) < 50, "more than 50 calls, and no end");
+            let left = request.request_items().unwrap()["t"].clone();
+            assert_eq!(left.consistent_read(), Some(true));
+            BatchGetItemOutput::builder().unprocessed_keys("t", left).build()
+        });
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&throttled]);
+        let began = tokio::time::Instant::now();
+        let store = DynamoStore::new(client, "t".into());
+        let error = store.read(&[ItemKey::new("p", "s")], now()).await.unwrap_err().to_string();
+        assert!(error.contains("1 items were not read after 8 attempts: the table is throttled"), "{error}");
+        assert_eq!(throttled.num_calls(), 8);
+        let waited = began.elapsed();
+        assert!(waited > Duration::from_secs(3) && waited < Duration::from_secs(7), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn read_is_consistent_completes_and_ignores_expired_items() {
         let first = mock!(Client::batch_get_item)
             .match_requests(|request| {

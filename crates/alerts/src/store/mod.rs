@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use crate::moment::Moment;
 
 mod dynamo;
+mod unprocessed;
 
 pub use dynamo::DynamoStore;
+pub use unprocessed::{UNPROCESSED_ATTEMPTS, batch_get, pause_before};
 
 /// The largest number of items of one transaction and of one read. Source: "TransactWriteItems" and
 /// "BatchGetItem" of the DynamoDB API reference.

@@ -12,6 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use alerts::store::{UNPROCESSED_ATTEMPTS, batch_get, pause_before};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
@@ -25,9 +26,6 @@ use crate::ports::{Call, Document, EntryPage, FileEntry, FileState, Ledger};
 const WRITES: usize = 25;
 /// The number of concurrent BatchWriteItem calls.
 const AT_ONCE: usize = 8;
-/// The number of attempts for items that DynamoDB did not process, with pauses that double from 50
-/// ms: 12 s in all.
-const TRIES: u32 = 8;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -78,7 +76,7 @@ impl LedgerTable {
             FileState::Rejected => 1,
             FileState::Loaded => 2,
         };
-        [
+        let mut item: Item = [
             ("pk", text(self.files(entry.job))),
             ("sk", text(&entry.key)),
             ("e", text(&entry.etag)),
@@ -88,7 +86,11 @@ impl LedgerTable {
             ("x", self.expires()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .into();
+        if let Some(size) = entry.size {
+            item.insert("s".to_owned(), AttributeValue::N(size.to_string()));
+        }
+        item
     }
 
     fn entry(job: i64, item: &Item) -> Option<FileEntry> {
@@ -96,6 +98,7 @@ impl LedgerTable {
             job,
             key: text_of(item, "sk")?,
             etag: text_of(item, "e")?,
+            size: number_of(item, "s").and_then(|size| u64::try_from(size).ok()),
             modified: Moment::from_micros(number_of(item, "m")?),
             enqueued: Moment::from_micros(number_of(item, "q")?),
             state: match number_of(item, "k")? {
@@ -116,7 +119,8 @@ impl LedgerTable {
             Ok(WriteRequest::builder().put_request(put).build())
         };
         let mut left = items.into_iter().map(request).collect::<Result<Vec<_>, CallError>>()?;
-        for attempt in 0..TRIES {
+        for attempt in 0..UNPROCESSED_ATTEMPTS {
+            pause_before(attempt).await;
             let output = self
                 .client
                 .batch_write_item()
@@ -129,10 +133,11 @@ impl LedgerTable {
             if left.is_empty() {
                 return Ok(());
             }
-            pause(attempt).await;
         }
-        let problem =
-            format!("{} items were not written after {TRIES} attempts: the table is throttled", left.len());
+        let problem = format!(
+            "{} items were not written after {UNPROCESSED_ATTEMPTS} attempts: the table is throttled",
+            left.len()
+        );
         Err(CallError::without_answer("dynamodb:BatchWriteItem", &problem))
     }
 
@@ -141,35 +146,11 @@ impl LedgerTable {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let action = "dynamodb:BatchGetItem";
         let wanted =
             KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression(attributes).build();
-        let mut left = wanted.map_err(|error| CallError::caused_by(action, &error))?;
-        let mut found = Vec::new();
-        for attempt in 0..TRIES {
-            let output = self
-                .client
-                .batch_get_item()
-                .request_items(&self.name, left)
-                .send()
-                .await
-                .map_err(|error| CallError::new(action, &error))?;
-            found.extend(output.responses.and_then(|mut items| items.remove(&self.name)).unwrap_or_default());
-            match output.unprocessed_keys.and_then(|mut keys| keys.remove(&self.name)) {
-                Some(rest) => left = rest,
-                None => return Ok(found),
-            }
-            pause(attempt).await;
-        }
-        let problem = format!("not all items were read after {TRIES} attempts: the table is throttled");
-        Err(CallError::without_answer(action, &problem))
+        let wanted = wanted.map_err(|error| CallError::caused_by("dynamodb:BatchGetItem", &error))?;
+        batch_get(&self.client, &self.name, wanted).await
     }
-}
-
-async fn pause(attempt: u32) {
-    let longest = Duration::from_millis(50) * 2_u32.pow(attempt);
-    // Between half and all of it, so that calls beside each other come apart.
-    tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
 }
 
 impl Ledger for LedgerTable {
@@ -307,7 +288,7 @@ impl LedgerTable {
         let key = |key: &String| {
             Item::from([("pk".to_owned(), text(self.files(job))), ("sk".to_owned(), text(key))])
         };
-        let items = self.get(keys.iter().map(key).collect(), "sk, e, m, q, k").await?;
+        let items = self.get(keys.iter().map(key).collect(), "sk, e, m, q, k, s").await?;
         Ok(items.iter().filter_map(|item| Self::entry(job, item)).collect())
     }
 }

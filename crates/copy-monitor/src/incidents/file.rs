@@ -4,12 +4,12 @@ use alerts::incident::{Incident, IncidentKey, digest};
 use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::Moment;
 
-use super::subject::{about, account_region, job_name};
+use super::subject::{about, account_region, bucket_owner, job_name};
 use crate::commands::{self, Reload, url};
 use crate::ports::Object;
 use crate::settings::Watched;
 use crate::state::{Gap, JobState};
-use crate::views::RejectedFile;
+use crate::views::{JobMessage, RejectedFile};
 
 /// Most characters of a key in the first line. The end of a key says more than its beginning.
 const SHORT_KEY: usize = 60;
@@ -21,21 +21,37 @@ pub(crate) fn rejected_id(watched: &Watched, job: i64, bucket: &str, key: &str, 
 
 /// COPY rejected the file.
 ///
-/// `sole_key` is true if no other key begins with the file's key. `job_message` is the job's last
-/// message, for a file whose error the views do not show.
+/// `sole_key` is true if no other key begins with the file's key. `message` is a message of the job,
+/// for a file whose error the views do not show.
 pub(crate) fn rejected(
     watched: &Watched,
     job: &JobState,
     file: &RejectedFile,
     sole_key: bool,
-    job_message: Option<&str>,
+    message: Option<JobMessage<'_>>,
 ) -> Incident {
     let id = rejected_id(watched, file.job, &file.bucket, &file.key, &file.etag);
-    let (action, command) = match commands::reload(watched, job, &file.bucket, &file.key, sole_key) {
-        Reload::Copy(command) => ("Fix the file under its own name, then load exactly this key:", command),
-        Reload::NewName(command) => {
-            ("Fix the file under its own name, then copy it to a new name, which the job loads:", command)
+    // Without a line the cause is rarely in the file: a missing table, object or permission.
+    let fix = match file.error {
+        Some(_) => "Fix the file under its own name, or the table if the file is right.",
+        None => "Redshift names no line, so the file may be right: fix the cause.",
+    };
+    let (load, command) = match commands::reload(watched, job, &file.bucket, &file.key, &id, sole_key) {
+        Reload::Copy(command) => {
+            ("Then load exactly this key; the command prints how it ends:".to_owned(), command)
         }
+        Reload::NewName(command) => {
+            let owner = bucket_owner(job);
+            (format!("Then copy the file to a new name, which the job loads, {owner}:"), command)
+        }
+    };
+    let cause = match (&file.error, message) {
+        (Some(error), _) => Some(error.clone()),
+        (None, Some(JobMessage::OfFile(message))) => Some(message.to_owned()),
+        (None, Some(JobMessage::OfJob(message))) => {
+            Some(format!("the job's last message, which may be about another file: {message}"))
+        }
+        (None, None) => None,
     };
     of_file(watched, Kind::FileRejected, job, &file.bucket, &file.key, &id, file.enqueued)
         .what(&format!(
@@ -45,8 +61,8 @@ pub(crate) fn rejected(
             position(file)
         ))
         .impact("The file's rows are not in the table, and the job never tries this file again.")
-        .cause(file.error.as_deref().or(job_message))
-        .action(action, command)
+        .cause(cause.as_deref())
+        .action(&format!("{fix} {load}"), command)
 }
 
 /// Returns the key of the incident of a rejected file.
@@ -55,8 +71,11 @@ pub(crate) fn rejected_key(watched: &Watched, job: i64, bucket: &str, key: &str,
     IncidentKey::new(Kind::FileRejected, &account_region(watched), &url(bucket, key), Some(&id))
 }
 
-/// The resolution of a rejected file.
+/// The resolution of a rejected file that a COPY without a job loaded.
 pub(crate) const LOADED_MANUALLY: &str = "a COPY of exactly this key loaded the file";
+
+/// The resolution of a rejected file that was copied to the new name in its alert.
+pub(crate) const LOADED_UNDER_NEW_NAME: &str = "the job loaded the copy of the file under its new name";
 
 /// The object is in the bucket, and Redshift's views have no trace of it.
 pub(crate) fn never_loaded(
@@ -79,7 +98,7 @@ pub(crate) fn never_loaded(
             "The object's rows are not in the table. The event of its arrival is lost, so Redshift will not load it.",
         )
         .action(
-            "Copy the object onto itself, which sends a new event:",
+            &format!("Copy the object onto itself, which sends a new event, {}:", bucket_owner(job)),
             commands::copy_onto_itself(bucket, &object.key),
         )
 }
@@ -107,7 +126,10 @@ pub(crate) fn overwritten(
             "The table has the rows of the old content. Redshift loads a name once, so it will not load the new content.",
         )
         .action(
-            "To load the new rows, delete the old ones, then copy the object to a new name, which the job loads:",
+            &format!(
+                "To load the new rows, delete the old ones, then copy the object to a new name, which the job loads, {}:",
+                bucket_owner(job)
+            ),
             commands::copy_to_new_name(bucket, &object.key),
         )
 }
@@ -134,7 +156,10 @@ pub(crate) fn unknown(
             ))
             .impact("Objects of that period may be missing from the table.")
             .action(
-                "Compare the objects of that period with the table. To list the objects under the job's prefix:",
+                &format!(
+                    "Compare the objects of that period with the table. To list the objects under the job's prefix, {}:",
+                    bucket_owner(job)
+                ),
                 commands::list_objects(bucket, job.prefix.as_deref().unwrap_or_default()),
             );
     incident.name = name(job, &object.key);

@@ -68,13 +68,15 @@ pub(crate) fn auto_off(watched: &Watched, id: i64, job: &JobState, since: Moment
 /// The resolution of the conditions of a job that no longer exists.
 pub(crate) const JOB_GONE: &str = "the job no longer exists";
 
-/// The job no longer exists. This is an event, not a condition: nothing says that it is over.
+/// The job no longer exists: somebody dropped it, usually by deleting its stack, so this is no error.
+/// It is an event, not a condition: nothing says that it is over.
 pub(crate) fn gone(watched: &Watched, id: i64, job: &JobState, since: Moment) -> Incident {
-    inactive(watched, job, &format!("gone:{id}"), since)
-        .what(&format!("Redshift no longer shows {}.", job_name(watched, &job.name)))
+    let (subject, key) = (job_name(watched, &job.name), format!("gone:{id}"));
+    about(watched, Kind::CopyJobGone, Severity::Warning, &subject, &key, since)
+        .what(&format!("Redshift no longer shows {subject}."))
         .impact("New files in the bucket are not loaded. Rows that the job has loaded stay in the table.")
         .action(
-            "List the jobs. If the job was not dropped on purpose, deploy its stack again:",
+            "If its stack was deleted on purpose, do nothing. Otherwise list the jobs and deploy the stack again:",
             commands::show_jobs(watched),
         )
 }

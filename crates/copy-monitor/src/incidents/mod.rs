@@ -17,7 +17,8 @@ mod subject;
 
 pub(crate) use condition::Condition;
 pub(crate) use file::{
-    LOADED_MANUALLY, never_loaded, overwritten, rejected, rejected_id, rejected_key, unknown,
+    LOADED_MANUALLY, LOADED_UNDER_NEW_NAME, never_loaded, overwritten, rejected, rejected_id, rejected_key,
+    unknown,
 };
 pub(crate) use job::{
     JOB_GONE, auto_off, files_waiting, gone, integration_inactive, integration_missing, location_unknown,

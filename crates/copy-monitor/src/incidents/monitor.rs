@@ -5,9 +5,10 @@ use std::time::Duration;
 use alerts::incident::Incident;
 use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::Moment;
+use warehouse::target::Target;
 
 use super::condition::Condition;
-use super::subject::{about, all_jobs, job_name};
+use super::subject::{about, all_jobs, bucket_owner, job_name};
 use crate::commands;
 use crate::settings::Watched;
 use crate::state::JobState;
@@ -45,18 +46,21 @@ pub(crate) fn views_unreadable(
     since: Moment,
 ) -> Incident {
     let key = Condition::ViewsUnreadable.key(None);
+    // The Data API has no error code of its own for a paused cluster.
+    let is_paused = message.to_lowercase().contains("paused");
+    let action = match (&watched.target, is_paused) {
+        (Target::Cluster(_), true) => "A paused cluster loads nothing. Resume it:",
+        _ => "Read Redshift's error and fix its cause:",
+    };
     about(watched, Kind::CopyMonitorFailed, Severity::Error, &all_jobs(watched), &key, since)
         .grace(SECOND_RUN)
         .what(&format!(
-            "Two or more runs in a row could not read Redshift's system views. This affects {}.",
-            all_jobs(watched)
+            "The monitor could not read the system views of {} in at least two runs in a row.",
+            watched.target
         ))
         .impact("The monitor does not find rejected files. It finds them when it can read the views again.")
         .cause(Some(message))
-        .action(
-            "Read Redshift's error. If the cluster is paused, resume it:",
-            commands::describe_batch(watched, batch),
-        )
+        .action(action, commands::repair_views(watched, batch, is_paused))
 }
 
 /// The monitor may not list a job's prefix. An alert is sent if the next run may not list it
@@ -69,8 +73,7 @@ pub(crate) fn listing_denied(
     since: Moment,
 ) -> Incident {
     let subject = job_name(watched, &job.name);
-    let (bucket, prefix) =
-        (job.bucket.as_deref().unwrap_or_default(), job.prefix.as_deref().unwrap_or_default());
+    let bucket = job.bucket.as_deref().unwrap_or_default();
     let key = Condition::ListingDenied.key(Some(id));
     about(watched, Kind::CopyMonitorFailed, Severity::Error, &subject, &key, since)
         .grace(SECOND_RUN)
@@ -78,8 +81,11 @@ pub(crate) fn listing_denied(
         .impact(OBJECTS_NOT_CHECKED)
         .cause(Some(message))
         .action(
-            "Allow s3:ListBucket in the bucket's policy and in the function's role. To test it:",
-            commands::list_objects(bucket, prefix),
+            &format!(
+                "Allow s3:ListBucket in the bucket's policy and in the function's role. To show the policy, {}:",
+                bucket_owner(job)
+            ),
+            commands::show_policy(bucket),
         )
 }
 

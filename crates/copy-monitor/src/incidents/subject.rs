@@ -5,6 +5,7 @@ use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::Moment;
 
 use crate::settings::Watched;
+use crate::state::JobState;
 
 /// Returns the name of a job in an alert.
 pub(super) fn job_name(watched: &Watched, job: &str) -> String {
@@ -19,6 +20,15 @@ pub(super) fn all_jobs(watched: &Watched) -> String {
 
 pub(super) fn account_region(watched: &Watched) -> AccountRegion {
     AccountRegion::new(&watched.account, &watched.region)
+}
+
+/// Returns the credentials that a command on the job's bucket needs, in words. The bucket is usually
+/// in another account than the warehouse, which the alert names.
+pub(super) fn bucket_owner(job: &JobState) -> String {
+    match &job.bucket_account {
+        Some(account) => format!("with credentials of the bucket's account ({account})"),
+        None => "with credentials of the bucket's account".to_owned(),
+    }
 }
 
 /// Begins an incident about a job or about all of them.

@@ -14,7 +14,7 @@ use super::*;
 use crate::ports::Object;
 use crate::settings::Watched;
 use crate::state::{Gap, JobState};
-use crate::views::{Counts, RejectedFile};
+use crate::views::{Counts, JobMessage, RejectedFile};
 
 const JOB: i64 = 7;
 
@@ -42,6 +42,7 @@ fn job() -> JobState {
         name: "orders_0a1b2c3d".into(),
         bucket: Some("landing".into()),
         prefix: Some("orders/".into()),
+        bucket_account: Some("111111111111".into()),
         copy: Some(("COPY orders FROM ".into(), " IAM_ROLE default CSV".into())),
         newest_seen: Some(since()),
         newest_loaded: Some(moment("2026-02-28 23:00:00")),
@@ -75,7 +76,10 @@ fn object() -> Object {
 fn all() -> Vec<(&'static str, Incident, Option<&'static str>)> {
     let (watched, job, object) = (watched(), job(), object());
     let error = Some("Invalid digit, Value 'x', Pos 0, Type: Integer (error 1207, query 4711)");
-    let message = Some("The specified key does not exist.");
+    let of_file = "s3://landing/orders/2026/03/01/part-0001.csv: The specified key does not exist.";
+    let of_file = Some(JobMessage::OfFile(of_file));
+    let of_job = Some(JobMessage::OfJob("relation \"orders\" does not exist"));
+    let failed = "permission denied for view sys_copy_job";
     let (key, from) = (object.key.as_str(), moment("2026-02-10 00:00:00"));
     let gap = Gap { from, to: moment("2026-02-22 03:05:00") };
     let counts = Counts { waiting: 1200, ..Counts::default() };
@@ -87,7 +91,12 @@ fn all() -> Vec<(&'static str, Incident, Option<&'static str>)> {
         ("rejected", rejected(&watched, &job, &file(key, error), true, None), Some(LOADED_MANUALLY)),
         (
             "rejected-without-line",
-            rejected(&watched, &job, &file(key, None), false, message),
+            rejected(&watched, &job, &file(key, None), false, of_file),
+            Some(LOADED_UNDER_NEW_NAME),
+        ),
+        (
+            "rejected-by-another-cause",
+            rejected(&watched, &job, &file(key, None), true, of_job),
             Some(LOADED_MANUALLY),
         ),
         ("never-loaded", never_loaded(&watched, JOB, &job, "landing", &object), None),
@@ -127,6 +136,11 @@ fn all() -> Vec<(&'static str, Incident, Option<&'static str>)> {
         ),
         (
             "views-unreadable",
+            views_unreadable(&watched, failed, Some("d1a3f2b4-6c8e-4f0a-9b2d-3e5f7a9c1b3d"), since()),
+            condition(Condition::ViewsUnreadable),
+        ),
+        (
+            "views-unreadable-paused",
             views_unreadable(&watched, paused, None, since()),
             condition(Condition::ViewsUnreadable),
         ),
@@ -175,7 +189,8 @@ fn first_line_names_problem_and_alert_has_command_and_runbook() {
 #[test]
 fn incidents_have_keys_of_their_own() {
     let mut keys = std::collections::BTreeSet::new();
-    for (name, incident, _) in all().into_iter().filter(|(name, ..)| *name != "rejected-without-line") {
+    let variants = ["rejected-without-line", "rejected-by-another-cause", "views-unreadable-paused"];
+    for (name, incident, _) in all().into_iter().filter(|(name, ..)| !variants.contains(name)) {
         assert!(keys.insert(incident.key()), "{name}");
     }
     for condition in Condition::ALL {
@@ -192,6 +207,41 @@ fn resolution_of_rejected_file_has_the_key_of_its_incident() {
     let key = |etag: &str| rejected_key(&watched, JOB, "landing", "orders/part-0001.csv", etag);
     assert_eq!(key(&file.etag), incident.key());
     assert_ne!(key("another content"), incident.key());
+}
+
+#[test]
+fn cause_without_a_line_is_not_said_to_be_in_the_file() {
+    let (watched, job) = (watched(), job());
+    let with = |error, message| rejected(&watched, &job, &file("orders/a", error), true, message);
+    assert!(with(Some("Invalid digit"), None).action.starts_with("Fix the file under its own name"));
+    let relation = "relation \"orders\" does not exist";
+    let incident = with(None, Some(JobMessage::OfJob(relation)));
+    assert!(!incident.action.contains("Fix the file"), "{}", incident.action);
+    let cause = incident.cause.unwrap();
+    assert_eq!(cause, format!("the job's last message, which may be about another file: {relation}"));
+    let of_file = "s3://landing/orders/a: The specified key does not exist.";
+    assert_eq!(with(None, Some(JobMessage::OfFile(of_file))).cause.as_deref(), Some(of_file));
+    assert_eq!(with(None, None).cause, None);
+}
+
+#[test]
+fn command_on_a_bucket_names_the_account_that_may_run_it() {
+    let (watched, mut job, object) = (watched(), job(), object());
+    let actions = |job: &JobState| {
+        [
+            overwritten(&watched, JOB, job, "landing", &object, "x").action,
+            never_loaded(&watched, JOB, job, "landing", &object).action,
+            rejected(&watched, job, &file("orders/a", None), false, None).action,
+            listing_denied(&watched, JOB, job, "denied", since()).action,
+        ]
+    };
+    for action in actions(&job) {
+        assert!(action.ends_with("with credentials of the bucket's account (111111111111):"), "{action}");
+    }
+    job.bucket_account = None;
+    for action in actions(&job) {
+        assert!(action.ends_with("with credentials of the bucket's account:"), "{action}");
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) fn sync_jobs(settings: &Settings, state: &mut ViewsState, snapshot: &
         job.prefix = settings.prefix.clone().or(prefix);
         job.copy = copy;
         job.owner = integration.and_then(|integration| integration.owner).or(job.owner);
+        job.bucket_account =
+            integration.and_then(|integration| integration.account.clone()).or(job.bucket_account.take());
     }
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn remove_gone(
 
 /// Evaluates the jobs of a complete snapshot. Returns the incidents of the conditions that hold.
 ///
-/// `newest` has the newest object of each job in its bucket.
+/// `newest` has the newest object of each job in its bucket that Redshift has not noticed.
 pub(crate) fn evaluate(
     settings: &Settings,
     state: &mut ViewsState,
@@ -110,13 +112,15 @@ impl JobState {
     /// Takes the numbers of a run over: the newest objects, and since when one waits.
     fn take_over(&mut self, counts: &Counts, listed: Option<Moment>) {
         self.newest_loaded = self.newest_loaded.max(counts.newest_loaded);
-        self.newest_seen = self.newest_seen.max(counts.newest_seen).max(listed);
-        self.waits_since = match (self.newest_seen, self.newest_loaded) {
-            (Some(seen), Some(loaded)) if seen <= loaded => None,
-            // After a load that is newer than the waiting object, the newest object is the one that
-            // waits, as far as is known.
-            (Some(seen), loaded) => Some(match self.waits_since {
-                Some(since) if loaded.is_none_or(|loaded| loaded < since) => since,
+        self.newest_handled = self.newest_handled.max(self.newest_loaded).max(counts.newest_rejected);
+        self.newest_noticed = self.newest_noticed.max(counts.newest_seen);
+        self.newest_seen = self.newest_noticed.max(listed);
+        self.waits_since = match (self.newest_seen, self.newest_handled) {
+            (Some(seen), Some(handled)) if seen <= handled => None,
+            // After a load or a rejection that is newer than the waiting object, the newest object is
+            // the one that waits, as far as is known.
+            (Some(seen), handled) => Some(match self.waits_since {
+                Some(since) if handled.is_none_or(|handled| handled < since) => since,
                 _ => seen,
             }),
             (None, _) => None,

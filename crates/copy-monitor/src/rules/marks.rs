@@ -31,6 +31,17 @@ impl FilesRead {
             self.oldest_waiting = earliest(self.oldest_waiting, Some(entry.enqueued));
         }
     }
+
+    /// Returns true if, after this run, the ledger has every file that was put into the queue before
+    /// this time.
+    pub(crate) fn are_complete(&self, settings: &Settings, started: Moment, time: Moment) -> bool {
+        !self.is_cut(settings) && time < started.minus(settings.view_delay)
+    }
+
+    /// Returns true if the statement returned as many rows as it may, so that there are more.
+    fn is_cut(&self, settings: &Settings) -> bool {
+        self.rows >= u64::from(settings.rows_per_run)
+    }
 }
 
 /// Moves the marks after a run that saw everything.
@@ -49,9 +60,7 @@ pub(crate) fn advance(
 
     let behind: u64 = snapshot.counts.values().map(|counts| counts.waiting_behind).sum();
     let changed = behind != state.waiting_behind;
-    // If the statement returned as many rows as it may, there are more.
-    let is_cut = read.rows >= u64::from(settings.rows_per_run);
-    let reached = match read.last.clone().filter(|_| is_cut) {
+    let reached = match read.last.clone().filter(|_| read.is_cut(settings)) {
         Some((time, job, key)) => Cursor { time, row: Some((job, key)) },
         None => Cursor { time: complete_until.max(state.cursor.time), row: None },
     };

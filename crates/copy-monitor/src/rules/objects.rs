@@ -1,8 +1,8 @@
 //! Rules for objects: which of them were never loaded, or overwritten after their load.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use alerts::incident::Incident;
+use alerts::incident::{Incident, digest};
 use lambda_kit::moment::Moment;
 
 use crate::incidents;
@@ -20,15 +20,26 @@ pub(crate) struct Comparison<'a> {
     /// The ledger has every file that was put into the queue before this.
     pub(crate) ledger_until: Moment,
     pub(crate) gaps: &'a [Gap],
+    /// Objects that were uploaded in parts and are not in the ledger, with the time at which they
+    /// were first listed.
+    pub(crate) missing: &'a BTreeMap<String, Moment>,
+    pub(crate) missing_before: &'a BTreeMap<String, Moment>,
     pub(crate) now: Moment,
 }
+
+/// The number of objects whose first listing is remembered. Of further ones the time of the object
+/// counts.
+const MAX_MISSING: usize = 1000;
 
 /// The result of a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
     pub(crate) incidents: Vec<Incident>,
-    /// The newest of the objects.
+    /// The newest of the objects that Redshift has not noticed: the others are loaded or rejected, or
+    /// the views show that they wait.
     pub(crate) newest: Option<Moment>,
+    /// Objects that were uploaded in parts and are not in the ledger.
+    pub(crate) missing: BTreeMap<String, Moment>,
     /// The number of objects that are too old to be checked.
     pub(crate) too_old: u64,
 }
@@ -44,22 +55,45 @@ impl Comparison<'_> {
                 compared.too_old += 1;
                 continue;
             }
-            compared.newest = compared.newest.max(Some(object.modified));
-            compared.incidents.extend(self.evaluate(object, entries.get(key_in_views(&object.key))));
+            let entry = entries.get(key_in_views(&object.key));
+            let mut exists_since = object.modified;
+            if entry.is_none() {
+                exists_since = self.exists_since(object, &mut compared.missing);
+                // Until the ledger is complete up to its time, nothing is known about an object.
+                let is_unnoticed = exists_since < self.ledger_until;
+                compared.newest = compared.newest.max(is_unnoticed.then_some(exists_since));
+            }
+            compared.incidents.extend(self.evaluate(object, entry, exists_since));
         }
         compared
     }
 
-    fn evaluate(&self, object: &Object, entry: Option<&FileEntry>) -> Option<Incident> {
+    /// Returns the time since which an object that is not in the ledger exists. The time of an object
+    /// that was uploaded in parts is the beginning of its upload, which may be hours before its event.
+    fn exists_since(&self, object: &Object, missing: &mut BTreeMap<String, Moment>) -> Moment {
+        if !object.is_multipart() {
+            return object.modified;
+        }
+        let id = digest(&[&self.id.to_string(), &object.key, &object.etag]);
+        let known = self.missing.get(&id).or_else(|| self.missing_before.get(&id)).copied();
+        if known.is_none() && self.missing.len() + missing.len() >= MAX_MISSING {
+            return object.modified;
+        }
+        let since = known.unwrap_or(self.now);
+        missing.insert(id, since);
+        since
+    }
+
+    fn evaluate(&self, object: &Object, entry: Option<&FileEntry>, exists_since: Moment) -> Option<Incident> {
         let Self { id, job, bucket, .. } = *self;
         let watched = &self.settings.watched;
         let grace = self.settings.job(&job.name).grace;
         match entry {
-            Some(entry) if entry.state == FileState::Loaded && entry.etag != object.etag => {
+            Some(entry) if entry.state == FileState::Loaded && !entry.is_content_of(object) => {
                 Some(incidents::overwritten(watched, id, job, bucket, object, &entry.etag))
             }
             Some(_) => None,
-            None if object.modified >= self.ledger_until.minus(grace) => None,
+            None if exists_since >= self.ledger_until.minus(grace) => None,
             None => {
                 // Redshift may have put the object into its queue at any time in the grace period.
                 let in_gap =

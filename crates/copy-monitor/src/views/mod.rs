@@ -9,7 +9,7 @@ use lambda_kit::moment::Moment;
 
 use crate::ports::{FileEntry, FileState, Statements};
 use rows::Row;
-pub(crate) use snapshot::{Counts, JobSnapshot, Snapshot};
+pub(crate) use snapshot::{Counts, JobMessage, JobSnapshot, Snapshot};
 
 /// A file that COPY rejected, from `SYS_COPY_JOB_DETAIL` and `SYS_LOAD_ERROR_DETAIL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +173,7 @@ fn file_entry(row: Row<'_>) -> Option<FileEntry> {
         job: row.integer("job_id")?,
         key: row.text("file_name")?.to_owned(),
         etag: etag(row),
+        size: row.integer("file_size").and_then(|size| u64::try_from(size).ok()),
         modified: row.time("modified").unwrap_or(enqueued),
         enqueued,
         state,

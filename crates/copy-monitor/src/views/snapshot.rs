@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use lambda_kit::arn::Arn;
 use lambda_kit::moment::Moment;
 
 use super::rows::Row;
@@ -22,9 +23,19 @@ pub(crate) struct Snapshot {
     pub(crate) jobs: BTreeMap<i64, JobSnapshot>,
     /// The integrations by the job's name: the view has no job id.
     integrations: HashMap<String, Integration>,
-    /// The last message of each job.
-    pub(crate) messages: HashMap<i64, String>,
+    /// The last messages of each job, the newest first.
+    messages: HashMap<i64, Vec<String>>,
     pub(crate) counts: BTreeMap<i64, Counts>,
+}
+
+/// A message of a job about a rejected file whose error the views do not show. The view of messages
+/// has no column for the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobMessage<'a> {
+    /// The message names the file.
+    OfFile(&'a str),
+    /// The job's last message that names no file.
+    OfJob(&'a str),
 }
 
 /// A job in `SYS_COPY_JOB`.
@@ -41,6 +52,8 @@ pub(crate) struct JobSnapshot {
 pub(crate) struct Integration {
     pub(crate) owner: Option<i64>,
     pub(crate) bucket: Option<String>,
+    /// The account of the integration, which is that of the bucket: a bucket's owner creates it.
+    pub(crate) account: Option<String>,
     pub(crate) state: String,
 }
 
@@ -65,6 +78,7 @@ pub(crate) struct Counts {
     pub(crate) oldest_waiting: Option<Moment>,
     pub(crate) newest_seen: Option<Moment>,
     pub(crate) newest_loaded: Option<Moment>,
+    pub(crate) newest_rejected: Option<Moment>,
 }
 
 impl Snapshot {
@@ -89,6 +103,11 @@ impl Snapshot {
         let integration = Integration {
             owner: row.integer("job_owner"),
             bucket: row.text("bucket").map(str::to_owned),
+            account: row
+                .text("channel_arn")
+                .and_then(|arn| arn.trim().parse::<Arn>().ok())
+                .map(|arn| arn.account)
+                .filter(|account| !account.is_empty()),
             state: state.to_owned(),
         };
         if !self.integrations.get(name).is_some_and(Integration::is_established) {
@@ -98,8 +117,20 @@ impl Snapshot {
 
     pub(super) fn add_message(&mut self, row: Row<'_>) {
         if let (Some(job), Some(message)) = (row.integer("job_id"), row.text("message")) {
-            self.messages.insert(job, message.to_owned());
+            self.messages.entry(job).or_default().push(message.trim().to_owned());
         }
+    }
+
+    /// Returns the message of a job about a file: the newest that names the file, or else the newest
+    /// that names no file at all. A message about another file is none about this one.
+    pub(crate) fn message(&self, job: i64, bucket: &str, key: &str) -> Option<JobMessage<'_>> {
+        let messages = self.messages.get(&job)?;
+        let url = format!("s3://{bucket}/{key}");
+        let of_file = messages.iter().find(|message| names(message, &url));
+        of_file.map(|message| JobMessage::OfFile(message)).or_else(|| {
+            let of_job = messages.iter().find(|message| !message.contains("s3://"));
+            of_job.map(|message| JobMessage::OfJob(message))
+        })
     }
 
     pub(super) fn add_counts(&mut self, row: Row<'_>) {
@@ -110,6 +141,7 @@ impl Snapshot {
             oldest_waiting: row.time("oldest_waiting"),
             newest_seen: row.time("newest_seen"),
             newest_loaded: row.time("newest_loaded"),
+            newest_rejected: row.time("newest_rejected"),
         };
         self.counts.insert(job, counts);
     }
@@ -129,5 +161,55 @@ impl Snapshot {
     /// Returns the time since which the oldest waiting file of any job waits.
     pub(crate) fn oldest_waiting(&self) -> Option<Moment> {
         self.counts.values().filter_map(|counts| counts.oldest_waiting).min()
+    }
+}
+
+/// Returns true if a text contains the URL of an object, and not only that of one whose key begins
+/// with this object's key.
+fn names(text: &str, url: &str) -> bool {
+    text.match_indices(url).any(|(at, _)| {
+        let mut rest = text[at + url.len()..].chars();
+        match rest.next() {
+            None => true,
+            // The end of a sentence, not of a part of a key.
+            Some('.') => rest.next().is_none_or(char::is_whitespace),
+            Some(next) => next.is_whitespace() || ":;,'\")]".contains(next),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(messages: &[&str]) -> Snapshot {
+        let messages = messages.iter().map(|message| (*message).to_owned()).collect();
+        Snapshot { messages: HashMap::from([(7, messages)]), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn message_is_about_the_file_that_it_names() {
+        let snapshot = snapshot(&[
+            "s3://b/in/a.csv.old: Access Denied",
+            "Cannot load s3://b/in/b.csv.",
+            "s3://b/in/a.csv: The specified key does not exist.",
+            "s3://b/in/a.csv: an older message",
+        ]);
+        let found = |key| snapshot.message(7, "b", key);
+        let expected = "s3://b/in/a.csv: The specified key does not exist.";
+        assert_eq!(found("in/a.csv"), Some(JobMessage::OfFile(expected)));
+        assert_eq!(found("in/b.csv"), Some(JobMessage::OfFile("Cannot load s3://b/in/b.csv.")));
+        // The messages name other files, so none is about this one.
+        for other in ["in/a", "in/c.csv"] {
+            assert_eq!(found(other), None, "{other}");
+        }
+        assert_eq!(snapshot.message(8, "b", "in/a.csv"), None);
+    }
+
+    #[test]
+    fn message_without_a_file_may_be_about_any_file() {
+        let snapshot = snapshot(&["s3://b/in/a: no such key", "relation \"t\" does not exist", "older"]);
+        let of_job = JobMessage::OfJob("relation \"t\" does not exist");
+        assert_eq!(snapshot.message(7, "b", "in/b"), Some(of_job));
     }
 }

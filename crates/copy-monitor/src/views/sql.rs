@@ -27,6 +27,10 @@ pub(crate) const FILES: usize = 7;
 pub(crate) const LOADS: usize = 8;
 pub(crate) const MANUAL_LOADS: usize = 9;
 
+/// The number of messages that are read of each job: as many as rejected files can wait for their
+/// error.
+const MESSAGES_OF_A_JOB: u32 = 200;
+
 /// The number of statements in a run.
 pub const STATEMENTS_PER_RUN: usize = 9;
 
@@ -73,19 +77,20 @@ pub(crate) fn statements(
         "SELECT job_id, RTRIM(job_name) AS job_name, job_text, is_auto FROM sys_copy_job ORDER BY job_id".to_owned(),
         // INTEGRATIONS: all columns, because one is documented with a space in its name.
         "SELECT * FROM svv_copy_job_integrations".to_owned(),
-        // MESSAGES
+        // MESSAGES: the last ones of each job, the newest first. Most of them name their file.
         format!(
             "SELECT job_id, message FROM (SELECT job_id, message, ROW_NUMBER() OVER (PARTITION BY job_id ORDER BY record_time DESC) AS n \
-             FROM sys_copy_job_info WHERE record_time >= {errors_from}) m WHERE n = 1"
+             FROM sys_copy_job_info WHERE record_time >= {errors_from}) m WHERE n <= {MESSAGES_OF_A_JOB} ORDER BY job_id, n"
         ),
         // COUNTS
         format!(
             "SELECT job_id, SUM(CASE WHEN LEFT(status, 1) IN ('P', 'U') THEN 1 ELSE 0 END) AS waiting, \
              SUM(CASE WHEN LEFT(status, 1) IN ('P', 'U') AND {behind} THEN 1 ELSE 0 END) AS waiting_behind, \
-             {} AS oldest_waiting, {} AS newest_seen, {} AS newest_loaded FROM sys_copy_job_detail GROUP BY job_id ORDER BY job_id",
+             {} AS oldest_waiting, {} AS newest_seen, {} AS newest_loaded, {} AS newest_rejected FROM sys_copy_job_detail GROUP BY job_id ORDER BY job_id",
             time("MIN(CASE WHEN LEFT(status, 1) IN ('P', 'U') THEN enqueue_time END)"),
             time("MAX(modification_time)"),
             time("MAX(CASE WHEN LEFT(status, 1) = 'I' THEN modification_time END)"),
+            time("MAX(CASE WHEN LEFT(status, 1) = 'E' THEN modification_time END)"),
         ),
         // ERRORS: each file with the first bad row of its newest load. The view has 256 characters
         // of a file's URL.
@@ -101,7 +106,7 @@ pub(crate) fn statements(
         // FILES: up to the time before which no late row can appear any more, so that each row is
         // read once. Rejected files do not wait for that: ERRORS reads them at once.
         format!(
-            "SELECT d.job_id, d.file_name, d.file_etag, {modified} AS modified, {enqueued} AS enqueued, LEFT(d.status, 1) AS status \
+            "SELECT d.job_id, d.file_name, d.file_etag, d.file_size, {modified} AS modified, {enqueued} AS enqueued, LEFT(d.status, 1) AS status \
              FROM sys_copy_job_detail d WHERE {} AND enqueue_time < {complete_until} ORDER BY d.enqueue_time, d.job_id, d.file_name LIMIT {rows}",
             after(&state.cursor)?
         ),

@@ -66,7 +66,7 @@ impl Alert {
             "object-overwritten" => "overwritten",
             "copy-job-inactive" if is("AUTO is off") => "AUTO off",
             "copy-job-inactive" if is("No established integration") => "integration missing",
-            "copy-job-inactive" if is("no longer shows") => "gone",
+            "copy-job-gone" if is("no longer shows") => "gone",
             "copy-job-inactive" if is("shows the integration of") => "integration inactive",
             "copy-delayed" if is("the oldest since") => "files waiting",
             "copy-delayed" if is("longer than the limit") => "stale",

@@ -279,8 +279,12 @@ impl Drill {
             let command = alert.text("command");
             let job = world.jobs.iter().find(|job| job.name == rejected.job).unwrap();
             let copy = quote(&World::job_text(job, &rejected.key));
-            let by_copy = command.starts_with("aws redshift-data execute-statement ")
-                && command.ends_with(&format!("--sql {copy}"));
+            let by_copy = command.starts_with("id=$(aws redshift-data execute-statement ")
+                && command
+                    .contains(&format!(" --sql {copy} --statement-name sluice-reload.{}.", rejected.job))
+                && command.contains(" --with-event --query Id --output text) && while s=$(aws ")
+                && command.contains("describe-statement --region us-east-1 --id \"$id\"")
+                && command.ends_with("; done");
             let by_name = command == format!("aws s3 cp {} {}", quote(&url), quote(&format!("{url}.reload")));
             assert!(by_copy || by_name, "{command}");
         }

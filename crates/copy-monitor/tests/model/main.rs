@@ -10,6 +10,7 @@ mod ledger;
 mod outage_tests;
 mod ports;
 mod random_tests;
+mod repair_tests;
 mod statement_tests;
 mod storm_tests;
 mod views;

@@ -61,7 +61,15 @@ impl World {
             (&["job_id", "message"], self.messages())
         } else if sql.contains("waiting_behind") {
             (
-                &["job_id", "waiting", "waiting_behind", "oldest_waiting", "newest_seen", "newest_loaded"],
+                &[
+                    "job_id",
+                    "waiting",
+                    "waiting_behind",
+                    "oldest_waiting",
+                    "newest_seen",
+                    "newest_loaded",
+                    "newest_rejected",
+                ],
                 self.counts(sql),
             )
         } else if sql.contains("sys_load_error_detail") {
@@ -80,7 +88,10 @@ impl World {
             ];
             (columns, self.failed(sql))
         } else if sql.contains("LIMIT") {
-            (&["job_id", "file_name", "file_etag", "modified", "enqueued", "status"], self.files(sql))
+            (
+                &["job_id", "file_name", "file_etag", "file_size", "modified", "enqueued", "status"],
+                self.files(sql),
+            )
         } else if sql.contains("GROUP BY copy_job_id") {
             (&["copy_job_id", "loaded_rows", "files"], self.loaded(sql))
         } else {
@@ -123,7 +134,7 @@ impl World {
             .map(|job| {
                 vec![
                     Cell::Integer(OWNER),
-                    text("arn:integration"),
+                    text("arn:aws:redshift:us-east-1:111111111111:integration:i"),
                     text(BUCKET),
                     text(job.channel),
                     text("dev"),
@@ -137,7 +148,7 @@ impl World {
     fn messages(&self) -> Vec<Vec<Cell>> {
         self.visible()
             .filter(|row| row.status == 'E')
-            .map(|row| vec![Cell::Integer(row.job), text("the role cannot read the file")])
+            .map(|row| vec![Cell::Integer(row.job), text(&self.message_of(&row.key))])
             .collect()
     }
 
@@ -156,6 +167,7 @@ impl World {
                         time(waiting().map(|row| row.enqueued).min()),
                         time(rows.iter().map(|row| row.modified).max()),
                         time(rows.iter().filter(|row| row.status == 'I').map(|row| row.modified).max()),
+                        time(rows.iter().filter(|row| row.status == 'E').map(|row| row.modified).max()),
                     ]
                 })
             })
@@ -215,6 +227,7 @@ impl World {
                     Cell::Integer(row.job),
                     text(&row.key),
                     text(&row.etag),
+                    Cell::Integer(row.size),
                     time(Some(row.modified)),
                     time(Some(row.enqueued)),
                     text(&row.status.to_string()),

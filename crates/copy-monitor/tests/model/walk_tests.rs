@@ -32,11 +32,18 @@ async fn rejected_file_raises_alert_with_command_that_loads_it() {
     let read = drill.run(Start::End(0)).await;
     assert_eq!((read.outcome, read.notified), (Outcome::Read, 1));
     drill.every_rejected_file_has_one_alert();
-    let command = "aws redshift-data execute-statement --region us-east-1 --cluster-identifier main --database dev \
+    let command = "id=$(aws redshift-data execute-statement --region us-east-1 --cluster-identifier main --database dev \
                    --secret-arn arn:aws:secretsmanager:us-east-1:222222222222:secret:w --sql $'COPY \"public\".\"t\" \
                    FROM \\'s3://a-bucket/in1/it\\'\\'s.csv\\' IAM_ROLE \\'arn:aws:iam::222222222222:role/copy\\' \
-                   FORMAT AS CSV'";
-    assert_eq!(drill.alerts()[0].text("command"), command);
+                   FORMAT AS CSV' --statement-name sluice-reload.job1_0a1b2c3d.";
+    let given = drill.alerts()[0].text("command").to_owned();
+    let (id, wait) = given.strip_prefix(command).unwrap().split_once(" --with-event ").unwrap();
+    assert!(id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{given}");
+    assert_eq!(
+        wait,
+        "--query Id --output text) && while s=$(aws redshift-data describe-statement --region us-east-1 --id \"$id\" \
+         --query '[Status,Error]' --output text) && echo \"$s\" && [[ $s =~ ^(SUBMITTED|PICKED|STARTED) ]]; do sleep 1; done"
+    );
     // Later runs read the same row, and nothing new is published.
     drill.settle(5).await;
     assert_eq!(drill.alerts().len(), 1);
@@ -198,7 +205,7 @@ async fn restricted_reader_raises_alert_and_concludes_nothing() {
     drill.settle(20).await;
     assert_eq!(drill.problems(), ["access restricted"]);
     let command = drill.alerts()[0].text("command").to_owned();
-    assert!(command.ends_with("--sql 'ALTER USER \"reader\" SYSLOG ACCESS UNRESTRICTED'"), "{command}");
+    assert!(command.contains("--sql 'ALTER USER \"reader\" SYSLOG ACCESS UNRESTRICTED' "), "{command}");
     drill.shared.world().sees_all = true;
     drill.settle(20).await;
     assert_eq!(drill.about("rejected").len(), 1);

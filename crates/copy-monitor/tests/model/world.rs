@@ -31,6 +31,8 @@ pub(crate) struct Detail {
     pub(crate) job: i64,
     pub(crate) key: String,
     pub(crate) etag: String,
+    pub(crate) size: i64,
+    /// The time of the event, which is later than the object's own time for an upload in parts.
     pub(crate) modified: Moment,
     pub(crate) enqueued: Moment,
     pub(crate) status: char,
@@ -95,6 +97,8 @@ pub(crate) struct World {
     /// All keys that Redshift ever noticed.
     pub(crate) noticed: HashSet<String>,
     pub(crate) loads: Vec<Load>,
+    /// Messages of jobs about rejected files, by key, if they are not the usual one.
+    pub(crate) messages: BTreeMap<String, String>,
     pub(crate) batches: Vec<Batch>,
     /// Ends of statements that EventBridge has not delivered yet.
     pub(crate) events: VecDeque<usize>,
@@ -133,6 +137,7 @@ impl World {
             loaded: HashSet::new(),
             noticed: HashSet::new(),
             loads: Vec::new(),
+            messages: BTreeMap::new(),
             batches: Vec::new(),
             events: VecDeque::new(),
             retention: Duration::from_secs(7 * 86_400),
@@ -181,6 +186,20 @@ impl World {
         etag
     }
 
+    /// Completes an upload in parts that began some time ago, which is the object's time.
+    pub(crate) fn put_in_parts(&mut self, key: &str, length: Duration) {
+        let etag = format!("{}-12", self.put(key));
+        let began = self.now.minus(length);
+        if let Some(object) = self.objects.get_mut(key) {
+            (object.etag, object.modified) = (etag, began);
+        }
+    }
+
+    /// The message of a job about a rejected file.
+    pub(crate) fn message_of(&self, key: &str) -> String {
+        self.messages.get(key).cloned().unwrap_or_else(|| "the role cannot read the file".to_owned())
+    }
+
     /// Redshift notices an object, unless it knows the name.
     pub(crate) fn notice(&mut self, key: &str) {
         let late = if self.restless { self.random.u64(0..12) } else { 0 };
@@ -194,7 +213,8 @@ impl World {
                 job: job.id,
                 key: key.to_owned(),
                 etag: object.etag.clone(),
-                modified: object.modified,
+                size: 10,
+                modified: self.now,
                 enqueued: self.now,
                 status: 'P',
                 visible: self.now.plus(Duration::from_secs(late * 60)),
@@ -210,6 +230,7 @@ impl World {
             job: self.jobs[0].id,
             key: key.to_owned(),
             etag: object.etag.clone(),
+            size: 10,
             modified: object.modified,
             enqueued: self.now,
             status: 'P',

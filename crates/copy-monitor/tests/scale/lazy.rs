@@ -350,6 +350,7 @@ impl Ledger for Lazy {
                 job,
                 key: self.key(number),
                 etag: Self::etag(number),
+                size: Some(10),
                 modified: self.modified(number),
                 enqueued: self.at(number),
                 state: FileState::Loaded,
