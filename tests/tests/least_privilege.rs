@@ -238,6 +238,8 @@ fn target_account(kind: &str) {
         );
         account.delete_stack("by-user").unwrap();
     }
+    // Before the endpoint is taken out of the secret, without which the job could not be dropped.
+    account.delete_stack("sluice-job").unwrap();
     let endpoint =
         with_warehouse(json!({"SecretArn": warehouse["SecretArn"], "Database": warehouse["Database"]}));
     check(
@@ -265,7 +267,6 @@ fn target_account(kind: &str) {
         &cloud,
     );
     // The stack's own attachment of the role is replaced by one of the test.
-    account.delete_stack("sluice-job").unwrap();
     let id = account.physical_id("sluice-target", "CopyRoleAttachment").unwrap_or_default();
     assert!(id.starts_with("sluice-warehouse-role:"), "{id}");
     let tag = format!("sluice:copy-role:{}", id.split(':').nth(1).unwrap());
