@@ -54,7 +54,7 @@ soak: setup servers ## Thousands of random faults in rotations, storms of 10,000
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_SEED=$(SEED) cargo test --quiet --locked --package alerts --all-features $(CARGOFLAGS) -- \
 	  --nocapture storm crash_at_any_call every_order
 	SLUICE_SOAK_RUNS=$(RUNS) SLUICE_ENGINE_RUNS=$(ENGINE_RUNS) SLUICE_SEED=$(SEED) cargo test --locked --package end-to-end \
-	  --test 'rotation_*' $(CARGOFLAGS) -- --nocapture random
+	  --test end_to_end $(CARGOFLAGS) -- --nocapture random
 
 # The originals come from a checkout of aws-samples/aws-secrets-manager-rotation-lambdas: PYTHON_ORIGINALS=FOLDER, else it is fetched once.
 .PHONY: bench
@@ -86,7 +86,7 @@ build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_6
 	@echo release >target/lambda/profile
 
 # One end-to-end test of each family of functions, as it goes to AWS.
-RELEASE_TESTS := binary(main_path) & test(/becomes_rows/) | binary(rotation_stack) | binary(alerts)
+RELEASE_TESTS := package(end-to-end) & test(/^(main_path::.*becomes_rows|rotation_stack::|alerts::)/)
 .PHONY: test-release
 test-release: launcher build ## End-to-end tests of one function of each family with the release build (minutes)
 	cargo build --workspace --all-targets --locked $(CARGOFLAGS)

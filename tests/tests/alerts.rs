@@ -3,18 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod stage;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::stage::Target;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Error, Options, Profile, SOURCE, TARGET, deploy};
 use end_to_end::alerts::{AlertWorld, HUB, HUB_STACK, QUIET, SPOKE_STACK, summary};
 use end_to_end::{Grants, PATIENCE, Secret};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use stage::Target;
 
 /// The longest time from a failure to its alert. Usually it is one to three seconds; the rest is
 /// for a busy machine.
@@ -144,7 +142,7 @@ fn failure_in_any_account_raises_and_resolves_one_alert() {
     secret.unstick();
     world.alert("rotation-disabled", "opened", SOURCE);
     secret.rotate();
-    secret.wait_for_another_password_than(stage::FIRST);
+    secret.wait_for_another_password_than(crate::stage::FIRST);
     world.alert("rotation-failed", "resolved", SOURCE);
 
     // A role without permissions requests a secret of the target account.
@@ -176,7 +174,7 @@ fn failure_in_any_account_raises_and_resolves_one_alert() {
     assert_eq!(counted(&world.endpoint.messages()), expected);
     // No alert contains a password.
     let all = world.messages().iter().map(Value::to_string).collect::<String>();
-    assert!(!all.contains(stage::FIRST) && !all.contains(&secret.password()), "{all}");
+    assert!(!all.contains(crate::stage::FIRST) && !all.contains(&secret.password()), "{all}");
 }
 
 #[test]

@@ -2,16 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod stage;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::stage::{QUOTED, Stage, Target};
 use end_to_end::{Grants, written};
 use local_servers::postgres::{Flavour, Login as Session};
 use serde_json::{Value, json};
-use stage::{QUOTED, Stage, Target};
 
 /// A queue that receives every event of the account's default bus.
 fn every_event(stage: &Stage) -> String {

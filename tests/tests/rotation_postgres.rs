@@ -4,11 +4,10 @@
 // The counts of a run are for whoever reads the test's output.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod stage;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::stage::{CLONE, FIRST, QUOTED, Target, USER, admin};
 use local_servers::postgres::Flavour;
 use rotation::engine::{Engine, Login};
 use rotation::engines::{postgres::Postgres, trust::Tls};
@@ -16,7 +15,6 @@ use rotation::event::Step;
 use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use stage::{CLONE, FIRST, QUOTED, Target, USER, admin};
 use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
 /// Statements that the server sees of a rotation, by strategy, three in a row: of two users the

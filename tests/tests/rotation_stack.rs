@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod stage;
-
+use crate::stage::{QUOTED, Stage, Target, USER};
 use cloud::Options;
 use cloud::wait::{self, Seen};
 use end_to_end::{Grants, PATIENCE, STACK, log_of};
 use local_servers::postgres::Login as Session;
 use rotation::engine::Login;
 use serde_json::{Value, json};
-use stage::{QUOTED, Stage, Target, USER};
 
 #[test]
 fn postgres_user_rotates_and_only_newest_password_logs_in() {

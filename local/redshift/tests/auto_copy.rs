@@ -2,10 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod support;
-
+use crate::support::{Local, PASSWORD, ROLE, SOURCE, TARGET};
 use serde_json::json;
-use support::{Local, PASSWORD, ROLE, SOURCE, TARGET};
 
 const GOOD: &str = "id,name,value,timestamp\n1,a,1.5,2026-01-02 03:04:05\n2,b,2.5,2026-01-02 03:04:06\n";
 

@@ -1,10 +1,8 @@
 //! Clusters, roles, tags, groups, policies, Serverless.
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod support;
-
+use crate::support::{Local, PASSWORD, ROLE, SOURCE, TARGET};
 use serde_json::{Value, json};
-use support::{Local, PASSWORD, ROLE, SOURCE, TARGET};
 
 const NEW: [(&str, &str); 4] = [
     ("ClusterIdentifier", "c1"),

@@ -1,12 +1,10 @@
 //! COPY from S3.
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::io::Write;
 
+use crate::support::{Local, ROLE};
 use serde_json::json;
-use support::{Local, ROLE};
 
 async fn ready(local: &Local) {
     local.cluster().await;

@@ -3,12 +3,11 @@
 
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
+use crate::support::{Local, ROLE, TARGET};
 use alerts::notifier::Notifier;
 use alerts::state::Policy;
 use copy_monitor::ports::{
@@ -21,7 +20,6 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 use lambda_kit::moment::Moment;
 use lambda_kit::window::InvocationWindow;
 use serde_json::{Value, json};
-use support::{Local, ROLE, TARGET};
 use test_support::alerts::World;
 use warehouse::batch::{Page, Progress};
 use warehouse::data_api::{Cell, Login};

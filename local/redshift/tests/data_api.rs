@@ -2,10 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod support;
-
+use crate::support::{Local, PASSWORD, TARGET};
 use serde_json::json;
-use support::{Local, PASSWORD, TARGET};
 
 const SECRET: &str = "arn:aws:secretsmanager:us-east-1:222222222222:secret:warehouse";
 

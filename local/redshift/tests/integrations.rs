@@ -1,12 +1,10 @@
 //! S3 event integrations: errors at once, and errors that Redshift reports later.
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Answer, Local, REGION, SOURCE, TARGET};
 use serde_json::json;
-use support::{Answer, Local, REGION, SOURCE, TARGET};
 
 async fn create(local: &Local, account: &str, name: &str, bucket: &str, target: &str) -> Answer {
     let source = format!("arn:aws:s3:::{bucket}");

@@ -10,8 +10,8 @@ use rotation::event::Step;
 use serde_json::{Value, json};
 use test_support::rotation::{Drill, Faults, MemorySecret, OLD};
 
-use crate::service::{ARN, Service};
-use crate::{FIRST, Stage, USER, token_value, user_value};
+use super::service::{ARN, Service};
+use super::{FIRST, Stage, USER, token_value, user_value};
 
 fn service<'a>(stage: &'a Stage, user: &str) -> Service<'a> {
     Service::new(&stage.redis, user, FIRST, Faults::new(HashMap::new()))

@@ -22,8 +22,8 @@ use rotation::versions::{Description, Versions};
 use secrecy::{ExposeSecret, SecretString};
 use test_support::rotation::{Drill, Faults, MemorySecret, SECRET};
 
-use crate::service::{GROUP, Service};
-use crate::{FIRST, Stage, token_value};
+use super::service::{GROUP, Service};
+use super::{FIRST, Stage, token_value};
 
 const SECOND: &str = "2nd-version-0123456789abcdef0123456";
 

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use test_support::rotation::{Drill, MemorySecret, SECRET};
 
-use crate::{FIRST, Stage};
+use super::{FIRST, Stage};
 
 /// Clients as a function makes them.
 fn aws(cloud: &Cloud, account: &Account) -> Aws {

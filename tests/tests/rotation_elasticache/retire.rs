@@ -12,8 +12,8 @@ use rotation::outcome::StepOutcome;
 use rotation::versions::Description;
 use test_support::rotation::{Drill, Fault, Faults, MemorySecret, TOKEN};
 
-use crate::service::{GROUP, Service};
-use crate::{FIRST, Mode, Stage, USER, token_value, user_value};
+use super::service::{GROUP, Service};
+use super::{FIRST, Mode, Stage, USER, token_value, user_value};
 
 fn event() -> ActionEvent {
     ActionEvent {

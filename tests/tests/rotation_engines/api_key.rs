@@ -7,7 +7,7 @@ use end_to_end::Secret;
 use serde_json::{Value, json};
 use test_support::rotation::{KeyProvider, Rules};
 
-use crate::server::{Server, Slot};
+use crate::rotation_api_key::server::{Server, Slot};
 
 #[test]
 fn api_key_rotates_and_previous_key_stays_valid() {
@@ -50,10 +50,10 @@ fn api_key_rotates_and_previous_key_stays_valid() {
     expected.sort();
     assert_eq!(provider.ids(), expected);
     let but = ["key", "secret", "basic.auth.user.info"];
-    assert_eq!(crate::others(&values[3], &but), json!({"note": "keep me"}));
+    assert_eq!(super::others(&values[3], &but), json!({"note": "keep me"}));
     let works = |value: &Value| provider.ids().contains(&id(value));
     assert_eq!(secret.every_grant_is_needed(&[], &works), 5);
     let half = |value: &Value| value["secret"].as_str().unwrap().to_owned();
     let all = values.iter().map(half).chain(["admin-secret".to_owned()]).collect();
-    crate::nothing_shows(&secret, &all);
+    super::nothing_shows(&secret, &all);
 }

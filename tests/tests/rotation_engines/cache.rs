@@ -74,7 +74,7 @@ impl Stage {
         }
         let good = || values.iter().map(|value| self.logs_in(user, value)).collect::<Vec<_>>();
         assert_eq!(good(), [false, false, true, true], "two passwords are valid at a time");
-        assert_eq!(crate::others(&values[3], &["password"]), crate::others(&values[0], &["password"]));
+        assert_eq!(super::others(&values[3], &["password"]), super::others(&values[0], &["password"]));
 
         // The target of the schedule and its event.
         let account = &secret.account;
@@ -91,7 +91,7 @@ impl Stage {
         let all = values.iter().map(password).collect();
         let works = |value: &Value| self.logs_in(user, value);
         assert_eq!(secret.every_grant_is_needed(spared, &works), 7 - spared.len());
-        crate::nothing_shows(&secret, &all);
+        super::nothing_shows(&secret, &all);
     }
 }
 
@@ -132,6 +132,6 @@ fn elasticache_token_rotates_and_schedule_removes_old_token() {
         "default",
         value,
         &[("ReplicationGroupId", "cache")],
-        &crate::OF_EVERY_ENGINE,
+        &super::OF_EVERY_ENGINE,
     );
 }

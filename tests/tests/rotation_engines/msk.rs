@@ -52,12 +52,12 @@ fn msk_secret_rotates_and_event_measures_propagation() {
     // The function queries the brokers, which now read the new password.
     broker.set_user("app", second["password"].as_str().unwrap(), Mechanism::Sha512).unwrap();
     secret.wait_for_log(0, &["every broker accepts the new password", "PropagationSeconds"]);
-    assert_eq!(crate::others(&second, &["password"]), json!({"username": "app"}));
+    assert_eq!(super::others(&second, &["password"]), json!({"username": "app"}));
 
     // The local cloud does not check KMS permissions behind Secrets Manager.
     let spared = [("UseSecretKey", "kms:Decrypt"), ("UseSecretKey", "kms:GenerateDataKey")];
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
     let works = |value: &Value| password(value) != password(&second);
     assert_eq!(secret.every_grant_is_needed(&spared, &works), 6);
-    crate::nothing_shows(&secret, &[&value, &second, &secret.value()].into_iter().map(password).collect());
+    super::nothing_shows(&secret, &[&value, &second, &secret.value()].into_iter().map(password).collect());
 }

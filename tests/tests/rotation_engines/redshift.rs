@@ -77,13 +77,13 @@ fn admin_rotates(kind: &str, spared: &[(&str, &str)], grants: usize) {
     }
     // Endpoint, database and the marks of their stack stay; an address follows the password.
     let but = ["password", "jdbc"];
-    assert_eq!(crate::others(&values[3], &but), crate::others(&values[0], &but));
+    assert_eq!(super::others(&values[3], &but), super::others(&values[0], &but));
     assert!(probe_secret_is_blank(&secret));
     let works = |value: &Value| logs_in(&warehouse, &probe, value);
     assert_eq!(secret.every_grant_is_needed(&[&SPARED, spared].concat(), &works), grants);
     assert!(probe_secret_is_blank(&secret));
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
-    crate::nothing_shows(&secret, &values.iter().map(password).collect::<BTreeSet<_>>());
+    super::nothing_shows(&secret, &values.iter().map(password).collect::<BTreeSet<_>>());
     cloud.check().unwrap();
 }
 
@@ -94,7 +94,7 @@ fn cluster_admin_rotates_with_modify_cluster_without_vpc() {
 
 #[test]
 fn namespace_admin_rotates_with_update_namespace_without_vpc() {
-    admin_rotates("serverless", &crate::OF_EVERY_ENGINE, 9);
+    admin_rotates("serverless", &super::OF_EVERY_ENGINE, 9);
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn redshift_user_rotates_itself_and_through_admin() {
     values.push(secret.rotated(&values[1]));
     let good: Vec<bool> = values.iter().map(|value| logs_in(&warehouse, &probe, value)).collect();
     assert_eq!(good, [false, false, true]);
-    assert_eq!(crate::others(&values[2], &["password"]), crate::others(&values[0], &["password"]));
+    assert_eq!(super::others(&values[2], &["password"]), super::others(&values[0], &["password"]));
     assert!(probe_secret_is_blank(&secret));
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
-    crate::nothing_shows(&secret, &values.iter().skip(1).map(password).collect());
+    super::nothing_shows(&secret, &values.iter().skip(1).map(password).collect());
 }

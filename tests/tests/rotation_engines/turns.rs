@@ -45,7 +45,7 @@ fn alternate<E: Engine>(name: &str, engine: &E, value: &Value, admin: &Value, ca
     let users: Vec<_> = values.iter().map(|value| value["username"].as_str().unwrap()).collect();
     assert_eq!(users, ["app", "app_clone", "app", "app_clone"]);
     let password = |value: &Value| value["password"].as_str().unwrap().to_owned();
-    crate::nothing_shows(&secret, &values.iter().skip(1).map(password).collect());
+    super::nothing_shows(&secret, &values.iter().skip(1).map(password).collect());
 }
 
 #[test]

@@ -24,7 +24,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, decode_request_header_from_buffer};
 
-use crate::scram::{Credential, Exchange, client_first, mechanism_number};
+use super::scram::{Credential, Exchange, client_first, mechanism_number};
 
 /// The reaction of a broker instead of a response.
 #[derive(Debug, Clone, Copy, PartialEq)]

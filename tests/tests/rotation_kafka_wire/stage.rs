@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::cluster::{Cluster, Reply, Session};
+use super::cluster::{Cluster, Reply, Session};
 
 pub const USER: &str = "app";
 pub const FIRST: &str = "first-password";

@@ -6,7 +6,7 @@ use rotation::engine::Login;
 use rotation::passwords::{Admin, Strategy};
 use test_support::rotation::{ADMIN, Drill, MemorySecret};
 
-use crate::target::{BRANDS, FIRST, Target};
+use super::target::{BRANDS, FIRST, Target};
 
 fn admin() -> Admin {
     Admin { secret: ADMIN.to_owned(), host: None }

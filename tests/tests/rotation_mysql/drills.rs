@@ -10,8 +10,8 @@ use rotation::passwords::Strategy;
 use secrecy::ExposeSecret;
 use test_support::rotation::{Drill, Fault, MemorySecret, for_each_schedule, rotate_under_load, strategies};
 
-use crate::cutting::{Cut, Cutting, Proxy};
-use crate::target::{BRANDS, FIRST, MYSQL, Target};
+use super::cutting::{Cut, Cutting, Proxy};
+use super::target::{BRANDS, FIRST, MYSQL, Target};
 
 /// The user as it was before the rotation.
 fn reset(target: &Target, privileges: &str) {

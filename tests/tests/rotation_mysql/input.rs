@@ -7,7 +7,7 @@ use rotation::engines::mysql::{Mysql, OldPassword};
 use rotation::engines::trust::Tls;
 use serde_json::json;
 
-use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target, engine};
+use super::target::{BRANDS, FIRST, MYSQL, SECOND, Target, engine};
 
 #[test]
 fn failed_login_has_a_reason_and_only_wrong_one_is_refused() {

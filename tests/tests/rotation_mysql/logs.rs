@@ -8,7 +8,7 @@ use rotation::versions::{CURRENT, PREVIOUS};
 use serde_json::Value;
 use test_support::rotation::{Drill, MemorySecret, strategies};
 
-use crate::target::{BRANDS, FIRST, SECOND, Target};
+use super::target::{BRANDS, FIRST, SECOND, Target};
 
 /// Every statement of the server that its own tables remember, and those of the general and the
 /// error log.

@@ -2,7 +2,7 @@
 
 use rotation::engine::EngineError;
 
-use crate::target::{BRANDS, FIRST, SECOND, Target};
+use super::target::{BRANDS, FIRST, SECOND, Target};
 
 const NAMES: [&str; 9] = [
     "o'brien",

@@ -3,7 +3,7 @@
 use rotation::engine::Engine;
 use rotation::engines::mysql::OldPassword;
 
-use crate::target::{FIRST, MYSQL, SECOND, Target, engine};
+use super::target::{FIRST, MYSQL, SECOND, Target, engine};
 
 const THIRD: &str = "Third-password-3";
 const FOURTH: &str = "Fourth-password-4";

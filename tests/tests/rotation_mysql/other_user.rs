@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use local_servers::mysql::Brand;
 
-use crate::target::{BRANDS, FIRST, MYSQL, SECOND, Target};
+use super::target::{BRANDS, FIRST, MYSQL, SECOND, Target};
 
 /// The rights of an account by `SHOW GRANTS` and the tables, without its name and password.
 fn rights(target: &Target, user: &str) -> BTreeSet<String> {

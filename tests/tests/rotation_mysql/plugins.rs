@@ -2,7 +2,7 @@
 
 use local_servers::mysql::Brand;
 
-use crate::target::{BRANDS, FIRST, SECOND, Target};
+use super::target::{BRANDS, FIRST, SECOND, Target};
 
 fn plugins(brand: Brand) -> &'static [&'static str] {
     match brand {

@@ -20,8 +20,8 @@ use test_support::rotation::Fault;
 use tokio::sync::Notify;
 use warehouse::target::Target;
 
-use crate::sessions::Sessions;
-use crate::stage::Stage;
+use super::sessions::Sessions;
+use super::stage::Stage;
 
 /// The probe secret.
 pub(crate) const PROBE_SECRET: &str = "arn:aws:secretsmanager:us-east-1:222222222222:secret:probe";

@@ -8,8 +8,8 @@ use rotation::event::Step;
 use rotation::passwords::Strategy;
 use test_support::rotation::{Drill, Fault, MemorySecret, OLD, TOKEN};
 
-use crate::aws::Aws;
-use crate::stage::{CLONE, Stage, USER, rights};
+use super::aws::Aws;
+use super::stage::{CLONE, Stage, USER, rights};
 
 /// One rotation whose requests to AWS have faults, driven as Secrets Manager drives it.
 fn rotate_with_faults(

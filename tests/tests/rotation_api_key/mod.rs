@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod server;
+pub(crate) mod server;
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -21,8 +21,8 @@ use rotation::passwords::Strategy;
 use serde_json::json;
 use test_support::rotation::{Drill, Fault, strategies};
 
-use crate::cluster::{Acl, Instead};
-use crate::stage::{FIRST, Stage, USER};
+use self::cluster::{Acl, Instead};
+use self::stage::{FIRST, Stage, USER};
 
 /// Topic `orders`, literal, host `*`, read, allowed.
 fn acl(principal: &str, resource: &str, permission: i8) -> Acl {

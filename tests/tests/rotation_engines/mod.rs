@@ -7,9 +7,6 @@ mod api_key;
 mod cache;
 mod msk;
 mod redshift;
-#[path = "../rotation_api_key/server.rs"]
-#[allow(dead_code)]
-mod server;
 mod turns;
 
 use std::collections::BTreeSet;

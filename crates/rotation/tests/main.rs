@@ -1,0 +1,7 @@
+//! Tests of the four steps of a rotation, in memory.
+
+mod api_key;
+mod machine;
+mod msk;
+mod repair;
+mod run;

@@ -1,0 +1,6 @@
+//! Tests of the check of secrets, in memory.
+
+mod check;
+mod golden;
+mod reconcile;
+mod rules;
