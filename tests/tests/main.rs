@@ -23,6 +23,7 @@ mod rotation_postgres;
 mod rotation_redshift;
 mod rotation_stack;
 mod secret_rotation;
+mod security;
 mod serverless;
 mod several_owners;
 mod stage;

@@ -101,11 +101,21 @@ fn rotation_makes_the_documented_number_of_calls() {
 
 /// Rotations one after the other, each of the secret that the last one left; with what it cost.
 fn rotated(target: &Target, strategy: &Strategy, current: &Value) -> (Value, String) {
-    let secret = MemorySecret::new(&current.to_string()).with_admin(&target.admin().to_string());
+    rotated_by(target, &target.admin(), strategy, current).unwrap()
+}
+
+/// The same by an administrator with this secret, or the failure.
+pub(crate) fn rotated_by(
+    target: &Target,
+    admin: &Value,
+    strategy: &Strategy,
+    current: &Value,
+) -> Result<(Value, String), String> {
+    let secret = MemorySecret::new(&current.to_string()).with_admin(&admin.to_string());
     let drill = Drill::new(&secret, &target.engine, HashMap::new()).by(strategy.clone());
-    let cost = target.runtime.block_on(drill.only_rotate()).unwrap();
+    let cost = target.runtime.block_on(drill.only_rotate())?;
     let document = secret.document("AWSCURRENT").unwrap();
-    (serde_json::from_str(document.to_secret_string().expose_secret()).unwrap(), cost)
+    Ok((serde_json::from_str(document.to_secret_string().expose_secret()).unwrap(), cost))
 }
 
 #[test]

@@ -53,7 +53,8 @@ impl Stage {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let kit = PostgresKit::prepare(folder.path(), FLAVOUR, Some(env!("CARGO_TARGET_TMPDIR").as_ref())).unwrap();
+        let kit =
+            PostgresKit::prepare(folder.path(), FLAVOUR, Some(env!("CARGO_TARGET_TMPDIR").as_ref())).unwrap();
         let server = Arc::new(kit.create().unwrap());
         let ca = std::fs::read_to_string(kit.ca_file()).unwrap();
         runtime.block_on(server.start()).unwrap();

@@ -40,7 +40,8 @@ impl Target {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let kit = PostgresKit::prepare(folder.path(), flavour, Some(env!("CARGO_TARGET_TMPDIR").as_ref())).unwrap();
+        let kit =
+            PostgresKit::prepare(folder.path(), flavour, Some(env!("CARGO_TARGET_TMPDIR").as_ref())).unwrap();
         let server = kit.create().unwrap();
         let ca = std::fs::read_to_string(kit.ca_file()).unwrap();
         let engine = Postgres::new(Tls::new(Some(&ca), None).unwrap(), Postgres::default_policy());

@@ -109,10 +109,17 @@ impl Engine for Postgres {
     }
 }
 
+/// The start of every transaction. Only names of `pg_catalog` are found without a schema: a database's
+/// owner may set another path for every session in it (ALTER DATABASE … SET search_path), and a
+/// function of its own would run with the rights of the administrator (CVE-2018-1058). SET LOCAL ends
+/// with the transaction, so that a pooler does not lend this path to other clients.
+const OWN_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
+
 /// A session that changes one user.
 ///
 /// Every statement is a simple query: a pooler such as PgBouncer or RDS Proxy may run a prepared
-/// statement on another connection than the one that it was prepared on.
+/// statement on another connection than the one that it was prepared on. Functions, types, tables and
+/// operators are named with their schema, too.
 struct Session<'a> {
     client: Client,
     by: &'a Account,
@@ -154,13 +161,14 @@ impl<'a> Session<'a> {
     /// Runs statements in one transaction: all or none. A user's sessions may be read-only by
     /// default.
     async fn execute(&self, statements: &str) -> Result<(), EngineError> {
-        let whole = SecretString::from(format!("BEGIN READ WRITE; {statements}; COMMIT"));
+        let whole = SecretString::from(format!("BEGIN READ WRITE; {OWN_NAMES}; {statements}; COMMIT"));
         let done = self.client.batch_execute(whole.expose_secret()).await;
         done.map_err(|error| self.failed(&error))
     }
 
     async fn query(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, EngineError> {
-        let messages = self.client.simple_query(sql).await.map_err(|error| self.failed(&error))?;
+        let whole = format!("BEGIN; {OWN_NAMES}; {sql}; COMMIT");
+        let messages = self.client.simple_query(&whole).await.map_err(|error| self.failed(&error))?;
         let rows = messages.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -169,8 +177,20 @@ impl<'a> Session<'a> {
     }
 
     async fn set_password(&self, new: &SecretString) -> Result<(), EngineError> {
-        let found = self.query("SELECT current_setting('password_encryption')").await?;
-        let encryption = found.first().and_then(|row| row.get(0)).unwrap_or_default();
+        let sql = "SELECT setting, source FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'password_encryption'";
+        let found = self.query(sql).await?;
+        let text =
+            |column| found.first().and_then(|row: &SimpleQueryRow| row.get(column)).unwrap_or_default();
+        let (encryption, source) = (text(0), text(1));
+        if (encryption, source) == ("md5", "database") {
+            // Its owner may set it, and would get hashes that are weaker than the server's.
+            let problem = format!(
+                "password_encryption is md5 for the database `{}` alone; run ALTER DATABASE {} RESET password_encryption",
+                self.by.server.database,
+                escape_identifier(&self.by.server.database).trim()
+            );
+            return Err(self.not_set(problem));
+        }
         // A verifier of another kind than the server's own could lock out old clients.
         let verifier: SecretString = match encryption {
             "scram-sha-256" => password::scram_sha_256(new.expose_secret().as_bytes()).into(),
@@ -189,8 +209,10 @@ impl<'a> Session<'a> {
     /// Returns true if `member` is a direct member of `role`.
     async fn is_member(&self, member: &str, role: &str) -> Result<bool, EngineError> {
         let sql = format!(
-            "SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member \
-             WHERE r.rolname = {} AND u.rolname = {}",
+            "SELECT 1 FROM pg_catalog.pg_auth_members m \
+             JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) m.roleid \
+             JOIN pg_catalog.pg_roles u ON u.oid OPERATOR(pg_catalog.=) m.member \
+             WHERE r.rolname OPERATOR(pg_catalog.=) {} AND u.rolname OPERATOR(pg_catalog.=) {}",
             escape_literal(role),
             escape_literal(member)
         );
@@ -233,7 +255,10 @@ impl<'a> Session<'a> {
             statements.push(format!("ALTER ROLE {user}{} RESET ALL", setting.place));
         }
         statements.push(format!("ALTER ROLE {user} SET role TO {role}"));
-        for setting in self.settings(model).await? {
+        let mut settings = self.settings(model).await?;
+        // The path is the last, because it applies to what comes after it.
+        settings.sort_by_key(|setting| setting.name == "search_path");
+        for setting in settings {
             let name = setting.name.split('.').map(escape_identifier).collect::<Vec<_>>().join(".");
             let (place, value) = (setting.place, escape_literal(&setting.value));
             match setting.name.as_str() {
@@ -244,8 +269,10 @@ impl<'a> Session<'a> {
                 | "temp_tablespaces"
                 | "session_preload_libraries"
                 | "local_preload_libraries" => {
-                    statements
-                        .push(format!("SELECT set_config({}, {value}, true)", escape_literal(&setting.name)));
+                    statements.push(format!(
+                        "SELECT pg_catalog.set_config({}, {value}, true)",
+                        escape_literal(&setting.name)
+                    ));
                     statements.push(format!("ALTER ROLE {user}{place} SET {name} FROM CURRENT"));
                 }
                 _ => statements.push(format!("ALTER ROLE {user}{place} SET {name} TO {value}")),
@@ -263,8 +290,8 @@ impl<'a> Session<'a> {
 
     async fn attributes(&self, role: &str) -> Result<Option<Attributes>, EngineError> {
         let sql = format!(
-            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit, rolvaliduntil::text \
-             FROM pg_roles WHERE rolname = {}",
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit, \
+             rolvaliduntil::pg_catalog.text FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) {}",
             escape_literal(role)
         );
         let rows = self.query(&sql).await?;
@@ -279,9 +306,11 @@ impl<'a> Session<'a> {
     async fn settings(&self, role: &str) -> Result<Vec<Setting>, EngineError> {
         // The server stores `name=value`.
         let sql = format!(
-            "SELECT d.datname, split_part(s.setting, '=', 1), substr(s.setting, strpos(s.setting, '=') + 1) \
-             FROM pg_db_role_setting c JOIN pg_roles r ON r.oid = c.setrole LEFT JOIN pg_database d ON d.oid = c.setdatabase, \
-             unnest(c.setconfig) AS s(setting) WHERE r.rolname = {}",
+            "SELECT d.datname, pg_catalog.split_part(s.setting, '=', 1), pg_catalog.substr(s.setting, \
+             pg_catalog.strpos(s.setting, '=') OPERATOR(pg_catalog.+) 1) FROM pg_catalog.pg_db_role_setting c \
+             JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.setrole \
+             LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) c.setdatabase, \
+             pg_catalog.unnest(c.setconfig) AS s(setting) WHERE r.rolname OPERATOR(pg_catalog.=) {}",
             escape_literal(role)
         );
         let rows = self.query(&sql).await?;

@@ -1,0 +1,5 @@
+//! Attacks from the footholds of the threat model. A test's name says what does not work.
+
+#![allow(clippy::unwrap_used)]
+
+mod planted_objects;
