@@ -109,12 +109,12 @@ impl Ports {
     }
 }
 
-/// Returns the statement of a command, as bash reads its last word.
+/// Returns the statement that a command gives to the AWS CLI, as bash reads it.
 fn statement(alert: &Value) -> String {
     let command = alert["command"].as_str().expect("a command");
-    let (_, word) = command.split_once(" --sql ").expect("a statement");
+    let aws = r#"aws() { while (($#)); do if [[ $1 == --sql ]]; then printf %s "$2" >&3; fi; shift; done; }"#;
     let output = std::process::Command::new("bash")
-        .args(["--norc", "-c", &format!("printf %s {word}")])
+        .args(["--norc", "-c", &format!("exec 3>&1 >/dev/null\n{aws}\n{command}")])
         .output()
         .expect("bash");
     String::from_utf8(output.stdout).expect("text")

@@ -45,7 +45,7 @@ pub const OLD: &str = "old-version-0123456789abcdef0123456";
 pub const TOKEN: &str = "new-version-0123456789abcdef0123456";
 
 /// The secret of the admin.
-pub const ADMIN: &str = "arn:admin";
+pub const ADMIN: &str = "arn:aws:secretsmanager:us-east-1:222222222222:secret:admin";
 
 /// Returns all strategies with their names.
 pub fn strategies() -> [(&'static str, Strategy); 3] {
