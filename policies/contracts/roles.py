@@ -145,7 +145,7 @@ def text(node: Any) -> str:
             case "Fn::Split":
                 return f"each of {text(argument[1])}"
             case "Fn::Join":
-                return argument[0].join(text(it) for it in _listed(argument[1]))
+                return str(argument[0]).join(text(it) for it in _listed(argument[1]))
             case "Fn::Select":
                 if argument[0] == 4 and argument[1].get("Fn::Split", [""])[0] == ":":
                     return f"(account of {text(argument[1]['Fn::Split'][1])})"

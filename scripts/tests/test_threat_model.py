@@ -38,7 +38,8 @@ def test_scripts_of_the_page_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     pages = [PAGE, (ROOT / "docs" / "security" / "supply-chain.md").read_text()]
     for page in pages:
-        for target in re.findall(r"(?<![\w-])make ([a-z-]+)(?![\w*-])", page):
-            assert re.search(rf"^\.PHONY:.*\b{target}\b", makefile, re.MULTILINE), target
+        code = "\n".join(block or span for block, span in re.findall(r"```sh\n(.*?)```|`([^`]+)`", page, re.DOTALL))
+        for target in re.findall(r"(?<![\w-])make ([a-z-]+)(?![\w*-])", code):
+            assert re.search(rf"^\.PHONY:.*\b{target}\b", makefile, re.MULTILINE), f"there is no target {target}"
         for script in re.findall(r"`(scripts/[a-z-]+)", page):
             assert (ROOT / script).exists(), script
