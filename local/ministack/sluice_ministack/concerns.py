@@ -11,6 +11,7 @@ from . import (
     api_calls,
     async_invocations,
     authorization,
+    boundaries,
     cfn_events,
     cfn_monitoring,
     cfn_network,
@@ -58,7 +59,7 @@ from .patching import Target
 
 _PATCHING: tuple[ModuleType, ...] = (
     identity, recorder, request_context, s3_policies, s3_events, forwarding, secrets, encryption_keys, rotation, secret_listing, state_machines, custom_resources,
-    stack_events, deletion, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, change_sets, subscriptions,
+    stack_events, deletion, boundaries, cfn_redshift, cfn_network, cfn_secrets, cfn_events, cfn_monitoring, change_sets, subscriptions,
     elasticache, msk, rule_targets, event_buses, async_invocations, function_access, function_logs, queue_mappings, queue_redrive, topics, queue_subscriptions, alarm_events, metrics, alarms,
     schedules, holds, faults, api_calls, gate, control,
 )

@@ -1,0 +1,1 @@
+"""Zips, bills of materials and provenance of the functions that `make build` builds."""
