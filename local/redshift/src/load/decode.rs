@@ -30,7 +30,7 @@ pub(super) fn text(bytes: &[u8], options: &CopyOptions) -> Result<String, SqlErr
 
 /// Text with one [`INVALID`] for each byte that is not UTF-8 or is of a character that Redshift
 /// does not take: U+FDD0 to U+FDEF, U+FFFE and U+FFFF [D: Multibyte character load errors].
-fn utf8(bytes: &[u8]) -> String {
+pub(super) fn utf8(bytes: &[u8]) -> String {
     let unsupported = |c: char| matches!(c, '\u{fdd0}'..='\u{fdef}' | '\u{fffe}' | '\u{ffff}');
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -48,7 +48,7 @@ fn utf8(bytes: &[u8]) -> String {
     text
 }
 
-fn unpack(bytes: &[u8], compression: Compression) -> Result<Vec<u8>, SqlError> {
+pub(super) fn unpack(bytes: &[u8], compression: Compression) -> Result<Vec<u8>, SqlError> {
     match compression {
         Compression::None => Ok(bytes.to_vec()),
         Compression::Gzip => limited(flate2::read::MultiGzDecoder::new(bytes), MAX_TEXT),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::sql::{JsonSource, SqlError};
+use crate::sql::{FieldMapping, SqlError};
 
 use super::columns::{Column, TableColumns};
 use super::{Row, RowError};
@@ -14,33 +14,46 @@ use super::{Row, RowError};
 type Raw = Box<RawValue>;
 
 /// The mapping of values to columns.
-enum Mapping {
+pub(super) enum Mapping {
     /// By the name of the column; with `true` the case of the field is ignored.
     Names(bool),
     /// By one path for each column.
     Paths(Vec<Vec<Step>>),
 }
 
-enum Step {
+pub(super) enum Step {
     Field(String),
     Element(usize),
+}
+
+impl Mapping {
+    /// Reads the mapping; `paths` is the JSONPaths file, if it needs one.
+    pub(super) fn read(
+        source: &FieldMapping,
+        paths: Option<&[u8]>,
+        table: &TableColumns,
+    ) -> Result<Self, SqlError> {
+        Ok(match source {
+            FieldMapping::Auto => Self::Names(false),
+            FieldMapping::AutoIgnoreCase => Self::Names(true),
+            FieldMapping::NoShred => {
+                return Err(SqlError::not_imitated("the option 'noshred' of JSON and AVRO"));
+            }
+            FieldMapping::Paths(file) => Self::Paths(read_paths(file, paths.unwrap_or_default(), table)?),
+        })
+    }
 }
 
 /// Reads the values up to the first that is not well formed, or to more errors than the load
 /// tolerates.
 pub(super) fn rows(
     text: &str,
-    source: &JsonSource,
+    source: &FieldMapping,
     paths: Option<&[u8]>,
     table: &TableColumns,
     tolerated: u64,
 ) -> Result<Vec<Result<Row, RowError>>, SqlError> {
-    let mapping = match source {
-        JsonSource::Auto => Mapping::Names(false),
-        JsonSource::AutoIgnoreCase => Mapping::Names(true),
-        JsonSource::NoShred => return Err(SqlError::not_imitated("JSON 'noshred'")),
-        JsonSource::Paths(file) => Mapping::Paths(read_paths(file, paths.unwrap_or_default(), table)?),
-    };
+    let mapping = Mapping::read(source, paths, table)?;
     let mut found = Vec::new();
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Raw>();
     let (mut start, mut line, mut errors) = (0, 1, 0);
@@ -74,7 +87,8 @@ pub(super) fn rows(
     Ok(found)
 }
 
-fn fields(
+/// Returns the text for each column from an object.
+pub(super) fn fields(
     value: &RawValue,
     mapping: &Mapping,
     table: &TableColumns,
@@ -194,13 +208,18 @@ mod tests {
             name: (*name).to_owned(),
             ty: Type::VARCHAR,
             length: None,
+            precision: None,
             scale: None,
             not_null: false,
         };
         TableColumns { relation: "t".into(), oid: 1, columns: names.iter().map(column).collect() }
     }
 
-    fn parse(text: &str, source: &JsonSource, paths: Option<&str>) -> Vec<Result<Vec<Option<String>>, u64>> {
+    fn parse(
+        text: &str,
+        source: &FieldMapping,
+        paths: Option<&str>,
+    ) -> Vec<Result<Vec<Option<String>>, u64>> {
         rows(text, source, paths.map(str::as_bytes), &table(&["id", "name"]), u64::MAX)
             .expect("valid")
             .into_iter()
@@ -216,20 +235,20 @@ mod tests {
     fn objects_fill_columns_by_name_and_keep_number_digits() {
         let text = "{\"id\": 12345678901234567.8901, \"other\": 1}\n{\"name\": \"a\\n\", \"id\": [1]}";
         assert_eq!(
-            parse(text, &JsonSource::Auto, None),
+            parse(text, &FieldMapping::Auto, None),
             [pair("12345678901234567.8901", None), pair("[1]", Some("a\n"))]
         );
-        assert_eq!(parse("{\"ID\": 1}", &JsonSource::AutoIgnoreCase, None), [pair("1", None)]);
+        assert_eq!(parse("{\"ID\": 1}", &FieldMapping::AutoIgnoreCase, None), [pair("1", None)]);
     }
 
     #[test]
     fn json_that_is_not_well_formed_is_an_error_of_its_line() {
         assert_eq!(
-            parse("{\"id\": 1}\n\n[1]\n{oops", &JsonSource::Auto, None),
+            parse("{\"id\": 1}\n\n[1]\n{oops", &FieldMapping::Auto, None),
             [pair("1", None), Err(3), Err(4)]
         );
         // An error has the last line of its object.
-        assert_eq!(parse("{\"id\":\n1}\n[\n1]\n", &JsonSource::Auto, None), [pair("1", None), Err(4)]);
+        assert_eq!(parse("{\"id\":\n1}\n[\n1]\n", &FieldMapping::Auto, None), [pair("1", None), Err(4)]);
     }
 
     #[test]
@@ -237,14 +256,14 @@ mod tests {
         let mut table = table(&["id", "name"]);
         table.columns[1].ty = Type::JSON;
         let text = "{\"id\": 1, \"name\": \"a\"} {\"name\": {\"b\": [1.50]}} {\"name\": null}";
-        let found = rows(text, &JsonSource::Auto, None, &table, 0).expect("valid");
+        let found = rows(text, &FieldMapping::Auto, None, &table, 0).expect("valid");
         let names: Vec<_> = found.into_iter().map(|row| row.expect("valid").fields[1].clone()).collect();
         assert_eq!(names, [Some("\"a\"".to_owned()), Some("{\"b\": [1.50]}".to_owned()), None]);
     }
 
     #[test]
     fn a_jsonpaths_file_maps_one_path_to_each_column() {
-        let source = JsonSource::Paths("s3://b/p.json".into());
+        let source = FieldMapping::Paths("s3://b/p.json".into());
         let paths = "{\"jsonpaths\": [\"$.a['x y'][1]\", \"$.b.c\"]}";
         let text = "{\"a\": {\"x y\": [1, 2]}, \"b\": {\"c\": \"n\"}} {\"b\": 1}";
         assert_eq!(parse(text, &source, Some(paths)), [pair("2", Some("n")), Ok(vec![None, None])]);

@@ -8,7 +8,9 @@ use crate::arn;
 use crate::caller::Caller;
 use crate::data_api::Session;
 use crate::gateway::{Credentials, GatewayError, xml_text, xml_texts};
-use crate::sql::{CopyStatement, Role, SqlError};
+use crate::sql::{CopyStatement, Format, Role, SqlError};
+
+use super::columnar::Source;
 
 /// An object to load.
 #[derive(Debug, Clone)]
@@ -38,6 +40,13 @@ struct Entry {
     url: String,
     #[serde(default)]
     mandatory: bool,
+    /// [D: COPY from Amazon S3] required for ORC and Parquet.
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    content_length: i64,
 }
 
 /// Reads objects as the role.
@@ -144,7 +153,13 @@ impl<'a> Reader<'a> {
             SqlError::new(format!("the manifest {} is not valid: {error}", self.copy.prefix))
         })?;
         let mut found = Vec::new();
-        for Entry { url, mandatory } in manifest.entries {
+        for Entry { url, mandatory, meta } in manifest.entries {
+            if self.copy.format == Format::Parquet && meta.is_none_or(|meta| meta.content_length < 0) {
+                return Err(SqlError::new(format!(
+                    "the manifest {} has no meta.content_length for {url}, which a COPY of Parquet files needs",
+                    self.copy.prefix
+                )));
+            }
             let (bucket, key) =
                 url.strip_prefix("s3://").and_then(|path| path.split_once('/')).ok_or_else(|| {
                     SqlError::new(format!("the manifest names {url:?}, which is not s3://bucket/key"))
@@ -161,6 +176,12 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// The names of an object in the errors of Redshift Spectrum.
+    pub(super) fn source(&self, object: &Object) -> Source {
+        let host = format!("s3.{}.amazonaws.com", self.region);
+        Source { uri: object.name(), url: format!("https://{host}/{}/{}", object.bucket, object.key) }
     }
 
     /// One object.

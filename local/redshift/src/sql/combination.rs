@@ -4,14 +4,13 @@ use super::SqlError;
 use super::copy::Format;
 
 /// The options that a columnar file takes, besides the words of every COPY [D: COPY from columnar
-/// data formats].
+/// data formats, which excludes REGION by name].
 const COLUMNAR: &[&str] = &[
     "with",
     "format",
     "parquet",
     "orc",
     "iam_role",
-    "region",
     "manifest",
     "statupdate",
     "acceptinvchars",
@@ -20,37 +19,39 @@ const COLUMNAR: &[&str] = &[
     "serializetojson",
 ];
 
-/// Refuses options that do not go with the format. The sentences are the stand-in's.
+/// The options of text that neither JSON nor Avro has [D: Data format parameters, JSON, which lists
+/// them; of Avro the page says nothing].
+const TEXT: &[&str] =
+    &["delimiter", "quote", "escape", "fixedwidth", "ignoreblanklines", "removequotes", "serializetojson"];
+
+/// Refuses options that do not go with the format. The sentences are the stand-in's, but for that
+/// of Parquet, which is known from the field.
 pub(super) fn check(format: &Format, given: &[String]) -> Result<(), SqlError> {
+    let is_given = |option: &&str| given.iter().any(|word| word == option);
     // [D: Data format parameters]
-    let refused: &[&str] = match format {
-        Format::Csv => &["escape", "removequotes", "fixedwidth", "serializetojson"],
-        Format::Delimited => &["quote", "serializetojson"],
-        Format::Json(_) => &[
-            "delimiter",
-            "quote",
-            "escape",
-            "fillrecord",
-            "ignoreblanklines",
-            "null",
-            "removequotes",
-            "serializetojson",
-        ],
-        Format::NotLoaded(_) => &[],
+    let (name, refused): (&str, Vec<&str>) = match format {
+        Format::Csv => ("CSV", vec!["escape", "removequotes", "fixedwidth", "serializetojson"]),
+        Format::Delimited => ("delimited text", vec!["quote", "serializetojson"]),
+        Format::Json(_) => ("JSON", text_and(["fillrecord", "null"])),
+        Format::Avro(_) => ("AVRO", text_and(["ignoreheader", "encoding"])),
+        Format::Parquet => ("PARQUET", columnar(given)),
+        Format::NotLoaded("orc") => ("ORC", columnar(given)),
+        Format::NotLoaded(name) => (*name, Vec::new()),
     };
-    let columnar = matches!(format, Format::NotLoaded("parquet" | "orc"));
-    let bad = given
-        .iter()
-        .find(|word| refused.contains(&word.as_str()) || (columnar && !COLUMNAR.contains(&word.as_str())));
-    if let Some(bad) = bad {
-        let name = match format {
-            Format::Csv => "CSV".to_owned(),
-            Format::Delimited => "delimited text".to_owned(),
-            Format::Json(_) => "JSON".to_owned(),
-            Format::NotLoaded(name) => name.to_uppercase(),
-        };
+    if let Some(bad) = refused.iter().find(|option| is_given(option)) {
         let option = bad.to_uppercase();
-        return Err(SqlError::new(format!("COPY of {name} does not support the option {option}")));
+        return Err(SqlError::new(match format {
+            // [K]
+            Format::Parquet | Format::NotLoaded("orc") => {
+                format!("{option} argument is not supported for {name} based COPY")
+            }
+            _ => format!("COPY of {name} does not support the option {option}"),
+        }));
+    }
+    if let (Format::Avro(_), Some(option)) =
+        (format, ["fillrecord", "null"].iter().find(|word| is_given(word)))
+    {
+        return Err(SqlError::not_imitated(format!("{} with AVRO", option.to_uppercase())));
     }
     if matches!(format, Format::Json(_)) && given.iter().any(|word| word == "ignoreheader") {
         return Err(SqlError::not_imitated("IGNOREHEADER with JSON"));
@@ -61,6 +62,15 @@ pub(super) fn check(format: &Format, given: &[String]) -> Result<(), SqlError> {
         return Err(SqlError::new("COPY does not support MAXERROR together with IGNOREALLERRORS"));
     }
     Ok(())
+}
+
+fn text_and(more: [&'static str; 2]) -> Vec<&'static str> {
+    TEXT.iter().copied().chain(more).collect()
+}
+
+/// The options that a columnar file does not take.
+fn columnar(given: &[String]) -> Vec<&str> {
+    given.iter().map(String::as_str).filter(|word| !COLUMNAR.contains(word)).collect()
 }
 
 #[cfg(test)]
@@ -77,7 +87,18 @@ mod tests {
             ("JSON 'auto' NULL AS 'x'", "NULL"),
             ("JSON 'auto' FILLRECORD", "FILLRECORD"),
             ("FORMAT AS PARQUET ACCEPTANYDATE", "ACCEPTANYDATE"),
-            ("FORMAT AS PARQUET MAXERROR 5", "MAXERROR"),
+            ("FORMAT AS PARQUET MAXERROR 5", "MAXERROR argument is not supported for PARQUET based COPY"),
+            (
+                "FORMAT AS PARQUET REGION 'us-east-1'",
+                "REGION argument is not supported for PARQUET based COPY",
+            ),
+            ("FORMAT AS PARQUET GZIP", "GZIP"),
+            ("FORMAT AS PARQUET COMPUPDATE OFF", "COMPUPDATE"),
+            ("AVRO 'auto' DELIMITER ','", "DELIMITER"),
+            ("AVRO 'auto' IGNOREHEADER 1", "IGNOREHEADER"),
+            ("AVRO 'auto' NULL AS 'x'", "does not imitate NULL with AVRO"),
+            ("AVRO 'auto' FILLRECORD", "does not imitate FILLRECORD with AVRO"),
+            ("AVRO 'nothing'", "AVRO takes 'auto'"),
             ("FORMAT AS ORC NOLOAD", "NOLOAD"),
             ("CSV MAXERROR 5 IGNOREALLERRORS", "IGNOREALLERRORS"),
             ("CSV MAXERROR 100001", "MAXERROR"),
@@ -97,6 +118,8 @@ mod tests {
             "FORMAT AS CSV COMPUPDATE PRESET STATUPDATE OFF COMPROWS 1000",
             "CSV DATEFORMAT AS 'auto' TIMEFORMAT AS 'auto' ACCEPTANYDATE ROUNDEC FILLRECORD EMPTYASNULL",
             "FORMAT AS PARQUET FILLRECORD SERIALIZETOJSON",
+            "FORMAT AS AVRO",
+            "FORMAT AS AVRO 's3://b/paths.json' TIMEFORMAT AS 'epochmillisecs' ACCEPTANYDATE ROUNDEC EMPTYASNULL",
             "FORMAT AS ORC SERIALIZETOJSON EXPLICIT_IDS STATUPDATE ON ACCEPTINVCHARS AS '?'",
             "FORMAT AS JSON 'auto' ENCODING AS UTF8 TIMEFORMAT AS 'epochsecs' TRUNCATECOLUMNS BLANKSASNULL",
         ] {

@@ -20,26 +20,38 @@ pub enum Format {
     /// Text with a delimiter, the default.
     Delimited,
     /// `JSON …`.
-    Json(JsonSource),
+    Json(FieldMapping),
+    /// `AVRO …`.
+    Avro(FieldMapping),
+    /// `PARQUET`.
+    Parquet,
     /// A format of COPY that the stand-in parses but does not load.
     NotLoaded(&'static str),
 }
 
 impl Format {
+    /// Returns true if a row has fields with names, so that a missing one is NULL.
+    #[must_use]
+    pub fn has_fields(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Avro(_))
+    }
+
     /// As `SYS_LOAD_HISTORY.file_format` shows it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Csv | Self::Delimited => "text",
             Self::Json(_) => "json",
+            Self::Avro(_) => "avro",
+            Self::Parquet => "parquet",
             Self::NotLoaded(name) => name,
         }
     }
 }
 
-/// The argument of `JSON`.
+/// The argument of `JSON` and `AVRO`: how fields reach columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JsonSource {
+pub enum FieldMapping {
     /// `'auto'`.
     Auto,
     /// `'auto ignorecase'`.
@@ -308,17 +320,9 @@ fn option(
                 return Err(SqlError::new(format!("QUOTE must be a single character; found {text:?}")));
             }
         }
-        "json" => {
-            cursor.accept("as");
-            copy.format =
-                Format::Json(json_source(&cursor.accept_text().unwrap_or_else(|| "auto".to_owned()))?);
-        }
-        "avro" => {
-            cursor.accept("as");
-            cursor.accept_text();
-            copy.format = Format::NotLoaded("avro");
-        }
-        "parquet" => copy.format = Format::NotLoaded("parquet"),
+        "json" => copy.format = Format::Json(field_mapping(cursor, "JSON")?),
+        "avro" => copy.format = Format::Avro(field_mapping(cursor, "AVRO")?),
+        "parquet" => copy.format = Format::Parquet,
         "orc" => copy.format = Format::NotLoaded("orc"),
         "shapefile" => copy.format = Format::NotLoaded("shapefile"),
         "fixedwidth" => {
@@ -452,14 +456,17 @@ fn style(cursor: &mut Cursor<'_>) -> Result<TimeStyle, SqlError> {
     })
 }
 
-fn json_source(text: &str) -> Result<JsonSource, SqlError> {
+/// [D: Data format parameters, AVRO and JSON] the default is `'auto'`.
+fn field_mapping(cursor: &mut Cursor<'_>, format: &str) -> Result<FieldMapping, SqlError> {
+    cursor.accept("as");
+    let text = cursor.accept_text().unwrap_or_else(|| "auto".to_owned());
     match text.to_ascii_lowercase().as_str() {
-        "auto" => Ok(JsonSource::Auto),
-        "auto ignorecase" => Ok(JsonSource::AutoIgnoreCase),
-        "noshred" => Ok(JsonSource::NoShred),
-        _ if text.starts_with("s3://") => Ok(JsonSource::Paths(text.to_owned())),
+        "auto" => Ok(FieldMapping::Auto),
+        "auto ignorecase" => Ok(FieldMapping::AutoIgnoreCase),
+        "noshred" => Ok(FieldMapping::NoShred),
+        _ if text.starts_with("s3://") => Ok(FieldMapping::Paths(text)),
         _ => Err(SqlError::new(format!(
-            "JSON takes 'auto', 'auto ignorecase', 'noshred' or the s3:// path of a JSONPaths file; found {text:?}"
+            "{format} takes 'auto', 'auto ignorecase', 'noshred' or the s3:// path of a JSONPaths file; found {text:?}"
         ))),
     }
 }

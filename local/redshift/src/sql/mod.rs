@@ -7,7 +7,7 @@ mod lexer;
 mod quote;
 mod rewrite;
 
-pub use copy::{Compression, CopyOptions, CopyStatement, Format, JsonSource, Role, TimeStyle};
+pub use copy::{Compression, CopyOptions, CopyStatement, FieldMapping, Format, Role, TimeStyle};
 pub use job::{JobCommand, JobCreate, JobGrant};
 pub use quote::{identifier, literal};
 pub use rewrite::{bind, for_postgres};

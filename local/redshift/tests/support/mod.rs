@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 mod fake_gateway;
+pub mod parquet_file;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
