@@ -19,7 +19,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLOUD := $(TARGET_DIR)/debug/sluice-cloud
 # What is not a function.
 NOT_DEPLOYED := --exclude cloud --exclude local-servers --exclude sluice-redshift --exclude end-to-end \
-  --exclude local-ports --exclude test-support
+  --exclude local-ports --exclude test-support --exclude verify
 # The functions of all stacks that `make demo` deploys, which are those without a rotation.
 DEMO_TEMPLATES := $(filter-out templates/rotation%,$(wildcard templates/*.yaml))
 DEMO_FUNCTIONS = $(sort $(shell sed -n 's|^ *CodeUri: \.\./target/lambda/\([a-z-]*\)/*$$|\1|p' $(DEMO_TEMPLATES)))
@@ -156,7 +156,26 @@ deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-ro
 repair-rotation: ## Examine an unfinished rotation; repair it with APPLY=true (ROTATION_STACK)
 	@scripts/repair-rotation $(if $(filter true,$(APPLY)),--apply)
 
+##@ Answer what only AWS can answer
+
+# Names of checks and options of verify-aws: make verify-aws ARGS='--list'. The AWS CLI on PATH is used, else that of
+# the environment `sam`.
+ARGS ?=
+VERIFY := $(TARGET_DIR)/debug/verify-aws
+.PHONY: verify-aws
+verify-aws: verifier ## Run the checks of docs/not-verified-on-aws.md in your accounts (ARGS='--help')
+	@$(if $(shell command -v aws),,$(CLOUD) exec sam) $(VERIFY) $(ARGS)
+
+.PHONY: verify-page
+verify-page: verifier ## Write docs/not-verified-on-aws.md from the checks
+	@$(VERIFY) --page >$(TARGET_DIR)/not-verified-on-aws.md
+	@mv $(TARGET_DIR)/not-verified-on-aws.md docs/not-verified-on-aws.md
+
 # --- what the targets above need ---
+
+.PHONY: verifier
+verifier:
+	@$(BUILD) --quiet --bin sluice-cloud --bin verify-aws
 
 .PHONY: launcher
 launcher:
