@@ -82,8 +82,7 @@ fn checks_answer_clean_up_and_say_what_was_planted() {
 
     // Nothing is left, of the account or of the state.
     let account = cloud.account(TARGET);
-    let secrets =
-        account.json("secretsmanager", "ListSecrets", serde_json::json!({})).unwrap();
+    let secrets = account.json("secretsmanager", "ListSecrets", serde_json::json!({})).unwrap();
     assert_eq!(secrets["SecretList"], serde_json::json!([]));
     for run in ["kit", "planted"] {
         assert!(!folder.path().join(run).join("state.json").exists());

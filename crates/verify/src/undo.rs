@@ -14,6 +14,10 @@ use crate::{
 /// The pause between two attempts to remove something.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// The time for which an empty list is not believed: lists of AWS lag behind a creation. AWS's own
+/// handler of integrations waits for as long (aws-cloudformation-resource-providers-redshift).
+const LAG: SignedDuration = SignedDuration::from_secs(30);
+
 /// Removes what is pending and belongs to `check`, or everything, newest first. What could not be
 /// removed stays in the state and is reported with its commands.
 ///
@@ -57,8 +61,13 @@ fn run(world: &World<'_>, command: &RemovalCommand) -> Result<(), String> {
     let deadline =
         world.clock.now().saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
     let Some(find) = &command.find else { return persist(world, &command.run, deadline).map(drop) };
-    let Some(found) = persist(world, find, deadline)? else { return Ok(()) };
-    for item in items(&found) {
+    let settled = world.clock.now().saturating_add(LAG).unwrap_or(Timestamp::MAX);
+    let mut found = items(&persist(world, find, deadline)?.unwrap_or_default());
+    while found.is_empty() && world.clock.now() < settled {
+        world.clock.sleep(PAUSE);
+        found = items(&persist(world, find, deadline)?.unwrap_or_default());
+    }
+    for item in found {
         let words: Vec<_> = command.run.iter().map(|word| word.replace("${found}", &item)).collect();
         persist(world, &words, deadline)?;
     }

@@ -213,6 +213,15 @@ fn removal_goes_from_newest_to_oldest() {
 }
 
 #[test]
+fn thing_that_is_listed_late_is_removed() {
+    let account = Account::new();
+    // The third list after the creation is the first one that has it.
+    account.list_late(2);
+    start(&account, &request(&["first"])).unwrap();
+    assert_eq!(account.things(), Vec::<String>::new());
+}
+
+#[test]
 fn failed_removal_is_loud_and_stays_for_clean_up() {
     let account = Account::new();
     account.refuse_deletion(true);
@@ -263,7 +272,7 @@ fn cost_of_interrupted_check_counts_after_resume() {
 fn end_time_stops_a_wait_and_removes_everything() {
     let account = Account::new();
     account.answer("slow", "not yet");
-    let ends = Some(time("2026-12-01T00:17:30Z"));
+    let ends = Some(time("2026-12-01T00:18:30Z"));
     account.command_takes(60);
     let finished = start(&account, &Request { ends, ..both() }).unwrap();
     assert!(finished.is_unfinished && account.things().is_empty());

@@ -49,6 +49,7 @@ pub(crate) struct Account {
     saves_left: Cell<usize>,
     owner: RefCell<String>,
     seconds: Cell<i64>,
+    late_lists: Cell<usize>,
 }
 
 impl Account {
@@ -70,6 +71,7 @@ impl Account {
             saves_left: Cell::new(usize::MAX),
             owner: RefCell::new("222222222222".into()),
             seconds: Cell::new(0),
+            late_lists: Cell::new(0),
         }
     }
 
@@ -131,6 +133,11 @@ impl Account {
         self.seconds.set(seconds);
     }
 
+    /// Lets so many lists be empty.
+    pub(crate) fn list_late(&self, lists: usize) {
+        self.late_lists.set(lists);
+    }
+
     /// Counts an interaction with the outside world, and dies if it is the planned one.
     fn interact(&self) {
         match self.crash.get() {
@@ -180,6 +187,10 @@ impl Account {
                 Ok(String::new())
             }
             "list-things" => {
+                if let Some(left) = self.late_lists.get().checked_sub(1) {
+                    self.late_lists.set(left);
+                    return Ok("[]".into());
+                }
                 let like = option("--like").unwrap();
                 let things = self.things();
                 Ok(serde_json::to_string(&things.iter().filter(|one| **one == like).collect::<Vec<_>>())
