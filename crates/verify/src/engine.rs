@@ -32,6 +32,9 @@ pub struct World<'a> {
     pub operator: &'a dyn Operator,
 }
 
+/// The least time that a command gets.
+const LEAST: SignedDuration = SignedDuration::from_secs(60);
+
 /// What a run is asked to do.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -424,14 +427,18 @@ impl<'a> Engine<'a> {
             for condition in &step.until {
                 holds = holds && condition.holds(&attempt.output, variables)?;
             }
-            if holds || step.may_miss && clock.now() >= deadline {
+            if holds {
                 return Ok(());
             }
             if clock.now() >= deadline {
+                // A refusal says nothing about whether the condition holds.
+                if step.may_miss && !(refused && step.error.is_none()) {
+                    return Ok(());
+                }
                 let last = if refused { attempt.refusal } else { attempt.output };
+                let within = step.within;
                 return Err(Halt::Failed(format!(
-                    "its condition did not hold within {} s; last: {last}",
-                    step.within
+                    "its condition did not hold within {within} s; last: {last}"
                 )));
             }
             clock.sleep(Duration::from_secs(step.every));
@@ -527,8 +534,8 @@ impl<'a> Engine<'a> {
 
     fn run(&self, state: &RunState, role: Role, words: Vec<String>, deadline: Timestamp) -> Ran {
         let words = self.complete(state, role, words);
-        let until = deadline.min(state.ends);
-        let left = until.duration_since(self.world.clock.now()).max(SignedDuration::from_secs(1));
+        // The last attempt gets time to end, too; the end of the run abandons it.
+        let left = deadline.duration_since(self.world.clock.now()).max(LEAST);
         let abandon = || self.world.operator.wants_to_stop() || self.world.clock.now() >= state.ends;
         self.world.runner.run(&words, left.unsigned_abs(), &abandon)
     }

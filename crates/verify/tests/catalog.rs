@@ -1,5 +1,7 @@
 //! The data of the checks: what is refused, and that the kit's own are as the page says.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use verify::{

@@ -1,5 +1,7 @@
 //! The engine against an account in memory, with a crash at every point.
 
+#![allow(clippy::unwrap_used)]
+
 mod account;
 
 use std::{
@@ -120,6 +122,14 @@ fn other_answer_says_what_to_change() {
     let text = finished.report.text();
     assert!(text.contains("first: other") && text.contains("change: Change it."), "{text}");
     assert!(text.contains("1 as assumed, 1 other"), "{text}");
+}
+
+#[test]
+fn refused_wait_is_a_failure_and_not_a_miss() {
+    let account = Account::new();
+    account.answer("slow", "refuse");
+    let finished = start(&account, &both()).unwrap();
+    assert!(reason(&finished, "second").contains("AccessDenied"), "{:?}", finished.report);
 }
 
 #[test]

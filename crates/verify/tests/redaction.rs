@@ -1,5 +1,7 @@
 //! Redaction: no name, account id or address of an operator is in a report.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use verify::redact::Redactor;
 

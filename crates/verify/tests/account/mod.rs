@@ -198,6 +198,9 @@ impl Account {
             }
             "read" => {
                 let key = option("--key").unwrap();
+                if self.answers.borrow().get(&key).is_some_and(|answer| answer == "refuse") {
+                    return refused("AccessDenied");
+                }
                 Ok(format!("\"{}\"", self.answers.borrow().get(&key).cloned().unwrap_or_default()))
             }
             // aws configure get
