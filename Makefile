@@ -167,7 +167,8 @@ verify-aws: verifier ## Run the checks of docs/not-verified-on-aws.md in your ac
 	@$(if $(shell command -v aws),,$(CLOUD) exec sam) $(VERIFY) $(ARGS)
 
 .PHONY: verify-page
-verify-page: verifier ## Write docs/not-verified-on-aws.md from the checks
+verify-page: verifier ## Check the templates of the checks, and write docs/not-verified-on-aws.md from them
+	$(VERIFY) --commands | $(CLOUD) exec sam python tests/verify_commands.py --templates
 	@$(VERIFY) --page >$(TARGET_DIR)/not-verified-on-aws.md
 	@mv $(TARGET_DIR)/not-verified-on-aws.md docs/not-verified-on-aws.md
 

@@ -31,7 +31,7 @@ const PATTERNS: [(&str, &str); 9] = [
 ];
 
 /// A name that is at most this long is replaced only where it is a word of its own.
-const SHORT: usize = 5;
+const SHORT: usize = 8;
 
 impl Redactor {
     /// A redactor of these values, given with what each is, such as `("my-bucket", "bucket")`, and
