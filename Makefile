@@ -161,7 +161,27 @@ deploy-network deploy-warehouse deploy-target deploy-source deploy-job deploy-ro
 repair-rotation: ## Examine an unfinished rotation; repair it with APPLY=true (ROTATION_STACK)
 	@scripts/repair-rotation $(if $(filter true,$(APPLY)),--apply)
 
+##@ Answer what only AWS can answer
+
+# Names of checks and options of verify-aws: make verify-aws ARGS='--list'. The AWS CLI on PATH is used, else that of
+# the environment `sam`.
+ARGS ?=
+VERIFY := $(TARGET_DIR)/debug/verify-aws
+.PHONY: verify-aws
+verify-aws: verifier ## Run the checks of docs/not-verified-on-aws.md in your accounts (ARGS='--help')
+	@$(if $(shell command -v aws),,$(CLOUD) exec sam) $(VERIFY) $(ARGS)
+
+.PHONY: verify-page
+verify-page: verifier ## Check the templates of the checks, and write docs/not-verified-on-aws.md from them
+	$(VERIFY) --commands | $(CLOUD) exec sam python tests/verify_commands.py --templates
+	@$(VERIFY) --page >$(TARGET_DIR)/not-verified-on-aws.md
+	@mv $(TARGET_DIR)/not-verified-on-aws.md docs/not-verified-on-aws.md
+
 # --- what the targets above need ---
+
+.PHONY: verifier
+verifier:
+	@$(BUILD) --quiet --bin sluice-cloud --bin verify-aws
 
 .PHONY: launcher
 launcher:

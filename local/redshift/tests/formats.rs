@@ -1,15 +1,13 @@
 //! COPY of Parquet and Avro files from S3.
 #![allow(clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::io::Write;
 
 use apache_avro::types::Value;
 use parquet::basic::Compression;
 use serde_json::json;
-use support::parquet_file::{Column, Values, file, texts};
-use support::{Local, ROLE};
+use crate::support::parquet_file::{Column, Values, file, texts};
+use crate::support::{Local, ROLE};
 
 async fn ready(local: &Local, columns: &str) {
     local.cluster().await;

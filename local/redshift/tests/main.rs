@@ -5,6 +5,7 @@ mod control_plane;
 mod copy;
 mod copy_monitor;
 mod data_api;
+mod formats;
 mod integrations;
 mod process;
 mod readme;

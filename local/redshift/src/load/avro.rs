@@ -203,7 +203,7 @@ mod tests {
             prop_assert_eq!(loaded.len(), records.len());
             for (row, (id, name, ratio)) in loaded.into_iter().zip(records) {
                 let fields = row.expect("a valid record").fields;
-                prop_assert_eq!(fields[0].as_deref(), Some(id.to_string().as_str()));
+                prop_assert_eq!(&fields[0], &Some(id.to_string()));
                 prop_assert_eq!(&fields[1], &name);
                 prop_assert_eq!(fields[2].as_deref().and_then(|text| text.parse().ok()), Some(ratio));
                 prop_assert_eq!(fields[3].as_deref(), Some(r#"{"a":false,"b":true}"#));
