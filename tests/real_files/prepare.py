@@ -20,7 +20,7 @@ import tarfile
 import tempfile
 import zipfile
 import zoneinfo
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import fastavro
 import pyarrow
@@ -81,8 +81,10 @@ class Expected:
         if scale is None:
             self.values[f"sum(octet_length({name}))"] = str(sum(len(value.encode()) for value in values))
         else:
-            total = sum(values, Decimal(0)).quantize(Decimal(1).scaleb(-scale))
-            self.values[f"sum({name})"] = format(total, "f")
+            # COPY cuts further decimals off, unless ROUNDEC is set.
+            last = Decimal(1).scaleb(-scale)
+            total = sum((value.quantize(last, ROUND_DOWN) for value in values), Decimal(0).quantize(last))
+            self.values[f"sum({name}{'' if scale else '::bigint'})"] = format(total, "f")
         return self
 
     def seconds(self, name, of):

@@ -354,7 +354,7 @@ mod tests {
                 "FORMAT AS PARQUET SERIALIZETOJSON",
             ),
             (
-                json!({"Format": "ORC", "Options": {"FillRecord": "true", "ExplicitIds": "true", "StatUpdate": "ON",
+                json!({"Format": "ORC", "Options": {"FillRecord": "true", "ExplicitIds": "true", "StatUpdate": "true",
                     "AcceptInvChars": "?"}}),
                 "FORMAT AS ORC ACCEPTINVCHARS AS '?' FILLRECORD EXPLICIT_IDS STATUPDATE ON",
             ),
