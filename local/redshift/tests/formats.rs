@@ -3,11 +3,11 @@
 
 use std::io::Write;
 
+use crate::support::parquet_file::{Column, Values, file, texts};
+use crate::support::{Local, ROLE};
 use apache_avro::types::Value;
 use parquet::basic::Compression;
 use serde_json::json;
-use crate::support::parquet_file::{Column, Values, file, texts};
-use crate::support::{Local, ROLE};
 
 async fn ready(local: &Local, columns: &str) {
     local.cluster().await;

@@ -1,5 +1,5 @@
 //! The stand-in with a small fake of the gateway.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::expect_used, reason = "tests, each of which uses its part")]
 
 mod fake_gateway;
 pub mod parquet_file;
