@@ -12,7 +12,7 @@ pub enum Role {
     Source,
     /// Owns the warehouse.
     Target,
-    /// Is told what fails in all accounts.
+    /// Receives the alerts of all accounts.
     Hub,
     /// Is watched.
     Spoke,

@@ -35,7 +35,7 @@ pub struct World<'a> {
 /// The least time that a command gets.
 const LEAST: SignedDuration = SignedDuration::from_secs(60);
 
-/// What a run is asked to do.
+/// The checks and limits of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The ids of the checks; none means all.
@@ -235,7 +235,7 @@ impl<'a> Engine<'a> {
         is_new: bool,
     ) -> Result<Finished, EngineError> {
         let obstacles = self.identify(&mut state, checks)?;
-        let is_local = state.accounts.values().any(|identity| identity.endpoint.is_some());
+        let is_local = state.is_local();
         let limits = Limits { max_cost: state.max_cost, ends: state.ends, is_free: is_local };
         let plan = {
             let now = self.world.clock.now();
@@ -581,7 +581,7 @@ impl<'a> Engine<'a> {
         state: &RunState,
         unidentified: &BTreeMap<Role, String>,
     ) -> Option<Outcome> {
-        let is_local = state.accounts.values().any(|identity| identity.endpoint.is_some());
+        let is_local = state.is_local();
         if let Some(reason) = check.needs_aws.as_ref().filter(|_| is_local) {
             return Some(Outcome::NeedsAws { reason: reason.clone() });
         }
@@ -752,8 +752,7 @@ impl<'a> Engine<'a> {
             let name = self.accounts.stack(*stack);
             names.push((name, format!("stack {}", stack.name())));
         }
-        let is_local = state.accounts.values().any(|identity| identity.endpoint.is_some());
-        Report::build(checks, results, is_local, state.pending.len(), &Redactor::new(names))
+        Report::build(checks, results, state.is_local(), state.pending.len(), &Redactor::new(names))
     }
 }
 

@@ -45,7 +45,7 @@ impl Limits {
     }
 }
 
-/// What is planned for each check that was asked for.
+/// The plan for each selected check.
 #[derive(Debug)]
 pub struct Plan<'c> {
     /// The checks in their order, with the result of those that will not be run.

@@ -10,7 +10,7 @@ pub struct Redactor {
     patterns: Vec<(Regex, &'static str)>,
 }
 
-/// What is recognized by its form. The first group, if there is one, is what is replaced.
+/// Texts that are recognized by their form. The first group, if there is one, is replaced.
 const PATTERNS: [(&str, &str); 9] = [
     (r"(?:AKIA|ASIA|AROA|AIDA|ANPA|AGPA|APKA)[A-Z0-9]{8,}", "key id"),
     (

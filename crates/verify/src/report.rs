@@ -70,7 +70,7 @@ pub struct Report {
     pub answered_by: &'static str,
     /// The version of Sluice.
     pub version: &'static str,
-    /// How many checks have each result.
+    /// The number of checks with each result.
     pub counts: BTreeMap<&'static str, usize>,
     /// The results in the order of the catalog.
     pub checks: Vec<Entry>,

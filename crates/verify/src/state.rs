@@ -39,15 +39,20 @@ pub struct RunState {
     pub named: Vec<String>,
     /// The values that the operator gave.
     pub settings: BTreeMap<String, String>,
-    /// How often each check was started.
+    /// The number of starts of each check.
     pub attempts: BTreeMap<String, u32>,
     /// The results so far.
     pub results: BTreeMap<String, Record>,
-    /// What may exist and must be removed, oldest first.
+    /// The removals of what may exist, oldest first.
     pub pending: Vec<Removal>,
 }
 
 impl RunState {
+    /// Returns true if the run is against a local cloud.
+    pub fn is_local(&self) -> bool {
+        self.accounts.values().any(|identity| identity.endpoint.is_some())
+    }
+
     /// Returns the state of a run that begins.
     pub fn new(run: String, max_cost: Usd, ends: Timestamp) -> Self {
         Self {

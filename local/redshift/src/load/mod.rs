@@ -82,9 +82,9 @@ pub(crate) async fn one_object(
 /// The errors of a load, in the order of the files.
 #[derive(Debug)]
 pub(crate) struct Errors {
-    /// How many the load tolerates.
+    /// The number that the load tolerates.
     tolerated: u64,
-    /// How many there are.
+    /// Their number.
     count: u64,
     /// The first of them, with the number of their file.
     shown: Vec<(usize, RowError)>,

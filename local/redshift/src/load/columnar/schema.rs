@@ -7,7 +7,7 @@ use tokio_postgres::types::Type as Target;
 use super::super::columns::{Column, TableColumns};
 use super::{Checked, Failure, Field, Source};
 
-/// How the values of a column are read.
+/// The way to read the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
     /// Values without structure, as text.
