@@ -1,23 +1,25 @@
 //! Runs checks: plans, asks, runs the steps, removes what they made, and records the answers.
 
-use std::{collections::BTreeMap, time::Duration};
+mod identity;
+mod output;
+mod steps;
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{
-    accounts::{Accounts, KitStack, Role},
-    answers,
-    catalog::{Catalog, CatalogError, Check},
-    money::Usd,
-    plan::{Limits, Plan},
-    ports::{Clock, Operator, Ran, Runner, Store},
-    redact::Redactor,
-    report::{Outcome, Record, Report},
-    state::{Identity, Removal, RemovalCommand, RunState, StateError},
-    step::{Action, Step},
-    text::{TextError, Variables, warehouse_options},
-    undo,
-};
+use crate::accounts::{Accounts, KitStack, Role};
+use crate::catalog::{Catalog, CatalogError, Check};
+use crate::money::Usd;
+use crate::plan::{Limits, Plan};
+use crate::ports::{Clock, Operator, Runner, Store};
+use crate::redact::Redactor;
+use crate::report::{Outcome, Record, Report};
+use crate::state::{RunState, StateError};
+use crate::text::{TextError, Variables};
+use crate::{answers, undo};
+
+pub(crate) use self::output::{output_of, refusal_of};
 
 /// The outside world.
 #[derive(Clone, Copy)]
@@ -342,212 +344,6 @@ impl<'a> Engine<'a> {
         Ok(None)
     }
 
-    /// Runs the steps of a check. The variables come back with every result.
-    fn run_check(&self, state: &mut RunState, check: &Check) -> (Result<Outcome, Halt>, Variables) {
-        let mut variables = self.variables(state, check);
-        let result = self.run_steps(state, check, &mut variables);
-        (result, variables)
-    }
-
-    fn run_steps(
-        &self,
-        state: &mut RunState,
-        check: &Check,
-        variables: &mut Variables,
-    ) -> Result<Outcome, Halt> {
-        for (name, contents) in &check.files {
-            // Names of files are unique per check, so that no check reads the file of another one.
-            let path = self.world.store.place(&format!("{}.{name}", check.id), contents)?;
-            variables.insert(format!("file.{name}"), path);
-        }
-        for (number, step) in check.steps.iter().enumerate() {
-            self.write_down(state, check, step, variables)?;
-            self.run_step(state, step, variables).map_err(|halt| match halt {
-                Halt::Failed(reason) => Halt::Failed(format!("step {}: {reason}", number + 1)),
-                other => other,
-            })?;
-        }
-        Ok(match answers::choose(&check.answers, variables)? {
-            None => Outcome::Failed { reason: "none of the expected answers fits what was seen".into() },
-            Some(answer) => match &answer.change {
-                None => Outcome::AsAssumed { answer: answer.text.clone() },
-                Some(change) => Outcome::Other { answer: answer.text.clone(), change: change.clone() },
-            },
-        })
-    }
-
-    /// Writes down how to remove what a step makes, before it makes it.
-    fn write_down(
-        &self,
-        state: &mut RunState,
-        check: &Check,
-        step: &Step,
-        variables: &Variables,
-    ) -> Result<(), Halt> {
-        if step.undo.is_empty() {
-            return Ok(());
-        }
-        let mut known = variables.clone();
-        known.insert("found".into(), "${found}".into());
-        let mut commands = Vec::new();
-        for undo in &step.undo {
-            let fill = |line: &crate::text::CommandLine| -> Result<Vec<String>, Halt> {
-                Ok(self.complete(state, step.role, line.fill(&known)?))
-            };
-            let find = undo.find.as_ref().map(fill).transpose()?;
-            commands.push(RemovalCommand { find, run: fill(&undo.run)?, within: undo.within });
-        }
-        state.pending.push(Removal { check: check.id.clone(), commands, failure: None });
-        self.world.store.save(state)?;
-        Ok(())
-    }
-
-    fn run_step(&self, state: &RunState, step: &Step, variables: &mut Variables) -> Result<(), Halt> {
-        let clock = self.world.clock;
-        let began = clock.now();
-        let seconds = i64::try_from(step.within).unwrap_or(i64::MAX);
-        let deadline = began.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
-        loop {
-            self.expect_time(state)?;
-            let attempt = self.attempt(state, step, variables, deadline)?;
-            self.expect_time(state)?;
-            let refused = !attempt.refusal.is_empty();
-            if refused && step.error.is_none() && step.until.is_empty() {
-                return Err(Halt::Failed(attempt.refusal));
-            }
-            for (name, value) in [(&step.capture, &attempt.output), (&step.error, &attempt.refusal)] {
-                if let Some(name) = name {
-                    variables.insert(name.clone(), value.clone());
-                }
-            }
-            if let Some(name) = &step.seconds {
-                variables.insert(name.clone(), seconds_since(began, clock.now()).to_string());
-            }
-            let mut holds = !refused || step.error.is_some();
-            for condition in &step.until {
-                holds = holds && condition.holds(&attempt.output, variables)?;
-            }
-            if holds {
-                return Ok(());
-            }
-            if clock.now() >= deadline {
-                // A refusal says nothing about whether the condition holds.
-                if step.may_miss && !(refused && step.error.is_none()) {
-                    return Ok(());
-                }
-                let last = if refused { attempt.refusal } else { attempt.output };
-                let within = step.within;
-                return Err(Halt::Failed(format!(
-                    "its condition did not hold within {within} s; last: {last}"
-                )));
-            }
-            clock.sleep(Duration::from_secs(step.every));
-        }
-    }
-
-    fn expect_time(&self, state: &RunState) -> Result<(), Halt> {
-        if self.world.operator.wants_to_stop() {
-            return Err(Halt::Stopped("stopped by the operator".into()));
-        }
-        if self.world.clock.now() >= state.ends {
-            return Err(Halt::Stopped("the end time of the run came".into()));
-        }
-        Ok(())
-    }
-
-    fn attempt(
-        &self,
-        state: &RunState,
-        step: &Step,
-        variables: &Variables,
-        deadline: Timestamp,
-    ) -> Result<Attempt, Halt> {
-        match &step.action {
-            Action::Run(line) => {
-                let ran = self.run(state, step.role, line.fill(variables)?, deadline);
-                Ok(Attempt {
-                    output: output_of(&ran),
-                    refusal: if ran.succeeded { String::new() } else { refusal_of(&ran) },
-                })
-            }
-            Action::Ask(question) => match self.world.operator.ask(&question.fill(variables)?) {
-                Some(yes) => {
-                    Ok(Attempt { output: if yes { "yes" } else { "no" }.into(), refusal: String::new() })
-                }
-                None => Err(Halt::Failed("it needs the answer of an operator; run it in a terminal".into())),
-            },
-            Action::Sql(statement) => {
-                self.query(state, step.role, &statement.fill(variables)?, variables, deadline)
-            }
-        }
-    }
-
-    /// Runs a statement with the Data API. Its output is the list of rows.
-    fn query(
-        &self,
-        state: &RunState,
-        role: Role,
-        sql: &str,
-        variables: &Variables,
-        deadline: Timestamp,
-    ) -> Result<Attempt, Halt> {
-        let call = |words: &[&str]| {
-            let words = ["aws", "redshift-data"].iter().chain(words).map(|word| (*word).to_owned()).collect();
-            let ran = self.run(state, role, words, deadline);
-            if ran.succeeded { Ok(output_of(&ran)) } else { Err(refusal_of(&ran)) }
-        };
-        let refused = |refusal: String| Ok(Attempt { output: String::new(), refusal });
-        let options = warehouse_options(variables);
-        let mut words = vec!["execute-statement", "--sql", sql, "--query", "Id"];
-        words.extend(options.iter().map(String::as_str));
-        let id = match call(&words) {
-            Ok(id) => id,
-            Err(refusal) => return refused(refusal),
-        };
-        loop {
-            let state_of =
-                match call(&["describe-statement", "--id", &id, "--query", "[Status,Error,HasResultSet]"]) {
-                    Ok(text) => text,
-                    Err(refusal) => return refused(refusal),
-                };
-            let (status, error, has_rows): (String, Option<String>, Option<bool>) =
-                serde_json::from_str(&state_of)
-                    .map_err(|_| Halt::Failed(format!("DescribeStatement returned {state_of}")))?;
-            match status.as_str() {
-                "FINISHED" if has_rows == Some(true) => break,
-                "FINISHED" => return Ok(Attempt::default()),
-                "FAILED" | "ABORTED" => return refused(error.unwrap_or(status)),
-                _ => {}
-            }
-            self.expect_time(state)?;
-            if self.world.clock.now() >= deadline {
-                let _ = call(&["cancel-statement", "--id", &id]);
-                return refused(format!("the statement was {status} until the time was over"));
-            }
-            self.world.clock.sleep(Duration::from_secs(1));
-        }
-        match call(&["get-statement-result", "--id", &id, "--query", "Records"]) {
-            Ok(records) => Ok(Attempt { output: rows(&records), refusal: String::new() }),
-            Err(refusal) => refused(refusal),
-        }
-    }
-
-    fn run(&self, state: &RunState, role: Role, words: Vec<String>, deadline: Timestamp) -> Ran {
-        let words = self.complete(state, role, words);
-        // The last attempt gets time to end, too; the end of the run abandons it.
-        let left = deadline.duration_since(self.world.clock.now()).max(LEAST);
-        let abandon = || self.world.operator.wants_to_stop() || self.world.clock.now() >= state.ends;
-        self.world.runner.run(&words, left.unsigned_abs(), &abandon)
-    }
-
-    /// Adds profile, Region and endpoint to a command of the AWS CLI.
-    fn complete(&self, state: &RunState, role: Role, words: Vec<String>) -> Vec<String> {
-        match state.accounts.get(&role) {
-            Some(identity) => with_identity(words, identity),
-            None => words,
-        }
-    }
-
     fn variables(&self, state: &RunState, check: &Check) -> Variables {
         let mut variables = state.settings.clone();
         let attempt = state.attempts.get(&check.id).copied().unwrap_or(1);
@@ -650,95 +446,6 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Finds the accounts of the checks' roles, and returns why some have none.
-    fn identify(
-        &self,
-        state: &mut RunState,
-        checks: &[&Check],
-    ) -> Result<BTreeMap<Role, String>, EngineError> {
-        let mut missing = BTreeMap::new();
-        let mut found: BTreeMap<String, Result<Identity, String>> = BTreeMap::new();
-        for role in
-            Role::ALL.into_iter().filter(|role| checks.iter().any(|check| check.roles().contains(role)))
-        {
-            let profile = self.accounts.profile(role).to_owned();
-            let identity = found.entry(profile.clone()).or_insert_with(|| self.identity(&profile));
-            match identity {
-                Ok(identity) => drop(state.accounts.insert(role, identity.clone())),
-                Err(reason) => drop(missing.insert(role, reason.clone())),
-            }
-        }
-        let endpoints: Vec<_> =
-            state.accounts.values().map(|identity| identity.endpoint.as_deref()).collect();
-        let local = |endpoint: &str| {
-            let host = endpoint.strip_prefix("http://").unwrap_or_default();
-            ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| {
-                host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-            })
-        };
-        if let Some(strange) =
-            endpoints.iter().flatten().find(|endpoint| !local(endpoint) || endpoints.contains(&None))
-        {
-            return Err(EngineError::Endpoint((*strange).to_owned()));
-        }
-        Ok(missing)
-    }
-
-    fn identity(&self, profile: &str) -> Result<Identity, String> {
-        let run = |words: &[&str]| {
-            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-            self.world.runner.run(&words, Duration::from_secs(60), &|| self.world.operator.wants_to_stop())
-        };
-        let configured = |name: &str| {
-            let ran = run(&["aws", "configure", "get", name, "--profile", profile]);
-            Some(ran.stdout.trim().to_owned()).filter(|value| ran.succeeded && !value.is_empty())
-        };
-        let region = self.region.clone().or_else(|| configured("region"));
-        let region = region.ok_or_else(|| format!("profile `{profile}` has no Region; set AWS_REGION"))?;
-        let endpoint = self.endpoint.clone().or_else(|| configured("endpoint_url"));
-        let mut identity = Identity {
-            profile: profile.into(),
-            account: String::new(),
-            partition: String::new(),
-            region,
-            endpoint,
-        };
-        let words =
-            ["aws", "sts", "get-caller-identity", "--query", "[Account,Arn]"].map(str::to_owned).to_vec();
-        let ran = self.world.runner.run(&with_identity(words, &identity), Duration::from_secs(60), &|| false);
-        let refused =
-            || format!("profile `{profile}` cannot say which account it belongs to: {}", refusal_of(&ran));
-        let (account, arn): (String, String) =
-            serde_json::from_str(&output_of(&ran)).ok().filter(|_| ran.succeeded).ok_or_else(refused)?;
-        identity.account = account;
-        identity.partition = arn.split(':').nth(1).unwrap_or("aws").to_owned();
-        Ok(identity)
-    }
-
-    /// Refuses to go on when a profile means another account than before: removals would look for
-    /// the resources in the wrong place and find nothing.
-    fn expect_same_accounts(&self, state: &RunState) -> Result<(), EngineError> {
-        for before in state.accounts.values() {
-            let now = self.identity(&before.profile);
-            let same = now.as_ref().is_ok_and(|now| {
-                (&now.account, &now.region, &now.endpoint)
-                    == (&before.account, &before.region, &before.endpoint)
-            });
-            if !same {
-                let (found, region) =
-                    now.map_or_else(|reason| (reason, String::new()), |now| (now.account, now.region));
-                let expected = format!("{} in {}", before.account, before.region);
-                return Err(EngineError::OtherAccount {
-                    profile: before.profile.clone(),
-                    expected,
-                    found,
-                    region,
-                });
-            }
-        }
-        Ok(())
-    }
-
     fn report(&self, state: &RunState, checks: &[&Check], results: &BTreeMap<String, Record>) -> Report {
         let mut names: Vec<(String, String)> = Vec::new();
         for (role, identity) in &state.accounts {
@@ -765,58 +472,6 @@ fn with_missing(state: &RunState, checks: &[&Check], reason: &str) -> BTreeMap<S
     results
 }
 
-fn with_identity(mut words: Vec<String>, identity: &Identity) -> Vec<String> {
-    if words.first().is_some_and(|program| program == "aws") {
-        let options = ["--profile", &identity.profile, "--region", &identity.region, "--output", "json"];
-        words.extend(options.map(str::to_owned));
-        if let Some(endpoint) = &identity.endpoint {
-            words.extend(["--endpoint-url".to_owned(), endpoint.clone()]);
-        }
-    }
-    words
-}
-
 fn seconds_since(began: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(now.duration_since(began).as_secs()).unwrap_or_default()
-}
-
-/// Returns the rows of a statement's result as lists of plain values.
-fn rows(records: &str) -> String {
-    let Ok(records) = serde_json::from_str::<Vec<Vec<serde_json::Map<String, serde_json::Value>>>>(records)
-    else {
-        return records.into();
-    };
-    let value = |field: serde_json::Map<String, serde_json::Value>| match field.into_iter().next() {
-        Some((kind, _)) if kind == "isNull" => serde_json::Value::Null,
-        Some((_, value)) => value,
-        None => serde_json::Value::Null,
-    };
-    let rows: Vec<Vec<_>> = records.into_iter().map(|row| row.into_iter().map(value).collect()).collect();
-    serde_json::Value::from(rows.into_iter().map(serde_json::Value::from).collect::<Vec<_>>()).to_string()
-}
-
-/// Returns the output of a command: the text of a JSON string, nothing for null, other JSON in one
-/// line, other text without the blanks around it.
-pub(crate) fn output_of(ran: &Ran) -> String {
-    match serde_json::from_str::<serde_json::Value>(&ran.stdout) {
-        Ok(serde_json::Value::String(text)) => text,
-        Ok(serde_json::Value::Null) => String::new(),
-        Ok(value) => value.to_string(),
-        Err(_) => ran.stdout.trim().to_owned(),
-    }
-}
-
-/// Returns `CODE: message` of a refusal by AWS, or else the last line that the command wrote.
-pub(crate) fn refusal_of(ran: &Ran) -> String {
-    let text = ran.stderr.trim();
-    if let Some((_, rest)) = text.split_once("An error occurred (")
-        && let Some((code, rest)) = rest.split_once(')')
-    {
-        let message = rest.split_once(": ").map_or("", |(_, message)| message);
-        return format!("{code}: {}", message.lines().collect::<Vec<_>>().join(" "));
-    }
-    let last = |text: &str| {
-        text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
-    };
-    last(text).or_else(|| last(&ran.stdout)).unwrap_or_else(|| "the command failed without a message".into())
 }
