@@ -6,7 +6,8 @@
 
 use serde_json::{Value, json};
 
-use crate::event::{Detail, Event, Item, deliveries};
+use crate::arn::Arn;
+use crate::event::{Delivery, Detail, Event, Item, Receiver};
 use crate::incident::{AccountRegion, Incident};
 use crate::kind::{Kind, Severity};
 use crate::message_check::{holds, is_remembered, notification};
@@ -22,6 +23,11 @@ use crate::state::{Observation, Transition};
 /// Where the functions run, and when.
 fn here() -> (AccountRegion, Moment) {
     (AccountRegion::new("333333333333", "us-east-1"), Moment::from_millis(1_772_334_000_000))
+}
+
+fn deliveries(payload: &Value) -> Delivery {
+    let (place, now) = here();
+    Receiver { account: &place.account, now }.deliveries(payload)
 }
 
 pub fn check_bytes(data: &[u8]) {
@@ -73,20 +79,13 @@ pub fn check_bytes(data: &[u8]) {
     }
 }
 
-/// The same event from a queue, from a topic, and from a topic by way of a queue: it is the same event.
+/// An event from a queue is the same event without one. From a topic it is a message of an event
+/// subscription about the topic's account, or nothing.
 fn wrapped(text: &str, payload: Option<&Value>) {
     let queue = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": body}, {"eventSource": "aws:sqs", "messageId": "n"}]});
-    // A topic of the same account and Region as nothing: it adds nothing to the place.
-    let notification = json!({"Type": "Notification", "TopicArn": "none", "Message": text}).to_string();
-    let topic = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}}]});
     let parsed = |payload: &Value| deliveries(payload).items.remove(0).parsed;
     let from_queue = parsed(&queue(text));
     assert_eq!(deliveries(&queue(text)).items.len(), 2);
-    assert_eq!(parsed(&topic), from_queue);
-    let is_notification = payload.is_some_and(|payload| payload.get("TopicArn").is_some());
-    if !is_notification {
-        assert_eq!(parsed(&queue(&notification)), from_queue);
-    }
     match payload {
         Some(payload) if payload.get("Records").and_then(Value::as_array).is_none() => {
             assert_eq!(parsed(payload), from_queue)
@@ -94,11 +93,19 @@ fn wrapped(text: &str, payload: Option<&Value>) {
         Some(_) => {}
         None => assert!(from_queue.is_err(), "not JSON, and understood: {text}"),
     }
-    // By a topic with a name that is as long as anybody likes.
-    let arn = format!("arn:aws:sns:{text}:{text}:t");
-    let notification = json!({"Type": "Notification", "TopicArn": arn, "Message": text}).to_string();
-    for item in deliveries(&queue(&notification)).items {
-        follows(&item);
+    // By a topic with a name that is as long as anybody likes, too.
+    let long = format!("arn:aws:sns:{text}:{text}:t");
+    for topic in ["arn:aws:sns:us-east-1:111111111111:t", "none", &long] {
+        let sns = json!({"Type": "Notification", "TopicArn": topic, "Message": text});
+        let of_queue = deliveries(&queue(&sns.to_string())).items.remove(0);
+        let record = json!({"Records": [{"EventSource": "aws:sns", "Sns": sns}]});
+        assert_eq!(parsed(&record), of_queue.parsed);
+        if let Ok(event) = &of_queue.parsed {
+            let Detail::Database(_) = &event.detail else { panic!("from a topic: {:?}", event.detail) };
+            let account = topic.parse::<Arn>().unwrap_or_else(|error| panic!("{error}: {text}")).account;
+            assert_eq!(event.location.account, AccountRegion::new(&account, "").account);
+        }
+        follows(&of_queue);
     }
 }
 
@@ -117,6 +124,12 @@ fn follows(item: &Item) {
                 "{:?}",
                 event.location
             );
+            assert!(event.time <= now.plus(std::time::Duration::from_secs(300)), "{:?}", event.time);
+            if let Detail::FunctionFailure(failure) = &event.detail {
+                let arn = &failure.request_context.function_arn;
+                let arn: Arn = arn.parse().unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(AccountRegion::new(&arn.account, &arn.region), event.location);
+            }
             recognized(event)
         }
     };

@@ -508,13 +508,27 @@ def test_consumers_go_to_the_account_of_their_secret(deployment: Deployment) -> 
 def test_the_hub_learns_of_every_account_that_it_watches_but_its_own(deployment: Deployment) -> None:
     succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target source second"))
     words, parameters = deployment.deployed()
-    assert (words[words.index("--profile") + 1], parameters) == ("second", {"SpokeAccounts": "111111111111,222222222222"})
+    assert (words[words.index("--profile") + 1], parameters["SpokeAccounts"]) == ("second", "111111111111,222222222222")
     assert words[words.index("--stack-name") + 1] == "sluice-hub"
 
 
 def test_an_organisation_needs_no_list_of_accounts(deployment: Deployment) -> None:
     succeed(deployment.run("hub", "OrganizationId=o-exampleorgid", "SpokeAccounts="))
     assert deployment.deployed()[1] == {"OrganizationId": "o-exampleorgid", "SpokeAccounts": ""}
+
+
+def test_hub_names_the_role_of_the_copy_monitor(deployment: Deployment) -> None:
+    # Before the first deployment of the target its role is known by its form only.
+    succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target"))
+    assert deployment.deployed()[1]["PublisherRoleArns"] == "arn:aws:iam::222222222222:role/sluice-target*-MonitorRole-*"
+    deployment.stack("target/sluice-target", {"MonitorRoleArn": "arn:aws:iam::222222222222:role/exact"})
+    succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target"))
+    assert deployment.deployed()[1]["PublisherRoleArns"] == "arn:aws:iam::222222222222:role/exact"
+
+
+def test_hub_in_the_targets_account_names_no_publisher(deployment: Deployment) -> None:
+    succeed(deployment.run("hub", HUB_PROFILE="target", SPOKE_PROFILES="source target"))
+    assert "PublisherRoleArns" not in deployment.deployed()[1]
 
 
 def test_a_spoke_goes_to_the_watched_account_with_the_outputs_of_the_hub(deployment: Deployment) -> None:
@@ -540,7 +554,7 @@ def subscriptions(deployment: Deployment) -> list[dict[str, str]]:
 
 
 def test_the_hub_subscribes_its_queue_to_what_databases_of_a_spoke_tell(deployment: Deployment) -> None:
-    deployment.stack("second/sluice-hub", {**HUB, "FailureEventsQueueArn": "arn:queue", "FailureEventsDeadLetterQueueArn": "arn:held"})
+    deployment.stack("second/sluice-hub", {**HUB, "CustomEventsQueueArn": "arn:queue", "CustomEventsDeadLetterQueueArn": "arn:held"})
     deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))
     [call] = subscriptions(deployment)
@@ -551,7 +565,7 @@ def test_the_hub_subscribes_its_queue_to_what_databases_of_a_spoke_tell(deployme
 
 
 def test_the_topic_of_another_region_is_subscribed_there_and_without_a_dead_letter_queue(deployment: Deployment) -> None:
-    deployment.stack("second/sluice-hub", {**HUB, "FailureEventsQueueArn": "arn:queue", "FailureEventsDeadLetterQueueArn": "arn:held"})
+    deployment.stack("second/sluice-hub", {**HUB, "CustomEventsQueueArn": "arn:queue", "CustomEventsDeadLetterQueueArn": "arn:held"})
     deployment.stack("source/sluice-spoke", {"DatabaseTopicArn": "arn:databases"})
     deployment.world["regions"]["source"] = "eu-west-1"
     succeed(deployment.run("spoke", HUB_PROFILE="second", SPOKE_PROFILE="source"))

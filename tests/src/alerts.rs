@@ -34,6 +34,9 @@ pub const ALARMS: [&str; 8] = [
     "DeadLetterCheckNotRunningAlarm",
     "SecretCheckNotRunningAlarm",
 ];
+/// The hub's queues of events.
+const EVENT_QUEUES: [&str; 4] =
+    ["RotationEventsQueue", "FailureEventsQueue", "CustomEventsQueue", "AccessEventsQueue"];
 /// The longest time until the schedules of a new hub have run twice, and until its alarms are OK.
 pub const QUIET: Duration = Duration::from_secs(180);
 /// The stack of a spoke.
@@ -66,7 +69,12 @@ impl AlertWorld {
         let cloud = Cloud::start(&Options { environment, ..Options::default() }, &|_| {}).unwrap();
         let hub = cloud.account(HUB);
         let spokes = format!("{},{}", SOURCE.account, TARGET.account);
-        let mut all = vec![("SpokeAccounts", spokes.as_str()), ("Architecture", deploy::architecture())];
+        let monitor = format!("arn:aws:iam::{}:role/{TARGET_STACK}-MonitorRole-*", TARGET.account);
+        let mut all = vec![
+            ("SpokeAccounts", spokes.as_str()),
+            ("PublisherRoleArns", monitor.as_str()),
+            ("Architecture", deploy::architecture()),
+        ];
         all.extend(parameters);
         let outputs = hub.deploy(HUB_STACK, "alerts-hub", &all).unwrap();
         let endpoint = Endpoint::start();
@@ -152,11 +160,11 @@ impl AlertWorld {
     pub fn subscribe_databases(&self, spoke: Profile, which: &str) {
         let topic = self.deploy_spoke(spoke, &[("DatabaseEvents", which)])["DatabaseTopicArn"].clone();
         let redrive =
-            json!({"deadLetterTargetArn": self.outputs["FailureEventsDeadLetterQueueArn"]}).to_string();
+            json!({"deadLetterTargetArn": self.outputs["CustomEventsDeadLetterQueueArn"]}).to_string();
         let words = [
             ("TopicArn", topic.as_str()),
             ("Protocol", "sqs"),
-            ("Endpoint", self.outputs["FailureEventsQueueArn"].as_str()),
+            ("Endpoint", self.outputs["CustomEventsQueueArn"].as_str()),
             ("Attributes.entry.1.key", "RedrivePolicy"),
             ("Attributes.entry.1.value", &redrive),
         ];
@@ -188,8 +196,7 @@ impl AlertWorld {
     /// Waits until the functions have processed every received event, except those in dead-letter
     /// queues.
     pub fn wait_until_processed(&self) {
-        let queues = ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"]
-            .map(|name| self.resource(name));
+        let queues = EVENT_QUEUES.map(|name| self.resource(name));
         wait::until("all queues are empty", PATIENCE, || {
             let counts = |url: &String| {
                 let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
@@ -204,7 +211,7 @@ impl AlertWorld {
 
     /// Sets the number of seconds after which events whose processing failed are redelivered.
     pub fn retry_after(&self, seconds: u32) {
-        for name in ["RotationEventsQueue", "FailureEventsQueue", "AccessEventsQueue"] {
+        for name in EVENT_QUEUES {
             let attributes = json!({"VisibilityTimeout": seconds.to_string()});
             let words = json!({"QueueUrl": self.resource(name), "Attributes": attributes});
             self.hub.json("sqs", "SetQueueAttributes", words).unwrap();

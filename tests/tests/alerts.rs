@@ -404,7 +404,7 @@ fn hub_and_spoke_deploy_with_sam_and_outputs_are_passed_on() {
     let topic = source.stack_outputs(SPOKE_STACK).unwrap()["DatabaseTopicArn"].clone();
     let found = source.query("sns", "ListSubscriptionsByTopic", &[("TopicArn", &topic)]).unwrap();
     let endpoints: Vec<&str> = found.all("Endpoint").iter().map(|one| one.value.as_str()).collect();
-    assert_eq!(endpoints, [hub["FailureEventsQueueArn"].as_str()]);
+    assert_eq!(endpoints, [hub["CustomEventsQueueArn"].as_str()]);
     let words = [("SubscriptionArn", found.text("SubscriptionArn").unwrap())];
     let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
     let attributes = cloud.account(TARGET).query("sns", "GetSubscriptionAttributes", &words).unwrap();
@@ -415,5 +415,5 @@ fn hub_and_spoke_deploy_with_sam_and_outputs_are_passed_on() {
         .map(|(key, value)| (key.value.as_str(), value.value.as_str()))
         .collect();
     assert_eq!(attributes["PendingConfirmation"], "false", "{attributes:?}");
-    assert!(attributes["RedrivePolicy"].contains(&hub["FailureEventsDeadLetterQueueArn"]), "{attributes:?}");
+    assert!(attributes["RedrivePolicy"].contains(&hub["CustomEventsDeadLetterQueueArn"]), "{attributes:?}");
 }

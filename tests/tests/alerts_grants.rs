@@ -70,7 +70,7 @@ fn every_statement_for_database_events_is_needed() {
     };
 
     // The hub may subscribe its queue and nothing else, and no other account may subscribe.
-    let queue = world.outputs["FailureEventsQueueArn"].clone();
+    let queue = world.outputs["CustomEventsQueueArn"].clone();
     let subscribe = |account: &Account, protocol: &str, endpoint: &str| {
         let words = [("TopicArn", topic.as_str()), ("Protocol", protocol), ("Endpoint", endpoint)];
         account.query("sns", "Subscribe", &words).map(|_| ()).map_err(|error| error.code)
@@ -90,8 +90,8 @@ fn every_statement_for_database_events_is_needed() {
 
     // The hub's queue accepts messages of its spokes' topics. Messages that it rejects go to the
     // dead-letter queue.
-    let url = world.resource("FailureEventsQueue");
-    let dead_letter_url = world.resource("FailureEventsDeadLetterQueue");
+    let url = world.resource("CustomEventsQueue");
+    let dead_letter_url = world.resource("CustomEventsDeadLetterQueue");
     let document: Value = serde_json::from_str(&world.attribute(&url, "Policy")).unwrap();
     let put_on = |url: &str, document: &Value| {
         let words = json!({"QueueUrl": url, "Attributes": {"Policy": document.to_string()}});

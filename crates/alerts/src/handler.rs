@@ -6,7 +6,7 @@ use std::ops::Range;
 use lambda_kit::error::chain;
 use serde_json::{Value, json};
 
-use crate::event::{Delivery, Detail, Event, deliveries};
+use crate::event::{Delivery, Detail, Event, Receiver};
 use crate::incident::AccountRegion;
 use crate::notifier::{InvocationWindow, Notifier, RecordError, RecordStats};
 use crate::processor::{Commit, EventProcessor};
@@ -75,7 +75,8 @@ impl<S: Store, P: Publisher, E: EventProcessor> Handler<S, P, E> {
         window: InvocationWindow,
         timeout: impl Future<Output = ()>,
     ) -> (InvocationStats, Result<Value, String>) {
-        let delivery = deliveries(payload);
+        let receiver = Receiver { account: &self.location.account, now: window.now };
+        let delivery = receiver.deliveries(payload);
         let results: RefCell<Vec<EventResult>> = RefCell::new(vec![None; delivery.items.len()]);
         let stats = RefCell::new(InvocationStats::default());
         let processing = self.process(&delivery, window, &results, &stats);

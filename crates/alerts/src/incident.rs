@@ -187,6 +187,11 @@ impl IncidentKey {
         Self(format!("{}|{hash}", &text[..end]))
     }
 
+    /// Returns the text that the keys of all incidents of a kind in an account begin with.
+    pub fn prefix(kind: Kind, account: &str) -> String {
+        format!("incident|{}|{account}|", kind.name())
+    }
+
     /// Returns the key with this text in the store.
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.to_owned())

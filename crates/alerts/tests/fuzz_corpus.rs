@@ -12,7 +12,7 @@ mod shell;
 
 use std::path::{Path, PathBuf};
 
-use alerts::{command, event, incident, kind, message, moment, notification, rules, state};
+use alerts::{arn, command, event, incident, kind, message, moment, notification, rules, state};
 use proptest::prelude::*;
 
 /// The files in a folder of the repository and in the folders within it.

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alerts::event::{Detail, Event, deliveries};
+use alerts::event::{Detail, Event, Receiver};
 use alerts::incident::AccountRegion;
 use alerts::message::Message;
 use alerts::moment::Moment;
@@ -47,6 +47,10 @@ fn samples() -> Vec<(String, serde_json::Value)> {
     samples
 }
 
+fn receiver() -> Receiver<'static> {
+    Receiver { account: "111111111111", now: Moment::parse("2026-03-01T03:00:00Z").unwrap() }
+}
+
 fn observations(event: &Event) -> Vec<Observation> {
     match &event.detail {
         Detail::SecretCall(record) => {
@@ -63,7 +67,7 @@ fn rendered(value: &serde_json::Value) -> String {
     let here = AccountRegion::new("333333333333", "us-east-1");
     let now = Moment::parse("2026-03-01T03:00:00Z").unwrap();
     let mut out = Vec::new();
-    for item in deliveries(value).items {
+    for item in receiver().deliveries(value).items {
         let observations = match &item.parsed {
             Ok(event) => observations(event),
             Err(unknown) => {
@@ -101,7 +105,7 @@ fn alert_of_every_sample_event_is_its_golden_file() {
 /// A rotation that failed, at each point of its life.
 fn notification(status: Status) -> Notification {
     let text = std::fs::read_to_string(root().join("secretsmanager/rotation-failed.json")).unwrap();
-    let item = deliveries(&serde_json::from_str(&text).unwrap()).items.remove(0);
+    let item = receiver().deliveries(&serde_json::from_str(&text).unwrap()).items.remove(0);
     let Transition::Firing(incident) = observations(&item.parsed.unwrap()).remove(0).transition else {
         panic!("a failed rotation is an incident")
     };

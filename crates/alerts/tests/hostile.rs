@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use alerts::event::{Detail, deliveries};
+use alerts::event::{Detail, Receiver};
 use alerts::incident::AccountRegion;
 use alerts::message::{MAX_BYTES, Message};
 use alerts::moment::Moment;
@@ -58,10 +58,14 @@ fn texts(value: &Value, at: String, found: &mut Vec<String>) {
     }
 }
 
+fn receiver() -> Receiver<'static> {
+    Receiver { account: "111111111111", now: Moment::parse("2026-03-01T03:00:00Z").unwrap() }
+}
+
 fn observations(value: &Value) -> Vec<Observation> {
     let here = AccountRegion::new("333333333333", "us-east-1");
     let mut all = Vec::new();
-    for item in deliveries(value).items {
+    for item in receiver().deliveries(value).items {
         match &item.parsed {
             Ok(event) => match &event.detail {
                 Detail::SecretCall(record) => {

@@ -225,6 +225,80 @@ async fn notifications_beyond_the_rate_limit_are_one_summary() {
     assert_eq!(notifier.sweep(window(61), 100).await.unwrap(), RecordStats::default());
 }
 
+/// An incident about a subject of an account.
+fn of_account(account: &str, kind: Kind, severity: Severity, subject: &str) -> Observation {
+    let location = AccountRegion::new(account, "us-east-1");
+    let incident = Incident::new(kind, severity, location, subject, subject, Moment::from_millis(1));
+    Observation::firing(incident, EventId::of(&[account, kind.name(), severity.name(), subject]))
+}
+
+async fn record_each(world: &World, observations: impl Iterator<Item = Observation>) {
+    let notifier = Notifier::new(world, world, Policy::default());
+    for observation in observations {
+        assert!(notifier.record(&[observation], window(0)).await[0].is_ok());
+    }
+}
+
+#[tokio::test]
+async fn flood_of_an_account_ends_in_one_summary() {
+    let world = World::default();
+    let flood = (0..500).map(|number| {
+        of_account("111111111111", Kind::FunctionFailed, Severity::Error, &format!("function-{number}"))
+    });
+    record_each(&world, flood).await;
+    assert_eq!(world.published().len(), 60);
+    let notifier = Notifier::new(&world, &world, Policy::default());
+    assert_eq!(notifier.sweep(window(60), 1000).await.unwrap().published, 1);
+    let summary = world.published().pop().unwrap();
+    // As severe as what it stands for, so that a pager gets it.
+    assert_eq!(
+        summary.subject,
+        "[ERROR] Alerts suppressed: Function failed in account 111111111111 (111111111111 us-east-1)"
+    );
+    assert!(summary.body.contains("440 more alerts"), "{}", summary.body);
+    assert!(summary.body.contains("incident|function-failed|111111111111|"), "{}", summary.body);
+}
+
+#[tokio::test]
+async fn flood_hides_no_other_kind_account_or_severity() {
+    let world = World::default();
+    let flood = (0..200).map(|number| {
+        of_account("111111111111", Kind::FunctionFailed, Severity::Error, &format!("function-{number}"))
+    });
+    record_each(&world, flood).await;
+    // Twelve forged alerts about a secret's ARN, too.
+    let same = (0..20).map(|number| {
+        let Observation { event, .. } =
+            of_account("1", Kind::FunctionFailed, Severity::Error, &number.to_string());
+        let location = AccountRegion::new("111111111111", "us-east-1");
+        let at = Moment::from_millis(number);
+        let incident = Incident::new(Kind::DatabaseEvent, Severity::Error, location, "arn:secret", "s", at);
+        Observation::firing(incident.dedup_key(&number.to_string()), event)
+    });
+    record_each(&world, same).await;
+    let before = world.published().len();
+    let honest = [
+        of_account("111111111111", Kind::RotationFailed, Severity::Critical, "arn:secret"),
+        of_account("111111111111", Kind::RotationFailed, Severity::Error, "arn:other"),
+        of_account("111111111111", Kind::FunctionFailed, Severity::Critical, "function-1000"),
+        of_account("222222222222", Kind::FunctionFailed, Severity::Error, "function-1"),
+        of_account("222222222222", Kind::DatabaseEvent, Severity::Warning, "arn:secret"),
+    ];
+    record_each(&world, honest.into_iter()).await;
+    let subjects: Vec<String> =
+        world.published()[before..].iter().map(|message| message.subject.clone()).collect();
+    assert_eq!(
+        subjects,
+        [
+            "[CRITICAL] Rotation failed: arn:secret (111111111111 us-east-1)",
+            "[ERROR] Rotation failed: arn:other (111111111111 us-east-1)",
+            "[CRITICAL] Function failed: function-1000 (111111111111 us-east-1)",
+            "[ERROR] Function failed: function-1 (222222222222 us-east-1)",
+            "[WARNING] Database event: arn:secret (222222222222 us-east-1)",
+        ]
+    );
+}
+
 #[tokio::test]
 async fn unpublished_notifications_are_sent_when_the_topic_accepts_them() {
     // The first three publishes are refused.

@@ -4,7 +4,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Detail, Event, location_of, typed};
+use super::{Detail, Event, typed};
+use crate::arn::Arn;
+use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
 
@@ -65,17 +67,44 @@ impl RequestContext {
     }
 }
 
-/// Reads a record that was sent to a queue, a topic or a function, without an envelope.
-pub(super) fn record(value: &Value) -> Result<Event, String> {
+/// Reads the record in an event. Any principal may put an event with the source `lambda` on a bus of
+/// its account, so the record must be about a function of the account and Region that EventBridge
+/// states.
+pub(super) fn failure(detail: &Value, account: &str, region: &str) -> Result<FunctionFailure, String> {
+    let failure: FunctionFailure = typed(detail, "the record of an invocation")?;
+    let function = function(&failure)?;
+    if (function.account.as_str(), function.region.as_str()) != (account, region) {
+        return Err("not the record of an invocation: `functionArn` is not a function of the event's \
+                    account and Region"
+            .to_owned());
+    }
+    Ok(failure)
+}
+
+/// Reads a record that was sent to a queue or a function of this account, without an envelope.
+pub(super) fn record(value: &Value, account: &str) -> Result<Event, String> {
     let failure: FunctionFailure = typed(value, "the record of an invocation")?;
+    let function = function(&failure)?;
+    if function.account != account {
+        return Err("not the record of an invocation: without EventBridge's envelope, `functionArn` \
+                    must be a function of this account"
+            .to_owned());
+    }
     let time = Moment::parse(&failure.timestamp)
         .ok_or("not the record of an invocation: `timestamp` is not RFC 3339")?;
-    let arn = &failure.request_context.function_arn;
     Ok(Event {
         id: EventId::of(&["lambda", &failure.request_context.request_id]),
-        location: location_of(arn),
+        location: AccountRegion::new(&function.account, &function.region),
         time,
-        resources: vec![arn.clone()],
+        resources: vec![failure.request_context.function_arn.clone()],
         detail: Detail::FunctionFailure(failure),
+    })
+}
+
+/// Returns the function of a record.
+fn function(failure: &FunctionFailure) -> Result<Arn, String> {
+    let arn: Option<Arn> = failure.request_context.function_arn.parse().ok();
+    arn.filter(|arn| arn.service == "lambda" && arn.resource_id("function").is_some()).ok_or_else(|| {
+        "not the record of an invocation: `functionArn` is not the ARN of a function".to_owned()
     })
 }

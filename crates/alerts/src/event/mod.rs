@@ -21,7 +21,7 @@ pub use cloudformation::{Stack, StackResource, StatusDetails};
 pub use cloudtrail::{CloudTrailRecord, Issuer, Principal, Session};
 pub use cloudwatch::{Alarm, AlarmState, Configuration, State};
 pub use database::{Database, Engine};
-pub use delivery::{Delivery, Item, deliveries};
+pub use delivery::{Delivery, Item, Receiver};
 pub use lambda::{Answer, FunctionFailure, RequestContext};
 pub use redshift::{Integration, Statement, StatementState};
 pub use secret::{Rotation, RotationOutcome, SecretLabel};
@@ -32,7 +32,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::arn::Arn;
 use crate::incident::AccountRegion;
 use crate::moment::Moment;
 use crate::state::EventId;
@@ -98,6 +97,8 @@ pub enum Detail {
 pub struct Unrecognized {
     /// The envelope's id, or a hash of the content.
     pub id: EventId,
+    /// The account that sent it, if EventBridge or a topic says so.
+    pub account: Option<String>,
     /// The source, as far as it is known.
     pub from: String,
     /// The problem: what was expected, and where.
@@ -126,9 +127,13 @@ struct Envelope {
     detail: Value,
 }
 
-/// Parses one event: EventBridge's envelope, the record of a failed invocation, or the message of an event subscription.
-pub fn parse(value: &Value) -> Parsed {
-    event(value).map_err(|problem| unrecognized(&value.to_string(), Some(value), &problem))
+/// Parses one event: EventBridge's envelope, or the record of a failed invocation of a function in
+/// this account.
+pub fn parse(value: &Value, account: &str) -> Parsed {
+    event(value, account).map_err(|problem| Unrecognized {
+        account: value.get("account").and_then(Value::as_str).and_then(account_id),
+        ..unrecognized(&value.to_string(), Some(value), &problem)
+    })
 }
 
 /// Returns an unrecognized event.
@@ -145,19 +150,36 @@ pub(crate) fn unrecognized(text: &str, value: Option<&Value>, problem: &str) -> 
     };
     Unrecognized {
         id,
+        account: None,
         from: sanitize(&from, 200),
         problem: sanitize(problem, 300),
-        raw: sanitize(text, MAX_RAW),
+        raw: sanitize(value.map(without_payloads).as_deref().unwrap_or(text), MAX_RAW),
         time: Moment::parse(member("time")),
     }
 }
 
-fn event(value: &Value) -> Result<Event, String> {
-    if value.get("requestContext").is_some_and(|context| context.get("functionArn").is_some()) {
-        return lambda::record(value);
+/// Returns an event's text without a function's input and response, which may be secret.
+fn without_payloads(value: &Value) -> String {
+    let mut value = value.clone();
+    for pointer in ["", "/detail"] {
+        if let Some(Value::Object(members)) = value.pointer_mut(pointer) {
+            members.retain(|name, _| !matches!(name.as_str(), "requestPayload" | "responsePayload"));
+        }
     }
-    if value.get("Event Source").is_some() || value.get("Event Message").is_some() {
-        return database::subscription(value);
+    value.to_string()
+}
+
+/// Returns true if the value is the message of an event subscription, or resembles one.
+fn is_subscription(value: &Value) -> bool {
+    value.get("Event Source").is_some() || value.get("Event Message").is_some()
+}
+
+fn event(value: &Value, account: &str) -> Result<Event, String> {
+    if value.get("requestContext").is_some_and(|context| context.get("functionArn").is_some()) {
+        return lambda::record(value, account);
+    }
+    if is_subscription(value) {
+        return Err("the message of an event subscription without its topic".to_owned());
     }
     let envelope: Envelope = typed(value, "an EventBridge event")?;
     let detail = detail(&envelope)?;
@@ -211,7 +233,7 @@ fn detail(envelope: &Envelope) -> Result<Detail, String> {
             Detail::Database(database::rds(detail)?)
         }
         ("lambda", kind) if kind.starts_with("Lambda Function Invocation Result") => {
-            Detail::FunctionFailure(typed(detail, "the record of an invocation")?)
+            Detail::FunctionFailure(lambda::failure(detail, &envelope.account, &envelope.region)?)
         }
         ("aws.events" | "aws.scheduler", "Scheduled Event") => Detail::Schedule,
         _ => return Err("the source and detail-type are not known".to_owned()),
@@ -256,12 +278,9 @@ fn unquoted(text: &str) -> String {
     }
 }
 
-/// Returns the account and Region of an ARN; empty ones if the text is not an ARN.
-pub(crate) fn location_of(arn: &str) -> AccountRegion {
-    match arn.parse::<Arn>() {
-        Ok(arn) => AccountRegion::new(&arn.account, &arn.region),
-        Err(_) => AccountRegion::new("", ""),
-    }
+/// Returns an account id: twelve digits.
+fn account_id(text: &str) -> Option<String> {
+    (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.to_owned())
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::items::{Item, SUBJECT, Versioned, bytes, event_item, incident_item, limiter_item};
+use super::items::{Item, LIMIT, Versioned, bytes, event_item, incident_item};
+use super::limits::{LimitItems, Limits, limit_items};
 use super::{ATTEMPTS, InvocationWindow, Notifier, RecordError, RecordStats, back_off};
 use crate::incident::IncidentKey;
 use crate::message::Message;
 use crate::moment::Moment;
 use crate::notification::Notification;
 use crate::publish::Publisher;
-use crate::state::{IncidentState, Observation, OutboxEntry, RateLimiter};
+use crate::state::{IncidentState, LimitScope, Observation, OutboxEntry, RateLimiter};
 use crate::store::{ItemKey, MAX_ITEMS, MAX_TRANSACTION_BYTES, Put, Store, StoreError, StoredItem};
 
 /// The largest number of unpublished notifications of one incident. If there are more, publishing
@@ -30,12 +31,9 @@ pub(super) struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// Returns the item of the rate limiter, if an observation names it.
-    fn limiter(&self) -> Option<ItemKey> {
-        self.observations
-            .iter()
-            .find_map(|observation| observation.incident())
-            .map(|incident| limiter_item(&incident.location.account, incident.rate_limit_key()))
+    /// Returns the items of the rate limiters, if an observation names them.
+    fn limiters(&self) -> Option<LimitItems> {
+        self.observations.iter().find_map(|observation| observation.incident()).map(limit_items)
     }
 }
 
@@ -46,8 +44,8 @@ pub(super) fn groups(observations: &[Observation]) -> Vec<Group<'_>> {
     let mut open: HashMap<&IncidentKey, usize> = HashMap::new();
     for (index, observation) in observations.iter().enumerate() {
         let key = &observation.key;
-        // The incident's state and its rate limiter need an item each.
-        let known = open.get(key).filter(|group| groups[**group].indexes.len() < MAX_ITEMS - 2);
+        // The incident's state and its rate limiters need an item each.
+        let known = open.get(key).filter(|group| groups[**group].indexes.len() < MAX_ITEMS - 3);
         let group = match known {
             Some(group) => *group,
             None => {
@@ -68,12 +66,13 @@ pub(super) fn batches<'g, 'a>(groups: &'g [Group<'a>]) -> Vec<&'g [Group<'a>]> {
     let (mut start, mut items) = (0, 0);
     let (mut limiters, mut incidents) = (HashSet::new(), HashSet::new());
     for (at, group) in groups.iter().enumerate() {
-        // A resolution has the rate limiter of the incident that it resolves, which may be any.
-        let limiter = group.limiter();
+        // A resolution has the rate limiters of the incident that it resolves, which may be any.
+        let own = group.limiters();
         // The first group of a batch that needs a rate limiter counts it.
         let size = |limiters: &HashSet<ItemKey>| {
-            let is_new = limiter.as_ref().is_none_or(|limiter| !limiters.contains(limiter));
-            1 + group.observations.len() + usize::from(is_new)
+            let is_new = |(_, item): &&(LimitScope, ItemKey)| !limiters.contains(item);
+            let new = own.as_ref().map_or(2, |own| own.iter().filter(is_new).count());
+            1 + group.observations.len() + new
         };
         if at > start && (items + size(&limiters) > MAX_ITEMS || incidents.contains(group.key)) {
             batches.push(&groups[start..at]);
@@ -82,7 +81,7 @@ pub(super) fn batches<'g, 'a>(groups: &'g [Group<'a>]) -> Vec<&'g [Group<'a>]> {
             incidents.clear();
         }
         items += size(&limiters);
-        limiters.extend(limiter);
+        limiters.extend(own.into_iter().flatten().map(|(_, item)| item));
         incidents.insert(group.key);
     }
     if start < groups.len() {
@@ -99,7 +98,7 @@ struct Loaded {
 
 struct LoadedIncident {
     state: Versioned<IncidentState>,
-    limiter: Option<ItemKey>,
+    limiters: Option<LimitItems>,
     /// For each observation, true if it was recorded before.
     duplicate: Vec<bool>,
 }
@@ -231,7 +230,8 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
             keys.push(incident_item(group.key));
             keys.extend(group.observations.iter().map(|one| event_item(group.key, &one.event)));
         }
-        let named: HashSet<ItemKey> = groups.iter().filter_map(Group::limiter).collect();
+        let limiters = groups.iter().filter_map(Group::limiters).flatten();
+        let named: HashSet<ItemKey> = limiters.map(|(_, item)| item).collect();
         keys.extend(named);
         let mut found = self.items(&keys, now).await?;
         let mut incidents = Vec::with_capacity(groups.len());
@@ -243,14 +243,15 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
                 found.get(&event_item(group.key, &one.event)).is_some_and(Option::is_some)
             };
             let duplicate = group.observations.iter().map(duplicate).collect();
-            // A resolution does not name the rate limiter of the incident that it ends; the state does.
-            let stored = || state.value.rate_limit_key();
-            let limiter =
-                group.limiter().or_else(|| stored().map(|(account, name)| limiter_item(account, name)));
-            incidents.push(LoadedIncident { state, limiter, duplicate });
+            // A resolution does not name the rate limiters of the incident that it ends; the state does.
+            let limiters = group.limiters().or_else(|| state.value.incident().map(limit_items));
+            incidents.push(LoadedIncident { state, limiters, duplicate });
         }
-        let wanted: HashSet<&ItemKey> =
-            incidents.iter().filter_map(|incident| incident.limiter.as_ref()).collect();
+        let wanted: HashSet<&ItemKey> = incidents
+            .iter()
+            .filter_map(|incident| incident.limiters.as_ref())
+            .flat_map(|limiters| limiters.iter().map(|(_, item)| item))
+            .collect();
         let missing: Vec<ItemKey> =
             wanted.iter().filter(|item| !found.contains_key(**item)).map(|item| (*item).clone()).collect();
         if !missing.is_empty() {
@@ -280,20 +281,11 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         let (mut plans, mut puts) = (Vec::with_capacity(groups.len()), Vec::new());
         let mut used: HashSet<ItemKey> = HashSet::new();
         for (group, incident) in groups.iter().zip(&mut loaded.incidents) {
-            let limiter = incident.limiter.as_ref().and_then(|item| loaded.limiters.get_mut(item));
-            let before = limiter.as_ref().map(|limiter| limiter.value.clone());
-            let (plan, own, notified) = self.plan_one(group, incident, limiter, window);
-            match (&plan, incident.limiter.as_ref()) {
-                (Ok(_), Some(item)) if notified => {
-                    used.insert(item.clone());
-                }
-                // What is not written did not happen.
-                (Err(_), Some(item)) => {
-                    if let (Some(limiter), Some(before)) = (loaded.limiters.get_mut(item), before) {
-                        limiter.value = before;
-                    }
-                }
-                _ => {}
+            let mut limits = Limits::of(incident.limiters.as_ref(), &loaded.limiters);
+            let (plan, own) = self.plan_one(group, incident, &mut limits, window);
+            // What is not written did not happen.
+            if plan.is_ok() {
+                limits.keep(&mut loaded.limiters, &mut used);
             }
             puts.extend(own);
             plans.push(plan);
@@ -303,15 +295,14 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         (plans, puts)
     }
 
-    /// Applies the observations of one incident. Returns its result, what is to be written, and
-    /// whether the rate limiter changed.
+    /// Applies the observations of one incident. Returns its result, and what is to be written.
     fn plan_one(
         &self,
         group: &Group<'_>,
         incident: &mut LoadedIncident,
-        mut limiter: Option<&mut Versioned<RateLimiter>>,
+        limits: &mut Limits,
         window: InvocationWindow,
-    ) -> (Result<Planned, RecordError>, Vec<Put>, bool) {
+    ) -> (Result<Planned, RecordError>, Vec<Put>) {
         let InvocationWindow { now, deadline } = window;
         let (mut claimed, busy) = incident.state.claim(now, deadline);
         let state = &mut incident.state.value;
@@ -339,15 +330,7 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         }
         let notified = !notifications.is_empty();
         for notification in notifications {
-            let allowed =
-                limiter.as_deref_mut().zip(incident.limiter.as_ref()).is_none_or(|(limiter, item)| {
-                    let limiter = &mut limiter.value;
-                    if let Some(notification) = limiter.summarize_if_due(&item.partition, now, &self.policy) {
-                        limiter.outbox.push(OutboxEntry { notification, claimed_until: now });
-                    }
-                    limiter.allow(&notification, now, &self.policy)
-                });
-            if allowed {
+            if limits.allow(&notification, now, &self.policy) {
                 claimed.push(notification.clone());
                 state.outbox.push(OutboxEntry { notification, claimed_until: deadline });
             } else {
@@ -355,14 +338,14 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
             }
         }
         if is_new && (state.outbox.len() > MAX_OUTBOX || bytes(&state.outbox) > MAX_OUTBOX_BYTES) {
-            return (Err(RecordError::OutboxFull), Vec::new(), false);
+            return (Err(RecordError::OutboxFull), Vec::new());
         }
         if is_new || notified || !claimed.is_empty() {
             puts.push(incident.state.put(&incident_item(group.key), now, &self.policy));
         }
         // An event that was recorded before may have led to what another invocation publishes.
         let busy = busy && stats.duplicates > 0;
-        (Ok(Planned { stats, claimed, busy }), puts, notified)
+        (Ok(Planned { stats, claimed, busy }), puts)
     }
 
     /// Publishes the summary of a rate limiter, if it is due.
@@ -371,7 +354,7 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         partition: &str,
         window: InvocationWindow,
     ) -> Result<RecordStats, RecordError> {
-        let item = ItemKey::new(partition, SUBJECT);
+        let item = ItemKey::new(partition, LIMIT);
         for attempt in 0..ATTEMPTS {
             back_off(partition, attempt, window).await;
             let mut state: Versioned<RateLimiter> = self.read_again(&item, window.now).await?;

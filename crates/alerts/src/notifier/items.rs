@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::incident::{IncidentKey, digest};
+use crate::incident::IncidentKey;
 use crate::moment::Moment;
 use crate::notification::Notification;
 use crate::state::{EventId, IncidentState, OutboxEntry, Policy, RateLimiter};
@@ -12,7 +12,7 @@ use crate::store::{ItemKey, Put, StoredItem, decode};
 /// The sort key of an incident's state.
 pub(super) const INCIDENT: &str = "incident";
 /// The sort key of a rate limiter.
-pub(super) const SUBJECT: &str = "subject";
+pub(super) const LIMIT: &str = "limit";
 
 /// A value with the revision at which it was read.
 #[derive(Debug, Clone)]
@@ -97,10 +97,4 @@ pub(super) fn incident_item(key: &IncidentKey) -> ItemKey {
 
 pub(super) fn event_item(key: &IncidentKey, event: &EventId) -> ItemKey {
     ItemKey::new(key.as_str(), format!("event|{}", event.as_str()))
-}
-
-pub(super) fn limiter_item(account: &str, subject: &str) -> ItemKey {
-    let hash = digest(&[account, subject]);
-    let text: String = subject.chars().take(200).collect();
-    ItemKey::new(format!("subject|{account}|{text}|{hash}"), SUBJECT)
 }

@@ -12,6 +12,7 @@
 
 mod batch;
 mod items;
+mod limits;
 mod open;
 mod reconcile;
 mod stats;
@@ -24,7 +25,7 @@ pub use stats::{RecordError, RecordStats};
 use std::time::Duration;
 
 use batch::{batches, groups};
-use items::{INCIDENT, SUBJECT, event_item};
+use items::{INCIDENT, LIMIT, event_item};
 
 use crate::incident::{IncidentKey, digest};
 use crate::moment::Moment;
@@ -114,7 +115,7 @@ impl<S: Store, P: Publisher> Notifier<S, P> {
         for item in due {
             let swept = match item.sort.as_str() {
                 INCIDENT => self.single(&IncidentKey::stored(&item.partition), &[], window).await,
-                SUBJECT => self.summarize(&item.partition, window).await,
+                LIMIT => self.summarize(&item.partition, window).await,
                 _ => continue,
             };
             match swept {

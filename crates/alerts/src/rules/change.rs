@@ -136,7 +136,7 @@ mod tests {
         event["resources"] = Value::Null;
         event["detail"]["requestParameters"] = request.clone();
         event["detail"]["responseElements"] = json!({"_return": true});
-        let observation = evaluate(&parse(&event).unwrap()).remove(0);
+        let observation = evaluate(&parse(&event, "111111111111").unwrap()).remove(0);
         observation.incident().unwrap().clone()
     }
 

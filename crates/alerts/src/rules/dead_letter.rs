@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::last_part;
 use crate::command::Command;
-use crate::event::{Detail, deliveries};
+use crate::event::{Detail, Receiver};
 use crate::incident::{AccountRegion, Incident, IncidentKey};
 use crate::kind::{Kind, Severity};
 use crate::moment::{Moment, format_duration};
@@ -47,9 +47,10 @@ pub fn dead_letters(contents: &QueueContents, location: &AccountRegion, now: Mom
         let id = EventId::of(&["empty", &contents.queue, &now.millis().to_string()]);
         return vec![Observation::resolved(key, "the queue is empty", id, now)];
     }
+    let receiver = Receiver { account: &location.account, now };
     let mut causes: BTreeMap<String, u32> = BTreeMap::new();
     for message in &contents.messages {
-        *causes.entry(cause(message)).or_default() += 1;
+        *causes.entry(cause(message, receiver)).or_default() += 1;
     }
     let mut causes: Vec<(u32, String)> = causes.into_iter().map(|(cause, count)| (count, cause)).collect();
     causes.sort_by(|one, other| other.cmp(one));
@@ -91,7 +92,7 @@ pub fn dead_letters(contents: &QueueContents, location: &AccountRegion, now: Mom
 }
 
 /// Returns the reason why a message is in the queue, as far as it is known.
-fn cause(message: &QueuedMessage) -> String {
+fn cause(message: &QueuedMessage, receiver: Receiver<'_>) -> String {
     let attribute = |name: &str| message.attributes.get(name).map(String::as_str);
     if let Some(code) = attribute("ERROR_CODE") {
         let rule = attribute("RULE_ARN").map(last_part).unwrap_or("unknown rule");
@@ -101,7 +102,7 @@ fn cause(message: &QueuedMessage) -> String {
     }
     let value = serde_json::from_str(&message.body)
         .unwrap_or_else(|_| serde_json::Value::String(message.body.clone()));
-    match deliveries(&value).items.first().map(|item| &item.parsed) {
+    match receiver.deliveries(&value).items.first().map(|item| &item.parsed) {
         Some(Ok(event)) => match &event.detail {
             Detail::FunctionFailure(failure) => {
                 let answer = failure.response_payload.clone().unwrap_or_default();

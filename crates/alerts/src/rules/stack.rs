@@ -351,7 +351,7 @@ mod tests {
                 "detail": {"stack-id": STACK, "status-details": {"status": "ROLLBACK_COMPLETE", "status-reason": ""},
                     "client-request-token": token},
             });
-            let event = crate::event::parse(&event).unwrap();
+            let event = crate::event::parse(&event, "111111111111").unwrap();
             let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event:?}") };
             let operation = Operation { begun_by: begun_by.map(str::to_owned), cause: None };
             super::status(&event, stack, &operation)[0].event.clone()
@@ -372,7 +372,7 @@ mod tests {
                 "account": "111111111111", "region": "us-east-1", "time": "2026-03-01T03:00:00Z",
                 "detail": {"stack-id": STACK, "status-details": {"status": status, "status-reason": reason}},
             });
-            let event = crate::event::parse(&event).unwrap();
+            let event = crate::event::parse(&event, "111111111111").unwrap();
             let crate::event::Detail::Stack(stack) = &event.detail else { panic!("{event:?}") };
             let observations = super::status(&event, stack, &Operation::default());
             let crate::state::Transition::Firing(incident) = &observations[0].transition else {

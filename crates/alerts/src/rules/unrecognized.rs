@@ -1,4 +1,4 @@
-//! Events that the functions do not recognize: one incident, which counts them.
+//! Events that the functions do not recognize: one incident for each account, which counts them.
 
 use crate::command::Command;
 use crate::event::Unrecognized;
@@ -8,7 +8,8 @@ use crate::moment::Moment;
 use crate::state::Observation;
 
 /// Returns the observation of an unrecognized event. `location` is that of the function that received
-/// it; `table` keeps the event.
+/// it; `table` keeps the event. The incident is in the account that sent the event, if that is known:
+/// no account hides the events of another.
 pub fn unrecognized_event(
     received: &Unrecognized,
     location: &AccountRegion,
@@ -19,7 +20,7 @@ pub fn unrecognized_event(
     let incident = Incident::new(
         Kind::UnrecognizedEvents,
         Severity::Warning,
-        location.clone(),
+        AccountRegion::new(received.account.as_deref().unwrap_or(&location.account), &location.region),
         function,
         &format!("at {function}"),
         now,

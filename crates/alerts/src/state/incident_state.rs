@@ -76,10 +76,9 @@ impl IncidentState {
         }
     }
 
-    /// Returns the account and the rate limit key of the open incident.
-    pub fn rate_limit_key(&self) -> Option<(&str, &str)> {
-        let episode = self.open.as_ref()?;
-        Some((&episode.incident.location.account, episode.incident.rate_limit_key()))
+    /// Returns the open incident, as of its last occurrence.
+    pub fn incident(&self) -> Option<&Incident> {
+        self.open.as_ref().map(|episode| &episode.incident)
     }
 
     /// Returns true if an occurrence of this incident now would change what people know: it is not

@@ -6,7 +6,7 @@ mod rate_limiter;
 
 pub use incident_state::IncidentState;
 pub use policy::Policy;
-pub use rate_limiter::RateLimiter;
+pub use rate_limiter::{LimitScope, RateLimiter};
 
 use std::time::Duration;
 

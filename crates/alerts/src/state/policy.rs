@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::LimitScope;
 use crate::kind::Kind;
 
 /// The intervals and limits of notifications.
@@ -12,9 +13,11 @@ pub struct Policy {
     pub first_interval: Duration,
     /// The longest of these intervals.
     pub max_interval: Duration,
-    /// The number of notifications about one subject or group within [`Policy::window`]. Further ones
-    /// are suppressed and summarized.
-    pub max_per_window: u32,
+    /// The number of notifications of one kind about one subject or group within
+    /// [`Policy::window`]. Further ones are suppressed and summarized.
+    pub max_per_subject: u32,
+    /// The number of notifications of one kind about one account within [`Policy::window`].
+    pub max_per_account: u32,
     /// The length of the rate limit's window.
     pub window: Duration,
 }
@@ -24,7 +27,8 @@ impl Default for Policy {
         Self {
             first_interval: Duration::from_secs(15 * 60),
             max_interval: Duration::from_secs(24 * 3600),
-            max_per_window: 12,
+            max_per_subject: 12,
+            max_per_account: 60,
             window: Duration::from_secs(3600),
         }
     }
@@ -36,6 +40,15 @@ impl Policy {
     /// The first and the longest interval of a condition: it is repeated after a day, after four more
     /// days, and then weekly.
     const CONDITION: (Duration, Duration) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
+
+    /// Returns the number of notifications within [`Policy::window`] after which a rate limit
+    /// suppresses others.
+    pub fn max_per_window(&self, scope: LimitScope) -> u32 {
+        match scope {
+            LimitScope::Subject => self.max_per_subject,
+            LimitScope::Account => self.max_per_account,
+        }
+    }
 
     /// Returns the time until the next notification, after so many about the same incident.
     pub fn interval(&self, kind: Kind, notifications: u32) -> Duration {

@@ -73,7 +73,7 @@ impl Drill {
             shared: Shared::new(World::new(seed, jobs)),
             settings,
             // No alert is suppressed, so that all of them can be counted.
-            policy: Policy { max_per_window: u32::MAX, ..Policy::default() },
+            policy: Policy { max_per_subject: u32::MAX, max_per_account: u32::MAX, ..Policy::default() },
             behind: Duration::ZERO,
             invocations: Mutex::new(seed.wrapping_mul(1000)),
             at_risk: Mutex::default(),
