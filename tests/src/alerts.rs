@@ -220,12 +220,7 @@ impl AlertWorld {
 
     /// Creates a role without permissions and returns its credentials.
     pub fn unprivileged(&self, profile: Profile) -> Account {
-        let account = self.cloud.account(profile);
-        let trust = json!({"Version": "2012-10-17", "Statement": [{
-            "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{}:root", profile.account)}, "Action": "sts:AssumeRole"}]});
-        let words = [("RoleName", "nobody"), ("AssumeRolePolicyDocument", &trust.to_string())];
-        let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
-        account.assume(&role).unwrap()
+        principal(&self.cloud.account(profile), profile, "nobody", &[])
     }
 
     /// Starts a scheduled rule of the hub.
@@ -273,6 +268,21 @@ impl AlertWorld {
         let found = self.hub.json("sqs", "GetQueueAttributes", words).unwrap();
         found["Attributes"][name].as_str().unwrap().to_owned()
     }
+}
+
+/// Creates a role with these actions on every resource, and returns its credentials.
+pub fn principal(admin: &Account, profile: Profile, name: &str, actions: &[&str]) -> Account {
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{}:root", profile.account)}, "Action": "sts:AssumeRole"}]});
+    let words = [("RoleName", name), ("AssumeRolePolicyDocument", &trust.to_string())];
+    let role = admin.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
+    if !actions.is_empty() {
+        let policy = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": actions, "Resource": "*"}]});
+        let words = [("RoleName", name), ("PolicyName", "only"), ("PolicyDocument", &policy.to_string())];
+        admin.query("iam", "PutRolePolicy", &words).unwrap();
+    }
+    admin.assume(&role).unwrap()
 }
 
 /// The file flow, with a copy monitor that sends alerts to the hub.

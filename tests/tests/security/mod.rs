@@ -2,4 +2,5 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod forged_events;
 mod planted_objects;
