@@ -517,10 +517,12 @@ def test_an_organisation_needs_no_list_of_accounts(deployment: Deployment) -> No
     assert deployment.deployed()[1] == {"OrganizationId": "o-exampleorgid", "SpokeAccounts": ""}
 
 
+def test_hub_names_the_form_of_a_role_that_does_not_exist_yet(deployment: Deployment) -> None:
+    succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target", ROLE_PATH="/bank/"))
+    assert deployment.deployed()[1]["PublisherRoleArns"] == "arn:aws:iam::222222222222:role/bank/sluice-target*-MonitorRole-*"
+
+
 def test_hub_names_the_role_of_the_copy_monitor(deployment: Deployment) -> None:
-    # Before the first deployment of the target its role is known by its form only.
-    succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target"))
-    assert deployment.deployed()[1]["PublisherRoleArns"] == "arn:aws:iam::222222222222:role/sluice-target*-MonitorRole-*"
     deployment.stack("target/sluice-target", {"MonitorRoleArn": "arn:aws:iam::222222222222:role/exact"})
     succeed(deployment.run("hub", HUB_PROFILE="second", SPOKE_PROFILES="source target"))
     assert deployment.deployed()[1]["PublisherRoleArns"] == "arn:aws:iam::222222222222:role/exact"
