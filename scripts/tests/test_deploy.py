@@ -682,7 +682,7 @@ TOO_LONG = {
     ),
     "300 accounts": (
         ("hub", "SpokeAccounts=" + ",".join(["111111111111"] * 300)),
-        "the policy of EventsQueuePolicy would have about 11100 characters with these values of SpokeAccounts, AWS takes 8192",
+        "the policy of EventsQueuePolicy would have about 11600 characters with these values of SpokeAccounts, AWS takes 8192",
     ),
 }
 
