@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attempts;
 mod forged_events;
 mod planted_objects;

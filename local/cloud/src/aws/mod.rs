@@ -51,7 +51,8 @@ pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
 
 /// The `X-Amz-Target` prefix and JSON version of the services that speak JSON (from the botocore
 /// service models).
-const JSON_SERVICES: [(&str, &str, &str); 9] = [
+const JSON_SERVICES: [(&str, &str, &str); 10] = [
+    ("dynamodb", "DynamoDB_20120810", "1.0"),
     ("redshift-data", "RedshiftData", "1.1"),
     ("redshift-serverless", "RedshiftServerless", "1.1"),
     ("secretsmanager", "secretsmanager", "1.1"),
