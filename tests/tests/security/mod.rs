@@ -4,4 +4,5 @@
 
 mod attempts;
 mod forged_events;
+mod hostile_servers;
 mod planted_objects;

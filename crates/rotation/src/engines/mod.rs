@@ -1,5 +1,7 @@
 //! The engines, each with a Cargo feature of its name.
 
+#[cfg(feature = "tls")]
+pub mod bounded;
 #[cfg(feature = "elasticache")]
 pub mod elasticache;
 #[cfg(feature = "kafka")]

@@ -1,76 +1,93 @@
 //! Sessions in PostgreSQL's wire protocol, which Redshift uses too.
 
+use std::time::Duration;
+
 use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{Client, Config, Socket};
+use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::trust::{CONNECT_TIMEOUT, Tls};
+use super::bounded::Bounded;
+use super::trust::Tls;
 use crate::engine::{Account, EngineError};
 
+/// The timeout of a login. A paused Aurora Serverless database resumes in about 15 seconds
+/// ("Scaling to Zero ACUs with automatic pause and resume" of the Aurora user guide).
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// TLS that checks certificates for a name that need not be the host's.
-#[derive(Clone)]
-pub(crate) struct Certified {
-    connector: MakeRustlsConnect,
-    name: Option<String>,
+pub(crate) type Certified = <MakeRustlsConnect as MakeTlsConnect<Bounded>>::TlsConnect;
+
+/// Returns the TLS for one host.
+pub(crate) fn certified(tls: &Tls, host: &str) -> Certified {
+    let mut connector = MakeRustlsConnect::new(ClientConfig::clone(&tls.config()));
+    let name = tls.server_name(host).map(|name| name.to_str().into_owned());
+    let Ok(certified) =
+        MakeTlsConnect::<Bounded>::make_tls_connect(&mut connector, name.as_deref().unwrap_or(host));
+    certified
 }
 
-impl Certified {
-    /// Creates it for one host.
-    pub(crate) fn new(tls: &Tls, host: &str) -> Self {
-        Self {
-            connector: MakeRustlsConnect::new(ClientConfig::clone(&tls.config())),
-            name: tls.server_name(host).map(|name| name.to_str().into_owned()),
+/// A session that was not opened.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// The server's answer, or a broken connection.
+    Postgres(tokio_postgres::Error),
+    /// There is no connection.
+    Engine(EngineError),
+}
+
+impl NotOpened {
+    /// Returns the error, apart from a rejected password.
+    pub(crate) fn into_engine(self, account: &Account) -> EngineError {
+        match self {
+            Self::Postgres(error) => not_connected(account, &error),
+            Self::Engine(error) => error,
         }
     }
 }
 
-impl MakeTlsConnect<Socket> for Certified {
-    type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
-    type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
-
-    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
-        let name = self.name.as_deref().unwrap_or(host);
-        <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(&mut self.connector, name)
-    }
-}
-
 /// Opens a session. Returns `None` if the password is rejected.
-pub(crate) async fn connect<T>(account: &Account, tls: T) -> Result<Option<Client>, EngineError>
+pub(crate) async fn connect<T>(tls: &Tls, account: &Account, inside: T) -> Result<Option<Client>, EngineError>
 where
-    T: MakeTlsConnect<Socket>,
-    T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
+    T: TlsConnect<Bounded>,
     T::Stream: Send + 'static,
 {
-    match open(account, tls).await {
+    match open(tls, account, inside).await {
         Ok(client) => Ok(Some(client)),
-        Err(error) if is_refusal(&error) => Ok(None),
-        Err(error) => Err(not_connected(account, &error)),
+        Err(NotOpened::Postgres(error)) if is_refusal(&error) => Ok(None),
+        Err(error) => Err(error.into_engine(account)),
     }
 }
 
-/// Opens a session.
-pub(crate) async fn open<T>(account: &Account, tls: T) -> Result<Client, tokio_postgres::Error>
+/// Opens a session: a TCP connection, then TLS by `inside`, then the login.
+pub(crate) async fn open<T>(tls: &Tls, account: &Account, inside: T) -> Result<Client, NotOpened>
 where
-    T: MakeTlsConnect<Socket>,
-    T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
+    T: TlsConnect<Bounded>,
     T::Stream: Send + 'static,
 {
+    let server = &account.server;
     let mut config = Config::new();
     config
-        .host(&account.server.host)
-        .port(account.server.port)
-        .dbname(&account.server.database)
+        .dbname(&server.database)
         .user(&account.user)
         .password(account.password.expose_secret())
         .application_name("sluice-rotation")
-        .ssl_mode(SslMode::Require)
-        .connect_timeout(CONNECT_TIMEOUT);
-    let (client, connection) = config.connect(tls).await?;
+        .ssl_mode(SslMode::Require);
+    let plain = tls.connect_plain(server).await.map_err(NotOpened::Engine)?;
+    let opened = tokio::time::timeout(LOGIN_TIMEOUT, config.connect_raw(plain, inside)).await;
+    let (client, connection) = match opened {
+        Ok(opened) => opened.map_err(NotOpened::Postgres)?,
+        Err(_) => {
+            let problem = format!("no login within {} s", LOGIN_TIMEOUT.as_secs());
+            return Err(NotOpened::Engine(EngineError::ServerUnreachable {
+                server: server.clone(),
+                problem,
+            }));
+        }
+    };
     tokio::spawn(async move {
         // The error of a connection reaches the client that waits on it.
         let _ended = connection.await;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::pg_wire::{self, Certified, not_connected};
+use super::pg_wire::{self, NotOpened, certified, not_connected};
 use super::trust::Tls;
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login};
@@ -51,7 +51,7 @@ impl Postgres {
 
     /// Opens a session. Returns `None` if the password is rejected.
     async fn connect(&self, account: &Account) -> Result<Option<Client>, EngineError> {
-        pg_wire::connect(account, Certified::new(&self.tls, &account.server.host)).await
+        pg_wire::connect(&self.tls, account, certified(&self.tls, &account.server.host)).await
     }
 }
 
@@ -69,16 +69,16 @@ impl Engine for Postgres {
     }
 
     async fn log_in(&self, account: &Account) -> Result<Login, EngineError> {
-        let opened = pg_wire::open(account, Certified::new(&self.tls, &account.server.host)).await;
+        let opened = pg_wire::open(&self.tls, account, certified(&self.tls, &account.server.host)).await;
         let client = match opened {
             Ok(client) => client,
-            Err(error) if pg_wire::is_refusal(&error) => return Ok(Login::Refused),
+            Err(NotOpened::Postgres(error)) if pg_wire::is_refusal(&error) => return Ok(Login::Refused),
             // An administrator may change its password all the same.
-            Err(error) if pg_wire::is_known_and_barred(&error) => {
+            Err(NotOpened::Postgres(error)) if pg_wire::is_known_and_barred(&error) => {
                 tracing::warn!(user = account.user, %error, "the password is right, and the user may not log in");
                 return Ok(Login::Accepted);
             }
-            Err(error) => return Err(not_connected(account, &error)),
+            Err(error) => return Err(error.into_engine(account)),
         };
         match client.simple_query("SELECT 1").await {
             Ok(_) => Ok(Login::Accepted),

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::bounded::Bounded;
 use crate::engine::{EngineError, Server};
 
 /// The timeout of one connection.
@@ -80,7 +81,7 @@ impl Tls {
     ///
     /// # Errors
     /// [`EngineError::ServerUnreachable`] or [`EngineError::CertificateNotTrusted`].
-    pub async fn connect(&self, server: &Server) -> Result<TlsStream<TcpStream>, EngineError> {
+    pub async fn connect(&self, server: &Server) -> Result<TlsStream<Bounded>, EngineError> {
         let stream = self.connect_plain(server).await?;
         self.wrap(server, stream).await
     }
@@ -90,12 +91,16 @@ impl Tls {
     ///
     /// # Errors
     /// [`EngineError::ServerUnreachable`].
-    pub async fn connect_plain(&self, server: &Server) -> Result<TcpStream, EngineError> {
+    pub async fn connect_plain(&self, server: &Server) -> Result<Bounded, EngineError> {
         let unreachable =
             |problem: String| EngineError::ServerUnreachable { server: server.clone(), problem };
         let connecting = TcpStream::connect((server.host.as_str(), server.port));
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok(stream)) => {
+                // A request is written at once, and its response is awaited.
+                stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+                Ok(Bounded::new(stream))
+            }
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Err(_) => Err(unreachable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))),
         }
@@ -106,11 +111,7 @@ impl Tls {
     /// # Errors
     /// [`EngineError::CertificateNotTrusted`] if the certificate is not trusted for this host,
     /// [`EngineError::ServerUnreachable`] if the connection broke.
-    pub async fn wrap(
-        &self,
-        server: &Server,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, EngineError> {
+    pub async fn wrap(&self, server: &Server, stream: Bounded) -> Result<TlsStream<Bounded>, EngineError> {
         let untrusted =
             |problem: String| EngineError::CertificateNotTrusted { server: server.clone(), problem };
         let name =

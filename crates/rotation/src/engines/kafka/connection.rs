@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::codes;
@@ -15,6 +14,7 @@ use super::messages::{self, Api, Authenticated, Cluster, Handshake, Request, Ver
 use super::scram::{Begun, Mechanism, Verdict};
 use super::wire::WireError;
 use crate::engine::{Account, EngineError, Login, Server};
+use crate::engines::bounded::Bounded;
 use crate::engines::trust::Tls;
 
 /// The timeout of one response. A broker forwards a change to the controller before it responds.
@@ -68,7 +68,7 @@ impl Fault {
 
 /// A connection over TLS, with the versions that its broker supports.
 pub(super) struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Bounded>,
     versions: Versions,
     asked: i32,
 }
@@ -192,7 +192,7 @@ impl Connection {
 }
 
 /// Sends a frame and reads the next one. If that is too large, its length is the error.
-async fn exchange(stream: &mut TlsStream<TcpStream>, frame: &[u8]) -> std::io::Result<Result<Vec<u8>, u32>> {
+async fn exchange(stream: &mut TlsStream<Bounded>, frame: &[u8]) -> std::io::Result<Result<Vec<u8>, u32>> {
     stream.write_all(frame).await?;
     stream.flush().await?;
     let length = stream.read_u32().await?;

@@ -7,13 +7,13 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::auth::{self, Method};
 pub(super) use super::packets::WireError;
 use super::packets::{Fields, LONGEST_PACKET, Packets, broken, server_error};
 use crate::engine::{Account, EngineError};
+use crate::engines::bounded::Bounded;
 use crate::engines::trust::{CONNECT_TIMEOUT, Tls};
 
 const LONG_PASSWORD: u32 = 1;
@@ -33,7 +33,7 @@ pub(super) type Row = Vec<Option<String>>;
 
 /// A session.
 pub(super) struct Connection {
-    packets: Packets<TlsStream<TcpStream>>,
+    packets: Packets<TlsStream<Bounded>>,
 }
 
 impl Connection {
@@ -46,7 +46,7 @@ impl Connection {
         }
     }
 
-    async fn log_in(tls: &Tls, account: &Account, plain: TcpStream) -> Result<Self, WireError> {
+    async fn log_in(tls: &Tls, account: &Account, plain: Bounded) -> Result<Self, WireError> {
         let mut packets = Packets { stream: plain, next: 0 };
         let greeting = Greeting::parse(&packets.read().await?)?;
         if greeting.capabilities & SSL == 0 {

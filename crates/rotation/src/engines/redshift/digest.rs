@@ -16,8 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::Socket;
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use crate::engines::bounded::Bounded;
 
 /// The bytes before the body of a message: its type and its length.
 const HEAD: usize = 5;
@@ -35,23 +36,7 @@ pub(super) struct DigestTls<T> {
     pub(super) requested: Arc<AtomicBool>,
 }
 
-impl<T: MakeTlsConnect<Socket>> MakeTlsConnect<Socket> for DigestTls<T>
-where
-    T::TlsConnect: TlsConnect<Socket, Stream = T::Stream>,
-    <T::TlsConnect as TlsConnect<Socket>>::Future: Send + 'static,
-    T::Stream: Unpin,
-{
-    type Stream = DigestStream<T::Stream>;
-    type TlsConnect = DigestTls<T::TlsConnect>;
-    type Error = T::Error;
-
-    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
-        let tls = self.tls.make_tls_connect(host)?;
-        Ok(DigestTls { tls, password: self.password.clone(), requested: Arc::clone(&self.requested) })
-    }
-}
-
-impl<C: TlsConnect<Socket>> TlsConnect<Socket> for DigestTls<C>
+impl<C: TlsConnect<Bounded>> TlsConnect<Bounded> for DigestTls<C>
 where
     C::Future: Send + 'static,
     C::Stream: Unpin,
@@ -60,7 +45,7 @@ where
     type Error = C::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Self::Error>> + Send>>;
 
-    fn connect(self, socket: Socket) -> Self::Future {
+    fn connect(self, socket: Bounded) -> Self::Future {
         let connecting = self.tls.connect(socket);
         let (password, requested) = (self.password, self.requested);
         Box::pin(async move { Ok(DigestStream::new(connecting.await?, password, requested)) })

@@ -15,7 +15,7 @@ use super::digest::DigestTls;
 use super::password_hash::without_literals;
 use super::probe_secret::{Exclusivity, Lease, ProbeSecret};
 use crate::engine::{Account, EngineError};
-use crate::engines::pg_wire::{self, Certified, not_connected};
+use crate::engines::pg_wire::{self, certified, not_connected};
 use crate::engines::trust::Tls;
 
 /// The way in which SQL reaches Redshift.
@@ -104,12 +104,12 @@ impl<'a> Session<'a> {
 
     async fn connect(tls: &Tls, account: Cow<'a, Account>) -> Result<Option<Self>, EngineError> {
         let requested = Arc::new(AtomicBool::new(false));
-        let tls = DigestTls {
-            tls: Certified::new(tls, &account.server.host),
+        let inside = DigestTls {
+            tls: certified(tls, &account.server.host),
             password: account.password.clone(),
             requested: Arc::clone(&requested),
         };
-        Ok(pg_wire::connect(&account, tls).await?.map(|client| {
+        Ok(pg_wire::connect(tls, &account, inside).await?.map(|client| {
             let digest = requested.load(Ordering::Relaxed);
             Self::new(account, Kind::Wire { client, digest })
         }))
