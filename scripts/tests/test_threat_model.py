@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+ATTACK = re.compile(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\n(?:#\[[^\n]*\]\n)*(?:async )?fn (\w+)\(")
 PAGE = (ROOT / "docs" / "security" / "threat-model.md").read_text()
 FOOTHOLDS = [re.split(r"\. |\n", part, maxsplit=2) for part in re.split(r"^##+ ", PAGE, flags=re.MULTILINE) if re.match(r"\d+\. ", part)]
 
@@ -43,3 +44,11 @@ def test_scripts_of_the_page_exist() -> None:
             assert re.search(rf"^\.PHONY:.*\b{target}\b", makefile, re.MULTILINE), f"there is no target {target}"
         for script in re.findall(r"`(scripts/[a-z-]+)", page):
             assert (ROOT / script).exists(), script
+
+
+def test_every_attack_test_is_on_the_page() -> None:
+    suite = ROOT / "tests" / "tests" / "security"
+    found = {name for path in sorted(suite.rglob("*.rs")) for name in ATTACK.findall(path.read_text())}
+    assert len(found) >= 11, found
+    missing = {name for name in found if f"`{name}`" not in PAGE}
+    assert not missing, f"name in docs/security/threat-model.md: {sorted(missing)}"

@@ -159,7 +159,7 @@ fn occurrence(event: &Event, stack: &str, token: Option<&str>, operation: &Opera
 pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec<Observation> {
     let cause = operation.cause.as_ref();
     let (arn, status) = (stack.stack_id.as_str(), stack.status_details.status.as_str());
-    let name = lambda_kit::arn::stack_name(arn);
+    let name = crate::arn::stack_name(arn);
     let cleared = |kind, how: &str| {
         Observation::resolved(
             IncidentKey::new(kind, &event.location, arn, None),
@@ -225,7 +225,7 @@ pub(super) fn status(event: &Event, stack: &Stack, operation: &Operation) -> Vec
 }
 
 fn failed(event: &Event, arn: &str, status: &str, reason: Option<&str>) -> Incident {
-    let name = lambda_kit::arn::stack_name(arn);
+    let name = crate::arn::stack_name(arn);
     let first = status.starts_with("ROLLBACK") || status == "CREATE_FAILED";
     let (impact, action) = if first {
         (
