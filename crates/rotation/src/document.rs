@@ -80,9 +80,9 @@ impl fmt::Debug for SecretDocument {
     }
 }
 
-/// The keys that a rotation reads itself. None of them contains a password, and the user's name may
+/// The keys that a rotation reads or writes itself. None of them contains a password, and the user's name may
 /// be a part of a host's or a database's.
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     "username",
     "password",
     "engine",
@@ -101,6 +101,7 @@ const OWN: [&str; 18] = [
     "dbInstanceIdentifier",
     "namespaceName",
     "workgroupName",
+    crate::pending::MAC_KEY,
 ];
 
 impl SecretDocument {
@@ -227,6 +228,13 @@ impl SecretDocument {
     pub fn with_default(&self, key: &str, value: impl Into<Value>) -> Self {
         let mut map = self.0.clone();
         map.entry(key).or_insert_with(|| value.into());
+        Self(map)
+    }
+
+    /// Returns the document with a text under a key.
+    pub fn with_text(&self, key: &str, value: &str) -> Self {
+        let mut map = self.0.clone();
+        map.insert(key.to_owned(), value.into());
         Self(map)
     }
 

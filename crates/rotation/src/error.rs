@@ -56,6 +56,20 @@ pub enum RotationError {
         /// The id of the pending version.
         token: String,
     },
+    /// The pending version has a value that this function did not create.
+    #[error(
+        "the value of version {token} of {secret}, which has the label AWSPENDING, was not created by \
+         this rotation function and was not used; AWSCURRENT is unchanged; find out in CloudTrail who \
+         wrote it, remove the label with `aws secretsmanager update-secret-version-stage --secret-id \
+         {secret} --version-stage AWSPENDING --remove-from-version-id {token}`, then start the rotation \
+         again"
+    )]
+    PendingNotCreatedHere {
+        /// The secret's ARN.
+        secret: String,
+        /// The id of the pending version.
+        token: String,
+    },
     /// The server rejects the pending, the current and the previous credential.
     #[error(
         "{server} rejects the pending, the current and the previous password of user `{user}`: the \
@@ -150,6 +164,7 @@ impl RotationError {
             Self::StaleToken { .. } => "StaleToken",
             Self::InvalidSecretValue { .. } => "InvalidSecretValue",
             Self::PendingVersionMismatch { .. } => "PendingVersionMismatch",
+            Self::PendingNotCreatedHere { .. } => "PendingNotCreatedHere",
             Self::AllCredentialsRejected { .. } => "AllCredentialsRejected",
             Self::NewPasswordRejected { .. } => "NewPasswordRejected",
             Self::ConcurrentModification { .. } => "ConcurrentModification",
@@ -238,6 +253,15 @@ mod tests {
                  edited during the rotation, and a password is only set where the current one came from; \
                  remove AWSPENDING from version t with `aws secretsmanager update-secret-version-stage`, \
                  then start the rotation again",
+            ),
+            (
+                RotationError::PendingNotCreatedHere { secret: secret(), token: "t".into() },
+                "PendingNotCreatedHere",
+                "the value of version t of arn:s, which has the label AWSPENDING, was not created by this \
+                 rotation function and was not used; AWSCURRENT is unchanged; find out in CloudTrail who \
+                 wrote it, remove the label with `aws secretsmanager update-secret-version-stage \
+                 --secret-id arn:s --version-stage AWSPENDING --remove-from-version-id t`, then start the \
+                 rotation again",
             ),
             (
                 RotationError::AllCredentialsRejected { server: server().to_string(), user: user() },

@@ -6,6 +6,7 @@
 //! strategies" of the Secrets Manager user guide.
 
 use lambda_kit::arn::Arn;
+use secrecy::ExposeSecret;
 
 use crate::action::{Action, ActionEvent};
 use crate::document::{DocumentError, SecretDocument};
@@ -14,6 +15,7 @@ use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::new_password::new_password;
 use crate::outcome::StepOutcome;
+use crate::pending::{CheckedValue, PendingMac, Unproven};
 use crate::retire::Retirement;
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, PREVIOUS, Versions};
@@ -124,10 +126,12 @@ impl<E: Engine> Passwords<E> {
         Ok(account)
     }
 
-    /// Returns the first of the current and the previous credential that the server accepts.
+    /// Returns the first of the current and the previous credential that the server accepts, and
+    /// that the pending value has a proof of.
     async fn working_account<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
+        (token, pending): (&str, &SecretDocument),
         current: &Account,
         admin: Option<&Account>,
     ) -> Result<Account, RotationError> {
@@ -145,13 +149,21 @@ impl<E: Engine> Passwords<E> {
         if self.log_in(at, &first).await? == Login::Accepted {
             return Ok(first);
         }
-        let previous = at.previous().await?.and_then(|value| self.account(PREVIOUS, &value).ok());
-        if let Some(previous) = previous
+        let text = at.previous_text().await?;
+        let previous = text.as_ref().and_then(|text| SecretDocument::parse(text).ok());
+        let previous = previous.and_then(|value| self.account(PREVIOUS, &value).ok());
+        if let (Some(text), Some(previous)) = (text, previous)
             && previous.server_differs_by(current).is_none()
             && (previous.user == current.user || previous.user == self.next_user(&current.user)?)
         {
             let second = on_server(previous);
             if self.log_in(at, &second).await? == Login::Accepted {
+                // Somebody may have written AWSCURRENT, and a pending value with its proof.
+                let mac = PendingMac { secret_id: at.secret_id, token };
+                if !mac.is_signed_with_previous(pending, &text) {
+                    let (secret, token) = (at.secret_id.to_owned(), token.to_owned());
+                    return Err(RotationError::PendingNotCreatedHere { secret, token });
+                }
                 tracing::warn!(
                     secret = at.secret_id,
                     "the server accepts the password of AWSPREVIOUS and rejects that of AWSCURRENT"
@@ -215,17 +227,41 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
         if self.alternates() { next.with_user(&user).map_err(invalid) } else { Ok(next) }
     }
 
+    /// A rotation that the function was updated during, or whose AWSCURRENT was edited after it, has
+    /// set its password already; rejecting it would leave clients with a password that does not
+    /// work. A password that somebody plants is accepted only if it is one of the user's own: that of
+    /// AWSCURRENT or AWSPREVIOUS would outlive its rotation.
+    async fn is_in_use<V: Versions>(
+        &self,
+        at: &Invocation<'_, V>,
+        value: &Unproven<'_, Account>,
+    ) -> Result<bool, RotationError> {
+        let pending = &value.pending.credential;
+        let current = self.account(CURRENT, value.current)?;
+        if pending.server_differs_by(&current).is_some() || pending.user != self.next_user(&current.user)? {
+            return Ok(false);
+        }
+        let is_old = |account: &Account| {
+            account.password.expose_secret() == pending.password.expose_secret()
+        };
+        let previous = at.previous().await?.and_then(|value| self.parse(&value).ok());
+        if is_old(&current) || previous.as_ref().is_some_and(is_old) {
+            return Ok(false);
+        }
+        Ok(self.log_in(at, pending).await? == Login::Accepted)
+    }
+
     async fn set<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         token: &str,
-        pending: &Account,
+        value: &CheckedValue<Account>,
     ) -> Result<StepOutcome, RotationError> {
+        let pending = &value.pending.credential;
         if self.log_in(at, pending).await? == Login::Accepted {
             return Ok(StepOutcome::NothingToDo);
         }
-        let value = at.current().await?;
-        let current = self.account(CURRENT, &value)?;
+        let current = self.account(CURRENT, &value.current)?;
         // Against the confused deputy: a password is only set where the current one came from, and
         // only after the current one was accepted there.
         let server_key = pending.server_differs_by(&current);
@@ -234,10 +270,11 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
             return Err(RotationError::PendingVersionMismatch { key, token: token.to_owned() });
         }
         let admin = match self.strategy.admin() {
-            Some(admin) => Some(self.admin(at, admin, &value).await?),
+            Some(admin) => Some(self.admin(at, admin, &value.current).await?),
             None => None,
         };
-        let working = self.working_account(at, &current, admin.as_ref()).await?;
+        let working = self.working_account(at, (token, &value.pending.document), &current, admin.as_ref());
+        let working = working.await?;
         // The change is not retried here: if the connection broke after it, the server would reject
         // the old password. The next run of the step first tries which password the server accepts.
         let by = admin.as_ref().unwrap_or(&working);

@@ -12,6 +12,7 @@ use crate::engine::{Account, Engine, Login};
 use crate::error::RotationError;
 use crate::invocation::{Invocation, NO_CURRENT};
 use crate::outcome::StepOutcome;
+use crate::pending::PendingMac;
 use crate::versions::{CURRENT, Description, PENDING, PREVIOUS, Versions};
 
 /// Reads the account from a value.
@@ -92,6 +93,9 @@ impl<E: Engine, V: Versions> Retirement<'_, E, V> {
             }
             // Without a value, the label has moved on, or the rotation has not set a password yet.
             if let Some(value) = self.at.value(Some(other), label).await? {
+                if label == PENDING {
+                    self.check_that_a_rotation_created(other, &value).await?;
+                }
                 let newer = self.account(label, &value)?;
                 tracing::warn!(
                     secret = self.at.secret_id,
@@ -103,6 +107,19 @@ impl<E: Engine, V: Versions> Retirement<'_, E, V> {
             }
         }
         Ok(StepOutcome::Postponed("a rotation has just begun"))
+    }
+
+    async fn check_that_a_rotation_created(
+        &self,
+        token: &str,
+        pending: &SecretDocument,
+    ) -> Result<(), RotationError> {
+        let mac = PendingMac { secret_id: self.at.secret_id, token };
+        if mac.is_signed_with_current(pending, &self.at.current_text().await?) {
+            return Ok(());
+        }
+        let (secret, token) = (self.at.secret_id.to_owned(), token.to_owned());
+        Err(RotationError::PendingNotCreatedHere { secret, token })
     }
 
     fn account(&self, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {

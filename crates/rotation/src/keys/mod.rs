@@ -32,6 +32,7 @@ use crate::engine::Login;
 use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::outcome::StepOutcome;
+use crate::pending::CheckedValue;
 use crate::retry::Transient;
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, PENDING, Versions};
@@ -339,8 +340,9 @@ impl<H: Http> CredentialRotator for ApiKeys<H> {
         &self,
         at: &Invocation<'_, V>,
         _: &str,
-        key: &Key,
+        value: &CheckedValue<Key>,
     ) -> Result<StepOutcome, RotationError> {
+        let key = &value.pending.credential;
         let provider = self.provider()?;
         let status = match self.try_until_accepted(at, provider, key).await? {
             Verdict::Accepted => return Ok(StepOutcome::Done),
