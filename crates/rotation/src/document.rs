@@ -62,7 +62,7 @@ pub enum DocumentError {
     /// A key cannot hold the new value.
     #[error(
         "its key `{key}` cannot hold the new credential: its form has no escape for one of the \
-         characters; exclude `& # ? \" ' \\` with EXCLUDE_CHARACTERS, or remove the key"
+         characters; remove the key, or for a password exclude `& # ? \" ' \\` with EXCLUDE_CHARACTERS"
     )]
     Inexpressible {
         /// The key.
@@ -259,18 +259,19 @@ impl SecretDocument {
         read_all.ok().and(holder)
     }
 
-    /// Returns the document with the texts that `change` returns.
+    /// Returns the document after `change` of each of its texts, also inside of objects and lists,
+    /// which gets the path, the key and the text.
+    ///
+    /// # Errors
+    /// Those of `change`.
     #[cfg(feature = "api-key")]
-    pub(crate) fn map_texts(&self, change: impl Fn(&str, &str) -> Option<String>) -> Self {
+    pub(crate) fn map_texts(
+        &self,
+        mut change: impl FnMut(&str, &str, &mut String) -> Result<(), DocumentError>,
+    ) -> Result<Self, DocumentError> {
         let mut map = self.0.clone();
-        for (key, value) in &mut map {
-            if let Value::String(text) = value
-                && let Some(changed) = change(key, text)
-            {
-                *text = changed;
-            }
-        }
-        Self(map)
+        for_each_text(&mut map, &mut change)?;
+        Ok(Self(map))
     }
 
     /// Returns a key that differs from `wanted` only in case, `_` or `-`, or is a common synonym.

@@ -148,6 +148,18 @@ pub enum RotationError {
         /// The kind of credential.
         rotator: &'static str,
     },
+    /// The event asks to end the overlap of two passwords too early.
+    #[error(
+        "the event asks to remove the previous password {asked} minutes after the rotation, and the \
+         function keeps it for at least {least}; ask for more, or lower RETIRE_AFTER_MINUTES of the \
+         function"
+    )]
+    OverlapTooShort {
+        /// The minutes in the event.
+        asked: u32,
+        /// The minutes in the function's configuration.
+        least: u32,
+    },
     /// The invocation's time ran out. The next invocation continues.
     #[error(
         "timed out during {0}; the next invocation continues, and a longer timeout of the function \
@@ -175,6 +187,7 @@ impl RotationError {
             Self::Rotator(error) => error.name,
             Self::Call(_) => "AwsCallFailed",
             Self::UnsupportedAction { .. } => "UnsupportedAction",
+            Self::OverlapTooShort { .. } => "OverlapTooShort",
             Self::TimedOut(_) => "TimedOut",
         }
     }
@@ -347,6 +360,13 @@ mod tests {
                 "UnsupportedAction",
                 "action `RetirePrevious` is not supported by a function for kafka; remove the rule or \
                  schedule that sends it",
+            ),
+            (
+                RotationError::OverlapTooShort { asked: 0, least: 60 },
+                "OverlapTooShort",
+                "the event asks to remove the previous password 0 minutes after the rotation, and the \
+                 function keeps it for at least 60; ask for more, or lower RETIRE_AFTER_MINUTES of the \
+                 function",
             ),
             (
                 RotationError::TimedOut("a login"),

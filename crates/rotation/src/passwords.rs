@@ -22,6 +22,8 @@ use crate::versions::{CURRENT, PREVIOUS, Versions};
 
 /// The suffix of the second user's name, the same as in AWS's own functions.
 const CLONE: &str = "_clone";
+/// The minutes for which two passwords are valid at least, unless the configuration says otherwise.
+pub const DEFAULT_OVERLAP_MINUTES: u32 = 60;
 /// Names the admin's value in errors.
 const ADMIN: &str = "AWSCURRENT of the admin's secret";
 
@@ -62,18 +64,36 @@ pub struct Passwords<E> {
     engine: E,
     strategy: Strategy,
     ignores_ssl: bool,
+    overlap_minutes: u32,
 }
 
 impl<E: Engine> Passwords<E> {
     /// Creates the rotator for an engine and a strategy.
     pub fn new(engine: E, strategy: Strategy) -> Self {
-        Self { engine, strategy, ignores_ssl: false }
+        Self { engine, strategy, ignores_ssl: false, overlap_minutes: DEFAULT_OVERLAP_MINUTES }
     }
 
     /// Also accepts values that say `ssl: false` to other clients. The function's own logins use
     /// verified TLS in any case.
     pub fn ignoring_ssl(self, ignores_ssl: bool) -> Self {
         Self { ignores_ssl, ..self }
+    }
+
+    /// Sets the minutes for which two passwords are valid at least, where an engine has two.
+    pub fn overlapping(self, overlap_minutes: u32) -> Self {
+        Self { overlap_minutes, ..self }
+    }
+
+    /// Returns the minutes after which an event may end the overlap. It may ask for more than the
+    /// configuration and not for less: whoever may invoke the function could otherwise reject
+    /// clients that have not read the new password yet.
+    fn minutes_of_overlap(&self, asked: Option<u32>) -> Result<u32, RotationError> {
+        match asked {
+            Some(asked) if asked < self.overlap_minutes => {
+                Err(RotationError::OverlapTooShort { asked, least: self.overlap_minutes })
+            }
+            asked => Ok(asked.unwrap_or(self.overlap_minutes)),
+        }
     }
 
     fn alternates(&self) -> bool {
@@ -241,9 +261,7 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
         if pending.server_differs_by(&current).is_some() || pending.user != self.next_user(&current.user)? {
             return Ok(false);
         }
-        let is_old = |account: &Account| {
-            account.password.expose_secret() == pending.password.expose_secret()
-        };
+        let is_old = |account: &Account| account.password.expose_secret() == pending.password.expose_secret();
         let previous = at.previous().await?.and_then(|value| self.parse(&value).ok());
         if is_old(&current) || previous.as_ref().is_some_and(is_old) {
             return Ok(false);
@@ -299,8 +317,9 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
     ) -> Result<StepOutcome, RotationError> {
         match event.action {
             Action::RetirePrevious if self.engine.keeps_previous() => {
+                let minutes = self.minutes_of_overlap(event.after_minutes)?;
                 let parse = |value: &SecretDocument| self.parse(value);
-                Retirement { engine: &self.engine, parse: &parse, at }.run(event.after_minutes).await
+                Retirement { engine: &self.engine, parse: &parse, at }.run(minutes).await
             }
             other => Err(RotationError::UnsupportedAction { action: other.name(), rotator: self.name() }),
         }

@@ -3,5 +3,6 @@
 mod api_key;
 mod machine;
 mod msk;
+mod planted;
 mod repair;
 mod run;

@@ -35,7 +35,11 @@ fn rewrite_line(line: &str, with: &mut Rewrite<'_>) -> Result<Option<String>, In
     }
     let Some(sign) = line.find(['=', ':']) else { return Ok(None) };
     let (before, value) = line.split_at(sign + 1);
-    let key = before[..sign].trim().trim_start_matches("export ").trim();
+    let name = before[..sign].trim();
+    let (is_of_shell, key) = match name.strip_prefix("export ") {
+        Some(name) => (true, name.trim()),
+        None => (false, name),
+    };
     let inner = value.trim();
     let start = value.len() - value.trim_start().len();
     let quote = inner
@@ -55,6 +59,9 @@ fn rewrite_line(line: &str, with: &mut Rewrite<'_>) -> Result<Option<String>, In
     if !rewrite_text(key, &mut text, with)? {
         return Ok(None);
     }
+    // A shell expands `$`, `;` and others, but nothing in single quotes.
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_^".contains(c);
+    let quote = if is_of_shell && !text.chars().all(is_word) { Some('\'') } else { quote };
     if text.contains(['\n', '\r']) || quote.is_some_and(|quote| text.contains(quote)) {
         return Err(Inexpressible);
     }

@@ -33,8 +33,8 @@ use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::new_password::new_password;
 use crate::outcome::StepOutcome;
-use crate::pending::{CheckedValue, PendingMac, SigningKeys};
 use crate::password::PasswordPolicy;
+use crate::pending::{CheckedValue, PendingMac, SigningKeys};
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, Versions};
 

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn password_ends_with_a_mac_in_the_characters_of_the_policy() {
-        let only_digits = ExcludedKinds { punctuation: true, uppercase: true, lowercase: true, numbers: false };
+        let only_digits =
+            ExcludedKinds { punctuation: true, uppercase: true, lowercase: true, numbers: false };
         let only_punctuation =
             ExcludedKinds { punctuation: false, uppercase: true, lowercase: true, numbers: true };
         for (excluded_kinds, length) in
