@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used)]
 
 mod planted_objects;
+mod planted_values;
