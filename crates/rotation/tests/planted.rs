@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rotation::document::SecretDocument;
+use rotation::engine::Engine;
 use rotation::event::Step;
 use rotation::outcome::StepOutcome;
 use rotation::passwords::Strategy;
@@ -102,13 +103,18 @@ async fn written_awscurrent_does_not_prove_a_planted_value() {
 #[tokio::test(start_paused = true)]
 async fn rotation_under_way_before_the_update_completes() {
     for (name, strategy) in strategies() {
-        if matches!(strategy, Strategy::AlternatingUsers(_)) {
-            continue;
-        }
-        // The function of before has created the value and set it.
+        let alternates = matches!(strategy, Strategy::AlternatingUsers(_));
         let secret = MemorySecret::new(&value("u", "old")).with_admin(ADMIN_VALUE);
-        let server = MemoryServer::new("of-before");
-        secret.set(TOKEN, &value("u", "of-before"));
+        let (user, server) = if alternates {
+            let server = MemoryServer::new("old");
+            let admin = server.account(&SecretDocument::parse(&ADMIN_VALUE.into()).unwrap()).unwrap();
+            server.set_other_user(&admin, "u", "u_clone", &"of-before".into()).await.unwrap();
+            ("u_clone", server)
+        } else {
+            ("u", MemoryServer::new("of-before"))
+        };
+        // The function of before has created the value and set it.
+        secret.set(TOKEN, &value(user, "of-before"));
         Drill::new(&secret, &server, HashMap::new()).by(strategy).run().await.unwrap();
         assert_eq!(secret.document("AWSCURRENT").unwrap().text("password"), Ok("of-before"), "{name}");
     }
