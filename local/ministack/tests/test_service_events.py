@@ -223,7 +223,7 @@ def test_secret_changes_are_published_without_the_value(gateway: Gateway, trail:
     assert details[3]["requestParameters"]["recoveryWindowInDays"] == 7
 
 
-def test_call_of_a_function_names_it_and_a_session_of_its_name_does_not(gateway: Gateway, trail: str) -> None:
+def test_call_of_a_function_names_it_and_a_session_does_not(gateway: Gateway, trail: str) -> None:
     queue = calls(gateway, "gw-scope", "ENABLED")
     gateway.client("secretsmanager", SOURCE).create_secret(Name="gw-scope", SecretString="first")
     allowed = [{"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}]

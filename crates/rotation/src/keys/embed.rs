@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_with_both_halves_get_the_key_in_the_encoding_of_the_place() {
+    fn texts_with_both_halves_get_the_key_encoded_for_the_place() {
         for (before, after) in [
             ("ABC:s3+/x", "DEF:n/w@x"),
             ("https://ABC:s3%2B%2Fx@h/p", "https://DEF:n%2Fw%40x@h/p"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn host_of_an_address_stays_where_the_old_key_had_no_special_character() {
+    fn host_stays_where_the_old_key_had_no_special_character() {
         let old = Halves { id: "ABC", secret: "s3" };
         let with = |secret| refreshed("url", "https://ABC:s3@h/p", old, Halves { id: "DEF", secret });
         assert_eq!(with("n/w@x"), Ok(Some("https://DEF:n%2Fw%40x@h/p".to_owned())));
