@@ -15,8 +15,8 @@ use crate::moment::Moment;
 use crate::notification::{Resolution, Status};
 use crate::rules::{
     AccessRules, Cause, Operation, QueueContents, QueuedMessage, ReadHistory, RotationHistory, RotationRules,
-    RotationStatus, SecretRead, dead_letters, evaluate, evaluate_with, secret_call, slow_rotation,
-    unrecognized_event,
+    RotationStatus, SecretRead, SecretRotation, dead_letters, evaluate, evaluate_with, secret_call,
+    slow_rotation, unrecognized_event,
 };
 use crate::state::{Observation, Transition};
 
@@ -151,7 +151,10 @@ fn recognized(event: &Event) -> Vec<Observation> {
                     RotationStatus::NotRotating,
                     RotationStatus::Unknown,
                 ] {
-                    observations.extend(secret_call(event, record, &rules, rotated));
+                    for is_guessed in [false, true] {
+                        let rotation = SecretRotation { status: rotated, function: None, is_guessed };
+                        observations.extend(secret_call(event, record, &rules, &rotation));
+                    }
                 }
             }
             let learned = AccessRules {

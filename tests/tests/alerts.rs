@@ -137,6 +137,9 @@ fn failure_in_any_account_raises_and_resolves_one_alert() {
     assert!(began.elapsed() < SECONDS, "alert after {:?}", began.elapsed());
     assert_eq!(alert["subject"], secret.arn, "{alert}");
     secret.wait_until_it_stopped(0);
+    // The function has stored a value under AWSPENDING, which is nobody else's.
+    let by_hand = world.messages().iter().filter(|one| one["kind"] == "secret-changed-by-hand").count();
+    assert_eq!(by_hand, 0);
     secret.put(&server.value());
     world.alert("secret-changed-by-hand", "opened", SOURCE);
     secret.unstick();

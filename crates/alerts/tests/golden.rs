@@ -10,8 +10,8 @@ use alerts::message::Message;
 use alerts::moment::Moment;
 use alerts::notification::{Notification, Resolution, Status};
 use alerts::rules::{
-    AccessRules, ReadHistory, RotationRules, RotationStatus, SecretRead, evaluate, secret_call,
-    unrecognized_event,
+    AccessRules, ReadHistory, RotationRules, RotationStatus, SecretRead, SecretRotation, evaluate,
+    secret_call, unrecognized_event,
 };
 use alerts::state::{Observation, Transition};
 use test_support::alerts::{mail, mail_about};
@@ -54,10 +54,13 @@ fn receiver() -> Receiver<'static> {
 fn observations(event: &Event) -> Vec<Observation> {
     match &event.detail {
         Detail::SecretCall(record) => {
-            let rules = RotationRules { writers: vec!["sluice-rotation-*".into()] };
+            let rules = RotationRules::default();
+            let function = "arn:aws:lambda:us-east-1:111111111111:function:sluice-rotation-RotationFunction";
+            let (status, function) = (RotationStatus::Enabled, Some(function.to_owned()));
+            let rotation = SecretRotation { status, function, is_guessed: false };
             let reading = SecretRead::of(event, record);
             let read = ReadHistory::default().add(reading.as_slice(), &AccessRules::default());
-            secret_call(event, record, &rules, RotationStatus::Enabled).into_iter().chain(read).collect()
+            secret_call(event, record, &rules, &rotation).into_iter().chain(read).collect()
         }
         _ => evaluate(event),
     }

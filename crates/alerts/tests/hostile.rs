@@ -13,8 +13,8 @@ use alerts::message::{MAX_BYTES, Message};
 use alerts::moment::Moment;
 use alerts::notification::{Notification, Status};
 use alerts::rules::{
-    AccessRules, ReadHistory, RotationRules, RotationStatus, SecretRead, evaluate, secret_call,
-    unrecognized_event,
+    AccessRules, ReadHistory, RotationRules, RotationStatus, SecretRead, SecretRotation, evaluate,
+    secret_call, unrecognized_event,
 };
 use alerts::state::{Observation, Transition};
 use alerts::text::is_hidden;
@@ -73,7 +73,7 @@ fn observations(value: &Value) -> Vec<Observation> {
                         event,
                         record,
                         &RotationRules::default(),
-                        RotationStatus::Unknown,
+                        &SecretRotation { status: RotationStatus::Unknown, function: None, is_guessed: true },
                     ));
                     let reading = SecretRead::of(event, record);
                     all.extend(ReadHistory::default().add(reading.as_slice(), &AccessRules::default()));

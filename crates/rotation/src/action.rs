@@ -33,14 +33,10 @@ pub struct ActionEvent {
     pub action: Action,
     /// The secret's ARN.
     pub secret_id: String,
-    /// The minutes that must have passed since the rotation. Clients that read the secret before it
-    /// need time to read it again.
-    #[serde(default = "an_hour")]
-    pub after_minutes: u32,
-}
-
-fn an_hour() -> u32 {
-    60
+    /// The minutes that must have passed since the rotation, if more than in the function's
+    /// configuration. Clients that read the secret before it need time to read it again.
+    #[serde(default)]
+    pub after_minutes: Option<u32>,
 }
 
 #[cfg(test)]
@@ -53,7 +49,7 @@ mod tests {
         let event = read(r#"{"Action":"RetirePrevious","SecretId":"arn:s"}"#).unwrap();
         assert_eq!(
             (event.action, event.secret_id.as_str(), event.after_minutes),
-            (Action::RetirePrevious, "arn:s", 60)
+            (Action::RetirePrevious, "arn:s", None)
         );
         for (text, part) in [
             (r#"{"Action":"Drop","SecretId":"s"}"#, "`Drop`"),

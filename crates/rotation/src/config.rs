@@ -4,7 +4,7 @@ use lambda_kit::env::{Env, EnvError};
 
 use crate::engine::Engine;
 use crate::password::{PasswordError, PasswordPolicy};
-use crate::passwords::{Admin, Passwords, Strategy};
+use crate::passwords::{Admin, DEFAULT_OVERLAP_MINUTES, Passwords, Strategy};
 
 /// An invalid configuration, with which a function cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,8 @@ pub fn password_policy(env: Env<'_>, default: PasswordPolicy) -> Result<Password
 /// * `ADMIN_SECRET_ARN`: the admin's secret; required for alternating users, optional for a single
 ///   user;
 /// * `ADMIN_HOST`: the host for an admin's secret without one;
-/// * `IGNORE_SSL_FALSE`: with `true`, values that say `ssl: false` are accepted.
+/// * `IGNORE_SSL_FALSE`: with `true`, values that say `ssl: false` are accepted;
+/// * `RETIRE_AFTER_MINUTES`: the minutes for which two passwords are valid at least; 60 by default.
 ///
 /// # Errors
 /// A variable is missing or invalid.
@@ -79,7 +80,8 @@ pub fn passwords<E: Engine>(env: Env<'_>, engine: E) -> Result<Passwords<E>, Con
         }
     };
     let ignores_ssl = env.flag("IGNORE_SSL_FALSE", false)?;
-    Ok(Passwords::new(engine, strategy).ignoring_ssl(ignores_ssl))
+    let overlap = env.parsed("RETIRE_AFTER_MINUTES", "a number of minutes", DEFAULT_OVERLAP_MINUTES)?;
+    Ok(Passwords::new(engine, strategy).ignoring_ssl(ignores_ssl).overlapping(overlap))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub enum DocumentError {
     /// A key cannot hold the new value.
     #[error(
         "its key `{key}` cannot hold the new credential: its form has no escape for one of the \
-         characters; exclude `& # ? \" ' \\` with EXCLUDE_CHARACTERS, or remove the key"
+         characters; remove the key, or for a password exclude `& # ? \" ' \\` with EXCLUDE_CHARACTERS"
     )]
     Inexpressible {
         /// The key.
@@ -80,9 +80,9 @@ impl fmt::Debug for SecretDocument {
     }
 }
 
-/// The keys that a rotation reads itself. None of them contains a password, and the user's name may
+/// The keys that a rotation reads or writes itself. None of them contains a password, and the user's name may
 /// be a part of a host's or a database's.
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     "username",
     "password",
     "engine",
@@ -101,6 +101,7 @@ const OWN: [&str; 18] = [
     "dbInstanceIdentifier",
     "namespaceName",
     "workgroupName",
+    crate::pending::MAC_KEY,
 ];
 
 impl SecretDocument {
@@ -230,6 +231,13 @@ impl SecretDocument {
         Self(map)
     }
 
+    /// Returns the document with a text under a key.
+    pub fn with_text(&self, key: &str, value: &str) -> Self {
+        let mut map = self.0.clone();
+        map.insert(key.to_owned(), value.into());
+        Self(map)
+    }
+
     /// Returns the document without a key.
     pub fn without(&self, key: &str) -> Self {
         let mut map = self.0.clone();
@@ -251,18 +259,19 @@ impl SecretDocument {
         read_all.ok().and(holder)
     }
 
-    /// Returns the document with the texts that `change` returns.
+    /// Returns the document after `change` of each of its texts, also inside of objects and lists,
+    /// which gets the path, the key and the text.
+    ///
+    /// # Errors
+    /// Those of `change`.
     #[cfg(feature = "api-key")]
-    pub(crate) fn map_texts(&self, change: impl Fn(&str, &str) -> Option<String>) -> Self {
+    pub(crate) fn map_texts(
+        &self,
+        mut change: impl FnMut(&str, &str, &mut String) -> Result<(), DocumentError>,
+    ) -> Result<Self, DocumentError> {
         let mut map = self.0.clone();
-        for (key, value) in &mut map {
-            if let Value::String(text) = value
-                && let Some(changed) = change(key, text)
-            {
-                *text = changed;
-            }
-        }
-        Self(map)
+        for_each_text(&mut map, &mut change)?;
+        Ok(Self(map))
     }
 
     /// Returns a key that differs from `wanted` only in case, `_` or `-`, or is a common synonym.

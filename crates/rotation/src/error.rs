@@ -56,6 +56,20 @@ pub enum RotationError {
         /// The id of the pending version.
         token: String,
     },
+    /// The pending version has a value that this function did not create.
+    #[error(
+        "the value of version {token} of {secret}, which has the label AWSPENDING, was not created by \
+         this rotation function and was not used; AWSCURRENT is unchanged; find out in CloudTrail who \
+         wrote it, remove the label with `aws secretsmanager update-secret-version-stage --secret-id \
+         {secret} --version-stage AWSPENDING --remove-from-version-id {token}`, then start the rotation \
+         again"
+    )]
+    PendingNotCreatedHere {
+        /// The secret's ARN.
+        secret: String,
+        /// The id of the pending version.
+        token: String,
+    },
     /// The server rejects the pending, the current and the previous credential.
     #[error(
         "{server} rejects the pending, the current and the previous password of user `{user}`: the \
@@ -134,6 +148,18 @@ pub enum RotationError {
         /// The kind of credential.
         rotator: &'static str,
     },
+    /// The event asks to end the overlap of two passwords too early.
+    #[error(
+        "the event asks to remove the previous password {asked} minutes after the rotation, and the \
+         function keeps it for at least {least}; ask for more, or lower RETIRE_AFTER_MINUTES of the \
+         function"
+    )]
+    OverlapTooShort {
+        /// The minutes in the event.
+        asked: u32,
+        /// The minutes in the function's configuration.
+        least: u32,
+    },
     /// The invocation's time ran out. The next invocation continues.
     #[error(
         "timed out during {0}; the next invocation continues, and a longer timeout of the function \
@@ -150,6 +176,7 @@ impl RotationError {
             Self::StaleToken { .. } => "StaleToken",
             Self::InvalidSecretValue { .. } => "InvalidSecretValue",
             Self::PendingVersionMismatch { .. } => "PendingVersionMismatch",
+            Self::PendingNotCreatedHere { .. } => "PendingNotCreatedHere",
             Self::AllCredentialsRejected { .. } => "AllCredentialsRejected",
             Self::NewPasswordRejected { .. } => "NewPasswordRejected",
             Self::ConcurrentModification { .. } => "ConcurrentModification",
@@ -160,6 +187,7 @@ impl RotationError {
             Self::Rotator(error) => error.name,
             Self::Call(_) => "AwsCallFailed",
             Self::UnsupportedAction { .. } => "UnsupportedAction",
+            Self::OverlapTooShort { .. } => "OverlapTooShort",
             Self::TimedOut(_) => "TimedOut",
         }
     }
@@ -238,6 +266,15 @@ mod tests {
                  edited during the rotation, and a password is only set where the current one came from; \
                  remove AWSPENDING from version t with `aws secretsmanager update-secret-version-stage`, \
                  then start the rotation again",
+            ),
+            (
+                RotationError::PendingNotCreatedHere { secret: secret(), token: "t".into() },
+                "PendingNotCreatedHere",
+                "the value of version t of arn:s, which has the label AWSPENDING, was not created by this \
+                 rotation function and was not used; AWSCURRENT is unchanged; find out in CloudTrail who \
+                 wrote it, remove the label with `aws secretsmanager update-secret-version-stage \
+                 --secret-id arn:s --version-stage AWSPENDING --remove-from-version-id t`, then start the \
+                 rotation again",
             ),
             (
                 RotationError::AllCredentialsRejected { server: server().to_string(), user: user() },
@@ -323,6 +360,13 @@ mod tests {
                 "UnsupportedAction",
                 "action `RetirePrevious` is not supported by a function for kafka; remove the rule or \
                  schedule that sends it",
+            ),
+            (
+                RotationError::OverlapTooShort { asked: 0, least: 60 },
+                "OverlapTooShort",
+                "the event asks to remove the previous password 0 minutes after the rotation, and the \
+                 function keeps it for at least 60; ask for more, or lower RETIRE_AFTER_MINUTES of the \
+                 function",
             ),
             (
                 RotationError::TimedOut("a login"),

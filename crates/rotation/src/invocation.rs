@@ -48,6 +48,22 @@ impl<V: Versions> Invocation<'_, V> {
         self.value(None, CURRENT).await?.ok_or(NO_CURRENT)
     }
 
+    /// Returns the value that clients use, as it is stored.
+    ///
+    /// # Errors
+    /// The call failed, or there is no value.
+    pub async fn current_text(&self) -> Result<SecretString, RotationError> {
+        Ok(self.versions.value(self.secret_id, None, CURRENT).await?.ok_or(NO_CURRENT)?)
+    }
+
+    /// Returns the value before the current one, as it is stored, or `None` if there is none.
+    ///
+    /// # Errors
+    /// The call failed.
+    pub async fn previous_text(&self) -> Result<Option<SecretString>, RotationError> {
+        Ok(self.versions.value(self.secret_id, None, PREVIOUS).await?)
+    }
+
     /// Returns the value before the current one, or `None` if there is none that is a JSON object.
     ///
     /// # Errors

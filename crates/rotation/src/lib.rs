@@ -45,6 +45,7 @@ mod new_password;
 pub mod outcome;
 pub mod password;
 pub mod passwords;
+pub mod pending;
 pub mod repair;
 mod retire;
 pub mod retry;

@@ -8,6 +8,7 @@ use crate::error::RotationError;
 use crate::event::{RotationEvent, Step};
 use crate::invocation::Invocation;
 use crate::outcome::StepOutcome;
+use crate::pending::{CheckedValue, PendingMac, SigningKeys, checked};
 use crate::retry::Retry;
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, Description, PENDING, Versions};
@@ -49,8 +50,8 @@ impl<V: Versions, R: CredentialRotator> Machine<'_, V, R> {
         match event.step {
             Step::Create => self.create(&at, event).await,
             Step::Set => {
-                let pending = self.usable_pending(&at, event).await?;
-                self.rotator.set(&at, token, &pending).await
+                let value = self.usable_pending(&at, event).await?;
+                self.rotator.set(&at, token, &value).await
             }
             Step::Test => self.test(&at, token).await,
             Step::Finish => self.finish(&at, event, described).await,
@@ -63,25 +64,27 @@ impl<V: Versions, R: CredentialRotator> Machine<'_, V, R> {
         event: &RotationEvent,
     ) -> Result<StepOutcome, RotationError> {
         let token = &event.client_request_token;
-        if let Some(value) = at.pending(token).await? {
-            // An unusable value is reported now, before the credential on the server changes.
-            self.parse(PENDING, &value)?;
+        // An unusable value is reported now, before the credential on the server changes.
+        if checked(self.rotator, at, token).await?.is_some() {
             return Ok(StepOutcome::NothingToDo);
         }
-        let document = at.current().await?;
+        let keys = SigningKeys { current: at.current_text().await?, previous: at.previous_text().await? };
+        let document = SecretDocument::parse(&keys.current)
+            .map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
         let credential = self.parse(CURRENT, &document)?;
         let next = self.rotator.create(at, token, &ParsedValue { document, credential }).await?;
+        let mac = PendingMac { secret_id: at.secret_id, token };
+        let next = self.rotator.sign(mac, &next, &keys);
         Ok(self.versions.put_pending(event, &next.to_secret_string()).await?)
     }
 
     async fn test(&self, at: &Invocation<'_, V>, token: &str) -> Result<StepOutcome, RotationError> {
         // With RotateImmediately=false, Secrets Manager tests the configuration with a pending
         // version that has no value: then the current credential is tested.
-        let (label, value) = match at.pending(token).await? {
-            Some(value) => (PENDING, value),
-            None => (CURRENT, at.current().await?),
+        let (label, credential) = match checked(self.rotator, at, token).await? {
+            Some(value) => (PENDING, value.pending.credential),
+            None => (CURRENT, self.parse(CURRENT, &at.current().await?)?),
         };
-        let credential = self.parse(label, &value)?;
         match self.rotator.verify(at, label, &credential).await? {
             Login::Accepted => Ok(StepOutcome::Done),
             Login::Refused => {
@@ -118,9 +121,9 @@ impl<V: Versions, R: CredentialRotator> Machine<'_, V, R> {
         &self,
         at: &Invocation<'_, V>,
         event: &RotationEvent,
-    ) -> Result<R::Credential, RotationError> {
-        let value = at.pending(&event.client_request_token).await?.ok_or_else(|| stale(event))?;
-        self.parse(PENDING, &value)
+    ) -> Result<CheckedValue<R::Credential>, RotationError> {
+        let value = checked(self.rotator, at, &event.client_request_token).await?;
+        value.ok_or_else(|| stale(event))
     }
 
     fn parse(&self, label: &'static str, value: &SecretDocument) -> Result<R::Credential, RotationError> {

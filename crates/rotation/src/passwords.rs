@@ -6,6 +6,7 @@
 //! strategies" of the Secrets Manager user guide.
 
 use lambda_kit::arn::Arn;
+use secrecy::ExposeSecret;
 
 use crate::action::{Action, ActionEvent};
 use crate::document::{DocumentError, SecretDocument};
@@ -14,12 +15,15 @@ use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::new_password::new_password;
 use crate::outcome::StepOutcome;
+use crate::pending::{CheckedValue, PendingMac, Unproven};
 use crate::retire::Retirement;
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, PREVIOUS, Versions};
 
 /// The suffix of the second user's name, the same as in AWS's own functions.
 const CLONE: &str = "_clone";
+/// The minutes for which two passwords are valid at least, unless the configuration says otherwise.
+pub const DEFAULT_OVERLAP_MINUTES: u32 = 60;
 /// Names the admin's value in errors.
 const ADMIN: &str = "AWSCURRENT of the admin's secret";
 
@@ -60,18 +64,36 @@ pub struct Passwords<E> {
     engine: E,
     strategy: Strategy,
     ignores_ssl: bool,
+    overlap_minutes: u32,
 }
 
 impl<E: Engine> Passwords<E> {
     /// Creates the rotator for an engine and a strategy.
     pub fn new(engine: E, strategy: Strategy) -> Self {
-        Self { engine, strategy, ignores_ssl: false }
+        Self { engine, strategy, ignores_ssl: false, overlap_minutes: DEFAULT_OVERLAP_MINUTES }
     }
 
     /// Also accepts values that say `ssl: false` to other clients. The function's own logins use
     /// verified TLS in any case.
     pub fn ignoring_ssl(self, ignores_ssl: bool) -> Self {
         Self { ignores_ssl, ..self }
+    }
+
+    /// Sets the minutes for which two passwords are valid at least, where an engine has two.
+    pub fn overlapping(self, overlap_minutes: u32) -> Self {
+        Self { overlap_minutes, ..self }
+    }
+
+    /// Returns the minutes after which an event may end the overlap. It may ask for more than the
+    /// configuration and not for less: whoever may invoke the function could otherwise reject
+    /// clients that have not read the new password yet.
+    fn minutes_of_overlap(&self, asked: Option<u32>) -> Result<u32, RotationError> {
+        match asked {
+            Some(asked) if asked < self.overlap_minutes => {
+                Err(RotationError::OverlapTooShort { asked, least: self.overlap_minutes })
+            }
+            asked => Ok(asked.unwrap_or(self.overlap_minutes)),
+        }
     }
 
     fn alternates(&self) -> bool {
@@ -124,10 +146,12 @@ impl<E: Engine> Passwords<E> {
         Ok(account)
     }
 
-    /// Returns the first of the current and the previous credential that the server accepts.
+    /// Returns the first of the current and the previous credential that the server accepts, and
+    /// that the pending value has a proof of.
     async fn working_account<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
+        (token, pending): (&str, &SecretDocument),
         current: &Account,
         admin: Option<&Account>,
     ) -> Result<Account, RotationError> {
@@ -145,13 +169,21 @@ impl<E: Engine> Passwords<E> {
         if self.log_in(at, &first).await? == Login::Accepted {
             return Ok(first);
         }
-        let previous = at.previous().await?.and_then(|value| self.account(PREVIOUS, &value).ok());
-        if let Some(previous) = previous
+        let text = at.previous_text().await?;
+        let previous = text.as_ref().and_then(|text| SecretDocument::parse(text).ok());
+        let previous = previous.and_then(|value| self.account(PREVIOUS, &value).ok());
+        if let (Some(text), Some(previous)) = (text, previous)
             && previous.server_differs_by(current).is_none()
             && (previous.user == current.user || previous.user == self.next_user(&current.user)?)
         {
             let second = on_server(previous);
             if self.log_in(at, &second).await? == Login::Accepted {
+                // Somebody may have written AWSCURRENT, and a pending value with its proof.
+                let mac = PendingMac { secret_id: at.secret_id, token };
+                if !mac.is_signed_with_previous(pending, &text) {
+                    let (secret, token) = (at.secret_id.to_owned(), token.to_owned());
+                    return Err(RotationError::PendingNotCreatedHere { secret, token });
+                }
                 tracing::warn!(
                     secret = at.secret_id,
                     "the server accepts the password of AWSPREVIOUS and rejects that of AWSCURRENT"
@@ -215,17 +247,39 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
         if self.alternates() { next.with_user(&user).map_err(invalid) } else { Ok(next) }
     }
 
+    /// A rotation that the function was updated during, or whose AWSCURRENT was edited after it, has
+    /// set its password already; rejecting it would leave clients with a password that does not
+    /// work. A password that somebody plants is accepted only if it is one of the user's own: that of
+    /// AWSCURRENT or AWSPREVIOUS would outlive its rotation.
+    async fn is_in_use<V: Versions>(
+        &self,
+        at: &Invocation<'_, V>,
+        value: &Unproven<'_, Account>,
+    ) -> Result<bool, RotationError> {
+        let pending = &value.pending.credential;
+        let current = self.account(CURRENT, value.current)?;
+        if pending.server_differs_by(&current).is_some() || pending.user != self.next_user(&current.user)? {
+            return Ok(false);
+        }
+        let is_old = |account: &Account| account.password.expose_secret() == pending.password.expose_secret();
+        let previous = at.previous().await?.and_then(|value| self.parse(&value).ok());
+        if is_old(&current) || previous.as_ref().is_some_and(is_old) {
+            return Ok(false);
+        }
+        Ok(self.log_in(at, pending).await? == Login::Accepted)
+    }
+
     async fn set<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         token: &str,
-        pending: &Account,
+        value: &CheckedValue<Account>,
     ) -> Result<StepOutcome, RotationError> {
+        let pending = &value.pending.credential;
         if self.log_in(at, pending).await? == Login::Accepted {
             return Ok(StepOutcome::NothingToDo);
         }
-        let value = at.current().await?;
-        let current = self.account(CURRENT, &value)?;
+        let current = self.account(CURRENT, &value.current)?;
         // Against the confused deputy: a password is only set where the current one came from, and
         // only after the current one was accepted there.
         let server_key = pending.server_differs_by(&current);
@@ -234,10 +288,11 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
             return Err(RotationError::PendingVersionMismatch { key, token: token.to_owned() });
         }
         let admin = match self.strategy.admin() {
-            Some(admin) => Some(self.admin(at, admin, &value).await?),
+            Some(admin) => Some(self.admin(at, admin, &value.current).await?),
             None => None,
         };
-        let working = self.working_account(at, &current, admin.as_ref()).await?;
+        let working = self.working_account(at, (token, &value.pending.document), &current, admin.as_ref());
+        let working = working.await?;
         // The change is not retried here: if the connection broke after it, the server would reject
         // the old password. The next run of the step first tries which password the server accepts.
         let by = admin.as_ref().unwrap_or(&working);
@@ -262,8 +317,9 @@ impl<E: Engine> CredentialRotator for Passwords<E> {
     ) -> Result<StepOutcome, RotationError> {
         match event.action {
             Action::RetirePrevious if self.engine.keeps_previous() => {
+                let minutes = self.minutes_of_overlap(event.after_minutes)?;
                 let parse = |value: &SecretDocument| self.parse(value);
-                Retirement { engine: &self.engine, parse: &parse, at }.run(event.after_minutes).await
+                Retirement { engine: &self.engine, parse: &parse, at }.run(minutes).await
             }
             other => Err(RotationError::UnsupportedAction { action: other.name(), rotator: self.name() }),
         }

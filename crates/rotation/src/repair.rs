@@ -11,12 +11,17 @@ use crate::document::SecretDocument;
 use crate::engine::Login;
 use crate::error::RotationError;
 use crate::invocation::Invocation;
+use crate::pending::checked;
 use crate::rotator::CredentialRotator;
 use crate::versions::{CURRENT, PENDING, PREVIOUS, Versions};
 
 /// The time since the secret's last change below which a rotation may still be running, unless the
 /// request says otherwise: longer than any step takes.
 const QUIET: Duration = Duration::from_secs(600);
+
+/// The reason to drop a pending value that somebody planted.
+const NOT_CREATED_HERE: &str = "the value of AWSPENDING was not created by this rotation function; find \
+                                out in CloudTrail who wrote it, then rotate again";
 
 /// The request of `repair-rotation` to a rotation function.
 #[derive(Debug, Clone, Deserialize)]
@@ -101,16 +106,32 @@ pub async fn examine<V: Versions, R: CredentialRotator>(
         let Some(credential) = credential else { return Ok(false) };
         Ok(rotator.verify(at, label, &credential).await? == Login::Accepted)
     };
-    if works(PENDING, usable(at.pending(token).await)?).await? {
+    let pending = match checked(rotator, at, token).await {
+        Ok(value) => Ok(value.map(|value| value.pending.credential)),
+        Err(RotationError::InvalidSecretValue { .. }) => Ok(None),
+        Err(RotationError::PendingNotCreatedHere { .. }) => Err(()),
+        Err(error) => return Err(error),
+    };
+    if let Ok(Some(credential)) = &pending
+        && rotator.verify(at, PENDING, credential).await? == Login::Accepted
+    {
         let reason = "the server accepts the credential of AWSPENDING; only AWSCURRENT has not moved";
         return found(Verdict::Promote, reason);
     }
     if works(CURRENT, usable(at.current().await.map(Some))?).await? {
-        let reason = "the server accepts the credential of AWSCURRENT and rejects that of AWSPENDING, \
-                      which was never set";
+        let reason = if pending.is_ok() {
+            "the server accepts the credential of AWSCURRENT and rejects that of AWSPENDING, which was \
+             never set"
+        } else {
+            NOT_CREATED_HERE
+        };
         return found(Verdict::Drop, reason);
     }
     if works(PREVIOUS, at.previous().await?).await? {
+        // A resumed rotation would reject it again.
+        if pending.is_err() {
+            return found(Verdict::Drop, NOT_CREATED_HERE);
+        }
         let reason =
             "the server accepts only the credential of AWSPREVIOUS; a rotation sets a new one with it";
         return found(Verdict::Resume, reason);

@@ -12,6 +12,7 @@ use crate::engine::{Account, Engine, Login};
 use crate::error::RotationError;
 use crate::invocation::{Invocation, NO_CURRENT};
 use crate::outcome::StepOutcome;
+use crate::pending::PendingMac;
 use crate::versions::{CURRENT, Description, PENDING, PREVIOUS, Versions};
 
 /// Reads the account from a value.
@@ -92,6 +93,10 @@ impl<E: Engine, V: Versions> Retirement<'_, E, V> {
             }
             // Without a value, the label has moved on, or the rotation has not set a password yet.
             if let Some(value) = self.at.value(Some(other), label).await? {
+                // A planted value is not set. If the rotation ended in between, look again.
+                if label == PENDING && !self.is_created_by_a_rotation(other, &value).await? {
+                    continue;
+                }
                 let newer = self.account(label, &value)?;
                 tracing::warn!(
                     secret = self.at.secret_id,
@@ -103,6 +108,15 @@ impl<E: Engine, V: Versions> Retirement<'_, E, V> {
             }
         }
         Ok(StepOutcome::Postponed("a rotation has just begun"))
+    }
+
+    async fn is_created_by_a_rotation(
+        &self,
+        token: &str,
+        pending: &SecretDocument,
+    ) -> Result<bool, RotationError> {
+        let mac = PendingMac { secret_id: self.at.secret_id, token };
+        Ok(mac.is_signed_with_current(pending, &self.at.current_text().await?))
     }
 
     fn account(&self, label: &'static str, value: &SecretDocument) -> Result<Account, RotationError> {

@@ -2,12 +2,15 @@
 
 use std::future::Future;
 
+use secrecy::SecretString;
+
 use crate::action::ActionEvent;
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::Login;
 use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::outcome::StepOutcome;
+use crate::pending::{CheckedValue, PendingMac, SigningKeys, Unproven};
 use crate::versions::Versions;
 
 /// A secret's value and the credential that it holds.
@@ -52,6 +55,33 @@ pub trait CredentialRotator: Send + Sync {
         current: &ParsedValue<Self::Credential>,
     ) -> impl Future<Output = Result<SecretDocument, RotationError>> + Send;
 
+    /// Returns the value that [`create`](Self::create) returned with the proof that this function
+    /// created it.
+    fn sign(&self, mac: PendingMac<'_>, next: &SecretDocument, keys: &SigningKeys) -> SecretDocument {
+        mac.sign(next, keys)
+    }
+
+    /// Returns true if a pending value has the proof of [`sign`](Self::sign) for this value of
+    /// AWSCURRENT.
+    fn is_signed(&self, mac: PendingMac<'_>, pending: &SecretDocument, current: &SecretString) -> bool {
+        mac.is_signed_with_current(pending, current)
+    }
+
+    /// Returns true if a pending value without a proof must be used nevertheless, because the
+    /// server accepts it already and rejecting it would leave clients with a credential that does
+    /// not work. By default it never is.
+    ///
+    /// # Errors
+    /// [`RotationError`].
+    fn is_in_use<V: Versions>(
+        &self,
+        at: &Invocation<'_, V>,
+        value: &Unproven<'_, Self::Credential>,
+    ) -> impl Future<Output = Result<bool, RotationError>> + Send {
+        let _ = (at, value);
+        async { Ok(false) }
+    }
+
     /// Makes the server accept the pending credential, for `setSecret`.
     ///
     /// # Errors
@@ -60,7 +90,7 @@ pub trait CredentialRotator: Send + Sync {
         &self,
         at: &Invocation<'_, V>,
         token: &str,
-        pending: &Self::Credential,
+        value: &CheckedValue<Self::Credential>,
     ) -> impl Future<Output = Result<StepOutcome, RotationError>> + Send;
 
     /// Logs in with a credential, for `testSecret` and for the repair of an interrupted rotation.

@@ -8,6 +8,7 @@ mod secret_document_check;
 mod api_key;
 mod machine;
 mod msk;
+mod planted;
 mod repair;
 mod run;
 

@@ -20,6 +20,7 @@ use rotation::invocation::Invocation;
 use rotation::machine::Machine;
 use rotation::msk::{ClusterArn, Clusters, Msk, Propagation, Verifier, default_policy};
 use rotation::outcome::StepOutcome;
+use rotation::pending::{PendingMac, SigningKeys};
 use rotation::retry::Retry;
 use rotation::rotator::CredentialRotator;
 use rotation::versions::{CURRENT, Description, PREVIOUS, Versions};
@@ -178,7 +179,7 @@ async fn rotation_with_a_fault_keeps_a_labelled_password_valid() {
         "msk: {} calls of the machine and {} of the service in a rotation, {runs} runs",
         calls.0, calls.1
     );
-    assert_eq!((calls, runs), ((14, 1), 60));
+    assert_eq!((calls, runs), ((17, 1), 72));
 }
 
 async fn verify(
@@ -188,7 +189,8 @@ async fn verify(
     since: Duration,
 ) -> Result<StepOutcome, RotationError> {
     let service = service(HashMap::new());
-    let event = ActionEvent { action: Action::VerifyPropagation, secret_id: SECRET.into(), after_minutes: 0 };
+    let event =
+        ActionEvent { action: Action::VerifyPropagation, secret_id: SECRET.into(), after_minutes: None };
     let retry = retry(seconds);
     let at = Invocation { secret_id: SECRET, versions: secret, retry: &retry, now: ROTATED.plus(since) };
     rotator(&service, brokers).act(&at, &event).await
@@ -270,7 +272,10 @@ async fn unreadable_secret_is_reported_before_awscurrent_moves() {
     ] {
         let rotator = rotator(service, &brokers);
         if let Some(pending) = pending {
-            secret.set(TOKEN, pending);
+            let keys = SigningKeys { current: VALUE.into(), previous: None };
+            let mac = PendingMac { secret_id: id, token: TOKEN };
+            let pending = rotator.sign(mac, &SecretDocument::parse(&pending.into()).unwrap(), &keys);
+            secret.set(TOKEN, pending.to_secret_string().expose_secret());
         }
         let mut error = None;
         for each in [Step::Create, Step::Set] {
@@ -281,6 +286,23 @@ async fn unreadable_secret_is_reported_before_awscurrent_moves() {
         assert!(error.name() == name && text.contains(part), "{text}");
         assert_eq!(secret.labels(OLD), [CURRENT]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn planted_password_is_refused_and_brokers_keep_theirs() {
+    let (secret, service) = (secret(VALUE), service(HashMap::new()));
+    let brokers = Brokers::new(&secret);
+    let rotator = rotator(&service, &brokers);
+    secret.set(TOKEN, r#"{"username":"app","password":"planted-password-of-forty-characters-0001"}"#);
+    for each in Step::ALL {
+        let error = step(&secret, &rotator, SECRET, each).await.unwrap_err();
+        assert_eq!((error.name(), secret.labels(OLD)), ("PendingNotCreatedHere", vec![CURRENT]), "{each}");
+    }
+    let retry = retry(20);
+    let at = Invocation { secret_id: SECRET, versions: &secret, retry: &retry, now: ROTATED };
+    // Brokers accept nothing but AWSCURRENT; the repair does not promote the value either.
+    let found = rotation::repair::examine(&rotator, &at, Some(0)).await.unwrap();
+    assert_eq!(found.verdict, rotation::repair::Verdict::Drop, "{}", found.reason);
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,7 +320,8 @@ async fn configuration_test_logs_in_at_every_broker() {
     // Without brokers in the configuration, only the association is checked.
     let blind = no_login(&service);
     assert_eq!(step(&wrong, &blind, SECRET, Step::Test).await.unwrap(), StepOutcome::Done);
-    let event = ActionEvent { action: Action::VerifyPropagation, secret_id: SECRET.into(), after_minutes: 0 };
+    let event =
+        ActionEvent { action: Action::VerifyPropagation, secret_id: SECRET.into(), after_minutes: None };
     let retry = retry(20);
     let at = Invocation { secret_id: SECRET, versions: &good, retry: &retry, now: ROTATED };
     assert_eq!(blind.act(&at, &event).await.unwrap_err().name(), "BrokersNotConfigured");

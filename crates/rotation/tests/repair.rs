@@ -40,11 +40,31 @@ async fn verdict_follows_the_credential_that_the_server_accepts() {
         let secret = MemorySecret::new(&value("old"));
         secret.set("previous", &value("before"));
         if let Some(pending) = &pending {
-            secret.set(TOKEN, pending);
+            if pending == "spoilt" { secret.set(TOKEN, pending) } else { secret.set_signed(TOKEN, pending) }
         }
         let found = examined(&secret, at_server, Some(0)).await;
         assert_eq!(found.verdict, verdict, "{at_server} {pending:?}: {}", found.reason);
         assert_eq!((found.current.as_deref(), found.pending.as_deref()), (Some(OLD), Some(TOKEN)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn planted_value_is_dropped_and_never_promoted() {
+    // The server in memory accepts the password on every host, as the attacker's own would.
+    let elsewhere = value("pending").replace("\"h\"", "\"attacker\"");
+    for (at_server, planted) in [
+        ("old", value("old")),
+        ("pending", elsewhere.clone()),
+        ("before", value("before")),
+        ("old", elsewhere),
+    ] {
+        let secret = MemorySecret::new(&value("old"));
+        secret.set("previous", &value("before"));
+        secret.set(TOKEN, &planted);
+        let found = examined(&secret, at_server, Some(0)).await;
+        let expected = if at_server == "pending" { Verdict::Manual } else { Verdict::Drop };
+        assert_eq!(found.verdict, expected, "{at_server} {planted}: {}", found.reason);
+        assert!(expected == Verdict::Manual || found.reason.contains("not created by"), "{}", found.reason);
     }
 }
 

@@ -12,6 +12,7 @@ use rotation::error::RotationError;
 use rotation::invocation::Invocation;
 use rotation::outcome::StepOutcome;
 use rotation::passwords::{Passwords, Strategy};
+use rotation::pending::CheckedValue;
 use rotation::rotator::{CredentialRotator, ParsedValue};
 use rotation::run::handle;
 use rotation::versions::Versions;
@@ -96,7 +97,7 @@ impl CredentialRotator for Slow {
         &self,
         _: &Invocation<'_, V>,
         _: &str,
-        _: &(),
+        _: &CheckedValue<()>,
     ) -> Result<StepOutcome, RotationError> {
         std::future::pending().await
     }

@@ -12,7 +12,7 @@ use alerts::kind::Kind;
 use alerts::moment::Moment;
 use alerts::notifier::{InvocationWindow, Notifier, ReconcileError, Run};
 use alerts::processor::RotationProcessor;
-use alerts::rules::{RotationRules, RotationStatus};
+use alerts::rules::{RotationRules, SecretRotation};
 use alerts::state::Policy;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretError;
@@ -194,7 +194,7 @@ async fn problem_of_a_denied_secret_is_not_resolved() {
 async fn called(world: &World, case: &str, hour: u64, minutes: u64) {
     struct Nothing;
     impl alerts::lookup::Secrets for Nothing {
-        async fn rotation_status(&self, _: &str) -> Result<RotationStatus, CallError> {
+        async fn rotation(&self, _: &str) -> Result<SecretRotation, CallError> {
             Err(CallError::without_answer("secretsmanager:DescribeSecret", "unused"))
         }
     }

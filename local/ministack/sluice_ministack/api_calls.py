@@ -9,6 +9,7 @@ with AWS CloudTrail]:
   of the account logs management events of its kind (reads, writes) in this Region;
 - read-only calls reach only rules with the state ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS,
   also on a bus to which they are forwarded;
+- a call with the credentials of a function names the function in userIdentity.inScopeOf;
 - secret values are left out, and so are responseElements;
 - a trail with CloudWatchLogsLogGroupArn also writes the record there.
 
@@ -18,6 +19,7 @@ A rejected call's errorCode is AccessDenied. AWS's pages also name AccessDeniedE
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -96,6 +98,15 @@ def _error(status: int, body: bytes) -> tuple[str, str]:
     return code, message
 
 
+def _function_of(access_key: str, principal: str, session: str) -> str:
+    """The ARN of the function that has this access key, which MiniStack derives from it and its role;
+    "" for other sessions, whatever their name.
+    """
+    function = f"arn:{principal.split(':')[1]}:lambda:{get_region()}:{get_account_id()}:function:{session}"
+    digest = hashlib.sha256(f"{function}:{identity.role_of_session(principal)}".encode()).hexdigest()
+    return function if access_key == f"ASIA{digest[:16].upper()}" else ""
+
+
 def user_identity(principal: str, access_key: str, now: str) -> dict[str, Any]:
     """The userIdentity element for a caller. The local cloud does not keep when a session began:
     its creationDate is the time of the call.
@@ -104,7 +115,9 @@ def user_identity(principal: str, access_key: str, now: str) -> dict[str, Any]:
     found: dict[str, Any] = {"arn": principal, "accountId": account, "accessKeyId": access_key}
     if ":assumed-role/" in principal:
         role, session = principal.split(":assumed-role/", 1)[1].split("/", 1)
-        return {"type": "AssumedRole", "principalId": f"AROALOCALCLOUD:{session}", **found, "sessionContext": {
+        function = _function_of(access_key, principal, session)
+        scope = {"issuerType": "AWS::Lambda::Function", "credentialsIssuedTo": function}
+        return {**({"inScopeOf": scope} if function else {}), "type": "AssumedRole", "principalId": f"AROALOCALCLOUD:{session}", **found, "sessionContext": {
             "sessionIssuer": {"type": "Role", "principalId": "AROALOCALCLOUD", "arn": identity.role_of_session(principal),
                               "accountId": account, "userName": role},
             "attributes": {"creationDate": now, "mfaAuthenticated": "false"}}}

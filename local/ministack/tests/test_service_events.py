@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from conftest import REGION, SOURCE, TARGET, Gateway, until
+from functions import function
 from queues import Queue, make_queue, rule, service_role
 from stacks import Stack
 
@@ -220,6 +221,30 @@ def test_secret_changes_are_published_without_the_value(gateway: Gateway, trail:
         "AssumedRole", f"arn:aws:sts::{SOURCE}:assumed-role/gw-calls/test", role["Arn"])
     assert details[1]["userIdentity"]["type"] == "Root"
     assert details[3]["requestParameters"]["recoveryWindowInDays"] == 7
+
+
+def test_call_of_a_function_names_it_and_a_session_does_not(gateway: Gateway, trail: str) -> None:
+    queue = calls(gateway, "gw-scope", "ENABLED")
+    gateway.client("secretsmanager", SOURCE).create_secret(Name="gw-scope", SecretString="first")
+    allowed = [{"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}]
+    code = """
+import boto3, os
+def handler(event, context):
+    client = boto3.client("secretsmanager", region_name="us-east-1", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    client.put_secret_value(SecretId="gw-scope", SecretString="second")
+"""
+    arn = function(gateway, "gw-scope", code, allowed, SOURCE)
+    answer = gateway.client("lambda", SOURCE).invoke(FunctionName="gw-scope")
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    other = gateway.role("gw-scope-other", allowed, SOURCE)
+    found = gateway.client("sts", SOURCE).assume_role(RoleArn=other["Arn"], RoleSessionName="gw-scope")["Credentials"]
+    gateway.as_role("secretsmanager", found).put_secret_value(SecretId="gw-scope", SecretString="third")
+    events = gather(queue, [], lambda found: len(found) == 2)
+    identities = [one["detail"]["userIdentity"] for one in events]
+    assert [one["arn"].rsplit("/", 1)[-1] for one in identities] == ["gw-scope", "gw-scope"]
+    assert [one.get("inScopeOf") for one in identities] == [
+        {"issuerType": "AWS::Lambda::Function", "credentialsIssuedTo": arn}, None]
+    gateway.client("lambda", SOURCE).delete_function(FunctionName="gw-scope")
 
 
 def test_denied_read_reaches_rules_for_all_management_events(gateway: Gateway, trail: str) -> None:

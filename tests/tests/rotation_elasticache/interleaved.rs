@@ -125,7 +125,7 @@ fn interrupted(stage: &Stage, at: (usize, usize)) -> bool {
 
     let other = Interruption { stage, secret: &secret, service: &service, calls: AtomicUsize::new(0), at };
     let acting = Passwords::new(Token::new(&other, GROUP.into(), stage.endpoint()), Strategy::SingleUser);
-    let event = ActionEvent { action: Action::RetirePrevious, secret_id: SECRET.into(), after_minutes: 0 };
+    let event = ActionEvent { action: Action::RetirePrevious, secret_id: SECRET.into(), after_minutes: None };
     let retry = retry();
     let invocation =
         Invocation { secret_id: SECRET, versions: &&other, retry: &retry, now: Moment::BEGINNING };

@@ -59,7 +59,7 @@ fn rotate(stage: &Stage, engine: &impl Engine, user: &str, first: &serde_json::V
             let logs_in = |password: &String| stage.log_in(engine, user, password) == Login::Accepted;
             assert_eq!(passwords.iter().map(logs_in).collect::<Vec<_>>(), [false, false, true, true]);
             let event =
-                ActionEvent { action: Action::RetirePrevious, secret_id: SECRET.into(), after_minutes: 0 };
+                ActionEvent { action: Action::RetirePrevious, secret_id: SECRET.into(), after_minutes: None };
             let drill = Drill::new(&secret, engine, HashMap::new());
             let acted = stage.runtime.block_on(drill.act(&event, Moment::BEGINNING)).unwrap().unwrap();
             assert_eq!(acted, StepOutcome::Done);

@@ -19,7 +19,7 @@ fn event() -> ActionEvent {
     ActionEvent {
         action: Action::RetirePrevious,
         secret_id: test_support::rotation::SECRET.into(),
-        after_minutes: 60,
+        after_minutes: None,
     }
 }
 
@@ -149,6 +149,27 @@ fn previous_password_is_not_retired_too_early() {
     secret.set(TOKEN, secrecy::ExposeSecret::expose_secret(&good.to_secret_string()));
     assert_eq!(act(after(60)).unwrap(), StepOutcome::Done);
     assert_eq!(service.passwords().len(), 1);
+}
+
+#[test]
+fn overlap_is_not_ended_before_the_configured_minutes() {
+    let stage = Stage::new();
+    let service = Service::new(&stage.redis, "default", FIRST, Faults::new(HashMap::new()));
+    let engine = stage.token(&service);
+    let secret = secret(Mode::Token);
+    rotate(&stage, &secret, &engine);
+    let both = service.passwords();
+    let act = |minutes, now| {
+        let event = ActionEvent { after_minutes: Some(minutes), ..event() };
+        stage.runtime.block_on(Drill::new(&secret, &engine, HashMap::new()).act(&event, now)).unwrap()
+    };
+    for minutes in [0, 59] {
+        let error = act(minutes, after(minutes.into())).unwrap_err();
+        assert_eq!((error.name(), service.passwords()), ("OverlapTooShort", both.clone()));
+    }
+    let recent = StepOutcome::Postponed("the last rotation is too recent");
+    assert_eq!(act(61, after(60)).unwrap(), recent);
+    assert_eq!(act(61, after(61)).unwrap(), StepOutcome::Done);
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod attempts;
 mod forged_events;
 mod hostile_servers;
 mod planted_objects;
+mod planted_values;

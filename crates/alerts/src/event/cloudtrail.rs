@@ -53,6 +53,17 @@ pub struct Principal {
     pub principal_id: Option<String>,
     /// The context of a role's session.
     pub session_context: Option<Session>,
+    /// The resource that the credentials were issued to, such as a function.
+    pub in_scope_of: Option<Scope>,
+}
+
+/// The resource that credentials were issued to. The service that issues them sets it; a caller cannot.
+/// Source: "CloudTrail userIdentity element", `inScopeOf`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scope {
+    /// The ARN of the resource, without a version.
+    pub credentials_issued_to: Option<String>,
 }
 
 /// The context of a session.
@@ -81,10 +92,16 @@ impl Principal {
             .unwrap_or("an unknown caller")
     }
 
-    /// Returns the name of the role or user: the part after the last slash.
+    /// Returns the name of the role or user for texts: the part after the last slash.
     pub fn name(&self) -> &str {
         let principal = self.principal();
         principal.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(principal)
+    }
+
+    /// Returns the ARN of the Lambda function that made the call, if one did.
+    pub fn function(&self) -> Option<&str> {
+        let issued_to = self.in_scope_of.as_ref()?.credentials_issued_to.as_deref()?;
+        issued_to.split(':').nth(2).filter(|service| *service == "lambda").map(|_| issued_to)
     }
 }
 

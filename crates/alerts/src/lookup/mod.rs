@@ -28,7 +28,7 @@ use lambda_kit::call::CallError;
 use crate::arn::Arn;
 use crate::moment::Moment;
 use crate::rules::{
-    Cause, Operation, QueueContents, RotationStatus, StackEvent, StackQuery, beginning, first_cause,
+    Cause, Operation, QueueContents, SecretRotation, StackEvent, StackQuery, beginning, first_cause,
 };
 
 /// The stacks of all accounts. Permission: `cloudformation:DescribeStackEvents`.
@@ -44,9 +44,8 @@ pub trait Stacks {
 
 /// The secrets of all accounts. Permission: `secretsmanager:DescribeSecret`.
 pub trait Secrets {
-    /// Returns the current rotation status of a secret.
-    fn rotation_status(&self, secret: &str)
-    -> impl Future<Output = Result<RotationStatus, CallError>> + Send;
+    /// Returns the current rotation of a secret: its status and its function.
+    fn rotation(&self, secret: &str) -> impl Future<Output = Result<SecretRotation, CallError>> + Send;
 }
 
 /// The dead-letter queues of this account. Permissions: `sqs:GetQueueAttributes`, `sqs:ReceiveMessage`.

@@ -4,7 +4,7 @@ use aws_sdk_secretsmanager::Client;
 use lambda_kit::call::CallError;
 
 use super::{ReadRole, Secrets};
-use crate::rules::{ROTATION_TAG, RotationStatus};
+use crate::rules::{ROTATION_TAG, RotationStatus, SecretRotation};
 
 /// The secrets in AWS Secrets Manager.
 #[derive(Debug)]
@@ -18,24 +18,25 @@ impl AwsSecrets {
 }
 
 impl Secrets for AwsSecrets {
-    async fn rotation_status(&self, secret: &str) -> Result<RotationStatus, CallError> {
-        rotation_status(&self.0.for_resource(secret).await?.secretsmanager(), secret).await
+    async fn rotation(&self, secret: &str) -> Result<SecretRotation, CallError> {
+        rotation(&self.0.for_resource(secret).await?.secretsmanager(), secret).await
     }
 }
 
 /// Source: "DescribeSecret" of the API reference. If rotation is disabled, `RotationRules` has the previous
 /// schedule; if it was never enabled, that is omitted. `LastRotatedDate` is null if rotation is disabled.
-async fn rotation_status(client: &Client, secret: &str) -> Result<RotationStatus, CallError> {
+async fn rotation(client: &Client, secret: &str) -> Result<SecretRotation, CallError> {
     let answer = client.describe_secret().secret_id(secret).send().await;
     let answer = answer.map_err(|error| CallError::new("secretsmanager:DescribeSecret", &error))?;
     let disabled_on_purpose =
         answer.tags().iter().any(|tag| tag.key() == Some(ROTATION_TAG) && tag.value() == Some("off"));
     let was_enabled = answer.rotation_rules().is_some() || answer.rotation_lambda_arn().is_some();
-    Ok(match answer.rotation_enabled() {
+    let status = match answer.rotation_enabled() {
         Some(true) => RotationStatus::Enabled,
         _ if was_enabled && !disabled_on_purpose => RotationStatus::Disabled,
         _ => RotationStatus::NotRotating,
-    })
+    };
+    Ok(SecretRotation { status, function: answer.rotation_lambda_arn, is_guessed: false })
 }
 
 #[cfg(test)]
@@ -71,8 +72,12 @@ mod tests {
                     .build()
             });
             let client = mock_client!(aws_sdk_secretsmanager, RuleMode::Sequential, [&rule]);
-            let found = rotation_status(&client, "arn:s").await.unwrap();
-            assert_eq!(found, expected, "{enabled:?} {has_rules} {function:?} {tag:?}");
+            let found = rotation(&client, "arn:s").await.unwrap();
+            assert_eq!(
+                (found.status, found.function.as_deref()),
+                (expected, function),
+                "{enabled:?} {has_rules} {function:?} {tag:?}"
+            );
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::incident::digest;
 use crate::lookup::Secrets;
 use crate::notifier::{InvocationWindow, RecordError};
 use crate::rules::{
-    RotationHistory, RotationRules, RotationStatus, changes_a_value, evaluate, rotation_switch, secret_call,
-    secret_name, secret_of, slow_rotation,
+    RotationHistory, RotationRules, RotationStatus, SecretRotation, evaluate, is_unexpected_write,
+    rotation_switch, secret_call, secret_name, secret_of, slow_rotation,
 };
 use crate::state::Observation;
 use crate::store::{ItemKey, Put, Store, StoreError, decode};
@@ -80,29 +80,35 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationProcessor<S, R> {
         Err(RecordError::Contended)
     }
 
-    async fn rotation_status(
+    async fn rotation(
         &self,
         event: &Event,
         secret: &str,
         window: InvocationWindow,
         until: Instant,
-    ) -> Result<RotationStatus, RecordError> {
-        let lookup = self.secrets.rotation_status(secret);
+    ) -> Result<SecretRotation, RecordError> {
+        let lookup = self.secrets.rotation(secret);
         let found = within(until, "secretsmanager:DescribeSecret", lookup).await;
+        let is_guessed = found.is_err();
+        let (found, function) = match found {
+            Ok(SecretRotation { status, function, .. }) => (Ok(status), function),
+            Err(error) => (Err(error), None),
+        };
         if let Ok(status @ (RotationStatus::Enabled | RotationStatus::NotRotating)) = found {
-            return Ok(status);
+            return Ok(SecretRotation { status, function, is_guessed });
         }
         // The status is read later than the value was written. A rotation that was disabled since then
         // was enabled at that time.
         let (history, _) = self.history(&Self::key(event, secret), window).await?;
-        Ok(match found {
+        let status = match found {
             _ if history.was_disabled_at(event.time) => RotationStatus::NotRotating,
             Ok(status) => status,
             Err(error) => {
                 tracing::warn!(secret, %error, "cannot read whether the secret rotates");
                 if history.has_rotations() { RotationStatus::Enabled } else { RotationStatus::Unknown }
             }
-        })
+        };
+        Ok(SecretRotation { status, function, is_guessed })
     }
 
     async fn evaluate(
@@ -122,12 +128,15 @@ impl<S: Store + Sync, R: Secrets + Sync> RotationProcessor<S, R> {
                     let entry = |history: &mut RotationHistory| history.add_switch(enabled, event.time);
                     self.add(Self::key(event, secret), window, entry).await?;
                 }
-                // The status matters only if somebody wrote a value.
-                let status = match secret_of(record).filter(|_| changes_a_value(record, &self.rules)) {
-                    Some(secret) => self.rotation_status(event, secret, window, until).await?,
-                    None => RotationStatus::Unknown,
+                // The rotation matters only if somebody wrote a value or a label.
+                let unexpected = is_unexpected_write(event, record, &self.rules);
+                let rotation = match secret_of(record).filter(|_| unexpected) {
+                    Some(secret) => self.rotation(event, secret, window, until).await?,
+                    None => {
+                        SecretRotation { status: RotationStatus::Unknown, function: None, is_guessed: true }
+                    }
                 };
-                Ok(secret_call(event, record, &self.rules, status))
+                Ok(secret_call(event, record, &self.rules, &rotation))
             }
             _ => Ok(evaluate(event)),
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{rotation, secret_name};
+use super::principals::is_named;
+use super::{account_of, rotation, secret_name};
 use crate::command::Command;
 use crate::event::{CloudTrailRecord, Event};
 use crate::incident::{AccountRegion, Incident};
@@ -21,7 +22,8 @@ pub struct AccessRules {
     pub max_reads_per_hour: u32,
     /// The time after the first read of a secret during which every reader counts as usual.
     pub learning: Duration,
-    /// Roles and users that cause no alert, by ARN or name. A `*` at the end is a wildcard.
+    /// Roles and users that cause no alert: ARNs, or names in the secret's account. A `*` at the end
+    /// is a wildcard.
     pub expected: Vec<String>,
 }
 
@@ -37,12 +39,8 @@ impl Default for AccessRules {
 }
 
 impl AccessRules {
-    fn expects(&self, principal: &str) -> bool {
-        let name = principal.rsplit('/').next().unwrap_or(principal);
-        self.expected.iter().any(|expected| match expected.strip_suffix('*') {
-            Some(beginning) => principal.starts_with(beginning) || name.starts_with(beginning),
-            None => principal == expected || name == expected,
-        })
+    fn expects(&self, read: &SecretRead) -> bool {
+        is_named(&self.expected, &read.by, account_of(&read.secret, &read.location))
     }
 }
 
@@ -111,7 +109,7 @@ impl ReadHistory {
     }
 
     fn add_one(&mut self, read: &SecretRead, rules: &AccessRules) -> Vec<Observation> {
-        if rules.expects(&read.by) {
+        if rules.expects(read) {
             return Vec::new();
         }
         if let Some(denied) = &read.denied {

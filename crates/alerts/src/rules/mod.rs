@@ -8,6 +8,7 @@ mod database;
 mod dead_letter;
 mod execution;
 mod function;
+mod principals;
 mod rotation;
 mod stack;
 mod unrecognized;
@@ -16,14 +17,15 @@ mod warehouse;
 pub use access::{AccessRules, ReadHistory, SecretRead};
 pub use dead_letter::{QueueContents, QueuedMessage, dead_letters};
 pub use rotation::{
-    ROTATION_TAG, RotationHistory, RotationRules, RotationStatus, changes_a_value, rotation_switch,
-    secret_call, slow_rotation, subject as secret_of,
+    ROTATION_TAG, RotationHistory, RotationRules, RotationStatus, SecretRotation, is_unexpected_write,
+    rotation_switch, secret_call, slow_rotation, subject as secret_of,
 };
 pub use stack::{Cause, Operation, StackEvent, StackQuery, beginning, first_cause, stack_query};
 pub use unrecognized::unrecognized_event;
 pub use warehouse::{MONITOR_STATEMENT_PREFIX, RELOAD_STATEMENT_PREFIX};
 
 use crate::event::{Detail, Event};
+use crate::incident::AccountRegion;
 use crate::state::Observation;
 
 /// Evaluates an event. Calls to Secrets Manager need rules of their own: see [`secret_call`] and
@@ -63,6 +65,15 @@ pub(crate) fn secret_name(id: &str) -> &str {
             name
         }
         _ => name,
+    }
+}
+
+/// Returns the account of a secret: that of its ARN, or of the event if only a name is known. The record
+/// of a call across accounts is also in the caller's account.
+pub(crate) fn account_of<'a>(secret: &'a str, location: &'a AccountRegion) -> &'a str {
+    match secret.split(':').nth(4) {
+        Some(account) if secret.starts_with("arn:") => account,
+        _ => &location.account,
     }
 }
 

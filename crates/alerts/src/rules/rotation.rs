@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::secret_name;
+use super::principals::is_named;
+use super::{account_of, secret_name};
 use crate::command::Command;
 use crate::event::{CloudTrailRecord, Detail, Event, Rotation, RotationOutcome};
 use crate::incident::{Incident, IncidentKey};
@@ -218,9 +219,31 @@ pub fn slow_rotation(event: &Event, history: &RotationHistory) -> Option<Observa
 /// The callers that may write into secrets that rotate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RotationRules {
-    /// ARNs or names of the allowed roles, such as those of the rotation functions. A `*` at the end is a
-    /// wildcard.
+    /// The allowed roles and users: ARNs, or names in the secret's account. A `*` at the end is a
+    /// wildcard. The secret's own rotation function is always allowed.
     pub writers: Vec<String>,
+}
+
+/// The rotation of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRotation {
+    /// The status.
+    pub status: RotationStatus,
+    /// The ARN of the rotation function, if there is one and it could be read.
+    pub function: Option<String>,
+    /// True if the secret could not be read, and the status is that of its history.
+    pub is_guessed: bool,
+}
+
+/// A write into a secret that only its rotation makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write<'a> {
+    /// Of the value that clients read.
+    Current,
+    /// Of the value that a rotation uses next.
+    Pending,
+    /// Of a label of AWS.
+    Label(&'a str),
 }
 
 /// The rotation status of a secret.
@@ -237,13 +260,10 @@ pub enum RotationStatus {
 }
 
 impl RotationRules {
-    fn allow(&self, record: &CloudTrailRecord) -> bool {
-        let (principal, name) = (record.user_identity.principal(), record.user_identity.name());
+    fn allow(&self, event: &Event, record: &CloudTrailRecord) -> bool {
+        let account = account_of(subject(record).unwrap_or_default(), &event.location);
         record.user_identity.invoked_by.as_deref() == Some("secretsmanager.amazonaws.com")
-            || self.writers.iter().any(|writer| match writer.strip_suffix('*') {
-                Some(beginning) => principal.starts_with(beginning) || name.starts_with(beginning),
-                None => principal == writer || name == writer,
-            })
+            || is_named(&self.writers, record.user_identity.principal(), account)
     }
 }
 
@@ -270,10 +290,29 @@ pub fn subject(record: &CloudTrailRecord) -> Option<&str> {
         .or_else(|| record.request("secretId"))
 }
 
-/// Returns true if a caller that is not allowed wrote the value that clients read.
-pub fn changes_a_value(record: &CloudTrailRecord, rules: &RotationRules) -> bool {
-    let writes = matches!(record.event_name.as_str(), "PutSecretValue" | "UpdateSecret");
-    writes && record.error_code.is_none() && writes_current(record) && !rules.allow(record)
+/// Returns true if a caller that is not in the rules wrote what only a rotation writes. The caller may
+/// still be the secret's rotation function.
+pub fn is_unexpected_write(event: &Event, record: &CloudTrailRecord, rules: &RotationRules) -> bool {
+    written(record).is_some() && !rules.allow(event, record)
+}
+
+/// Returns true if the call came from the secret's rotation function. If that is not known, any function
+/// of the secret's account counts.
+fn is_by_rotation(event: &Event, record: &CloudTrailRecord, rotation: &SecretRotation) -> bool {
+    let Some(caller) = record.user_identity.function() else { return false };
+    let (caller, function) = (unqualified(caller), rotation.function.as_deref().map(unqualified));
+    match function {
+        Some(function) => caller == function,
+        None => {
+            let account = account_of(subject(record).unwrap_or_default(), &event.location);
+            rotation.is_guessed && caller.split(':').nth(4) == Some(account)
+        }
+    }
+}
+
+/// Returns a function's ARN without a version or alias.
+fn unqualified(function: &str) -> &str {
+    function.match_indices(':').nth(6).map_or(function, |(at, _)| &function[..at])
 }
 
 /// Returns the observations of a call to Secrets Manager: a value written by hand, rotation disabled or
@@ -282,8 +321,9 @@ pub fn secret_call(
     event: &Event,
     record: &CloudTrailRecord,
     rules: &RotationRules,
-    status: RotationStatus,
+    rotation: &SecretRotation,
 ) -> Vec<Observation> {
+    let status = rotation.status;
     let Some(secret) = subject(record).filter(|_| record.error_code.is_none()) else { return Vec::new() };
     let who = record.user_identity.principal();
     let begin = |kind, severity| {
@@ -301,25 +341,57 @@ pub fn secret_call(
     let here =
         |command: Command| command.option("secret-id", secret).option("region", &event.location.region);
     let incident = match record.event_name.as_str() {
-        "PutSecretValue" | "UpdateSecret" if status != RotationStatus::NotRotating && changes_a_value(record, rules) => {
+        "PutSecretValue" | "UpdateSecret" | "UpdateSecretVersionStage" => {
+            let unexpected = status != RotationStatus::NotRotating
+                && is_unexpected_write(event, record, rules)
+                && !is_by_rotation(event, record, rotation);
+            let Some(write) = written(record).filter(|_| unexpected) else { return Vec::new() };
             let sentence = match status {
                 RotationStatus::Enabled => "The secret rotates.",
                 RotationStatus::Disabled => "The secret rotated; its rotation is disabled now.",
                 RotationStatus::NotRotating | RotationStatus::Unknown => "The rotation status of the secret could not be read.",
             };
-            begin(Kind::SecretChangedByHand, Severity::Warning)
-                .what(&format!("{who} wrote a value into this secret ({}). {sentence}", record.event_name))
-                .impact(
-                    "If the value was not also set on the server, clients cannot log in any more. The schedule counts the change as a rotation, and a rotation in progress is abandoned.",
-                )
-                .action(
-                    if status == RotationStatus::Disabled {
-                        "Ask the caller about both changes. If they are not intended, rotate the secret, which creates a working credential and enables rotation again:"
-                    } else {
-                        "Ask the caller. If the change is not intended, rotate the secret, which creates a working credential:"
-                    },
-                    here(Command::aws("secretsmanager", "rotate-secret")),
-                )
+            let rotate = here(Command::aws("secretsmanager", "rotate-secret"));
+            let incident = begin(Kind::SecretChangedByHand, Severity::Warning);
+            match write {
+                Write::Current => incident
+                    .what(&format!("{who} wrote a value into this secret ({}). {sentence}", record.event_name))
+                    .impact(
+                        "If the value was not also set on the server, clients cannot log in any more. The schedule counts the change as a rotation, and a rotation in progress is abandoned.",
+                    )
+                    .action(
+                        if status == RotationStatus::Disabled {
+                            "Ask the caller about both changes. If they are not intended, rotate the secret, which creates a working credential and enables rotation again:"
+                        } else {
+                            "Ask the caller. If the change is not intended, rotate the secret, which creates a working credential:"
+                        },
+                        rotate,
+                    ),
+                Write::Pending => {
+                    let version = record.request("clientRequestToken").or_else(|| record.response("versionId"));
+                    let remove = here(Command::aws("secretsmanager", "update-secret-version-stage"))
+                        .option("version-stage", PENDING)
+                        .option("remove-from-version-id", version.unwrap_or("VERSION"));
+                    incident
+                        .what(&format!("{who} stored a value under AWSPENDING in this secret (PutSecretValue). {sentence}"))
+                        .impact(
+                            "Only the rotation function stores such values. It rejects this one (PendingNotCreatedHere), and rotations fail until the label is removed. Whoever wrote it may have tried to choose the next credential.",
+                        )
+                        .action(
+                            "Ask the caller. If the value is not intended, take the permission to write from the caller, remove the label, then rotate the secret:",
+                            remove,
+                        )
+                }
+                Write::Label(label) => incident
+                    .what(&format!("{who} moved the label {label} of this secret ({}). {sentence}", record.event_name))
+                    .impact(
+                        "After a move of AWSCURRENT, clients read another value, which the server may not accept. After a move of AWSPENDING or AWSPREVIOUS, a rotation in progress may fail.",
+                    )
+                    .action(
+                        "Ask the caller. If the move is not intended, check that AWSCURRENT can log in (see the runbook), then rotate the secret:",
+                        rotate,
+                    ),
+            }
         }
         "CancelRotateSecret" => begin(Kind::RotationDisabled, Severity::Warning)
             .what(&format!("{who} disabled the rotation of this secret (CancelRotateSecret)."))
@@ -339,15 +411,25 @@ pub fn secret_call(
     vec![Observation::firing(incident, event.id.clone())]
 }
 
-/// Returns true if a call changes the value that clients read. A version with other labels or a new
-/// description does not.
-fn writes_current(record: &CloudTrailRecord) -> bool {
+const PENDING: &str = "AWSPENDING";
+
+/// Returns what a call wrote. A version with other labels or a new description is nothing.
+fn written(record: &CloudTrailRecord) -> Option<Write<'_>> {
+    if record.error_code.is_some() {
+        return None;
+    }
     let labels = record.request_parameters.get("versionStages").and_then(serde_json::Value::as_array);
-    match (record.event_name.as_str(), labels) {
-        ("PutSecretValue", Some(labels)) => labels.iter().any(|label| label == "AWSCURRENT"),
-        ("PutSecretValue", None) => true,
+    let has = |wanted: &str| labels.is_some_and(|labels| labels.iter().any(|label| label == wanted));
+    match record.event_name.as_str() {
+        "PutSecretValue" if labels.is_none() || has("AWSCURRENT") => Some(Write::Current),
+        "PutSecretValue" if has(PENDING) => Some(Write::Pending),
+        "PutSecretValue" if has("AWSPREVIOUS") => Some(Write::Label("AWSPREVIOUS")),
         // UpdateSecret creates a version only if it was given a value; then the response has its id.
-        _ => record.response("versionId").is_some(),
+        "UpdateSecret" => record.response("versionId").map(|_| Write::Current),
+        "UpdateSecretVersionStage" => {
+            record.request("versionStage").filter(|label| label.starts_with("AWS")).map(Write::Label)
+        }
+        _ => None,
     }
 }
 

@@ -18,7 +18,9 @@ use alerts::notifier::{InvocationWindow, Notifier};
 use alerts::processor::{
     AccessProcessor, DeadLetterProcessor, EventProcessor, FailureProcessor, RotationProcessor,
 };
-use alerts::rules::{AccessRules, QueueContents, QueuedMessage, RotationRules, RotationStatus, StackEvent};
+use alerts::rules::{
+    AccessRules, QueueContents, QueuedMessage, RotationRules, RotationStatus, SecretRotation, StackEvent,
+};
 use alerts::state::Policy;
 use lambda_kit::call::CallError;
 use serde_json::{Value, json};
@@ -48,8 +50,11 @@ impl Stacks for &Lookups {
 }
 
 impl Secrets for &Lookups {
-    async fn rotation_status(&self, _: &str) -> Result<RotationStatus, CallError> {
-        self.status.ok_or_else(refused)
+    async fn rotation(&self, _: &str) -> Result<SecretRotation, CallError> {
+        let function =
+            Some("arn:aws:lambda:us-east-1:111111111111:function:sluice-rotation-RotationFunction".into());
+        let found = |status| SecretRotation { status, function, is_guessed: false };
+        self.status.map(found).ok_or_else(refused)
     }
 }
 
@@ -339,7 +344,7 @@ async fn alert_is_sent_without_a_cause_that_does_not_arrive_in_time() {
 
 #[tokio::test]
 async fn value_written_by_hand_is_notified_if_the_secret_may_rotate() {
-    let rules = || RotationRules { writers: vec!["sluice-rotation-*".into()] };
+    let rules = RotationRules::default;
     for (status, count) in
         [(Some(RotationStatus::Enabled), 1), (Some(RotationStatus::NotRotating), 0), (None, 1)]
     {
@@ -354,6 +359,51 @@ async fn value_written_by_hand_is_notified_if_the_secret_may_rotate() {
                 .unwrap();
         }
         assert_eq!(subjects(&world).len(), count, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn pending_value_and_label_by_others_than_rotation_are_notified() {
+    let function = "arn:aws:lambda:us-east-1:111111111111:function:";
+    let (rotation, other) =
+        (format!("{function}sluice-rotation-RotationFunction"), format!("{function}theirs"));
+    let service = "secretsmanager.amazonaws.com";
+    for (name, status, spoil, expected) in [
+        (
+            "the rotation function",
+            Some(RotationStatus::Enabled),
+            json!({"inScopeOf": {"credentialsIssuedTo": rotation}}),
+            0,
+        ),
+        (
+            "its alias",
+            Some(RotationStatus::Enabled),
+            json!({"inScopeOf": {"credentialsIssuedTo": format!("{rotation}:live")}}),
+            0,
+        ),
+        ("Secrets Manager", Some(RotationStatus::Enabled), json!({"invokedBy": service}), 0),
+        ("a session that is named like the function", Some(RotationStatus::Enabled), json!({}), 1),
+        (
+            "another function",
+            Some(RotationStatus::Enabled),
+            json!({"inScopeOf": {"credentialsIssuedTo": other}}),
+            1,
+        ),
+        // The hub could not read which function rotates.
+        ("a function, unread", None, json!({"inScopeOf": {"credentialsIssuedTo": other}}), 0),
+        ("a session, unread", None, json!({}), 1),
+        ("a secret that does not rotate", Some(RotationStatus::NotRotating), json!({}), 0),
+    ] {
+        for case in ["put-secret-value-by-rotation", "update-secret-version-stage"] {
+            let mut event = fixture(&format!("secretsmanager/{case}"));
+            let identity = event["detail"]["userIdentity"].as_object_mut().unwrap();
+            identity.remove("inScopeOf");
+            identity.extend(spoil.as_object().unwrap().clone());
+            let (world, lookups) = (World::default(), Lookups { status, ..Lookups::default() });
+            let subject = handler(&world, RotationProcessor::new(&world, &lookups, RotationRules::default()));
+            subject.handle(&event, window(0), pending()).await.1.unwrap();
+            assert_eq!(subjects(&world).len(), expected, "{name}, {case}: {:?}", subjects(&world));
+        }
     }
 }
 

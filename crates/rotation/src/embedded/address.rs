@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::encoding::{decoded, encoded};
+use super::encoding::{decoded, decodings, encoded};
 use super::keys::part_of_parameter;
 use super::{Inexpressible, Part, Rewrite};
 
@@ -39,6 +39,9 @@ pub(super) fn rewrite(text: &str, with: &mut Rewrite<'_>) -> Result<Option<Strin
         parameters = start + authority(text, start, with.known, &mut places);
     }
     find_parameters(text, parameters, encodes, with.known, &mut places);
+    if let Some(pair) = with.pair.filter(|_| encodes) {
+        find_words(text, parameters, pair, &mut places);
+    }
     let mut result = String::with_capacity(text.len());
     let (mut written, mut changed) = (0, false);
     for Place { part, at } in places {
@@ -126,6 +129,29 @@ fn find_parameters(text: &str, from: usize, decodes: bool, known: &[&str], place
         places.push(Place { part, at: sign + 1..sign + 1 + length });
         at = sign + 1 + length;
     }
+}
+
+/// Finds the halves of a key that are words of the path, the query or the fragment.
+fn find_words(text: &str, from: usize, (user, password): (&str, &str), places: &mut Vec<Place>) {
+    const DELIMITERS: &[char] = &['/', '?', '&', '=', ';', '#', ':', ',', '@'];
+    let named = std::mem::take(places);
+    let mut at = text[from..].find(['/', '?', ';', '#']).map_or(text.len(), |start| from + start);
+    while let Some(start) = text[at..].find(|c| !DELIMITERS.contains(&c)).map(|start| at + start) {
+        let length = value_length(&text[start..], DELIMITERS, |word| {
+            let all = decodings(word);
+            all.iter().any(|decoding| decoding == user || decoding == password)
+        });
+        at = start + length;
+        let all = decodings(&text[start..at]);
+        let is = |half: &str| all.iter().any(|decoding| decoding == half);
+        let part = [(Part::User, user), (Part::Password, password)].into_iter().find(|(_, half)| is(half));
+        let overlaps = named.iter().any(|place| place.at.start < at && start < place.at.end);
+        if let Some((part, _)) = part.filter(|_| !overlaps) {
+            places.push(Place { part, at: start..at });
+        }
+    }
+    places.extend(named);
+    places.sort_by_key(|place| place.at.start);
 }
 
 /// Returns the length of a value that ends at a delimiter: the longest that is known, otherwise the

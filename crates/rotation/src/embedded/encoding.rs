@@ -1,7 +1,7 @@
 //! The encodings in which a text may hold a password.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Everything but the unreserved characters of RFC 3986.
@@ -15,6 +15,11 @@ const DEPTH: usize = 2;
 /// Returns a text in percent-encoding.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
+}
+
+/// Returns a text in Base64.
+pub(super) fn base64(text: &str) -> String {
+    STANDARD.encode(text)
 }
 
 /// Returns the texts that a percent-encoded text may stand for: RFC 3986 keeps `+`, forms have it

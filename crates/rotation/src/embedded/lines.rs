@@ -35,7 +35,11 @@ fn rewrite_line(line: &str, with: &mut Rewrite<'_>) -> Result<Option<String>, In
     }
     let Some(sign) = line.find(['=', ':']) else { return Ok(None) };
     let (before, value) = line.split_at(sign + 1);
-    let key = before[..sign].trim().trim_start_matches("export ").trim();
+    let name = before[..sign].trim();
+    let (is_of_shell, key) = match name.strip_prefix("export ") {
+        Some(name) => (true, name.trim()),
+        None => (false, name),
+    };
     let inner = value.trim();
     let start = value.len() - value.trim_start().len();
     let quote = inner
@@ -55,18 +59,32 @@ fn rewrite_line(line: &str, with: &mut Rewrite<'_>) -> Result<Option<String>, In
     if !rewrite_text(key, &mut text, with)? {
         return Ok(None);
     }
+    let quote = if is_of_shell { shell_quote(inner, quote, &text)? } else { quote };
     if text.contains(['\n', '\r']) || quote.is_some_and(|quote| text.contains(quote)) {
         return Err(Inexpressible);
     }
-    if escapes {
+    if escapes && !is_of_shell {
         text = text.replace('\\', "\\\\");
-    } else if text.contains('\\') && !inner.contains('\\') {
+    } else if !is_of_shell && text.contains('\\') && !inner.contains('\\') {
         // It is not known if a backslash would be one here.
         return Err(Inexpressible);
     }
     let quote = quote.map(String::from).unwrap_or_default();
     let end = &value[start + inner.len()..];
     Ok(Some(format!("{before}{}{quote}{text}{quote}{end}", &value[..start])))
+}
+
+/// Returns the quote with which a shell reads the new value as one word: it expands `$`, `;` and others,
+/// but nothing in single quotes.
+fn shell_quote(before: &str, quote: Option<char>, text: &str) -> Result<Option<char>, Inexpressible> {
+    let is_special = |c: &char| !c.is_ascii_alphanumeric() && !"%+,-./:=@_^".contains(*c);
+    let specials = |text: &str| text.chars().filter(is_special).count();
+    if quote != Some('\'') && before.contains(['$', '`']) {
+        // The line itself uses an expansion, which single quotes would end.
+        let quotes = if quote.is_some() { 2 } else { 0 };
+        return if specials(text) + quotes > specials(before) { Err(Inexpressible) } else { Ok(quote) };
+    }
+    Ok(if specials(text) > 0 { Some('\'') } else { quote })
 }
 
 fn unescaped(text: &str) -> String {
@@ -105,6 +123,30 @@ mod tests {
         let after = "# OldPw1xx\nsasl.username=app_clone\nsasl.password: n\"w\n[app]\n\
                      export DATABASE_URL='postgresql://app_clone:n%22w@h/app'\r\nssl.key.password=x\nplain\n";
         assert_eq!(changed(before, "OldPw1xx").unwrap().as_deref(), Some(after));
+    }
+
+    #[test]
+    fn value_of_an_export_line_is_one_word_of_the_shell() {
+        let with = |line: &str, new: &str| {
+            let known = ["OldPw1xx"];
+            let mut replace = |_, value: &str| (value == "OldPw1xx").then(|| new.to_owned());
+            rewrite(line, &mut Rewrite::new(&known, &mut replace))
+        };
+        for line in
+            ["export PASSWORD=OldPw1xx\n", "export PASSWORD=\"OldPw1xx\"\n", "export PASSWORD='OldPw1xx'\n"]
+        {
+            for new in ["a;reboot", "$(reboot)", "`reboot`", "a b", "a&b", "a\"b", "!x", "a\\b"] {
+                let expected = format!("export PASSWORD='{new}'\n");
+                assert_eq!(with(line, new), Ok(Some(expected)), "{line}");
+            }
+            assert_eq!(with(line, "it's"), Err(Inexpressible), "{line}");
+        }
+        // An expansion of the line itself stays one.
+        let url = "export URL=\"postgresql://app:OldPw1xx@$HOST/d\"\n";
+        assert_eq!(with(url, "n$w"), Ok(Some("export URL=\"postgresql://app:n%24w@$HOST/d\"\n".to_owned())));
+        let dsn = "export DSN=\"host=$HOST password=OldPw1xx\"\n";
+        assert_eq!(with(dsn, "$(reboot)"), Err(Inexpressible));
+        assert_eq!(with("export PASSWORD=OldPw1xx\n", "n/w"), Ok(Some("export PASSWORD=n/w\n".to_owned())));
     }
 
     #[test]

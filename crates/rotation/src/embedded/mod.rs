@@ -34,6 +34,8 @@ pub(crate) struct Inexpressible;
 pub(crate) struct Rewrite<'a> {
     /// The user and the password whose ends are found even where they hold a delimiter.
     known: &'a [&'a str],
+    /// The halves of an API key, which also stand where no name says what a value is.
+    pair: Option<(&'a str, &'a str)>,
     /// Returns the new value of a place; `None` leaves it.
     replace: &'a mut dyn FnMut(Part, &str) -> Option<String>,
 }
@@ -44,7 +46,48 @@ impl<'a> Rewrite<'a> {
         known: &'a [&'a str],
         replace: &'a mut dyn FnMut(Part, &str) -> Option<String>,
     ) -> Self {
-        Self { known, replace }
+        Self { known, pair: None, replace }
+    }
+
+    /// Creates it for an API key: its public half is the user, its secret half the password. They
+    /// are also found as whole values, as `user:password`, in Base64, and in the path and the query
+    /// of an address.
+    #[cfg_attr(not(feature = "api-key"), allow(dead_code))]
+    pub(crate) fn of_key(
+        pair: (&'a str, &'a str),
+        known: &'a [&'a str],
+        replace: &'a mut dyn FnMut(Part, &str) -> Option<String>,
+    ) -> Self {
+        Self { known, pair: Some(pair), replace }
+    }
+
+    /// Returns the new value of a text that is a half of the key, or both as `user:password`.
+    fn whole(&mut self, text: &str) -> Result<Option<String>, Inexpressible> {
+        let Some((user, password)) = self.pair else { return Ok(None) };
+        if text == user {
+            return Ok((self.replace)(Part::User, text));
+        }
+        if text == password {
+            return Ok((self.replace)(Part::Password, text));
+        }
+        let (scheme, word) = match text.split_once(' ') {
+            Some((scheme, word)) if scheme.eq_ignore_ascii_case("basic") => (Some(scheme), word),
+            _ => (None, text),
+        };
+        let both = format!("{user}:{password}");
+        let is_base64 = encoding::base64(&both) == word;
+        if !is_base64 && (scheme.is_some() || text != both) {
+            return Ok(None);
+        }
+        let new = ((self.replace)(Part::User, user), (self.replace)(Part::Password, password));
+        let (Some(user), Some(password)) = new else { return Ok(None) };
+        // The user ends at the first colon (RFC 7617).
+        if user.contains(':') {
+            return Err(Inexpressible);
+        }
+        let both = format!("{user}:{password}");
+        let both = if is_base64 { encoding::base64(&both) } else { both };
+        Ok(Some(scheme.map(|scheme| format!("{scheme} {both}")).unwrap_or(both)))
     }
 }
 
@@ -122,8 +165,9 @@ pub(crate) fn rewrite_text(
     text: &mut String,
     with: &mut Rewrite<'_>,
 ) -> Result<bool, Inexpressible> {
-    let new = match part_of(key) {
-        Some(part) if with.known.contains(&text.as_str()) => (with.replace)(part, text),
+    let new = match (with.whole(text)?, part_of(key)) {
+        (Some(new), _) => Some(new),
+        (None, Some(part)) if with.known.contains(&text.as_str()) => (with.replace)(part, text),
         _ => rewrite(key, text, with)?,
     };
     Ok(match new {

@@ -45,7 +45,8 @@ const WITHOUT_API: [(&str, &str); 3] = [
 /// * `API_KEY_FIELDS`: the names of the halves in the secret; `api_key,api_secret` by default,
 ///   `key,secret` with the preset;
 /// * `ADMIN_SECRET_ARN`: the secret with the credential that manages keys;
-/// * `REVOKE_FIRST`: with `true`, the key that was in the secret first is revoked too;
+/// * `REVOKE_FIRST_KEY_ID`: the public half of the key that was in the secret first, which is then
+///   revoked too;
 /// * `CA_CERTIFICATES`: further roots in PEM form.
 ///
 /// # Errors
@@ -69,7 +70,7 @@ pub fn with<H: Http>(env: Env<'_>, http: H, pace: Pace) -> Result<ApiKeys<H>, Ke
     let settings = Settings {
         fields: fields(env, names)?,
         admin: env.optional("ADMIN_SECRET_ARN"),
-        revoke_first: env.flag("REVOKE_FIRST", false)?,
+        revoke_first: env.optional("REVOKE_FIRST_KEY_ID"),
         pace,
     };
     let adapter = match (adapter, preset.as_deref()) {
@@ -153,13 +154,13 @@ mod tests {
         let preset = configured(&PRESET).unwrap();
         assert_eq!(
             (preset.settings.fields, preset.settings.revoke_first),
-            (Fields { id: "key", secret: "secret" }, false)
+            (Fields { id: "key", secret: "secret" }, None)
         );
         let more =
-            [("API_KEY_ADAPTER", ADAPTER), ("ADMIN_SECRET_ARN", "arn:admin"), ("REVOKE_FIRST", "true")];
+            [("API_KEY_ADAPTER", ADAPTER), ("ADMIN_SECRET_ARN", "arn:admin"), ("REVOKE_FIRST_KEY_ID", "K1")];
         let adapter = configured(&more).unwrap();
         assert_eq!(adapter.settings.fields, Fields { id: "api_key", secret: "api_secret" });
-        assert!(adapter.settings.revoke_first);
+        assert_eq!(adapter.settings.revoke_first.as_deref(), Some("K1"));
         let named = [("API_KEY_FIELDS", "sr.key, sr.secret"), more[0], more[1]];
         assert_eq!(configured(&named).unwrap().settings.fields, Fields { id: "sr.key", secret: "sr.secret" });
     }
@@ -204,7 +205,6 @@ mod tests {
             (with("ADMIN_SECRET_ARN", ""), "ADMIN_SECRET_ARN is not set"),
             (with("API_KEY_FIELDS", "key"), "API_KEY_FIELDS is \"key\", expected two names"),
             (with("API_KEY_FIELDS", "a,a"), "expected two names"),
-            (with("REVOKE_FIRST", "yes"), "REVOKE_FIRST is \"yes\", expected true or false"),
             (with("TLS_SERVER_NAME", "h"), "TLS_SERVER_NAME"),
             (with("CA_CERTIFICATES", "x"), "CA_CERTIFICATES"),
             (vec![("API_KEY_ADAPTER", "{}")], "API_KEY_ADAPTER is not a valid adapter: `.`: missing field"),

@@ -1,128 +1,151 @@
-//! Texts of a secret with both halves of a key: `key:secret`, also in Base64, a JAAS line, an
-//! address.
+//! Texts of a secret with both halves of a key: `key:secret`, also in Base64, an address, a JAAS
+//! line, a properties file, JSON.
+//!
+//! [`embedded`](crate::embedded) writes each half in the encoding of its place. A half that is put
+//! there as it is could move the host of an address (`x@other.example/` as a secret) or end a
+//! quoted value.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use crate::embedded::{self, Part, Rewrite};
 
 /// The halves of a key, in clear.
 #[derive(Clone, Copy)]
-pub(super) struct Halves<'a> {
-    pub(super) id: &'a str,
-    pub(super) secret: &'a str,
+pub(crate) struct Halves<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) secret: &'a str,
 }
 
-/// Returns the text with the new halves; `None` unless it contains both old halves, each as a whole
-/// word, plain or percent-encoded: a text with only one of them belongs to somebody else.
-pub(super) fn refreshed(text: &str, old: Halves<'_>, new: Halves<'_>) -> Option<String> {
-    let pair = |halves: Halves<'_>| STANDARD.encode(format!("{}:{}", halves.id, halves.secret));
-    if let Some(text) = replaced(text, &pair(old), &pair(new)) {
-        return Some(text);
-    }
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    // The longer half first: it may contain the other.
-    let both = |text: &str, old: Halves<'_>, new: Halves<'_>| {
-        let mut pairs = [(old.id, new.id), (old.secret, new.secret)];
-        pairs.sort_by_key(|(old, _)| std::cmp::Reverse(old.len()));
-        let [(first, by_first), (second, by_second)] = pairs;
-        // The replacement is not searched again.
-        let mut found = (false, false);
-        let pieces = split(text, first).map(|piece| match piece {
-            Piece::Word => {
-                found.0 = true;
-                by_first.to_owned()
-            }
-            Piece::Text(text) => match replaced(text, second, by_second) {
-                Some(text) => {
-                    found.1 = true;
-                    text
-                }
-                None => text.to_owned(),
-            },
-        });
-        let text: String = pieces.collect();
-        (found == (true, true)).then_some(text)
+/// The reason why a text cannot get a new key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The form of the text is not known, so that nobody knows how to write a key there.
+    UnknownForm,
+    /// The form has no escape for a character of the new key.
+    Inexpressible,
+}
+
+/// Returns the text with the new halves; `None` unless it contains both old halves: a text with
+/// only one of them belongs to somebody else.
+///
+/// # Errors
+/// The text has both halves and cannot get the new ones.
+pub(crate) fn refreshed(
+    name: &str,
+    text: &str,
+    old: Halves<'_>,
+    new: Halves<'_>,
+) -> Result<Option<String>, Refusal> {
+    let known = [old.id, old.secret];
+    let pair = (old.id, old.secret);
+    let mut found = (false, false);
+    let mut look = |part, value: &str| {
+        match part {
+            Part::User => found.0 |= value == old.id,
+            Part::Password => found.1 |= value == old.secret,
+        }
+        None
     };
-    both(text, old, new).or_else(|| {
-        let (old, new) = ((encoded(old.id), encoded(old.secret)), (encoded(new.id), encoded(new.secret)));
-        both(text, Halves { id: &old.0, secret: &old.1 }, Halves { id: &new.0, secret: &new.1 })
-    })
-}
-
-enum Piece<'a> {
-    Word,
-    Text(&'a str),
-}
-
-/// Splits the text around a word that stands alone.
-fn split<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = Piece<'a>> {
-    let ends = |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric());
-    let mut places = Vec::new();
-    let mut from = 0;
-    while let Some(at) = text.get(from..).filter(|_| !word.is_empty()).and_then(|rest| rest.find(word)) {
-        let (begin, end) = (from + at, from + at + word.len());
-        let before = begin.checked_sub(1).and_then(|at| text.as_bytes().get(at));
-        if ends(before) && ends(text.as_bytes().get(end)) {
-            places.push((begin, end));
-        }
-        from = end;
+    // Nothing is written, so that every value can be expressed.
+    let read =
+        embedded::rewrite_text(name, &mut text.to_owned(), &mut Rewrite::of_key(pair, &known, &mut look));
+    if read.is_err() || found != (true, true) {
+        return if has_word(text, old.id) && has_word(text, old.secret) {
+            Err(Refusal::UnknownForm)
+        } else {
+            Ok(None)
+        };
     }
-    let mut pieces = Vec::new();
-    let mut from = 0;
-    for (begin, end) in places {
-        pieces.extend([Piece::Text(&text[from..begin]), Piece::Word]);
-        from = end;
-    }
-    pieces.push(Piece::Text(&text[from..]));
-    pieces.into_iter()
+    let mut replace = |part, value: &str| match part {
+        Part::User => (value == old.id).then(|| new.id.to_owned()),
+        Part::Password => (value == old.secret).then(|| new.secret.to_owned()),
+    };
+    let mut result = text.to_owned();
+    embedded::rewrite_text(name, &mut result, &mut Rewrite::of_key(pair, &known, &mut replace))
+        .map(|changed| changed.then_some(result))
+        .map_err(|_| Refusal::Inexpressible)
 }
 
-fn replaced(text: &str, old: &str, new: &str) -> Option<String> {
-    let mut found = false;
-    let pieces = split(text, old).map(|piece| match piece {
-        Piece::Word => {
-            found = true;
-            new
-        }
-        Piece::Text(text) => text,
-    });
-    let text: String = pieces.collect();
-    found.then_some(text)
+/// Returns true if the text has a word that stands alone.
+fn has_word(text: &str, word: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii() && !c.is_ascii_alphanumeric());
+    !word.is_empty()
+        && text.match_indices(word).any(|(at, _)| {
+            ends(text[..at].chars().next_back()) && ends(text[at + word.len()..].chars().next())
+        })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
     use super::*;
 
     const OLD: Halves<'_> = Halves { id: "ABC", secret: "s3+/x" };
-    const NEW: Halves<'_> = Halves { id: "DEF", secret: "n/w" };
+    const NEW: Halves<'_> = Halves { id: "DEF", secret: "n/w@x" };
+
+    fn changed(text: &str) -> Result<Option<String>, Refusal> {
+        refreshed("text", text, OLD, NEW)
+    }
 
     #[test]
-    fn texts_with_both_halves_are_updated() {
+    fn texts_with_both_halves_get_the_key_encoded_for_the_place() {
         for (before, after) in [
-            ("ABC:s3+/x", "DEF:n/w"),
-            ("https://ABC:s3%2B%2Fx@h/p", "https://DEF:n%2Fw@h/p"),
+            ("ABC:s3+/x", "DEF:n/w@x"),
+            ("https://ABC:s3%2B%2Fx@h/p", "https://DEF:n%2Fw%40x@h/p"),
+            ("https://ABC:s3+/x@h/p", "https://DEF:n%2Fw%40x@h/p"),
+            ("https://h/ABC/s3%2b%2Fx/p", "https://h/DEF/n%2Fw%40x/p"),
+            ("https://h/p?key=ABC&secret=s3+/x&x=1", "https://h/p?key=DEF&secret=n%2Fw%40x&x=1"),
+            ("https://h/p?auth=ABC:s3%2B%2Fx", "https://h/p?auth=DEF:n%2Fw%40x"),
             (
-                r#"… required username="ABC" password="s3+/x";"#,
-                r#"… required username="DEF" password="n/w";"#,
+                r#"a.LoginModule required username="ABC" password="s3+/x";"#,
+                r#"a.LoginModule required username="DEF" password="n/w@x";"#,
             ),
+            (
+                "a=b\nbasic.auth.user.info=ABC:s3+/x\nurl=https://ABC:s3%2B%2Fx@h\n",
+                "a=b\nbasic.auth.user.info=DEF:n/w@x\nurl=https://DEF:n%2Fw%40x@h\n",
+            ),
+            ("a=b\napi.key=ABC\napi.secret=s3+/x\n", "a=b\napi.key=DEF\napi.secret=n/w@x\n"),
+            (r#"{"k":"ABC","s":["s3+/x"]}"#, r#"{"k":"DEF","s":["n/w@x"]}"#),
         ] {
-            assert_eq!(refreshed(before, OLD, NEW).as_deref(), Some(after));
+            assert_eq!(changed(before), Ok(Some(after.to_owned())), "{before}");
         }
         let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
-        assert_eq!(refreshed(&basic("ABC:s3+/x"), OLD, NEW), Some(basic("DEF:n/w")));
+        assert_eq!(changed(&basic("ABC:s3+/x")), Ok(Some(basic("DEF:n/w@x"))));
+        assert_eq!(changed(&STANDARD.encode("ABC:s3+/x")), Ok(Some(STANDARD.encode("DEF:n/w@x"))));
+    }
+
+    #[test]
+    fn host_stays_where_the_old_key_had_no_special_character() {
+        let old = Halves { id: "ABC", secret: "s3" };
+        let with = |secret| refreshed("url", "https://ABC:s3@h/p", old, Halves { id: "DEF", secret });
+        assert_eq!(with("n/w@x"), Ok(Some("https://DEF:n%2Fw%40x@h/p".to_owned())));
+        assert_eq!(with("x@evil.example/"), Ok(Some("https://DEF:x%40evil.example%2F@h/p".to_owned())));
+    }
+
+    #[test]
+    fn key_that_a_place_cannot_hold_is_refused() {
+        let new = |text: &str, id, secret| refreshed("text", text, OLD, Halves { id, secret });
+        // The public half of `key:secret` ends at the first colon (RFC 7617).
+        assert_eq!(new("ABC:s3+/x", "D:F", "n"), Err(Refusal::Inexpressible));
+        assert_eq!(new("a=b\nk=ABC\ns=\"s3+/x\"\n", "D", "n\"w"), Err(Refusal::Inexpressible));
+        let jaas = "a=b\nsasl.jaas.config=m.LoginModule required username=\"ABC\" password=\"s3+/x\";\n";
+        assert_eq!(new(jaas, "D", "n\"w"), Err(Refusal::Inexpressible));
+        let mariadb = "jdbc:mariadb://h/d?user=ABC&password=s3+/x";
+        assert_eq!(new(mariadb, "D", "n&w"), Err(Refusal::Inexpressible));
+        // It could be an address, a list, anything.
+        assert_eq!(new("see https://ABC:s3+/x@h", "D", "n"), Err(Refusal::UnknownForm));
+        assert_eq!(new("ABC s3+/x", "D", "n"), Err(Refusal::UnknownForm));
     }
 
     #[test]
     fn texts_with_one_half_or_a_longer_word_are_unchanged() {
-        for text in ["ABC", "s3+/x", "ABCD:s3+/x", "ABC:s3+/xy", "", "another:one"] {
-            assert_eq!(refreshed(text, OLD, NEW), None, "{text}");
+        for text in ["ABC", "s3+/x", "ABCD:s3+/x", "ABC:s3+/xy", "", "another:one", "https://ABC:other@h"] {
+            assert_eq!(changed(text), Ok(None), "{text}");
         }
         // A replacement is not taken for the other half.
         let new = Halves { id: "s3+/x", secret: "ABC" };
-        assert_eq!(refreshed("ABC:s3+/x", OLD, new).as_deref(), Some("s3+/x:ABC"));
+        assert_eq!(refreshed("text", "ABC:s3+/x", OLD, new), Ok(Some("s3+/x:ABC".to_owned())));
     }
 
     proptest! {
@@ -130,8 +153,8 @@ mod tests {
         fn pair_of_any_halves_is_replaced(id in "[A-Za-z0-9-]{4,16}", secret in "[A-Za-z0-9+/=é]{4,24}", new_id in "[a-z]{1,9}", new in "[ -~]{1,9}") {
             prop_assume!(id != secret && !id.contains(&secret) && !secret.contains(&id));
             let (old, new) = (Halves { id: &id, secret: &secret }, Halves { id: &new_id, secret: &new });
-            let after = refreshed(&format!("{id}:{secret}"), old, new);
-            prop_assert_eq!(after, Some(format!("{}:{}", new.id, new.secret)));
+            let after = refreshed("text", &format!("{id}:{secret}"), old, new);
+            prop_assert_eq!(after, Ok(Some(format!("{}:{}", new.id, new.secret))));
         }
     }
 }

@@ -171,7 +171,7 @@ fn advice(operation: Operation, status: u16) -> &'static str {
         }
         (_, 402 | 409) => {
             "a limit is reached, or the request conflicts with another; revoke unused keys of this owner \
-             (REVOKE_FIRST=true revokes the one that was in the secret first)"
+             (REVOKE_FIRST_KEY_ID names the one that was in the secret first)"
         }
         (_, 300..=399) => {
             "it redirects, and redirects are never followed; configure the address that it redirects to"

@@ -32,10 +32,11 @@ use crate::engine::Login;
 use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::outcome::StepOutcome;
+use crate::pending::CheckedValue;
 use crate::retry::Transient;
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, PENDING, Versions};
-use embed::Halves;
+use embed::{Halves, Refusal};
 pub use error::{KeyError, Operation};
 use http::Http;
 use mark::Mark;
@@ -82,9 +83,10 @@ pub struct Settings {
     pub fields: Fields,
     /// The ARN of the admin's secret.
     pub admin: Option<String>,
-    /// Also revokes the key that was in the secret first, which somebody else created, once it is
-    /// no longer used.
-    pub revoke_first: bool,
+    /// The public half of the key that was in the secret first, which somebody else created: it is
+    /// revoked once it is no longer used. It comes from the configuration and never from the secret:
+    /// otherwise, whoever may write the secret could have any key of the owner revoked.
+    pub revoke_first: Option<String>,
     /// The pauses between tries.
     pub pace: Pace,
 }
@@ -130,24 +132,38 @@ impl<H: Http> ApiKeys<H> {
     }
 
     /// Returns the value with another key, also in other texts that hold the old one.
-    fn with_key(&self, value: &SecretDocument, old: &Key, new: &Key) -> SecretDocument {
+    fn with_key(
+        &self,
+        value: &SecretDocument,
+        old: &Key,
+        new: &Key,
+    ) -> Result<SecretDocument, RotationError> {
+        let Fields { id, secret } = self.settings.fields;
         let old = Halves { id: &old.id, secret: old.secret.expose_secret() };
         let new = Halves { id: &new.id, secret: new.secret.expose_secret() };
-        value.map_texts(|name, text| {
-            if name == self.settings.fields.id {
-                Some(new.id.to_owned())
-            } else if name == self.settings.fields.secret {
-                Some(new.secret.to_owned())
-            } else {
-                embed::refreshed(text, old, new)
+        let next = value.map_texts(|path, name, text| {
+            if path == id || path == secret {
+                return Ok(());
             }
-        })
+            let key = path.to_owned();
+            match embed::refreshed(name, text, old, new) {
+                Ok(changed) => {
+                    *text = changed.unwrap_or_else(|| std::mem::take(text));
+                    Ok(())
+                }
+                Err(Refusal::UnknownForm) => Err(DocumentError::HoldsPassword { key }),
+                Err(Refusal::Inexpressible) => Err(DocumentError::Inexpressible { key }),
+            }
+        });
+        let next = next.map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
+        Ok(next.with_text(id, new.id).with_text(secret, new.secret))
     }
 
     /// Checks that no text of the value would hold the old key's secret after the change.
     fn check_that_no_text_keeps_the_key(&self, current: &ParsedValue<Key>) -> Result<(), RotationError> {
-        let invented = Key { id: "new".to_owned(), secret: SecretString::from("new") };
-        let next = self.with_key(&current.document, &current.credential, &invented);
+        // With the characters of Base64, which keys usually have.
+        let invented = Key { id: "new".to_owned(), secret: SecretString::from("new+/=") };
+        let next = self.with_key(&current.document, &current.credential, &invented)?;
         match next.key_that_holds(current.credential.secret.expose_secret()) {
             Some(key) => {
                 let source = DocumentError::HoldsPassword { key };
@@ -202,8 +218,8 @@ impl<H: Http> ApiKeys<H> {
         Ok(None)
     }
 
-    /// Returns the key of AWSPREVIOUS if it has no mark, the configuration lets it be revoked, and
-    /// the current key has our mark.
+    /// Returns the key that the configuration names, if it has no mark and the current key has ours.
+    /// Without a name, it reports the key of AWSPREVIOUS.
     async fn first_key<'a, V: Versions>(
         &self,
         at: &Invocation<'_, V>,
@@ -216,18 +232,20 @@ impl<H: Http> ApiKeys<H> {
         if !current_is_ours || foreign.clone().next().is_none() {
             return Ok(None);
         }
+        if let Some(id) = &self.settings.revoke_first {
+            return Ok(foreign.find(|key| key.id == *id));
+        }
         let previous = at.previous().await?.and_then(|value| self.parse(&value).ok());
         let first = foreign.find(|key| previous.as_ref().is_some_and(|previous| previous.id == key.id));
-        if let Some(first) = first.filter(|_| !self.settings.revoke_first) {
+        if let Some(first) = first {
             tracing::warn!(
                 secret = at.secret_id,
                 key = first.id,
                 "the key that was in the secret before the first rotation is not revoked, because \
-                 somebody else created it; revoke it by hand, or set REVOKE_FIRST=true"
+                 somebody else created it; revoke it by hand, or name it in REVOKE_FIRST_KEY_ID"
             );
-            return Ok(None);
         }
-        Ok(first)
+        Ok(None)
     }
 
     /// Returns the value with a new key. As long as no response says whether a key was created, the
@@ -258,7 +276,7 @@ impl<H: Http> ApiKeys<H> {
                 }
             });
             match once.await? {
-                Ok(new) => return Ok(self.with_key(&current.document, &current.credential, &new)),
+                Ok(new) => return self.with_key(&current.document, &current.credential, &new),
                 Err(error) if attempts == CREATE_ATTEMPTS => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(secret = at.secret_id, error = %error, "creating the key again");
@@ -339,8 +357,9 @@ impl<H: Http> CredentialRotator for ApiKeys<H> {
         &self,
         at: &Invocation<'_, V>,
         _: &str,
-        key: &Key,
+        value: &CheckedValue<Key>,
     ) -> Result<StepOutcome, RotationError> {
+        let key = &value.pending.credential;
         let provider = self.provider()?;
         let status = match self.try_until_accepted(at, provider, key).await? {
             Verdict::Accepted => return Ok(StepOutcome::Done),

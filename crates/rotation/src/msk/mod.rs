@@ -14,9 +14,11 @@ mod aws;
 mod clusters;
 mod config;
 mod error;
+mod proof;
 mod verify;
 
 use lambda_kit::arn::Arn;
+use secrecy::SecretString;
 
 pub use aws::MskApi;
 pub use clusters::Clusters;
@@ -32,6 +34,7 @@ use crate::invocation::Invocation;
 use crate::new_password::new_password;
 use crate::outcome::StepOutcome;
 use crate::password::PasswordPolicy;
+use crate::pending::{CheckedValue, PendingMac, SigningKeys};
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, Versions};
 
@@ -106,17 +109,24 @@ impl<C: Clusters, P: Propagation> CredentialRotator for Msk<C, P> {
         next.map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })
     }
 
+    fn sign(&self, mac: PendingMac<'_>, next: &SecretDocument, keys: &SigningKeys) -> SecretDocument {
+        proof::sign(mac, next, keys, &self.policy)
+    }
+
+    fn is_signed(&self, mac: PendingMac<'_>, pending: &SecretDocument, current: &SecretString) -> bool {
+        proof::is_signed(mac, pending, current, &self.policy)
+    }
+
     async fn set<V: Versions>(
         &self,
         at: &Invocation<'_, V>,
         token: &str,
-        pending: &ScramUser,
+        value: &CheckedValue<ScramUser>,
     ) -> Result<StepOutcome, RotationError> {
-        let value = at.current().await?;
-        let user = value.text("username");
+        let user = value.current.text("username");
         let user = user.map_err(|source| RotationError::InvalidSecretValue { label: CURRENT, source })?;
         // Brokers keep a user that a secret once named. Another user needs another secret.
-        if pending.user != user {
+        if value.pending.credential.user != user {
             return Err(RotationError::PendingVersionMismatch { key: "username", token: token.to_owned() });
         }
         self.check_access(at).await?;

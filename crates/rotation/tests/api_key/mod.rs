@@ -20,6 +20,7 @@ use rotation::keys::{Pace, config};
 use rotation::machine::Machine;
 use rotation::outcome::StepOutcome;
 use rotation::password::PasswordPolicy;
+use rotation::pending::MAC_KEY;
 use rotation::retry::Retry;
 use rotation::versions::{CURRENT, Description, PENDING, PREVIOUS, Versions};
 use secrecy::SecretString;
@@ -84,7 +85,7 @@ fn ended(secret: &MemorySecret, provider: &KeyProvider, number: usize) -> Result
     if info != Some(format!("{id}:{half}").into()) {
         return Err(format!("basic.auth.user.info is not that of {id}"));
     }
-    map.retain(|name, _| name != "key" && name != "secret");
+    map.retain(|name, _| !["key", "secret", MAC_KEY].contains(&name.as_str()));
     if serde_json::Value::from(map) != serde_json::json!({"url": "https://sr", "n": [1, 2]}) {
         return Err("another key than those of the credential changed".to_owned());
     }
@@ -125,10 +126,10 @@ async fn rotations_with_a_fault_at_any_call_leave_two_keys() {
         println!(
             "{refused_first} times refused: {calls} calls in three rotations, {runs} runs with one fault each"
         );
-        // 12 reads of labels, 15 of values, 2 of AWSPREVIOUS, 3 of the admin's value, 3 writes, 3
+        // 12 reads of labels, 24 of values, 5 of AWSPREVIOUS, 3 of the admin's value, 3 writes, 3
         // moves; 9 tries, 4 pages of lists, 3 keys created and 1 revoked.
         let tries = 3 * usize::try_from(refused_first).unwrap();
-        assert_eq!((calls, runs), (55 + tries, 4 * calls));
+        assert_eq!((calls, runs), (67 + tries, 4 * calls));
     }
 }
 
@@ -201,7 +202,7 @@ async fn drill_fails_if_the_current_key_is_revoked() {
 
 #[tokio::test(start_paused = true)]
 async fn first_key_is_revoked_only_if_configured_and_unused() {
-    for (more, kept) in [(&[][..], true), (&[("REVOKE_FIRST", "true")][..], false)] {
+    for (more, kept) in [(&[][..], true), (&[("REVOKE_FIRST_KEY_ID", "FIRST")][..], false)] {
         let (secret, provider) =
             (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
         // A key with the mark of another secret.
@@ -226,7 +227,7 @@ async fn keys_of_others_are_not_revoked() {
     let other = Mark::of("arn:another").with("t");
     provider.add("sa-1", "MARKED", "x", &other);
     provider.add("sa-1", "HAND", "y", "sluice-rotation is not my mark");
-    let variables = |name: &str| variable(name, &[("REVOKE_FIRST", "true")]);
+    let variables = |name: &str| variable(name, &[("REVOKE_FIRST_KEY_ID", "FIRST")]);
     let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
     for token in [TOKEN, "second", "third", "fourth"] {
         secret.begin(token);
@@ -239,12 +240,46 @@ async fn keys_of_others_are_not_revoked() {
 async fn limit_of_two_keys_is_enough_with_revoke_first() {
     let rules = Rules { limit: 2, ..Rules::default() };
     let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
-    let variables = |name: &str| variable(name, &[("REVOKE_FIRST", "true")]);
+    let variables = |name: &str| variable(name, &[("REVOKE_FIRST_KEY_ID", "FIRST")]);
     let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
     for token in [TOKEN, "second", "third", "fourth"] {
         secret.begin(token);
         drill.rotate(token, || current_works(&secret, &provider)).await.unwrap();
         assert_eq!(provider.ids().len(), 3, "two, and one of another owner");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn planted_key_is_refused_although_the_provider_accepts_it() {
+    let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(Rules::default()));
+    // A key of the attacker at the same provider, even for the same owner.
+    provider.add("sa-1", "THEIRS", "theirs", "made by hand");
+    secret.set(TOKEN, r#"{"key":"THEIRS","secret":"theirs","url":"https://sr"}"#);
+    let before = secret.snapshot();
+    let variables = |name: &str| variable(name, &[]);
+    let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+    for step in Step::ALL {
+        let error = drill.step(TOKEN, step).await.unwrap().unwrap_err();
+        assert_eq!((error.name(), secret.snapshot()), ("PendingNotCreatedHere", before.clone()), "{step}");
+    }
+    assert!(provider.seen().is_empty(), "{:?}", provider.seen());
+}
+
+#[tokio::test(start_paused = true)]
+async fn written_value_does_not_have_a_foreign_key_revoked() {
+    let rules = Rules { limit: 9, ..Rules::default() };
+    for more in [&[][..], &[("REVOKE_FIRST_KEY_ID", "FIRST")][..]] {
+        let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules.clone()));
+        provider.add("sa-1", "VICTIM", "unknown", "made by hand");
+        // The writer names a key whose secret half it does not know.
+        secret.set(OLD, r#"{"key":"VICTIM","secret":"guessed"}"#);
+        let variables = |name: &str| variable(name, more);
+        let drill = KeyDrill::new(&secret, &provider, Env::from(&variables), HashMap::new());
+        for token in [TOKEN, "second", "third"] {
+            secret.begin(token);
+            drill.attempts(token, 1, || Ok(())).await.unwrap();
+            assert!(provider.has("VICTIM", "unknown"), "{more:?}, {token}");
+        }
     }
 }
 

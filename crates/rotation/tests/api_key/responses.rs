@@ -63,7 +63,7 @@ async fn error_names_the_action_without_the_providers_text() {
             ADMIN_VALUE,
             "ProviderRejected",
             Box::new(|p| ["A", "B"].iter().for_each(|id| p.add("sa-1", id, "x", "by hand"))),
-            "REVOKE_FIRST",
+            "REVOKE_FIRST_KEY_ID",
         ),
         (r#"{"login":"x"}"#, "InvalidSecretValue", Box::new(|_| {}), "AWSCURRENT of the admin's secret"),
     ];

@@ -11,11 +11,12 @@ use rotation::engine::{Account, Defaults, Engine, EngineError, Login};
 use rotation::event::RotationEvent;
 use rotation::outcome::StepOutcome;
 use rotation::password::{ExcludedKinds, PasswordPolicy};
+use rotation::pending::{PendingMac, SigningKeys};
 use rotation::versions::{CURRENT, CURRENT_IS_ELSEWHERE, Description, PENDING, PREVIOUS, Versions};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{ADMIN, OLD, TOKEN};
+use super::{ADMIN, OLD, SECRET, TOKEN};
 
 #[derive(Debug, Clone, PartialEq)]
 struct Version {
@@ -59,6 +60,17 @@ impl MemorySecret {
         let mut versions = self.versions();
         let previous = || Version { value: None, labels: vec![PREVIOUS] };
         versions.entry(version.to_owned()).or_insert_with(previous).value = Some(value.to_owned());
+    }
+
+    /// Sets the value of a version as the rotation function does: with the proof that it created it.
+    pub fn set_signed(&self, version: &str, value: &str) {
+        let text = |label| self.document(label).map(|value| value.to_secret_string());
+        let Some(current) = text(CURRENT) else { return };
+        let keys = SigningKeys { current, previous: text(PREVIOUS) };
+        let mac = PendingMac { secret_id: SECRET, token: version };
+        if let Ok(value) = SecretDocument::parse(&value.into()) {
+            self.set(version, mac.sign(&value, &keys).to_secret_string().expose_secret());
+        }
     }
 
     /// Begins a rotation: adds a version with the label AWSPENDING and without a value.

@@ -24,6 +24,7 @@ use rotation::invocation::Invocation;
 use rotation::machine::Machine;
 use rotation::outcome::StepOutcome;
 use rotation::passwords::{Admin, Passwords, Strategy};
+use rotation::pending::MAC_KEY;
 use rotation::retry::Retry;
 use rotation::rotator::CredentialRotator;
 use rotation::versions::{CURRENT, PENDING, PREVIOUS};
@@ -235,6 +236,7 @@ impl<'a, E: Engine> Drill<'a, E> {
         let rest = |label| {
             let mut map = secret.map(label)?;
             map.remove("password");
+            map.remove(MAC_KEY);
             if self.alternates() {
                 map.remove("username");
             }
