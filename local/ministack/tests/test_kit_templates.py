@@ -11,6 +11,7 @@ from kit import NAMES, ROOT, source
 
 READS = re.compile(
     r'(?:env|Env::process\(\))\s*\.\s*(?:optional|required|required_as|parsed|duration|flag|list)(?:::<[^>]*>)?\(\s*"([A-Z][A-Z0-9_]+)"'
+    r'|: &str = "(ALLOWED_[A-Z_]+)"'
     r'|let name = "([A-Z][A-Z0-9_]+)"'
     r'|(?:seconds|hours|choice)\((?:env, )?"([A-Z][A-Z0-9_]+)"')
 # Set by Lambda itself (AWS Lambda guide, Defined runtime environment variables); AWS_LAMBDA_LOG_LEVEL

@@ -40,6 +40,12 @@ cases! {
     any_2xx_is_success:
         put_to(&[Reply::Status(204)]).answers(body());
 
+    endless_body_of_a_success_is_not_read:
+        put_to(&[Reply::Endless(200)]).within(Duration::from_secs(5)).answers(body());
+
+    endless_body_of_a_failure_is_not_read:
+        put_to(&[Reply::Endless(500)]).within(Duration::from_secs(5)).answers_times(2, body());
+
     broken_connection_is_retried:
         put_to(&[Reply::HangUp, Reply::HangUp]).answers_times(3, body());
 

@@ -34,6 +34,7 @@ impl Function {
             .env("CONFORMANCE_START", how)
             .env("AWS_LAMBDA_RUNTIME_API", api.address())
             .env("AWS_LAMBDA_FUNCTION_NAME", "thing")
+            .env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .stdin(Stdio::null())
