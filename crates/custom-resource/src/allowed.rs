@@ -177,7 +177,8 @@ impl Allowed {
 
     fn refusal(&self, place: String, found: &str, values: &[String], parameter: Option<&str>) -> NotAllowed {
         let quoted = |text: &str| format!("\"{}\"", readable(text, MOST_CHARS));
-        let mut allowed = values.iter().take(MOST_LISTED).map(|value| quoted(value)).collect::<Vec<_>>().join(", ");
+        let mut allowed =
+            values.iter().take(MOST_LISTED).map(|value| quoted(value)).collect::<Vec<_>>().join(", ");
         match values.len().saturating_sub(MOST_LISTED) {
             0 if values.is_empty() => allowed.push_str("none"),
             0 => {}
@@ -243,8 +244,17 @@ mod tests {
     #[test]
     fn value_is_allowed_exactly_or_by_its_start() {
         for (value, is_allowed) in [
-            ("one", true), ("team-", true), ("team-a", true), ("one2", false), ("On", false), ("ONE", false), ("", false),
-            ("tea", false), ("*", false), ("a team-b", false), ("one\nteam-a", false),
+            ("one", true),
+            ("team-", true),
+            ("team-a", true),
+            ("one2", false),
+            ("On", false),
+            ("ONE", false),
+            ("", false),
+            ("tea", false),
+            ("*", false),
+            ("a team-b", false),
+            ("one\nteam-a", false),
         ] {
             assert_eq!(refusal("BucketName", value, "ALLOWED_BUCKETS") == "allowed", is_allowed, "{value}");
         }
@@ -258,7 +268,10 @@ mod tests {
              to allow it, change the parameter `BucketName` of templates/copy-source.yaml and deploy that stack first"
         );
         let long = refusal("KmsKeyId", &"k\u{7}".repeat(5000), "ALLOWED_KEYS");
-        assert!(long.ends_with("allowed: none; no parameter of templates/copy-source.yaml changes that"), "{long}");
+        assert!(
+            long.ends_with("allowed: none; no parameter of templates/copy-source.yaml changes that"),
+            "{long}"
+        );
         assert!(long.contains("allowed: none;") && long.len() < 500 && !long.contains('\u{7}'), "{long}");
     }
 
@@ -271,7 +284,8 @@ mod tests {
     #[test]
     fn long_list_is_shortened_in_the_refusal() {
         let many = (0..9).map(|n| format!("b{n}\n")).collect::<String>();
-        let allowed = Allowed::read("t.yaml", &[AllowedList::own("ALLOWED_BUCKETS")], &|_| Some(many.clone()));
+        let allowed =
+            Allowed::read("t.yaml", &[AllowedList::own("ALLOWED_BUCKETS")], &|_| Some(many.clone()));
         let error = allowed.check(&[Use::new("BucketName", "x", "ALLOWED_BUCKETS")]).unwrap_err().to_string();
         assert!(error.contains("\"b4\" and 4 more;"), "{error}");
     }
@@ -297,13 +311,20 @@ mod tests {
             assert_eq!(found, expected, "{stack} {logical}");
         }
         let error = allowed().owner(&Owner::new(&stack("a"), "B")).unwrap_err().to_string();
-        assert!(error.starts_with("NotAllowed: resource `B`: the function's stack does not allow \"a/B\", allowed: "), "{error}");
+        assert!(
+            error.starts_with(
+                "NotAllowed: resource `B`: the function's stack does not allow \"a/B\", allowed: "
+            ),
+            "{error}"
+        );
         assert!(error.contains("parameter `AllowedResources` of templates/copy-source.yaml"), "{error}");
     }
 
     #[test]
     fn values_are_replaced_by_their_normal_form() {
-        let read = |text: &str| if text == "one" { Ok(vec!["1".to_owned(), "eins".to_owned()]) } else { Err(text.len()) };
+        let read = |text: &str| {
+            if text == "one" { Ok(vec!["1".to_owned(), "eins".to_owned()]) } else { Err(text.len()) }
+        };
         assert_eq!(allowed().each("ALLOWED_BUCKETS", read).unwrap_err(), 6);
         let all = allowed().each("ALLOWED_BUCKETS", |text| Ok::<_, ()>(vec![text.to_uppercase()])).unwrap();
         assert!(all.check(&[Use::new("BucketName", "ONE", "ALLOWED_BUCKETS")]).is_ok());

@@ -52,7 +52,9 @@ impl ResponseHosts {
         let is_plain = uri.authority().is_some_and(|authority| {
             !authority.as_str().contains('@') && authority.port_u16().is_none_or(|port| port == 443)
         });
-        is_plain && uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| is_bucket(host, region))
+        is_plain
+            && uri.scheme_str() == Some("https")
+            && uri.host().is_some_and(|host| is_bucket(host, region))
     }
 }
 
@@ -75,7 +77,9 @@ fn is_bucket(host: &str, region: Option<&str>) -> bool {
             return false;
         };
         service == "s3"
-            || ["s3.dualstack.", "s3.", "s3-"].iter().any(|start| service.strip_prefix(start).is_some_and(is_region))
+            || ["s3.dualstack.", "s3.", "s3-"]
+                .iter()
+                .any(|start| service.strip_prefix(start).is_some_and(is_region))
     })
 }
 
@@ -93,10 +97,19 @@ mod tests {
             ("us-east-1", "cloudformation-custom-resource-response-useast1.s3.amazonaws.com"),
             ("us-west-2", "cloudformation-custom-resource-response-uswest2.s3-us-west-2.amazonaws.com"),
             ("us-west-2", "cloudformation-custom-resource-response-uswest2.s3.us-west-2.amazonaws.com:443"),
-            ("us-west-2", "cloudformation-custom-resource-response-uswest2.s3.dualstack.us-west-2.amazonaws.com"),
-            ("us-gov-west-1", "cloudformation-custom-resource-response-usgovwest1.s3.us-gov-west-1.amazonaws.com"),
+            (
+                "us-west-2",
+                "cloudformation-custom-resource-response-uswest2.s3.dualstack.us-west-2.amazonaws.com",
+            ),
+            (
+                "us-gov-west-1",
+                "cloudformation-custom-resource-response-usgovwest1.s3.us-gov-west-1.amazonaws.com",
+            ),
             ("cn-north-1", "cloudformation-custom-resource-response-cnnorth1.s3.cn-north-1.amazonaws.com.cn"),
-            ("eusc-de-east-1", "cloudformation-custom-resource-response-euscdeeast1.s3.eusc-de-east-1.amazonaws.eu"),
+            (
+                "eusc-de-east-1",
+                "cloudformation-custom-resource-response-euscdeeast1.s3.eusc-de-east-1.amazonaws.eu",
+            ),
         ] {
             let own = ResponseHosts::CloudFormation { region: Some(region.to_owned()) };
             let url = format!("https://{host}/arn%3Aaws?Signature=a%2Bb");
@@ -124,14 +137,17 @@ mod tests {
             "https://my-bucket.s3.us-west-2.amazonaws.com/x".to_owned(),
             "https://s3.us-west-2.amazonaws.com/cloudformation-custom-resource-response-uswest2/x".to_owned(),
             // A bucket of somebody else whose name begins alike.
-            "https://cloudformation-custom-resource-response-uswest2-x.s3.us-west-2.amazonaws.com/x".to_owned(),
+            "https://cloudformation-custom-resource-response-uswest2-x.s3.us-west-2.amazonaws.com/x"
+                .to_owned(),
             "https://cloudformation-custom-resource-response-evil.s3.us-west-2.amazonaws.com/x".to_owned(),
             "https://cloudformation-custom-resource-response-.s3.us-west-2.amazonaws.com/x".to_owned(),
             // Another Region.
             "https://cloudformation-custom-resource-response-useast1.s3.us-east-1.amazonaws.com/x".to_owned(),
             "https://cloudformation-custom-resource-response-uswest2.s3.us-east-1.amazonaws.com/x".to_owned(),
-            "https://cloudformation-custom-resource-response-uswest2.ec2.us-west-2.amazonaws.com/x".to_owned(),
-            "https://cloudformation-custom-resource-response-uswest2.s3.us-west-2.evilamazonaws.com/x".to_owned(),
+            "https://cloudformation-custom-resource-response-uswest2.ec2.us-west-2.amazonaws.com/x"
+                .to_owned(),
+            "https://cloudformation-custom-resource-response-uswest2.s3.us-west-2.evilamazonaws.com/x"
+                .to_owned(),
             "https://169.254.169.254/latest/meta-data".to_owned(),
         ] {
             assert!(!here().allow(&url), "{url}");
@@ -141,7 +157,8 @@ mod tests {
     #[test]
     fn another_endpoint_of_s3_allows_every_host() {
         for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
-            let hosts = ResponseHosts::read(&|variable| (variable == name).then(|| "http://127.0.0.1:1".to_owned()));
+            let hosts =
+                ResponseHosts::read(&|variable| (variable == name).then(|| "http://127.0.0.1:1".to_owned()));
             assert_eq!(hosts, ResponseHosts::Any);
             assert!(hosts.allow("http://127.0.0.1:4566/x") && !hosts.allow("not a url"));
         }

@@ -15,7 +15,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let variable = |name: &str| env.optional(name);
     custom_resource::run(&variable, async {
         let aws = Aws::from_env(env)?;
-        let allowed = Allowed::read("copy-source.yaml", &ALLOWED, &variable).each(STATEMENTS, allowed_statements)?;
+        let allowed =
+            Allowed::read("copy-source.yaml", &ALLOWED, &variable).each(STATEMENTS, allowed_statements)?;
         Ok::<_, EnvError>(Started::new(BucketPolicies::new(aws.s3()), allowed))
     })
     .await

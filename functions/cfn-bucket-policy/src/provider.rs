@@ -36,7 +36,11 @@ const BUCKETS: &str = "ALLOWED_BUCKETS";
 pub(crate) const STATEMENTS: &str = "ALLOWED_STATEMENTS";
 
 /// What the function's stack allows.
-pub(crate) const ALLOWED: [AllowedList; 3] = [AllowedList::OTHER_RESOURCES, AllowedList::of(BUCKETS, "BucketName"), AllowedList::of(STATEMENTS, "AllowedStatements")];
+pub(crate) const ALLOWED: [AllowedList; 3] = [
+    AllowedList::OTHER_RESOURCES,
+    AllowedList::of(BUCKETS, "BucketName"),
+    AllowedList::of(STATEMENTS, "AllowedStatements"),
+];
 
 /// Reads a line of [`STATEMENTS`]: an IAM statement or a list of them, as JSON, or `*` for every
 /// statement. A `Sid` makes no difference.
@@ -176,8 +180,8 @@ impl Provider for BucketPolicies {
 
     fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
         let statements = properties.ours()?.into_iter().enumerate();
-        let statements =
-            statements.map(|(index, one)| Use::new(format!("Statements[{index}]"), one.normal_text(), STATEMENTS));
+        let statements = statements
+            .map(|(index, one)| Use::new(format!("Statements[{index}]"), one.normal_text(), STATEMENTS));
         Ok([Use::new("BucketName", &properties.bucket_name, BUCKETS)].into_iter().chain(statements).collect())
     }
 

@@ -85,7 +85,10 @@ mod tests {
             ("SourceBucket` with `SourcePrefix", "s3://bucket-a/in/", "ALLOWED_SOURCES"),
             ("CopyRoleArn", "arn:role", "ALLOWED_COPY_ROLES"),
         ];
-        assert_eq!(uses(json!({})), expected.map(|(property, value, variable)| Use::new(property, value, variable)));
+        assert_eq!(
+            uses(json!({})),
+            expected.map(|(property, value, variable)| Use::new(property, value, variable))
+        );
     }
 
     #[test]

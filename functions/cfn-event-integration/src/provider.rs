@@ -37,7 +37,8 @@ const NAMESPACES: &str = "ALLOWED_NAMESPACES";
 const KEYS: &str = "ALLOWED_INTEGRATION_KEYS";
 
 /// What the function's stack allows.
-pub const ALLOWED: [AllowedList; 4] = [AllowedList::OTHER_RESOURCES, 
+pub const ALLOWED: [AllowedList; 4] = [
+    AllowedList::OTHER_RESOURCES,
     AllowedList::of(BUCKETS, "BucketName"),
     AllowedList::of(NAMESPACES, "TargetNamespaceArn"),
     AllowedList::of(KEYS, "IntegrationKeyArn"),

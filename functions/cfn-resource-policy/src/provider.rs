@@ -16,7 +16,8 @@ const BUCKETS: &str = "ALLOWED_SOURCE_BUCKETS";
 const CONDITIONS: &str = "ALLOWED_CONDITIONS";
 
 /// What the function's stack allows.
-pub(crate) const ALLOWED: [AllowedList; 6] = [AllowedList::OTHER_RESOURCES, 
+pub(crate) const ALLOWED: [AllowedList; 6] = [
+    AllowedList::OTHER_RESOURCES,
     AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),
     AllowedList::of(Target::WORKGROUPS, "WorkgroupName"),
     AllowedList::of(ACCOUNTS, "AllowedSourceAccounts"),

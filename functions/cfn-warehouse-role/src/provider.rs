@@ -16,7 +16,8 @@ const CHECK_AFTER: Duration = Duration::from_secs(5);
 const ROLES: &str = "ALLOWED_ROLES";
 
 /// What the function's stack allows.
-pub const ALLOWED: [AllowedList; 4] = [AllowedList::OTHER_RESOURCES, 
+pub const ALLOWED: [AllowedList; 4] = [
+    AllowedList::OTHER_RESOURCES,
     AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),
     AllowedList::of(Target::WORKGROUPS, "WorkgroupName"),
     AllowedList::of(ROLES, "CopyRoleArn"),

@@ -2,4 +2,5 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod custom_resources;
 mod planted_objects;

@@ -8,6 +8,7 @@ mod database;
 mod dead_letter;
 mod execution;
 mod function;
+mod ranges;
 mod rotation;
 mod stack;
 mod unrecognized;

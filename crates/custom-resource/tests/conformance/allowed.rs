@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::cases;
 use crate::support::case::{Case, Ends, case};
-use crate::support::events::{ID_A, ID_B, LOGICAL, STACK, create, delete, done, failed, success, update, with};
+use crate::support::events::{
+    ID_A, ID_B, LOGICAL, STACK, create, delete, done, failed, success, update, with,
+};
 
 /// The stack's own resource may name `a`, and so may every resource of the stack `team`.
 fn only_a() -> Allowed {

@@ -203,7 +203,8 @@ fn condition(value: &Value) -> Value {
 fn ordered(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
-            let mut members: Vec<_> = map.iter().map(|(name, value)| (name.clone(), ordered(value))).collect();
+            let mut members: Vec<_> =
+                map.iter().map(|(name, value)| (name.clone(), ordered(value))).collect();
             members.sort_by(|(a, _), (b, _)| a.cmp(b));
             Value::Object(members.into_iter().collect())
         }

@@ -88,7 +88,8 @@ impl Bench {
             Ok(()) => Handler::new(Shared(Arc::clone(&thing)), setup.allowed),
             Err(failure) => Handler::failed_start(&failure),
         };
-        handler = handler.with_put_policy(setup.policy).with_clock(setup.clock).with_response_hosts(setup.hosts);
+        handler =
+            handler.with_put_policy(setup.policy).with_clock(setup.clock).with_response_hosts(setup.hosts);
         if setup.waits.is_some() {
             handler = handler.with_waiter(Arc::<MemoryWaiter>::clone(&waits));
         }

@@ -57,7 +57,8 @@ impl Waiter for MemoryWaiter {
                 return Err("AccessDeniedException: kms:Decrypt".into());
             }
             let at: usize = sealed.strip_prefix("sealed-").ok_or("not sealed here")?.parse()?;
-            let (secret, sealed_for) = self.sealed.lock().unwrap().get(at).cloned().ok_or("not sealed here")?;
+            let (secret, sealed_for) =
+                self.sealed.lock().unwrap().get(at).cloned().ok_or("not sealed here")?;
             if sealed_for == *bound { Ok(secret) } else { Err("InvalidCiphertextException".into()) }
         })
     }
