@@ -4,7 +4,7 @@
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use custom_resource::{AllowedList, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use lambda_kit::call::CallError;
-use lambda_kit::env::EnvError;
+use lambda_kit::env::{Env, EnvError};
 use serde::Deserialize;
 use serde_json::Value;
 use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, converge};
@@ -41,6 +41,25 @@ pub(crate) const ALLOWED: [AllowedList; 3] = [
     AllowedList::of(BUCKETS, "BucketName"),
     AllowedList::of(STATEMENTS, "AllowedStatements"),
 ];
+
+/// What `{bucket}`, `{role}` and `{prefix}` stand for in [`STATEMENTS`].
+pub(crate) struct Placeholders([(&'static str, String); 3]);
+
+impl Placeholders {
+    /// Reads the variables that the template sets beside the statements.
+    pub(crate) fn from_env(env: Env<'_>) -> Self {
+        Self([
+            ("{bucket}", env.optional("ALLOWED_BUCKETS").unwrap_or_default()),
+            ("{role}", env.optional("ALLOWED_COPY_ROLE").unwrap_or_default()),
+            ("{prefix}", env.optional("ALLOWED_PREFIX").unwrap_or_default()),
+        ])
+    }
+
+    /// Returns a line with the values in place of the names.
+    pub(crate) fn fill(&self, line: &str) -> String {
+        self.0.iter().fold(line.to_owned(), |line, (name, value)| line.replace(name, value))
+    }
+}
 
 /// Reads a line of [`STATEMENTS`]: an IAM statement or a list of them, as JSON, or `*` for every
 /// statement. A `Sid` makes no difference.
@@ -240,6 +259,12 @@ mod tests {
             assert_eq!(allowed_statements(&line).unwrap(), [wanted.as_str()]);
         }
         assert_eq!(allowed_statements("*").unwrap(), ["*"]);
+        let named = Placeholders::from_env(Env::from(&|name| match name {
+            "ALLOWED_BUCKETS" => Some("b".to_owned()),
+            "ALLOWED_COPY_ROLE" => Some("r".to_owned()),
+            _ => None,
+        }));
+        assert_eq!(named.fill("x:{bucket}/{prefix}* {role} {other}"), "x:b/* r {other}");
         for line in ["x", "{}", "[1]", "{\"Effect\": \"Allow\"}"] {
             let error = allowed_statements(line).unwrap_err().to_string();
             assert!(error.ends_with("expected IAM statements as JSON, or *"), "{line}: {error}");
