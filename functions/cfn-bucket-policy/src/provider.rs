@@ -48,8 +48,10 @@ pub(crate) struct Placeholders([(&'static str, String); 3]);
 impl Placeholders {
     /// Reads the variables that the template sets beside the statements.
     pub(crate) fn from_env(env: Env<'_>) -> Self {
+        // The first bucket is the stack's own.
+        let buckets = env.optional("ALLOWED_BUCKETS").unwrap_or_default();
         Self([
-            ("{bucket}", env.optional("ALLOWED_BUCKETS").unwrap_or_default()),
+            ("{bucket}", buckets.lines().next().unwrap_or_default().to_owned()),
             ("{role}", env.optional("ALLOWED_COPY_ROLE").unwrap_or_default()),
             ("{prefix}", env.optional("ALLOWED_PREFIX").unwrap_or_default()),
         ])
@@ -260,7 +262,7 @@ mod tests {
         }
         assert_eq!(allowed_statements("*").unwrap(), ["*"]);
         let named = Placeholders::from_env(Env::from(&|name| match name {
-            "ALLOWED_BUCKETS" => Some("b".to_owned()),
+            "ALLOWED_BUCKETS" => Some("b\n*".to_owned()),
             "ALLOWED_COPY_ROLE" => Some("r".to_owned()),
             _ => None,
         }));
