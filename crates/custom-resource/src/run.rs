@@ -47,9 +47,9 @@ const MAX_START_TIME: Duration = Duration::from_secs(8);
 /// Serves a provider until Lambda ends the process.
 ///
 /// `variable` reads the environment: it decides to which hosts responses may go
-/// ([`ResponseHosts::read`]). `start` reads the configuration and creates clients. If it fails, panics or takes longer than 8
-/// seconds, the function polls all the same and responds to every request with the reason:
-/// otherwise a stack would wait an hour for a function that never came up.
+/// ([`ResponseHosts::read`]). `start` reads the configuration and creates clients. If it fails,
+/// panics or takes longer than 8 seconds, the function polls all the same and responds to every
+/// request with the reason: otherwise a stack would wait an hour for a function that never came up.
 ///
 /// # Errors
 /// The Runtime API cannot be reached.

@@ -102,7 +102,7 @@ fn refused(function: &Function<'_>, base: &Value, changes: &[(Value, &str, &str)
 }
 
 #[test]
-fn event_of_an_invoker_gets_nothing_that_the_stack_did_not_deploy() {
+fn event_alone_gets_nothing_that_the_stack_did_not_deploy() {
     let stage = Stage::new();
     let before = stage.state();
     let bucket = stage.source["BucketName"].as_str();
