@@ -10,7 +10,7 @@ from typing import Any
 from .limits import compact, inline_size
 from .templates import ROOT, Renderer, Template
 
-TEMPLATES = {"target": "copy-target", "hub": "alerts-hub", "spoke": "alerts-spoke"}
+TEMPLATES = {"target": "copy-target", "source": "copy-source", "job": "copy-job", "hub": "alerts-hub", "spoke": "alerts-spoke"}
 
 
 @dataclass(frozen=True)

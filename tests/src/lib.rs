@@ -149,6 +149,7 @@ pub struct Function<'a> {
     /// The server that receives its responses.
     pub answers: &'a Answers,
     stack_id: String,
+    logical_id: String,
 }
 
 impl<'a> Function<'a> {
@@ -165,7 +166,50 @@ impl<'a> Function<'a> {
         let (region, id) = (cloud.region(), fastrand::u64(..));
         let stack_id =
             format!("arn:aws:cloudformation:{region}:{}:stack/direct-{id:016x}/{id:016x}", profile.account);
-        Self { account, name, answers, stack_id }
+        Self { account, name, answers, stack_id, logical_id: "Direct".to_owned() }
+    }
+
+    /// Returns the function with a logical id in a stack of its own, after its environment was
+    /// changed to allow every value and these stacks. Its own stack's values stay in it.
+    pub fn unrestricted(
+        cloud: &Cloud,
+        profile: cloud::Profile,
+        stack: &str,
+        resource: &str,
+        answers: &'a Answers,
+    ) -> Self {
+        let function = Self::of(cloud, profile, stack, resource, answers);
+        let path = format!("/2015-03-31/functions/{}/configuration", function.name);
+        let found = function.account.rest("lambda", "GET", &path, &[], &[]).unwrap().json();
+        let mut environment = found["Environment"].clone();
+        let variables = environment["Variables"].as_object_mut().unwrap();
+        let mut is_changed = false;
+        for (name, value) in variables.iter_mut().filter(|(name, _)| name.starts_with("ALLOWED_")) {
+            let further = if name == "ALLOWED_RESOURCES" { "direct-*" } else { "*" };
+            let text = value.as_str().unwrap().to_owned();
+            if !text.lines().any(|line| line == further) {
+                *value = format!("{text}\n{further}").into();
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            let body = json!({"Environment": environment}).to_string();
+            let headers = [("content-type", "application/json")];
+            function.account.rest("lambda", "PUT", &path, &headers, body.as_bytes()).unwrap();
+        }
+        function
+    }
+
+    /// Sends requests for a resource of a deployed stack, as only CloudFormation should.
+    ///
+    /// # Panics
+    /// There is no such stack.
+    #[must_use]
+    pub fn as_resource(mut self, stack: &str, logical_id: &str) -> Self {
+        let found = self.account.query("cloudformation", "DescribeStacks", &[("StackName", stack)]).unwrap();
+        self.stack_id = found.text("StackId").unwrap();
+        self.logical_id = logical_id.to_owned();
+        self
     }
 
     /// Sends a request and waits for its only response.
@@ -195,7 +239,7 @@ impl<'a> Function<'a> {
         let id = format!("{:032x}", fastrand::u128(..));
         let mut event = json!({
             "RequestType": kind, "RequestId": id, "ResponseURL": self.answers.url(&id), "StackId": self.stack_id,
-            "LogicalResourceId": "Direct", "ResourceType": "Custom::Direct", "ResourceProperties": properties,
+            "LogicalResourceId": self.logical_id, "ResourceType": "Custom::Direct", "ResourceProperties": properties,
         });
         if let Some(physical_id) = physical_id {
             event["PhysicalResourceId"] = physical_id.into();

@@ -42,7 +42,8 @@ fn invalid_integration_fails_with_one_sentence() {
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &no_wait).unwrap();
     let source = kit::source(&cloud, SOURCE, &target, &no_wait).unwrap();
     let answers = Answers::start();
-    let function = Function::of(&cloud, SOURCE, "sluice-source", "EventIntegrationFunction", &answers);
+    let function =
+        Function::unrestricted(&cloud, SOURCE, "sluice-source", "EventIntegrationFunction", &answers);
     let account = cloud.account(SOURCE);
     // The function's role may read every bucket here, because the cases are about the buckets and
     // not about its permissions.
@@ -174,7 +175,7 @@ fn invalid_copy_job_fails_with_one_sentence() {
     let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
     kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB).unwrap();
     let answers = Answers::start();
-    let function = Function::of(&cloud, TARGET, "sluice-job", "CopyJobFunction", &answers);
+    let function = Function::unrestricted(&cloud, TARGET, "sluice-job", "CopyJobFunction", &answers);
     let base = json!({
         "ClusterIdentifier": warehouse["ClusterIdentifier"], "Database": warehouse["Database"],
         "WarehouseSecretArn": warehouse["SecretArn"], "JobName": "direct", "TableName": "measurements", "Format": "CSV",

@@ -141,7 +141,13 @@ fn in_the_source_account_every_grant_is_needed() {
     let integration = |description: &str| json!({"IntegrationName": "direct", "BucketName": bucket, "TargetArn": target["NamespaceArn"], "Description": description});
     check(
         &Case {
-            function: Function::of(&cloud, SOURCE, "sluice-source", "EventIntegrationFunction", &answers),
+            function: Function::unrestricted(
+                &cloud,
+                SOURCE,
+                "sluice-source",
+                "EventIntegrationFunction",
+                &answers,
+            ),
             role: role("EventIntegrationRole"),
             properties: vec![(integration("one"), Some(integration("two")))],
         },
@@ -156,7 +162,13 @@ fn in_the_source_account_every_grant_is_needed() {
     };
     check(
         &Case {
-            function: Function::of(&cloud, SOURCE, "sluice-source", "BucketPolicyFunction", &answers),
+            function: Function::unrestricted(
+                &cloud,
+                SOURCE,
+                "sluice-source",
+                "BucketPolicyFunction",
+                &answers,
+            ),
             role: role("BucketPolicyRole"),
             properties: vec![(
                 json!({"BucketName": bucket, "Statements": [statement("s3:ListBucket")]}),
@@ -202,7 +214,7 @@ fn target_account(kind: &str) {
     };
     check(
         &Case {
-            function: Function::of(&cloud, TARGET, "sluice-job", "CopyJobFunction", &answers),
+            function: Function::unrestricted(&cloud, TARGET, "sluice-job", "CopyJobFunction", &answers),
             role: role("sluice-job", "CopyJobRole"),
             properties: vec![(job("true"), Some(job("false")))],
         },
@@ -229,7 +241,7 @@ fn target_account(kind: &str) {
         };
         check(
             &Case {
-                function: Function::of(&cloud, TARGET, "by-user", "CopyJobFunction", &answers),
+                function: Function::unrestricted(&cloud, TARGET, "by-user", "CopyJobFunction", &answers),
                 role: role("by-user", "CopyJobRole"),
                 properties: vec![(job("true"), Some(job("false")))],
             },
@@ -244,7 +256,13 @@ fn target_account(kind: &str) {
         with_warehouse(json!({"SecretArn": warehouse["SecretArn"], "Database": warehouse["Database"]}));
     check(
         &Case {
-            function: Function::of(&cloud, TARGET, "sluice-warehouse", "SecretEndpointFunction", &answers),
+            function: Function::unrestricted(
+                &cloud,
+                TARGET,
+                "sluice-warehouse",
+                "SecretEndpointFunction",
+                &answers,
+            ),
             role: role("sluice-warehouse", "SecretEndpointRole"),
             properties: vec![(endpoint, None)],
         },
@@ -259,7 +277,13 @@ fn target_account(kind: &str) {
     };
     check(
         &Case {
-            function: Function::of(&cloud, TARGET, "sluice-target", "ResourcePolicyFunction", &answers),
+            function: Function::unrestricted(
+                &cloud,
+                TARGET,
+                "sluice-target",
+                "ResourcePolicyFunction",
+                &answers,
+            ),
             role: role("sluice-target", "ResourcePolicyRole"),
             properties: vec![(sources(json!(["bucket-a"])), Some(sources(json!(["bucket-a", "bucket-b"]))))],
         },
@@ -277,7 +301,13 @@ fn target_account(kind: &str) {
     }
     check(
         &Case {
-            function: Function::of(&cloud, TARGET, "sluice-target", "WarehouseRoleFunction", &answers),
+            function: Function::unrestricted(
+                &cloud,
+                TARGET,
+                "sluice-target",
+                "WarehouseRoleFunction",
+                &answers,
+            ),
             role: role("sluice-target", "WarehouseRoleRole"),
             properties: vec![(with_warehouse(json!({"RoleArn": target["CopyRoleArn"]})), None)],
         },

@@ -49,8 +49,14 @@ impl<'a> Stage<'a> {
 
     /// Starts a backfill with an owner of its own, so that it writes; returns its request id.
     fn start_backfill(&self) -> String {
-        Function::of(self.cloud, TARGET, "sluice-warehouse", "SecretEndpointFunction", &self.answers)
-            .start_creating(&self.properties)
+        Function::unrestricted(
+            self.cloud,
+            TARGET,
+            "sluice-warehouse",
+            "SecretEndpointFunction",
+            &self.answers,
+        )
+        .start_creating(&self.properties)
     }
 
     fn finished(&self, request: &str) {

@@ -68,7 +68,7 @@ fn bucket_policy(cloud: &Cloud, bucket: &str, answers: &Answers) {
     account.put_bucket_policy(bucket, &before).unwrap();
 
     let owners: Vec<Function<'_>> = (0..4)
-        .map(|_| Function::of(cloud, SOURCE, "sluice-source", "BucketPolicyFunction", answers))
+        .map(|_| Function::unrestricted(cloud, SOURCE, "sluice-source", "BucketPolicyFunction", answers))
         .collect();
     let ours = |number: usize| {
         json!({"BucketName": bucket, "Statements": [
@@ -150,7 +150,7 @@ fn namespace_policy(cloud: &Cloud, warehouse: &cloud::stacks::Outputs, answers: 
     let before = read();
 
     let owners: Vec<Function<'_>> = (0..2)
-        .map(|_| Function::of(cloud, TARGET, "sluice-target", "ResourcePolicyFunction", answers))
+        .map(|_| Function::unrestricted(cloud, TARGET, "sluice-target", "ResourcePolicyFunction", answers))
         .collect();
     let ours = |bucket: &str| json!({"ClusterIdentifier": warehouse["ClusterIdentifier"], "SourceAccounts": ["333333333333"], "SourceBuckets": [bucket]});
     let ids: Vec<std::sync::Mutex<String>> = owners.iter().map(|_| Default::default()).collect();

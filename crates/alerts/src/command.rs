@@ -81,8 +81,11 @@ impl Command {
     /// Remembers a value that no quoting makes safe.
     fn refuse(&mut self, value: &str) {
         // The CLI replaces such a value by the content of a file, whatever the shell's quoting.
-        // Source: "Loading a parameter from a file" of the AWS CLI user guide.
-        self.refused |= ["file://", "fileb://"].iter().any(|prefix| value.starts_with(prefix));
+        // Version 1 does so with the answer of a server, too. Sources: "Loading a parameter from a
+        // file" of the AWS CLI user guide; `REMOTE_PREFIX_MAP` in `paramfile.py` of aws/aws-cli,
+        // version 1, which compares the start of the value as it is.
+        self.refused |=
+            ["file://", "fileb://", "http://", "https://"].iter().any(|start| value.starts_with(start));
         // A shell variable cannot contain it.
         self.refused |= value.contains('\0');
     }
@@ -114,6 +117,9 @@ pub fn quote(value: &str) -> String {
             b'\'' => word.push_str("\\'"),
             b'\\' => word.push_str("\\\\"),
             b'@' | b'<' | b'>' | b'`' | b']' => word.push_str(&format!("\\x{byte:02x}")),
+            // bash up to 3.2, which macOS has, expands `!` in these quotes from the history of an
+            // interactive shell.
+            b'!' => word.push_str("\\x21"),
             0x20..0x7f => word.push(char::from(byte)),
             _ => word.push_str(&format!("\\x{byte:02x}")),
         }
@@ -154,6 +160,8 @@ mod tests {
             "line\nfeed",
             "*?[x]{a,b}~",
             "!!",
+            "@!!:p",
+            "'!rm!'",
             "-rf",
             "@here",
             "<!channel>",
@@ -178,6 +186,41 @@ mod tests {
         assert_eq!(command.as_deref(), Some("aws s3api head-object --key=-x"));
         assert_eq!(Command::aws("s3api", "head-object").option("key", "file:///etc/passwd").text(), None);
         assert_eq!(Command::aws("s3api", "head-object").option("key", "a\0b").text(), None);
+        for fetched in ["fileb:///etc/passwd", "http://169.254.169.254/latest", "https://evil.example/x"] {
+            assert_eq!(Command::aws("s3api", "head-object").option("key", fetched).text(), None, "{fetched}");
+            assert_eq!(Command::aws("s3", "cp").argument(fetched).text(), None, "{fetched}");
+            assert_eq!(Command::from_words(["aws", "--key", fetched]).text(), None, "{fetched}");
+        }
+        // Only the start of a value names a file.
+        for kept in ["in/https://x", "s3://b/http://x", "https:/x", "HTTPS://x"] {
+            assert!(Command::aws("s3", "cp").argument(kept).text().is_some(), "{kept}");
+        }
+    }
+
+    /// Returns what an interactive shell with history expansion prints.
+    fn typed_into_bash(line: &str) -> String {
+        let script = format!("set -o history -o histexpand\n: secret\n{line}\n");
+        let mut bash = process::Command::new("bash");
+        bash.args(["--norc", "-i"])
+            .env("LC_ALL", "C")
+            .env("HISTFILE", "/dev/null")
+            .env("PS1", "")
+            .env("PS2", "");
+        bash.stdin(process::Stdio::piped()).stdout(process::Stdio::piped()).stderr(process::Stdio::null());
+        let mut child = bash.spawn().expect("bash is on the machine");
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn exclamation_mark_is_not_the_history_of_an_interactive_shell() {
+        for value in ["@!!", "!!", "a'!:0\\!", "\u{e4}!!"] {
+            let word = quote(value);
+            assert!(word.starts_with('\'') || !word.contains('!'), "{word}");
+            assert_eq!(typed_into_bash(&format!("printf '%s' {word}")), value, "{word}");
+        }
+        // The control: outside of quotes the shell expands it.
+        assert!(typed_into_bash("printf '%s' !!").contains("secret"));
     }
 
     #[test]

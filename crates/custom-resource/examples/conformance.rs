@@ -1,7 +1,7 @@
 //! A function that misbehaves on request, for `tests/conformance/process.rs`. For an example to
 //! follow, see the crate's documentation.
 
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider, Started};
+use custom_resource::{Allowed, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Started, Use};
 use serde::Deserialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -40,6 +40,10 @@ impl Provider for Misbehaving {
     type Progress = ();
     const KIND: &'static str = "conformance";
 
+    fn uses(&self, _: &Properties) -> Result<Vec<Use>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         Ok(properties.name.clone())
     }
@@ -65,7 +69,7 @@ impl Provider for Misbehaving {
 
 async fn start() -> Result<Started<Misbehaving>, Failure> {
     match std::env::var("CONFORMANCE_START").as_deref() {
-        Ok("good") => Ok(Started::new(Misbehaving)),
+        Ok("good") => Ok(Started::new(Misbehaving, Allowed::everything())),
         Ok("panic") => panic!("the password is hunter2"),
         _ => Err(Failure::new("the environment variable SHELF is required and missing")),
     }
@@ -77,5 +81,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let filter =
         Targets::new().with_default(LevelFilter::TRACE).with_target("lambda_runtime", LevelFilter::DEBUG);
     tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().json()).with(filter).init();
-    custom_resource::run(start()).await
+    custom_resource::run(&|name| std::env::var(name).ok(), start()).await
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::allowed::{Allowed, NotAllowed, Standing};
 use crate::failure::Failure;
 use crate::guard::{run_guarded, serialize_progress};
 use crate::physical_id::{CREATE_FAILED, PhysicalId};
@@ -14,6 +15,7 @@ use crate::provider::{Attributes, Context, Outcome, Provider};
 use crate::put::{PutError, PutPolicy, ResponseClient};
 use crate::request::{Request, RequestType};
 use crate::response::{RequestIds, Status, encode};
+use crate::response_hosts::ResponseHosts;
 use crate::secret::ResponseUrl;
 use crate::wait::{WaitCall, Waiter};
 
@@ -26,6 +28,12 @@ pub enum HandlerError {
     /// The event is not a custom-resource request, so there is no place to respond to.
     #[error("the event is neither a custom-resource request nor a call of the waiting state machine")]
     InvalidRequest,
+    /// The response URL is not one of CloudFormation. Nobody can be answered, so nothing was done.
+    #[error(
+        "the response URL is not an https address of CloudFormation's bucket in Amazon S3; \
+         nothing was done and nothing was sent"
+    )]
+    ResponseUrlRejected,
     /// The response was not delivered. Another invocation may still deliver it.
     #[error("the response was not delivered")]
     ResponseNotDelivered(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -36,6 +44,7 @@ impl HandlerError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::InvalidRequest => "InvalidRequest",
+            Self::ResponseUrlRejected => "ResponseUrlRejected",
             Self::ResponseNotDelivered(_) => "ResponseNotDelivered",
         }
     }
@@ -44,6 +53,8 @@ impl HandlerError {
 /// Responds to the requests for one provider.
 pub struct Handler<P> {
     provider: Result<P, String>,
+    allowed: Allowed,
+    hosts: ResponseHosts,
     pub(crate) waiter: Option<Arc<dyn Waiter>>,
     client: ResponseClient,
     pub(crate) now: fn() -> SystemTime,
@@ -61,19 +72,21 @@ pub(crate) struct PendingResponse {
 }
 
 impl<P: Provider> Handler<P> {
-    /// Creates the handler of a provider.
-    pub fn new(provider: P) -> Self {
-        Self::with(Ok(provider))
+    /// Creates the handler of a provider, with what the function's stack allows.
+    pub fn new(provider: P, allowed: Allowed) -> Self {
+        Self::with(Ok(provider), allowed)
     }
 
     /// Creates the handler of a function whose start-up failed: every response has the reason.
     pub fn failed_start(reason: &Failure) -> Self {
-        Self::with(Err(reason.chain()))
+        Self::with(Err(reason.chain()), Allowed::everything())
     }
 
-    fn with(provider: Result<P, String>) -> Self {
+    fn with(provider: Result<P, String>, allowed: Allowed) -> Self {
         Self {
             provider,
+            allowed,
+            hosts: ResponseHosts::CloudFormation { region: None },
             waiter: None,
             client: ResponseClient::new(PutPolicy::default()),
             now: SystemTime::now,
@@ -84,6 +97,13 @@ impl<P: Provider> Handler<P> {
     #[must_use]
     pub fn with_waiter(mut self, waiter: Arc<dyn Waiter>) -> Self {
         self.waiter = Some(waiter);
+        self
+    }
+
+    /// Sets the hosts to which responses may go. The default is CloudFormation's bucket of any Region.
+    #[must_use]
+    pub fn with_response_hosts(mut self, hosts: ResponseHosts) -> Self {
+        self.hosts = hosts;
         self
     }
 
@@ -113,6 +133,10 @@ impl<P: Provider> Handler<P> {
         if event.get("Wait").is_some() {
             let call: WaitCall = serde_json::from_value(event).map_err(|_| HandlerError::InvalidRequest)?;
             return self.handle_wait_call(call, work_until, end).await;
+        }
+        let url = event.get("ResponseURL").and_then(Value::as_str);
+        if url.is_some_and(|url| !self.hosts.allow(url)) {
+            return Err(HandlerError::ResponseUrlRejected);
         }
         match Request::parse(&event) {
             Ok(request) => self.handle_request(request, work_until, end).await,
@@ -217,7 +241,18 @@ impl<P: Provider> Handler<P> {
                 return Ok(Outcome::done());
             };
             let provider = self.provider()?;
+            if id.tag() != context.owner.tag() {
+                tracing::warn!(
+                    physical_resource_id = current,
+                    "this id belongs to another resource, nothing to delete"
+                );
+                return Ok(Outcome::done());
+            }
             let properties = request.properties(P::SECRET_PROPERTIES).map_err(Failure::from_error)?;
+            let standing = self.allowed.owner(&context.owner).map_err(refused)?;
+            if P::CHECKS_DELETE || standing == Standing::Other {
+                self.allowed.check(&provider.uses(&properties)?).map_err(refused)?;
+            }
             return serialize_progress(provider.delete(context, &id, properties).await);
         }
 
@@ -235,6 +270,8 @@ impl<P: Provider> Handler<P> {
                 invalid
             }
         })?;
+        self.allowed.owner(&context.owner).map_err(refused)?;
+        self.allowed.check(&provider.uses(&properties)?).map_err(refused)?;
         let id = PhysicalId::new(P::KIND, &context.owner, &identity);
         pending.id_on_success = id.to_string();
         pending.id_of_leftovers = id.to_string();
@@ -312,4 +349,10 @@ impl<P: Provider> Handler<P> {
             Err(PutError::Rejected(_) | PutError::InvalidUrl | PutError::Exhausted { .. }) | Ok(()) => Ok(()),
         }
     }
+}
+
+/// Logs a request that the function's stack does not allow, under the error's public name.
+fn refused(error: NotAllowed) -> Failure {
+    tracing::error!(error = NotAllowed::NAME, reason = %error, "request rejected");
+    Failure::from_error(error)
 }

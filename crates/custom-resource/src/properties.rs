@@ -91,7 +91,7 @@ impl de::Error for Problem {
 
 /// Returns a text of the template for an error: invisible characters escaped, and shortened to
 /// `max_chars` characters.
-fn readable(text: &str, max_chars: usize) -> String {
+pub(crate) fn readable(text: &str, max_chars: usize) -> String {
     let mut shown = String::new();
     let mut room = max_chars;
     for character in text.chars() {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use crate::allowed::Use;
 use crate::failure::Failure;
 use crate::physical_id::PhysicalId;
 use crate::request::{Owner, RequestType};
@@ -102,6 +103,22 @@ pub trait Provider: Send + Sync {
 
     /// The longest wait for one request.
     const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
+
+    /// True if the mark on the resource does not prove its owner, so that a Delete is checked like a
+    /// Create, see [`uses`](Provider::uses).
+    const CHECKS_DELETE: bool = false;
+
+    /// Returns everything that the properties name outside of this resource. The function's stack
+    /// must allow each of them ([`Allowed`](crate::Allowed)), or the request is rejected before any
+    /// other method is called.
+    ///
+    /// A Delete of a resource of the function's own stack is not checked: CloudFormation changes the
+    /// function before it deletes a resource that an update replaced. So [`delete`](Provider::delete)
+    /// must act only on what carries the mark of the physical id's owner.
+    ///
+    /// # Errors
+    /// The properties contradict each other.
+    fn uses(&self, properties: &Self::Properties) -> Result<Vec<Use>, Failure>;
 
     /// Returns the identity of the resource among all of its kind. A change of it in an Update is a
     /// replacement.

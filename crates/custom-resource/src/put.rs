@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -51,6 +51,9 @@ impl Default for PutPolicy {
         Self { attempts: 6, attempt_timeout: Duration::from_secs(5), first_pause: Duration::from_millis(200) }
     }
 }
+
+/// The most bytes of an answer's body that are read. S3 sends an empty body or a short error.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 pub(crate) struct ResponseClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -110,8 +113,9 @@ impl ResponseClient {
         // The errors of hyper name hosts and reasons, never the path or the query.
         let response = self.http.request(request).await.map_err(|error| chain(&error))?;
         let status = response.status();
-        // Drained so that the connection can be reused. It is not logged: S3 quotes the signature.
-        let _ = response.into_body().collect().await;
+        // Drained so that the connection can be reused; a longer body closes it. It is not logged: S3
+        // quotes the signature.
+        let _ = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         Ok(status)
     }
 }

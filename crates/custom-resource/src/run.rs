@@ -10,28 +10,32 @@ use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 
+use crate::allowed::Allowed;
 use crate::failure::{Failure, chain};
 use crate::handler::{Handler, HandlerError};
 use crate::provider::Provider;
+use crate::response_hosts::ResponseHosts;
 use crate::wait::Waiter;
 
-/// A provider that is ready to serve, and what carries its waits.
+/// A provider that is ready to serve, what its stack allows, and what carries its waits.
 pub struct Started<P> {
     /// The provider.
     pub provider: P,
+    /// The values that the function's stack allows.
+    pub allowed: Allowed,
     /// Carries waits; required if the provider ever waits.
     pub waiter: Option<Arc<dyn Waiter>>,
 }
 
 impl<P> Started<P> {
     /// Wraps a provider that never waits.
-    pub fn new(provider: P) -> Self {
-        Self { provider, waiter: None }
+    pub fn new(provider: P, allowed: Allowed) -> Self {
+        Self { provider, allowed, waiter: None }
     }
 
     /// Wraps a provider whose waits are carried by `waiter`.
-    pub fn with_waiter(provider: P, waiter: impl Waiter + 'static) -> Self {
-        Self { provider, waiter: Some(Arc::new(waiter)) }
+    pub fn with_waiter(provider: P, allowed: Allowed, waiter: impl Waiter + 'static) -> Self {
+        Self { provider, allowed, waiter: Some(Arc::new(waiter)) }
     }
 }
 
@@ -42,13 +46,17 @@ const MAX_START_TIME: Duration = Duration::from_secs(8);
 
 /// Serves a provider until Lambda ends the process.
 ///
-/// `start` reads the configuration and creates clients. If it fails, panics or takes longer than 8
-/// seconds, the function polls all the same and responds to every request with the reason:
-/// otherwise a stack would wait an hour for a function that never came up.
+/// `variable` reads the environment: it decides to which hosts responses may go
+/// ([`ResponseHosts::read`]). `start` reads the configuration and creates clients. If it fails,
+/// panics or takes longer than 8 seconds, the function polls all the same and responds to every
+/// request with the reason: otherwise a stack would wait an hour for a function that never came up.
 ///
 /// # Errors
 /// The Runtime API cannot be reached.
-pub async fn run<P, S, E>(start: S) -> Result<(), lambda_runtime::Error>
+pub async fn run<P, S, E>(
+    variable: &dyn Fn(&str) -> Option<String>,
+    start: S,
+) -> Result<(), lambda_runtime::Error>
 where
     P: Provider + 'static,
     S: Future<Output = Result<Started<P>, E>>,
@@ -60,8 +68,8 @@ where
         tracing::error!(place, "panic");
     }));
     let handler = match started(start).await {
-        Ok(Started { provider, waiter }) => {
-            let handler = Handler::new(provider);
+        Ok(Started { provider, allowed, waiter }) => {
+            let handler = Handler::new(provider, allowed);
             match waiter {
                 Some(waiter) => handler.with_waiter(waiter),
                 None => handler,
@@ -72,7 +80,7 @@ where
             Handler::failed_start(&failure)
         }
     };
-    let handler = &handler;
+    let handler = &handler.with_response_hosts(ResponseHosts::read(variable));
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let deadline = event.context.deadline();
         // On the heap: a provider's nested futures exceed the compiler's depth limit for layouts.
@@ -121,6 +129,12 @@ mod tests {
                 "the event is neither a custom-resource request nor a call of the waiting state machine",
             ),
             (late, "ResponseNotDelivered", "the response was not delivered: connection refused"),
+            (
+                HandlerError::ResponseUrlRejected,
+                "ResponseUrlRejected",
+                "the response URL is not an https address of CloudFormation's bucket in Amazon S3; \
+                 nothing was done and nothing was sent",
+            ),
         ] {
             let diagnostic = diagnostic(&error);
             assert_eq!((diagnostic.error_type.as_str(), diagnostic.error_message.as_str()), (name, sentence));

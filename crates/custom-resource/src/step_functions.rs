@@ -5,12 +5,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::wait::{BoxError, BoxFuture, Waiter};
+use crate::wait::{Binding, BoxError, BoxFuture, Waiter};
 
 /// Seals with one KMS key and waits in one state machine.
 ///
-/// The encryption context is `{"RequestId": …}`: a ticket from one execution's history does not
-/// open for another request, and a key policy or role can require the context.
+/// The encryption context is `{"RequestId": …, "Ticket": …}`: a ticket from one execution's history
+/// opens neither for another request nor with a field that somebody changed, and a key policy or
+/// role can require the context.
 pub struct StepFunctions {
     kms: aws_sdk_kms::Client,
     key_arn: String,
@@ -31,13 +32,14 @@ impl StepFunctions {
 }
 
 impl Waiter for StepFunctions {
-    fn seal<'a>(&'a self, secret: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
+    fn seal<'a>(&'a self, secret: &'a str, bound: &'a Binding) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async move {
             let sealed = self
                 .kms
                 .encrypt()
                 .key_id(&self.key_arn)
-                .encryption_context("RequestId", request_id)
+                .encryption_context("RequestId", &bound.request_id)
+                .encryption_context("Ticket", &bound.ticket)
                 .plaintext(Blob::new(secret.as_bytes()))
                 .send()
                 .await?;
@@ -46,13 +48,14 @@ impl Waiter for StepFunctions {
         })
     }
 
-    fn open<'a>(&'a self, sealed: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
+    fn open<'a>(&'a self, sealed: &'a str, bound: &'a Binding) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async move {
             let opened = self
                 .kms
                 .decrypt()
                 .key_id(&self.key_arn)
-                .encryption_context("RequestId", request_id)
+                .encryption_context("RequestId", &bound.request_id)
+                .encryption_context("Ticket", &bound.ticket)
                 .ciphertext_blob(Blob::new(STANDARD.decode(sealed)?))
                 .send()
                 .await?;

@@ -30,9 +30,8 @@ impl<P: Provider> Handler<P> {
             return Err(no_state_machine().with_leftovers());
         };
         let started = async {
-            let sealed_url = waiter.seal(request.response_url.expose(), &request.request_id).await?;
-            let ticket = Ticket {
-                sealed_url,
+            let mut ticket = Ticket {
+                sealed_url: String::new(),
                 request_id: request.request_id.clone(),
                 request_type: request.request_type,
                 stack_id: request.stack_id.clone(),
@@ -46,6 +45,7 @@ impl<P: Provider> Handler<P> {
                 deadline: epoch_seconds((self.now)() + P::MAX_WAIT),
                 progress,
             };
+            ticket.sealed_url = waiter.seal(request.response_url.expose(), &ticket.binding()).await?;
             let input = json!({"WaitSeconds": whole_seconds(check_after), "Ticket": ticket});
             waiter.start(&execution_name(request), &input).await
         };
@@ -68,6 +68,17 @@ impl<P: Provider> Handler<P> {
         work_until: Instant,
         end: Instant,
     ) -> Result<Value, HandlerError> {
+        let Some(waiter) = &self.waiter else {
+            // This instance cannot open the URL. Another instance of the function may be able to.
+            let reason = self.provider().err().unwrap_or_else(no_state_machine);
+            return Err(HandlerError::ResponseNotDelivered(reason.into()));
+        };
+        // Before anything is done: a ticket whose URL does not open is not one of this function.
+        let (WaitCall::Check { ticket } | WaitCall::GiveUp { ticket, .. }) = &call;
+        let url = waiter
+            .open(&ticket.sealed_url, &ticket.binding())
+            .await
+            .map_err(HandlerError::ResponseNotDelivered)?;
         let (ticket, result) = match call {
             WaitCall::GiveUp { ticket, error, cause } => {
                 let parts = [error, cause].into_iter().flatten().filter(|text| !text.is_empty());
@@ -83,9 +94,14 @@ impl<P: Provider> Handler<P> {
         let result = match result {
             Ok(Outcome::Waiting { progress, check_after }) => {
                 if epoch_seconds((self.now)()) < ticket.deadline {
+                    let mut next = Ticket { progress, ..ticket };
+                    next.sealed_url = waiter
+                        .seal(&url, &next.binding())
+                        .await
+                        .map_err(HandlerError::ResponseNotDelivered)?;
                     let reply = Reply {
                         done: false,
-                        ticket: Some(Ticket { progress, ..ticket }),
+                        ticket: Some(next),
                         wait_seconds: Some(whole_seconds(check_after)),
                     };
                     return Ok(serde_json::to_value(reply).unwrap_or_default());
@@ -96,15 +112,6 @@ impl<P: Provider> Handler<P> {
             Ok(Outcome::Ready(attributes)) => Ok(attributes),
             Err(failure) => Err(failure),
         };
-        let Some(waiter) = &self.waiter else {
-            // This instance cannot open the URL. Another instance of the function may be able to.
-            let reason = self.provider().err().unwrap_or_else(no_state_machine);
-            return Err(HandlerError::ResponseNotDelivered(reason.into()));
-        };
-        let url = waiter
-            .open(&ticket.sealed_url, &ticket.request_id)
-            .await
-            .map_err(HandlerError::ResponseNotDelivered)?;
         let pending = PendingResponse {
             to: RequestIds {
                 request_id: ticket.request_id,

@@ -33,6 +33,26 @@ impl Target {
 }
 
 impl Target {
+    /// Returns the name of the cluster or workgroup.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cluster(name) | Self::Workgroup(name) => name,
+        }
+    }
+
+    /// Returns the environment variable with the names that a function's stack allows.
+    pub fn allowed_by(&self) -> &'static str {
+        match self {
+            Self::Cluster(_) => Self::CLUSTERS,
+            Self::Workgroup(_) => Self::WORKGROUPS,
+        }
+    }
+
+    /// The variable with the allowed clusters.
+    pub const CLUSTERS: &str = "ALLOWED_CLUSTERS";
+    /// The variable with the allowed workgroups.
+    pub const WORKGROUPS: &str = "ALLOWED_WORKGROUPS";
+
     /// Returns the name of this kind's property.
     pub fn property(&self) -> &'static str {
         match self {

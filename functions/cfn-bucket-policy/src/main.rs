@@ -2,19 +2,23 @@
 
 mod provider;
 
-use custom_resource::Started;
+use custom_resource::{Allowed, Started};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 
-use crate::provider::BucketPolicies;
+use crate::provider::{ALLOWED, BucketPolicies, Placeholders, STATEMENTS, allowed_statements};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    custom_resource::run(async move {
+    let variable = |name: &str| env.optional(name);
+    custom_resource::run(&variable, async {
         let aws = Aws::from_env(env)?;
-        Ok::<_, EnvError>(Started::new(BucketPolicies::new(aws.s3())))
+        let named = Placeholders::from_env(env);
+        let allowed = Allowed::read("copy-source.yaml", &ALLOWED, &variable)
+            .each(STATEMENTS, |line| allowed_statements(&named.fill(line)))?;
+        Ok::<_, EnvError>(Started::new(BucketPolicies::new(aws.s3()), allowed))
     })
     .await
 }

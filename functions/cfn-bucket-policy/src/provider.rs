@@ -2,8 +2,9 @@
 //! and a bucket takes only one native policy.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use custom_resource::{AllowedList, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use lambda_kit::call::CallError;
+use lambda_kit::env::{Env, EnvError};
 use serde::Deserialize;
 use serde_json::Value;
 use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, converge};
@@ -27,6 +28,59 @@ impl Properties {
             .collect::<Result<_, _>>()
             .map_err(|error| Failure::caused_by("property `Statements`", error))
     }
+}
+
+const BUCKETS: &str = "ALLOWED_BUCKETS";
+
+/// The variable with the allowed statements.
+pub(crate) const STATEMENTS: &str = "ALLOWED_STATEMENTS";
+
+/// What the function's stack allows.
+pub(crate) const ALLOWED: [AllowedList; 3] = [
+    AllowedList::OTHER_RESOURCES,
+    AllowedList::of(BUCKETS, "BucketName"),
+    AllowedList::of(STATEMENTS, "AllowedStatements"),
+];
+
+/// What `{bucket}`, `{role}` and `{prefix}` stand for in [`STATEMENTS`].
+pub(crate) struct Placeholders([(&'static str, String); 3]);
+
+impl Placeholders {
+    /// Reads the variables that the template sets beside the statements.
+    pub(crate) fn from_env(env: Env<'_>) -> Self {
+        // The first bucket is the stack's own.
+        let buckets = env.optional("ALLOWED_BUCKETS").unwrap_or_default();
+        Self([
+            ("{bucket}", buckets.lines().next().unwrap_or_default().to_owned()),
+            ("{role}", env.optional("ALLOWED_COPY_ROLE").unwrap_or_default()),
+            ("{prefix}", env.optional("ALLOWED_PREFIX").unwrap_or_default()),
+        ])
+    }
+
+    /// Returns a line with the values in place of the names.
+    pub(crate) fn fill(&self, line: &str) -> String {
+        self.0.iter().fold(line.to_owned(), |line, (name, value)| line.replace(name, value))
+    }
+}
+
+/// Reads a line of [`STATEMENTS`]: an IAM statement or a list of them, as JSON, or `*` for every
+/// statement. A `Sid` makes no difference.
+pub(crate) fn allowed_statements(line: &str) -> Result<Vec<String>, EnvError> {
+    if line == "*" {
+        return Ok(vec![line.to_owned()]);
+    }
+    let invalid = || EnvError::invalid(STATEMENTS, line, "IAM statements as JSON, or *");
+    let statements = match serde_json::from_str(line).map_err(|_| invalid())? {
+        Value::Array(statements) => statements,
+        one => vec![one],
+    };
+    let read = |mut value: Value| {
+        if let Value::Object(map) = &mut value {
+            map.insert("Sid".to_owned(), "Any".into());
+        }
+        Statement::new(0, value).map(|statement| statement.normal_text()).map_err(|_| invalid())
+    };
+    statements.into_iter().map(read).collect()
 }
 
 /// The longest policy of a bucket, in bytes. Source: "Bucket policies for Amazon S3" of the Amazon S3
@@ -145,6 +199,13 @@ impl Provider for BucketPolicies {
     type Progress = ();
     const KIND: &'static str = "sluice-bucket-policy";
 
+    fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
+        let statements = properties.ours()?.into_iter().enumerate();
+        let statements = statements
+            .map(|(index, one)| Use::new(format!("Statements[{index}]"), one.normal_text(), STATEMENTS));
+        Ok([Use::new("BucketName", &properties.bucket_name, BUCKETS)].into_iter().chain(statements).collect())
+    }
+
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         Ok(properties.bucket_name.clone())
     }
@@ -188,6 +249,28 @@ mod tests {
         let properties = sample(include_str!("../../../events/cloudformation/bucket-policy-create.json"));
         assert_eq!(properties.bucket_name, "sluice-111111111111-us-east-1");
         assert_eq!(properties.ours().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn allowed_statement_is_the_one_of_the_request_in_any_form() {
+        let properties = sample(include_str!("../../../events/cloudformation/bucket-policy-create.json"));
+        let wanted = properties.ours().unwrap()[0].normal_text();
+        let mut statement = properties.statements[0].clone();
+        statement.as_object_mut().unwrap().remove("Sid");
+        for line in [statement.to_string(), format!("[{statement}]")] {
+            assert_eq!(allowed_statements(&line).unwrap(), [wanted.as_str()]);
+        }
+        assert_eq!(allowed_statements("*").unwrap(), ["*"]);
+        let named = Placeholders::from_env(Env::from(&|name| match name {
+            "ALLOWED_BUCKETS" => Some("b\n*".to_owned()),
+            "ALLOWED_COPY_ROLE" => Some("r".to_owned()),
+            _ => None,
+        }));
+        assert_eq!(named.fill("x:{bucket}/{prefix}* {role} {other}"), "x:b/* r {other}");
+        for line in ["x", "{}", "[1]", "{\"Effect\": \"Allow\"}"] {
+            let error = allowed_statements(line).unwrap_err().to_string();
+            assert!(error.ends_with("expected IAM statements as JSON, or *"), "{line}: {error}");
+        }
     }
 
     #[tokio::test]

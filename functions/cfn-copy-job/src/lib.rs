@@ -4,6 +4,8 @@ mod preflight;
 mod properties;
 mod provider;
 mod refusal;
+mod uses;
 
 pub use properties::Properties;
 pub use provider::CopyJobs;
+pub use uses::ALLOWED;

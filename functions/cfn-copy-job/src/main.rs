@@ -1,7 +1,7 @@
 //! `Custom::CopyJob`: a COPY JOB, and optionally the table that it loads.
 
-use cfn_copy_job::CopyJobs;
-use custom_resource::Started;
+use cfn_copy_job::{ALLOWED, CopyJobs};
+use custom_resource::{Allowed, Started};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::cluster::ControlPlane;
@@ -10,10 +10,12 @@ use warehouse::cluster::ControlPlane;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    custom_resource::run(async move {
+    let variable = |name: &str| env.optional(name);
+    custom_resource::run(&variable, async {
         let aws = Aws::from_env(env)?;
         let control = ControlPlane { redshift: aws.redshift(), serverless: aws.redshift_serverless() };
-        Ok::<_, EnvError>(Started::new(CopyJobs::new(control, aws.redshift_data())))
+        let allowed = Allowed::read("copy-job.yaml", &ALLOWED, &variable);
+        Ok::<_, EnvError>(Started::new(CopyJobs::new(control, aws.redshift_data()), allowed))
     })
     .await
 }

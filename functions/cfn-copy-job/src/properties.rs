@@ -32,8 +32,8 @@ pub struct Properties {
     /// Name of the job; a suffix is added.
     pub(crate) job_name: String,
     #[serde(default = "public")]
-    schema_name: String,
-    table_name: String,
+    pub(crate) schema_name: String,
+    pub(crate) table_name: String,
     /// Creates the table if it does not exist.
     #[serde(default)]
     create_table: bool,
@@ -45,12 +45,12 @@ pub struct Properties {
     columns: Vec<Item<String>>,
     pub(crate) source_bucket: String,
     #[serde(default)]
-    source_prefix: String,
+    pub(crate) source_prefix: String,
     /// The role with which COPY reads the files.
-    copy_role_arn: String,
+    pub(crate) copy_role_arn: String,
     pub(crate) format: Format,
     #[serde(default)]
-    options: Options,
+    pub(crate) options: Options,
     /// Loads new files automatically.
     #[serde(default = "yes")]
     pub(crate) auto: bool,

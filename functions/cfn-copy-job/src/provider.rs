@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use tokio::time::Instant;
 use warehouse::cluster::{ControlPlane, DescribeError, Warehouse};
 use warehouse::data_api::{Database, Login, SqlRunError, Token};
@@ -12,7 +12,7 @@ use warehouse::target::Target;
 
 use crate::preflight;
 use crate::properties::{Properties, Wanted};
-use crate::refusal;
+use crate::{refusal, uses};
 
 /// The first part of the identity of an adopted job.
 const ADOPTED: &str = "adopted/";
@@ -267,6 +267,13 @@ impl Provider for CopyJobs {
     type Properties = Properties;
     type Progress = ();
     const KIND: &'static str = "sluice-copy-job";
+    /// A job's mark is a hash of 32 bits over its owner and its definition, for which an event can
+    /// search. A job is never replaced, so a Delete names what the stack allows.
+    const CHECKS_DELETE: bool = true;
+
+    fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
+        uses::of(properties)
+    }
 
     /// The job's full name has a hash of its definition, so every change but AUTO is a change of
     /// identity.

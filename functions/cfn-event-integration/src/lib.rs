@@ -8,4 +8,4 @@ mod provider;
 
 pub use integrations::Integrations;
 pub use preflight::Preflight;
-pub use provider::{EventIntegrations, Goal, Progress, Properties};
+pub use provider::{ALLOWED, EventIntegrations, Goal, Progress, Properties};

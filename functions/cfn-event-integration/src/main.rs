@@ -1,8 +1,8 @@
 //! `Custom::S3EventIntegration`: connects a bucket with a warehouse, and waits until the
 //! integration is active.
 
-use cfn_event_integration::{EventIntegrations, Integrations, Preflight};
-use custom_resource::{Started, StepFunctions};
+use cfn_event_integration::{ALLOWED, EventIntegrations, Integrations, Preflight};
+use custom_resource::{Allowed, Started, StepFunctions};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 
@@ -10,7 +10,7 @@ use lambda_kit::sdk::Aws;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    custom_resource::run(async move { start(env) }).await
+    custom_resource::run(&|name| env.optional(name), async { start(env) }).await
 }
 
 fn start(env: Env<'_>) -> Result<Started<EventIntegrations>, EnvError> {
@@ -18,5 +18,6 @@ fn start(env: Env<'_>) -> Result<Started<EventIntegrations>, EnvError> {
     let (key, machine) = (env.required("WAIT_KEY_ARN")?, env.required("WAIT_STATE_MACHINE_ARN")?);
     let provider =
         EventIntegrations::new(Integrations::new(aws.redshift()), Preflight::new(aws.s3(), aws.kms()));
-    Ok(Started::with_waiter(provider, StepFunctions::new(aws.kms(), key, aws.sfn(), machine)))
+    let allowed = Allowed::read("copy-source.yaml", &ALLOWED, &|name| env.optional(name));
+    Ok(Started::with_waiter(provider, allowed, StepFunctions::new(aws.kms(), key, aws.sfn(), machine)))
 }

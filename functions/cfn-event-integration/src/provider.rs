@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use custom_resource::{AllowedList, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,18 @@ const CREATE_CHECKS: u32 = 80;
 /// The number of checks, 40 minutes, after which a replacement that is not active is deleted: once
 /// the wait ends, CloudFormation never gets its id.
 const REPLACEMENT_CHECKS: u32 = 160;
+
+const BUCKETS: &str = "ALLOWED_BUCKETS";
+const NAMESPACES: &str = "ALLOWED_NAMESPACES";
+const KEYS: &str = "ALLOWED_INTEGRATION_KEYS";
+
+/// What the function's stack allows.
+pub const ALLOWED: [AllowedList; 4] = [
+    AllowedList::OTHER_RESOURCES,
+    AllowedList::of(BUCKETS, "BucketName"),
+    AllowedList::of(NAMESPACES, "TargetNamespaceArn"),
+    AllowedList::of(KEYS, "IntegrationKeyArn"),
+];
 
 /// The properties of `Custom::S3EventIntegration`.
 #[derive(Debug, Deserialize)]
@@ -413,6 +425,17 @@ impl Provider for EventIntegrations {
     type Progress = Progress;
     const KIND: &'static str = "sluice-event-integration";
     const MAX_WAIT: Duration = Duration::from_secs(45 * 60);
+
+    fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
+        let key = Properties::optional(properties.kms_key_id.as_ref());
+        Ok([
+            Use::new("BucketName", &properties.bucket_name, BUCKETS),
+            Use::new("TargetArn", &properties.target_arn, NAMESPACES),
+        ]
+        .into_iter()
+        .chain(key.map(|key| Use::new("KmsKeyId", key, KEYS)))
+        .collect())
+    }
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         let key = Properties::optional(properties.kms_key_id.as_ref()).unwrap_or("aws-owned");

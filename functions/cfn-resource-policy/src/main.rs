@@ -3,21 +3,23 @@
 
 mod provider;
 
-use custom_resource::Started;
+use custom_resource::{Allowed, Started};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::cluster::ControlPlane;
 
-use crate::provider::ResourcePolicies;
+use crate::provider::{ALLOWED, ResourcePolicies};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    custom_resource::run(async move {
+    let variable = |name: &str| env.optional(name);
+    custom_resource::run(&variable, async {
         let aws = Aws::from_env(env)?;
         let control = ControlPlane { redshift: aws.redshift(), serverless: aws.redshift_serverless() };
-        Ok::<_, EnvError>(Started::new(ResourcePolicies::new(control)))
+        let allowed = Allowed::read("copy-target.yaml", &ALLOWED, &variable);
+        Ok::<_, EnvError>(Started::new(ResourcePolicies::new(control), allowed))
     })
     .await
 }

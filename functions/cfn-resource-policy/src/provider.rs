@@ -1,7 +1,7 @@
 //! A stack's statements in a namespace's resource policy with several owners.
 
 use aws_sdk_redshift::error::ProvideErrorMetadata;
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use custom_resource::{AllowedList, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use lambda_kit::arn::Arn;
 use lambda_kit::call::CallError;
 use serde::Deserialize;
@@ -10,6 +10,20 @@ use warehouse::bucket::BucketName;
 use warehouse::cluster::{ControlPlane, DescribeError};
 use warehouse::policy::{Attempts, DocumentError, PolicyStore, Statement, StoreError, converge};
 use warehouse::target::Target;
+
+const ACCOUNTS: &str = "ALLOWED_SOURCE_ACCOUNTS";
+const BUCKETS: &str = "ALLOWED_SOURCE_BUCKETS";
+const CONDITIONS: &str = "ALLOWED_CONDITIONS";
+
+/// What the function's stack allows.
+pub(crate) const ALLOWED: [AllowedList; 6] = [
+    AllowedList::OTHER_RESOURCES,
+    AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),
+    AllowedList::of(Target::WORKGROUPS, "WorkgroupName"),
+    AllowedList::of(ACCOUNTS, "AllowedSourceAccounts"),
+    AllowedList::of(BUCKETS, "AllowedSourceBuckets"),
+    AllowedList::of(CONDITIONS, "SourceConditions"),
+];
 
 /// The properties of `Custom::RedshiftResourcePolicy`.
 #[derive(Debug, Deserialize)]
@@ -179,6 +193,22 @@ impl Provider for ResourcePolicies {
     type Properties = Properties;
     type Progress = ();
     const KIND: &'static str = "sluice-resource-policy";
+
+    fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
+        let target = properties.target()?;
+        let mut uses = vec![Use::new(target.property(), target.name(), target.allowed_by())];
+        for (property, values, variable) in [
+            ("SourceAccounts", &properties.source_accounts, ACCOUNTS),
+            ("SourceBuckets", &properties.source_buckets, BUCKETS),
+        ] {
+            let of = |(index, value)| Use::new(format!("{property}[{index}]"), value, variable);
+            uses.extend(values.iter().enumerate().map(of));
+        }
+        if !properties.conditions {
+            uses.push(Use::new("Conditions", "false", CONDITIONS));
+        }
+        Ok(uses)
+    }
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         Ok(properties.target()?.to_string())

@@ -5,5 +5,5 @@ pub mod backfill;
 mod provider;
 pub mod secret;
 
-pub use provider::SecretEndpoints;
+pub use provider::{ALLOWED, SecretEndpoints};
 pub use secret::SecretsManager;

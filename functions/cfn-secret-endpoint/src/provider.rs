@@ -1,6 +1,6 @@
 //! The connection keys of one warehouse in one secret.
 
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use custom_resource::{AllowedList, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use warehouse::cluster::ControlPlane;
@@ -12,6 +12,17 @@ use crate::secret::SecretsManager;
 
 /// The key that holds the keys' owner.
 const OWNER_KEY: &str = "sluice";
+
+const SECRETS: &str = "ALLOWED_SECRETS";
+const DATABASES: &str = "ALLOWED_DATABASES";
+
+/// What the function's stack allows: its own resources, and the database that it makes.
+pub const ALLOWED: [AllowedList; 4] = [
+    AllowedList::own(Target::CLUSTERS),
+    AllowedList::own(Target::WORKGROUPS),
+    AllowedList::own(SECRETS),
+    AllowedList::of(DATABASES, "DatabaseName"),
+];
 
 /// The properties of `Custom::SecretEndpoint`.
 #[derive(Debug, Deserialize)]
@@ -127,6 +138,15 @@ impl Provider for SecretEndpoints {
     type Properties = Properties;
     type Progress = ();
     const KIND: &'static str = "sluice-secret-endpoint";
+
+    fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
+        let target = properties.target()?;
+        Ok(vec![
+            Use::new(target.property(), target.name(), target.allowed_by()),
+            Use::new("SecretArn", &properties.secret_arn, SECRETS),
+            Use::new("Database", &properties.database, DATABASES),
+        ])
+    }
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         Ok(properties.secret_arn.clone())

@@ -2,4 +2,4 @@
 
 mod provider;
 
-pub use provider::{Progress, Properties, WarehouseRoles};
+pub use provider::{ALLOWED, Progress, Properties, WarehouseRoles};

@@ -1,7 +1,7 @@
 //! `Custom::WarehouseRole`: attaches the role for COPY, and detaches only roles that it attached.
 
-use cfn_warehouse_role::WarehouseRoles;
-use custom_resource::{Started, StepFunctions};
+use cfn_warehouse_role::{ALLOWED, WarehouseRoles};
+use custom_resource::{Allowed, Started, StepFunctions};
 use lambda_kit::env::{Env, EnvError};
 use lambda_kit::sdk::Aws;
 use warehouse::cluster::ControlPlane;
@@ -10,7 +10,7 @@ use warehouse::cluster::ControlPlane;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Env::process();
     lambda_kit::trace::init(env);
-    custom_resource::run(async move { start(env) }).await
+    custom_resource::run(&|name| env.optional(name), async { start(env) }).await
 }
 
 fn start(env: Env<'_>) -> Result<Started<WarehouseRoles>, EnvError> {
@@ -19,6 +19,7 @@ fn start(env: Env<'_>) -> Result<Started<WarehouseRoles>, EnvError> {
     let control = ControlPlane { redshift: aws.redshift(), serverless: aws.redshift_serverless() };
     Ok(Started::with_waiter(
         WarehouseRoles::new(control),
+        Allowed::read("copy-target.yaml", &ALLOWED, &|name| env.optional(name)),
         StepFunctions::new(aws.kms(), key, aws.sfn(), machine),
     ))
 }

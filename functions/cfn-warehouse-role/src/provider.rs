@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use custom_resource::{AllowedList, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use lambda_kit::call::CallError;
 use serde::{Deserialize, Serialize};
 use warehouse::cluster::{ControlPlane, DescribeError, Warehouse};
@@ -12,6 +12,16 @@ use warehouse::target::Target;
 
 /// The pause between checks: attaching takes seconds to a few minutes.
 const CHECK_AFTER: Duration = Duration::from_secs(5);
+
+const ROLES: &str = "ALLOWED_ROLES";
+
+/// What the function's stack allows.
+pub const ALLOWED: [AllowedList; 4] = [
+    AllowedList::OTHER_RESOURCES,
+    AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),
+    AllowedList::of(Target::WORKGROUPS, "WorkgroupName"),
+    AllowedList::of(ROLES, "CopyRoleArn"),
+];
 
 /// The properties of `Custom::WarehouseRole`.
 #[derive(Debug, Deserialize)]
@@ -219,6 +229,14 @@ impl Provider for WarehouseRoles {
     type Properties = Properties;
     type Progress = Progress;
     const KIND: &'static str = "sluice-warehouse-role";
+
+    fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
+        let target = properties.target()?;
+        Ok(vec![
+            Use::new(target.property(), target.name(), target.allowed_by()),
+            Use::new("RoleArn", &properties.role_arn, ROLES),
+        ])
+    }
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         Self::identity_of(properties)

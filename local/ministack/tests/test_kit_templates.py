@@ -11,6 +11,7 @@ from kit import NAMES, ROOT, source
 
 READS = re.compile(
     r'(?:env|Env::process\(\))\s*\.\s*(?:optional|required|required_as|parsed|duration|flag|list)(?:::<[^>]*>)?\(\s*"([A-Z][A-Z0-9_]+)"'
+    r'|: &str = "(ALLOWED_[A-Z_]+)"'
     r'|let name = "([A-Z][A-Z0-9_]+)"'
     r'|(?:seconds|hours|choice)\((?:env, )?"([A-Z][A-Z0-9_]+)"')
 # Set by Lambda itself (AWS Lambda guide, Defined runtime environment variables); AWS_LAMBDA_LOG_LEVEL
@@ -47,6 +48,8 @@ NOT_FOR = {
     ("ADMIN_HOST", "rotation-elasticache"): "the ElastiCache API changes the password",
     ("IGNORE_SSL_FALSE", "rotation-msk"): "the secret of MSK has no key ssl",
     ("TLS_SERVER_NAME", "rotation-api-key"): "refused by the function, which calls several hosts",
+    ("ALLOWED_CLUSTERS", "copy-source"): "the source account's functions know the warehouse by its namespace",
+    ("ALLOWED_WORKGROUPS", "copy-source"): "the source account's functions know the warehouse by its namespace",
 }
 
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attempts;
+mod custom_resources;
 mod forged_events;
 mod hostile_servers;
 mod planted_objects;

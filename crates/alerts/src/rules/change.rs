@@ -1,5 +1,6 @@
 //! Changes of security groups.
 
+use super::ranges::cover_every_address;
 use crate::command::Command;
 use crate::event::{CloudTrailRecord, Event, GroupRule, SecurityGroup};
 use crate::incident::Incident;
@@ -15,9 +16,6 @@ const OPERATIONS: [&str; 7] = [
     "DeleteSecurityGroup",
     "ModifySecurityGroupRules",
 ];
-
-/// The ranges that contain every address.
-const EVERY_ADDRESS: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 pub(super) fn security_group(event: &Event, record: &CloudTrailRecord) -> Vec<Observation> {
     let operation = record.event_name.as_str();
@@ -83,40 +81,77 @@ fn current_rules(group: &SecurityGroup, record: &CloudTrailRecord) -> Command {
 fn opened(record: &CloudTrailRecord) -> Option<String> {
     match record.event_name.as_str() {
         "ModifySecurityGroupRules" => {
-            let text = record.request_parameters.to_string();
             // Rules of this call have another form; the addresses are the same.
-            let is_open = EVERY_ADDRESS.iter().any(|range| text.contains(&format!("\"{range}\"")));
-            is_open.then(|| "see the current rules".to_owned())
+            let ranges = texts(&record.request_parameters);
+            cover_every_address(ranges).then(|| "see the current rules".to_owned())
         }
         "AuthorizeSecurityGroupIngress" => {
             let rules = record.group_rules();
-            let open = rules.iter().filter(|rule| is_open(rule));
-            let ports: Vec<String> = open.map(ports).collect();
-            (!ports.is_empty()).then(|| ports.join(", "))
+            let mut open: Vec<String> = Vec::new();
+            for rule in rules.iter().filter(|rule| is_open(rule, &rules)) {
+                let ports = ports(rule);
+                if !open.contains(&ports) {
+                    open.push(ports);
+                }
+            }
+            (!open.is_empty()).then(|| open.join(", "))
         }
         _ => None,
     }
 }
 
-fn is_open(rule: &GroupRule) -> bool {
-    rule.ranges.iter().any(|range| EVERY_ADDRESS.contains(&range.as_str()))
+/// Returns true if the rules of one call open the ports of this rule to every address, alone or
+/// together: `0.0.0.0/1` and `128.0.0.0/1` are every address.
+fn is_open(rule: &GroupRule, all: &[GroupRule]) -> bool {
+    let opening = all.iter().filter(|other| covers_ports(other, rule));
+    cover_every_address(opening.flat_map(|other| other.ranges.iter().map(String::as_str)))
+}
+
+/// Returns true if a rule allows every port of another one.
+fn covers_ports(rule: &GroupRule, other: &GroupRule) -> bool {
+    if rule.protocol == "-1" {
+        return true;
+    }
+    protocol(rule) == protocol(other)
+        && match (rule.ports, other.ports) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some((from, to)), Some((first, last))) => from <= first && last <= to,
+        }
+}
+
+/// Returns every text of a value.
+fn texts(value: &serde_json::Value) -> Vec<&str> {
+    match value {
+        serde_json::Value::String(text) => vec![text],
+        serde_json::Value::Array(items) => items.iter().flat_map(texts).collect(),
+        serde_json::Value::Object(map) => map.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Returns the ports of a rule in words.
 fn ports(rule: &GroupRule) -> String {
-    let protocol = match rule.protocol.as_str() {
-        "-1" => return "every protocol and port".to_owned(),
-        // EC2 accepts the numbers of protocols. Source: IANA, "Assigned Internet Protocol Numbers".
+    let protocol = protocol(rule);
+    if protocol == "-1" {
+        return "every protocol and port".to_owned();
+    }
+    match rule.ports {
+        Some((from, to)) if from == to => format!("{protocol} port {from}"),
+        Some((from, to)) => format!("{protocol} ports {from} to {to}"),
+        None => protocol.to_owned(),
+    }
+}
+
+/// Returns the name of a rule's protocol. EC2 accepts the numbers of protocols. Source: IANA,
+/// "Assigned Internet Protocol Numbers".
+fn protocol(rule: &GroupRule) -> &str {
+    match rule.protocol.as_str() {
         "1" => "icmp",
         "6" => "tcp",
         "17" => "udp",
         "58" => "icmpv6",
         name => name,
-    };
-    match rule.ports {
-        Some((from, to)) if from == to => format!("{protocol} port {from}"),
-        Some((from, to)) => format!("{protocol} ports {from} to {to}"),
-        None => protocol.to_owned(),
     }
 }
 
@@ -148,6 +183,35 @@ mod tests {
         assert!(incident.impact.ends_with("can connect: tcp port 22."), "{}", incident.impact);
         let closed = json!({"groupId": "sg-1", "ipPermissions": null, "ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "cidrIp": "10.0.0.0/8"});
         assert_eq!(incident_of(&closed, "1").severity, Severity::Info);
+    }
+
+    #[test]
+    fn ranges_of_one_call_open_a_group_together() {
+        let v4 = |ports: i64, protocol: &str, range: &str| json!({"ipProtocol": protocol, "fromPort": ports, "toPort": ports, "ipRanges": {"items": [{"cidrIp": range}]}});
+        let listed = |rules: Value| json!({"groupId": "sg-1", "ipPermissions": {"items": rules}});
+        let halves = ["0.0.0.0/1", "128.0.0.0/1"];
+        let both = json!({"ipProtocol": "tcp", "fromPort": 22, "toPort": 22,
+            "ipv6Ranges": {"items": [{"cidrIpv6": "8000::/1"}, {"cidrIpv6": "::/1"}]}});
+        let all = json!({"ipProtocol": "-1", "ipRanges": {"items": [{"cidrIp": "128.0.0.0/1"}]}});
+        for (rules, ports) in [
+            (json!([v4(22, "tcp", halves[0]), v4(22, "6", halves[1])]), Some("tcp port 22.")),
+            (json!([both]), Some("tcp port 22.")),
+            (json!([v4(22, "tcp", halves[0]), all]), Some("tcp port 22.")),
+            (json!([v4(22, "tcp", halves[0]), v4(23, "tcp", halves[1])]), None),
+            (json!([v4(22, "tcp", halves[0]), v4(22, "udp", halves[1])]), None),
+            (json!([v4(22, "tcp", halves[0]), v4(22, "tcp", "128.0.0.0/2")]), None),
+        ] {
+            let incident = incident_of(&listed(rules.clone()), "1");
+            match ports {
+                Some(ports) => assert!(
+                    incident.severity == Severity::Error
+                        && incident.impact.ends_with(&format!("can connect: {ports}")),
+                    "{rules}: {}",
+                    incident.impact
+                ),
+                None => assert_eq!(incident.severity, Severity::Info, "{rules}"),
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod dead_letter;
 mod execution;
 mod function;
 mod principals;
+mod ranges;
 mod rotation;
 mod stack;
 mod unrecognized;

@@ -19,6 +19,14 @@ fn body() -> serde_json::Value {
     success(ID_A, json!({"Name": "a"}))
 }
 
+#[tokio::test]
+async fn endless_body_of_an_answer_is_not_read() {
+    for (status, times) in [(200, 1), (500, 2)] {
+        let case = put_to(&[Reply::Endless(status)]).within(Duration::from_secs(5));
+        case.answers_times(times, body()).holds().await;
+    }
+}
+
 cases! {
     response_is_sent_again_after_500_and_503:
         put_to(&[Reply::Status(500), Reply::Status(503)]).answers_times(3, body());
@@ -80,9 +88,9 @@ cases! {
             .calls(&["create a"])
             .ends(Ends::ResponseNotDelivered);
 
-    invalid_url_ends_the_invocation:
+    invalid_url_fails_the_invocation:
         case(with(create(json!({"Name": "a"})), "ResponseURL", json!("not a url, but bearer%2Bx")))
-            .calls(&["create a"]);
+            .ends(Ends::ResponseUrlRejected);
 
     failure_is_sent_again_as_a_success_is:
         case(create(json!({"Name": "!"})))

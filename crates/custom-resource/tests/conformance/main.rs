@@ -10,6 +10,7 @@
 // clippy.toml exempts `#[test]` functions only, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod allowed;
 mod deadline;
 mod delivery;
 mod life_cycle;

@@ -26,7 +26,12 @@ struct Function {
 }
 
 impl Function {
+    /// Starts a function whose environment sends calls of S3 elsewhere.
     async fn start(how: &str, replies: &[Reply]) -> Self {
+        Self::start_with(how, replies, "http://127.0.0.1").await
+    }
+
+    async fn start_with(how: &str, replies: &[Reply], endpoint_of_s3: &str) -> Self {
         let server = ResponseServer::start(replies.to_vec()).await;
         let api = RuntimeApi::start().await;
         let mut child = Command::new(example())
@@ -34,6 +39,8 @@ impl Function {
             .env("CONFORMANCE_START", how)
             .env("AWS_LAMBDA_RUNTIME_API", api.address())
             .env("AWS_LAMBDA_FUNCTION_NAME", "thing")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ENDPOINT_URL_S3", endpoint_of_s3)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .stdin(Stdio::null())
@@ -164,6 +171,20 @@ async fn undelivered_response_fails_the_invocation() {
     assert!(bodies.len() > 1, "it was tried more than once");
     assert!(bodies.iter().all(|body| *body == success(ID_A, json!({"Name": "a"}))), "{bodies:?}");
     function.end().await;
+}
+
+#[tokio::test]
+async fn response_url_of_another_host_fails_the_invocation() {
+    for how in ["good", "failure"] {
+        let function = Function::start_with(how, &[], "").await;
+        function.invoke(create(json!({"Name": "a"})), TIME);
+        let reports = function.api.reports(1).await;
+        let Report::Error(0, error) = &reports[0] else { panic!("{reports:?}") };
+        assert_eq!(error["errorType"], "ResponseUrlRejected");
+        assert!(!error["errorMessage"].as_str().unwrap().contains("127.0.0.1"), "{error}");
+        assert_eq!(function.server.bodies(), [Value::Null; 0]);
+        function.end().await;
+    }
 }
 
 #[tokio::test]

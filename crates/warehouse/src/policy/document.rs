@@ -48,6 +48,14 @@ impl Statement {
         Ok(Self(map))
     }
 
+    /// Returns the statement's normal form as text, without its id: equivalent statements have equal
+    /// texts.
+    pub fn normal_text(&self) -> String {
+        let mut map = self.0.clone();
+        map.remove("Sid");
+        ordered(&normal(&Value::Object(map))).to_string()
+    }
+
     /// Returns the statement with its owner's tag at the end of its id.
     fn marked(&self, tag: &str) -> Value {
         let mut map = self.0.clone();
@@ -191,6 +199,19 @@ fn condition(value: &Value) -> Value {
     )
 }
 
+/// Returns a value with the members of every map in the order of their names.
+fn ordered(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut members: Vec<_> =
+                map.iter().map(|(name, value)| (name.clone(), ordered(value))).collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(members.into_iter().collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// Returns a scalar or list as a sorted list of strings.
 fn set(value: &Value) -> Value {
     let items = match value {
@@ -237,6 +258,27 @@ mod tests {
         assert!(document.has_exactly(TAG, &[ours()]));
         assert!(!document.has_exactly(TAG, &[]));
         assert!(document.has_exactly("ffffffff", &[]));
+    }
+
+    #[test]
+    fn equivalent_statements_have_equal_normal_texts() {
+        let other = json!({"Effect": "Allow", "Action": "redshift:CreateInboundIntegration", "Resource": ["arn:x"],
+            "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Sid": "Another",
+            "Condition": {"Bool": {"aws:SecureTransport": true}, "StringEquals": {"aws:sourcearn": ["a", "b"]}}});
+        let text = |value: &Value| Statement::new(0, value.clone()).unwrap().normal_text();
+        assert_eq!(text(&other), ours().normal_text());
+        for (name, value) in [
+            ("Effect", json!("Deny")),
+            ("Resource", json!("arn:x*")),
+            ("Principal", json!({"AWS": "222222222222"})),
+            ("Condition", json!({"Bool": {"aws:SecureTransport": true}})),
+            ("Action", json!(["redshift:CreateInboundIntegration", "redshift:*"])),
+            ("NotResource", json!("y")),
+        ] {
+            let mut changed = other.clone();
+            changed[name] = value;
+            assert_ne!(text(&changed), ours().normal_text(), "{name}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use custom_resource::{Failure, HandlerError, PutPolicy};
+use custom_resource::{Allowed, Failure, HandlerError, PutPolicy, ResponseHosts};
 use futures_util::future::join_all;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub(crate) enum Ends {
     ResponseNotDelivered,
     /// The event has no addressee.
     InvalidRequest,
+    /// The response may not go to the event's URL.
+    ResponseUrlRejected,
 }
 
 /// One row.
@@ -63,6 +65,18 @@ impl Case {
     /// Sets the provider's reactions, by the name of the method.
     pub(crate) fn does(mut self, does: impl Fn(&str) -> Does + Send + Sync + 'static) -> Self {
         self.setup.does = Box::new(does);
+        self
+    }
+
+    /// Sets what the function's stack allows.
+    pub(crate) fn allowed(mut self, allowed: Allowed) -> Self {
+        self.setup.allowed = allowed;
+        self
+    }
+
+    /// Sets the hosts to which responses may go.
+    pub(crate) fn hosts(mut self, hosts: ResponseHosts) -> Self {
+        self.setup.hosts = hosts;
         self
     }
 
@@ -145,6 +159,7 @@ impl Case {
                 Ok(other) => panic!("an invocation by CloudFormation returned {other}"),
                 Err(HandlerError::ResponseNotDelivered(_)) => Ends::ResponseNotDelivered,
                 Err(HandlerError::InvalidRequest) => Ends::InvalidRequest,
+                Err(HandlerError::ResponseUrlRejected) => Ends::ResponseUrlRejected,
             };
             assert_eq!(ended, self.ends[index.min(self.ends.len() - 1)], "{result:?}");
         }

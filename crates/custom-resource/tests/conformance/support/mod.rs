@@ -12,7 +12,7 @@ pub(crate) mod waits;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use custom_resource::{Failure, Handler, HandlerError, PutPolicy};
+use custom_resource::{Allowed, Failure, Handler, HandlerError, PutPolicy, ResponseHosts};
 use serde_json::Value;
 
 use events::{SECRETS, URL_PLACE};
@@ -48,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) replies: Vec<Reply>,
     pub(crate) policy: PutPolicy,
     pub(crate) start: Result<(), Failure>,
+    pub(crate) allowed: Allowed,
+    pub(crate) hosts: ResponseHosts,
     pub(crate) waits: Option<Broken>,
     pub(crate) clock: fn() -> SystemTime,
 }
@@ -59,6 +61,8 @@ impl Default for Setup {
             replies: Vec::new(),
             policy: PATIENT,
             start: Ok(()),
+            allowed: Allowed::everything(),
+            hosts: ResponseHosts::Any,
             waits: None,
             clock: now,
         }
@@ -81,10 +85,11 @@ impl Bench {
         let thing = Arc::new(Thing::new(setup.does));
         let waits = Arc::new(MemoryWaiter::new(setup.waits.unwrap_or(Broken::Nothing)));
         let mut handler = match setup.start {
-            Ok(()) => Handler::new(Shared(Arc::clone(&thing))),
+            Ok(()) => Handler::new(Shared(Arc::clone(&thing)), setup.allowed),
             Err(failure) => Handler::failed_start(&failure),
         };
-        handler = handler.with_put_policy(setup.policy).with_clock(setup.clock);
+        handler =
+            handler.with_put_policy(setup.policy).with_clock(setup.clock).with_response_hosts(setup.hosts);
         if setup.waits.is_some() {
             handler = handler.with_waiter(Arc::<MemoryWaiter>::clone(&waits));
         }

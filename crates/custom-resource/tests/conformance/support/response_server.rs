@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::BufReader;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -31,6 +31,8 @@ pub(crate) enum Reply {
     Never,
     /// Reads the request and hangs up.
     HangUp,
+    /// Answers with this status and a body that does not end.
+    Endless(u16),
     /// Answers late.
     After(Duration, u16),
 }
@@ -100,6 +102,14 @@ async fn serve(stream: TcpStream, puts: Arc<Mutex<Vec<Received>>>, replies: Arc<
             Reply::Status(status) => status,
             Reply::Never => std::future::pending().await,
             Reply::HangUp => return,
+            Reply::Endless(status) => {
+                let head = format!("HTTP/1.1 {status} Status\r\nContent-Length: 1000000000000\r\n\r\n");
+                let mut sent = stream.write_all(head.as_bytes()).await;
+                while sent.is_ok() {
+                    sent = stream.write_all(&[b'x'; 1024]).await;
+                }
+                return;
+            }
             Reply::After(time, status) => {
                 tokio::time::sleep(time).await;
                 status

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider};
+use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -147,6 +147,10 @@ impl Provider for Shared {
     }
     const SECRET_PROPERTIES: &'static [&'static str] = &["Secret"];
     const MAX_WAIT: Duration = Duration::from_secs(20 * 60);
+
+    fn uses(&self, properties: &Properties) -> Result<Vec<Use>, Failure> {
+        Ok(vec![Use::new("Name", &properties.name, "ALLOWED_NAMES")])
+    }
 
     fn identity(&self, properties: &Properties) -> Result<String, Failure> {
         match properties.name.as_str() {

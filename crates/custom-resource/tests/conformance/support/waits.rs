@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use custom_resource::{BoxError, BoxFuture, Waiter};
+use custom_resource::{Binding, BoxError, BoxFuture, Waiter};
 use serde_json::Value;
 
 /// The operation that fails.
@@ -18,7 +18,7 @@ pub(crate) enum Broken {
 /// Seals a secret by keeping it and returning its number.
 pub(crate) struct MemoryWaiter {
     broken: Broken,
-    sealed: Mutex<Vec<(String, String)>>,
+    sealed: Mutex<Vec<(String, Binding)>>,
     started: Mutex<BTreeMap<String, Value>>,
     attempts: Mutex<u32>,
 }
@@ -40,25 +40,26 @@ impl MemoryWaiter {
 }
 
 impl Waiter for MemoryWaiter {
-    fn seal<'a>(&'a self, secret: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
+    fn seal<'a>(&'a self, secret: &'a str, bound: &'a Binding) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async move {
             if self.broken == Broken::Seal {
                 return Err("AccessDeniedException: kms:Encrypt".into());
             }
             let mut sealed = self.sealed.lock().unwrap();
-            sealed.push((secret.to_owned(), request_id.to_owned()));
+            sealed.push((secret.to_owned(), bound.clone()));
             Ok(format!("sealed-{}", sealed.len() - 1))
         })
     }
 
-    fn open<'a>(&'a self, sealed: &'a str, request_id: &'a str) -> BoxFuture<'a, Result<String, BoxError>> {
+    fn open<'a>(&'a self, sealed: &'a str, bound: &'a Binding) -> BoxFuture<'a, Result<String, BoxError>> {
         Box::pin(async move {
             if self.broken == Broken::Open {
                 return Err("AccessDeniedException: kms:Decrypt".into());
             }
             let at: usize = sealed.strip_prefix("sealed-").ok_or("not sealed here")?.parse()?;
-            let (secret, owner) = self.sealed.lock().unwrap().get(at).cloned().ok_or("not sealed here")?;
-            if owner == request_id { Ok(secret) } else { Err("InvalidCiphertextException".into()) }
+            let (secret, sealed_for) =
+                self.sealed.lock().unwrap().get(at).cloned().ok_or("not sealed here")?;
+            if sealed_for == *bound { Ok(secret) } else { Err("InvalidCiphertextException".into()) }
         })
     }
 
