@@ -9,10 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use warehouse::data_api::{Cell, Database, Login as DataApiLogin, SqlRunError, Token};
+use warehouse::password_hash::without_literals;
 use warehouse::target::Target;
 
 use super::digest::DigestTls;
-use super::password_hash::without_literals;
 use super::probe_secret::{Exclusivity, Lease, ProbeSecret};
 use crate::engine::{Account, EngineError};
 use crate::engines::pg_wire::{self, Certified, not_connected};
