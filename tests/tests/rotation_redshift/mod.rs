@@ -8,7 +8,7 @@ mod digest;
 mod drive;
 mod proxy;
 mod sessions;
-mod stage;
+pub(crate) mod stage;
 
 use std::collections::HashMap;
 use std::time::Duration;

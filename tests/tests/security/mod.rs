@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod planted_objects;
+mod planted_on_redshift;
+mod warehouse_users;

@@ -135,6 +135,16 @@ impl<'a> Session<'a> {
         self.send(sql).await
     }
 
+    /// Sets the search path of the session, so that a setting of the user or of the database does not
+    /// choose what its statements mean. The Data API has a session for every statement: there, the
+    /// names in the statements are qualified and nothing more.
+    pub(super) async fn pin_search_path(&self) -> Result<(), SessionError> {
+        match self.kind {
+            Kind::Wire { .. } => self.send(&"SET search_path TO pg_catalog".into()).await.map(|_| ()),
+            Kind::DataApi { .. } => Ok(()),
+        }
+    }
+
     /// Makes sure that Redshift keeps the capitals of names: it folds names to lower case, also in
     /// quotes, and `LoaderUser` would be another user.
     async fn keep_case(&self) -> Result<(), SessionError> {
