@@ -328,7 +328,7 @@ def known_parameters(stack: str) -> list[str]:
     return {
         "warehouse": ["VpcId=vpc-1", "SubnetIds=subnet-1"], "target": ["ClusterIdentifier=main", "AlertTopicArn="],
         "source": ["TargetNamespaceArn=arn:ns", "CopyRoleArn=arn:role"],
-        "job": ["ClusterIdentifier=main", "CopyRoleArn=arn:role", "SourceBucket=files"],
+        "job": ["ClusterIdentifier=main", "CopyRoleArn=arn:role", "SourceBucket=files", "DbUser=loader"],
         "consumers": ["SecretArn=arn:s"], "spoke": ["HubBusArn=arn:bus", "ReaderRoleArns=arn:one"],
         **{one: ["SecretArn=arn:s"] for one in ROTATIONS},
     }.get(stack, [])
