@@ -242,9 +242,11 @@ fn target_account(kind: &str) {
     account.delete_stack("sluice-job").unwrap();
     // Two names in turn, so that every run writes the secret anew.
     let user = |name: &str| {
-        let properties = with_warehouse(json!({"Database": warehouse["Database"], "AdminSecretArn": warehouse["SecretArn"],
+        let properties = with_warehouse(
+            json!({"Database": warehouse["Database"], "AdminSecretArn": warehouse["SecretArn"],
             "SecretArn": target["LoaderSecretArn"], "UserName": name, "Purpose": "loader", "Schemas": ["public"],
-            "CopyRoleArn": target["CopyRoleArn"], "RestrictRoles": "true"}));
+            "CopyRoleArn": target["CopyRoleArn"], "RestrictRoles": "true"}),
+        );
         (properties, None)
     };
     check(

@@ -155,10 +155,9 @@ fn on_job(watched: &Watched, job: &JobState, sql: impl Fn(&str) -> String) -> Co
 /// Shows the name of the user that owns a job, or else the jobs.
 pub(crate) fn show_owner(watched: &Watched, job: &JobState) -> Command {
     match job.owner {
-        Some(owner) => query(
-            watched,
-            &format!("SELECT usename FROM pg_catalog.pg_user WHERE usesysid = {owner}"),
-        ),
+        Some(owner) => {
+            query(watched, &format!("SELECT usename FROM pg_catalog.pg_user WHERE usesysid = {owner}"))
+        }
         None => show_jobs(watched),
     }
 }
@@ -171,7 +170,9 @@ pub(crate) fn show_integrations(watched: &Watched) -> Command {
 /// Lets the reader see the rows of other users.
 pub(crate) fn allow_reading(watched: &Watched, user: Option<&str>) -> Command {
     match user.and_then(|user| Identifier::new("user", user).ok()) {
-        Some(user) => statement(watched, &watched.login, &format!("ALTER USER {user} SYSLOG ACCESS UNRESTRICTED")),
+        Some(user) => {
+            statement(watched, &watched.login, &format!("ALTER USER {user} SYSLOG ACCESS UNRESTRICTED"))
+        }
         None => query(watched, "SELECT user_name, superuser, syslog_access FROM svv_user_info"),
     }
 }

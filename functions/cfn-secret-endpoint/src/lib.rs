@@ -4,5 +4,5 @@
 mod provider;
 
 pub use provider::SecretEndpoints;
-pub use warehouse::{backfill, secret};
 pub use warehouse::secret::SecretsManager;
+pub use warehouse::{backfill, secret};

@@ -8,7 +8,6 @@ use warehouse::connection::{Connection, with_keys, without_keys};
 use warehouse::secret::SecretsManager;
 use warehouse::target::Target;
 
-
 /// The properties of `Custom::SecretEndpoint`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

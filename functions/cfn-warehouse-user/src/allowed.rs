@@ -112,13 +112,22 @@ mod tests {
         let allowed = allowed();
         assert!(allowed.check(&with(json!({})).unwrap()).is_ok());
         for (change, part) in [
-            (json!({"ClusterIdentifier": "other"}), "property `ClusterIdentifier`: this function's stack allows main"),
+            (
+                json!({"ClusterIdentifier": "other"}),
+                "property `ClusterIdentifier`: this function's stack allows main",
+            ),
             (json!({"Database": "finance"}), "property `Database`"),
             (json!({"AdminSecretArn": "arn:reader"}), "property `AdminSecretArn`"),
-            (json!({"SecretArn": "arn:admin"}), "property `SecretArn`: this function's stack allows arn:loader, arn:reader, found arn:admin"),
+            (
+                json!({"SecretArn": "arn:admin"}),
+                "property `SecretArn`: this function's stack allows arn:loader, arn:reader, found arn:admin",
+            ),
             (json!({"CopyRoleArn": "arn:aws:iam::222222222222:role/other"}), "property `CopyRoleArn`"),
             (json!({"Schemas": ["public", "finance"]}), "property `Schemas`"),
-            (json!({"Tables": ["finance.salaries"]}), "property `Tables`: this function's stack allows nothing"),
+            (
+                json!({"Tables": ["finance.salaries"]}),
+                "property `Tables`: this function's stack allows nothing",
+            ),
         ] {
             let error = allowed.check(&with(change).unwrap()).unwrap_err().chain();
             assert!(error.contains(part), "{error}");

@@ -118,10 +118,7 @@ mod tests {
                 "GRANT INSERT ON TABLE \"sales\".\"orders\" TO \"loader\"",
             ]
         );
-        assert_eq!(
-            grants[4].take(&user),
-            "REVOKE INSERT ON TABLE \"crm\".\"leads\" FROM \"loader\""
-        );
+        assert_eq!(grants[4].take(&user), "REVOKE INSERT ON TABLE \"crm\".\"leads\" FROM \"loader\"");
         let role = RoleArn::new("P", "arn:aws:iam::222222222222:role/copy").unwrap();
         assert_eq!(
             allow_role(&role, &user),

@@ -201,7 +201,10 @@ pub(crate) mod tests {
             (json!({"Tables": ["a.b.c"]}), "property `Tables[0]`: expected schema.table"),
             (json!({"Schemas": ["ok", "a\nb"]}), "property `Schemas[1]`"),
             (json!({"Purpose": "reader"}), "property `CopyRoleArn`: a reader has no such grants"),
-            (json!({"Purpose": "reader", "CopyRoleArn": null}), "property `Schemas`: a reader has no such grants"),
+            (
+                json!({"Purpose": "reader", "CopyRoleArn": null}),
+                "property `Schemas`: a reader has no such grants",
+            ),
             (json!({"WorkgroupName": "w"}), "give exactly one of `ClusterIdentifier` and `WorkgroupName`"),
             (json!({"Password": "x"}), "Password"),
         ] {

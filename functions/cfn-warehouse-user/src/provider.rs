@@ -169,7 +169,9 @@ impl WarehouseUsers {
         };
         backfill.run(|value| with_keys(value, &keys)).await.map_err(|error| {
             Failure::caused_by(
-                format!("property `SecretArn`: the user's name and endpoint could not be written into {secret}"),
+                format!(
+                    "property `SecretArn`: the user's name and endpoint could not be written into {secret}"
+                ),
                 error,
             )
         })?;

@@ -86,14 +86,12 @@ impl Users<'_> {
 
     /// Creates the user. Returns false if it exists: an earlier delivery of the request may have
     /// created it since it was looked for.
-    pub(crate) async fn create(
-        &self,
-        user: &Identifier,
-        password: &SecretString,
-    ) -> Result<bool, UserError> {
+    pub(crate) async fn create(&self, user: &Identifier, password: &SecretString) -> Result<bool, UserError> {
         match self.set_password("CREATE", user, password).await {
             Ok(()) => Ok(true),
-            Err(error) if error.message().is_some_and(|message| message.contains("already exists")) => Ok(false),
+            Err(error) if error.message().is_some_and(|message| message.contains("already exists")) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -177,8 +175,7 @@ impl Users<'_> {
 
     /// Returns true if the user may run COPY with the role.
     pub(crate) async fn may_use_role(&self, role: &RoleArn, user: &Identifier) -> Result<bool, UserError> {
-        let sql =
-            format!("SELECT pg_catalog.has_assumerole_privilege({}, {role}, 'copy')", literal(user)?);
+        let sql = format!("SELECT pg_catalog.has_assumerole_privilege({}, {role}, 'copy')", literal(user)?);
         let rows = self.run(&sql).await?;
         Ok(rows.first().and_then(|row| row.first()) == Some(&Cell::Boolean(true)))
     }
@@ -198,9 +195,8 @@ impl Users<'_> {
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relowner = {id}"
         );
         for row in self.run(&sql).await? {
-            let name = |at: usize| {
-                Identifier::new("a name", row.get(at).and_then(Cell::text).unwrap_or_default())
-            };
+            let name =
+                |at: usize| Identifier::new("a name", row.get(at).and_then(Cell::text).unwrap_or_default());
             let table = TableName { schema: name(0)?, table: name(1)? };
             let admin = name(2)?;
             self.run(&format!("ALTER TABLE {table} OWNER TO {admin}")).await?;

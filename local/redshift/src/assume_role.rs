@@ -18,7 +18,11 @@ async fn system(session: &Session) -> Result<Client, SqlError> {
     session.server.connect(&session.database, &Login::system()).await.map_err(|error| sql_error(&error))
 }
 
-async fn flag(client: &Client, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<bool, SqlError> {
+async fn flag(
+    client: &Client,
+    sql: &str,
+    values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<bool, SqlError> {
     let row = client.query_one(sql, values).await.map_err(|error| sql_error(&error))?;
     Ok(row.get::<_, Option<bool>>(0).unwrap_or(false))
 }
@@ -78,11 +82,9 @@ async fn of_user(
         let prefix = format!("{}%", name_prefix(command).replace('_', "\\_"));
         let memberships = "SELECT g.rolname::text FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid \
              JOIN pg_catalog.pg_roles u ON u.oid = m.member WHERE u.rolname = $1 AND g.rolname LIKE $2";
-        let rows =
-            system.query(memberships, &[&user, &prefix]).await.map_err(|error| sql_error(&error))?;
+        let rows = system.query(memberships, &[&user, &prefix]).await.map_err(|error| sql_error(&error))?;
         for row in rows {
-            let change =
-                format!("REVOKE {} FROM {}", sql::identifier(row.get(0)), sql::identifier(user));
+            let change = format!("REVOKE {} FROM {}", sql::identifier(row.get(0)), sql::identifier(user));
             system.batch_execute(&change).await.map_err(|error| sql_error(&error))?;
         }
         return Ok(());

@@ -359,14 +359,19 @@ async fn copy_role_is_for_its_users_once_public_has_lost_it() {
     assert_eq!(local.rows_as("other", &may).await, [["false"]]);
     local.sql(&grant).await;
     assert!(outcome("loader").await.contains(nothing_there));
-    let users = format!("SELECT usename FROM pg_user WHERE NOT usesuper AND has_assumerole_privilege(usename, '{ROLE}', 'copy')");
+    let users = format!(
+        "SELECT usename FROM pg_user WHERE NOT usesuper AND has_assumerole_privilege(usename, '{ROLE}', 'copy')"
+    );
     assert_eq!(local.rows(&users).await, [["loader"]]);
     assert!(!local.sql_error(&copy).await.contains("ASSUMEROLE"), "a superuser keeps it");
 
     // A job runs as its owner: without the role, its files are rejected.
     assert_eq!(local.describe_as("loader", &job("j", "")).await["Status"], "FINISHED");
     let dropped = local.sql_error("DROP USER loader").await;
-    assert!(dropped.contains("cannot be dropped because the user has a privilege on or owns copy jobs"), "{dropped}");
+    assert!(
+        dropped.contains("cannot be dropped because the user has a privilege on or owns copy jobs"),
+        "{dropped}"
+    );
     local.sql(&format!("REVOKE ASSUMEROLE ON '{ROLE}' FROM loader FOR COPY")).await;
     local.put("files-a", "in/one.csv", GOOD).await;
     local.file_status("in/one.csv", "E").await;

@@ -26,7 +26,10 @@ fn is_admin(stage: &Stage) -> bool {
 fn function_planted_on_redshift_is_not_called() {
     let stage = Stage::new();
     let functions = [
-        function("\"substring\"(name, integer, integer) RETURNS text", "pg_catalog.substring($1::text, $2, $3)"),
+        function(
+            "\"substring\"(name, integer, integer) RETURNS text",
+            "pg_catalog.substring($1::text, $2, $3)",
+        ),
         function("array_to_string(text[], text) RETURNS text", "pg_catalog.array_to_string($1, $2)"),
         function("chr(integer) RETURNS text", "pg_catalog.chr($1)"),
     ];
@@ -38,10 +41,9 @@ fn function_planted_on_redshift_is_not_called() {
             client.batch_execute(sql).await.unwrap();
         });
     };
-    for control in [
-        "SELECT substring(nspname, 1, 8) FROM pg_namespace",
-        "SELECT array_to_string(ARRAY['a'], 'b')",
-    ] {
+    for control in
+        ["SELECT substring(nspname, 1, 8) FROM pg_namespace", "SELECT array_to_string(ARRAY['a'], 'b')"]
+    {
         boss(control);
         assert!(is_admin(&stage), "the plant does not work: {control}");
         stage.execute("ALTER ROLE mallory NOCREATEROLE");

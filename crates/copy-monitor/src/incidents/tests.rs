@@ -199,7 +199,13 @@ fn first_line_names_problem_and_alert_has_command_and_runbook() {
 #[test]
 fn incidents_have_keys_of_their_own() {
     let mut keys = std::collections::BTreeSet::new();
-    let variants = ["rejected-of-another-user", "auto-off-of-another-user", "rejected-without-line", "rejected-by-another-cause", "views-unreadable-paused"];
+    let variants = [
+        "rejected-of-another-user",
+        "auto-off-of-another-user",
+        "rejected-without-line",
+        "rejected-by-another-cause",
+        "views-unreadable-paused",
+    ];
     for (name, incident, _) in all().into_iter().filter(|(name, ..)| !variants.contains(name)) {
         assert!(keys.insert(incident.key()), "{name}");
     }

@@ -106,13 +106,16 @@ impl World {
         if sql.starts_with("SELECT u.usename FROM") {
             let name = Self::quoted(sql, "u.usename <> ");
             let rows = self.users.iter().filter(|(other, user)| {
-                !user.superuser && **other != name && (self.roles_are_public || user.grants.iter().any(|one| one.contains(ROLE)))
+                !user.superuser
+                    && **other != name
+                    && (self.roles_are_public || user.grants.iter().any(|one| one.contains(ROLE)))
             });
             return done(Some(rows.map(|(name, _)| vec![text(name)]).collect()));
         }
         if sql.starts_with("SELECT pg_catalog.has_assumerole_privilege") {
             let user = self.users.get(&Self::quoted(sql, "has_assumerole_privilege("));
-            let has = self.roles_are_public || user.is_some_and(|user| user.grants.iter().any(|one| one.contains(ROLE)));
+            let has = self.roles_are_public
+                || user.is_some_and(|user| user.grants.iter().any(|one| one.contains(ROLE)));
             return done(Some(vec![vec![json!({"booleanValue": has})]]));
         }
         if sql.starts_with("SELECT DISTINCT i.job_name") {
@@ -139,7 +142,9 @@ impl World {
             };
             match (verb, what.strip_prefix("ALL ON ")) {
                 ("GRANT ", _) => drop(user.grants.insert(what.to_owned())),
-                (_, Some(place)) if place.starts_with("ALL TABLES") => user.grants.retain(|one| !one.contains("ON TABLE")),
+                (_, Some(place)) if place.starts_with("ALL TABLES") => {
+                    user.grants.retain(|one| !one.contains("ON TABLE"))
+                }
                 (_, Some(place)) => user.grants.retain(|one| !one.ends_with(&format!("ON {place}"))),
                 (_, None) => drop(user.grants.remove(what)),
             }
@@ -163,7 +168,10 @@ impl World {
             user.password = Self::quoted(sql, "PASSWORD ");
         } else if sql.starts_with("DROP USER") {
             if !user.grants.is_empty() || !self.tables.is_empty() {
-                return failed(format!("user \"{name}\" cannot be dropped: {:?} {:?}", user.grants, self.tables));
+                return failed(format!(
+                    "user \"{name}\" cannot be dropped: {:?} {:?}",
+                    user.grants, self.tables
+                ));
             }
             self.users.remove(&name);
         } else {
@@ -179,7 +187,8 @@ impl World {
             self.run(&sql)
         } else {
             let value = self.secret();
-            let [name, password] = ["username", "password"].map(|key| value[key].as_str().unwrap_or_default());
+            let [name, password] =
+                ["username", "password"].map(|key| value[key].as_str().unwrap_or_default());
             let matches = self.users.get(name).is_some_and(|user| user.password == literal(name, password));
             let refused = format!("FATAL: password authentication failed for user \"{name}\"");
             Statement { error: (!matches).then_some(refused), rows: Some(Vec::new()) }
@@ -201,7 +210,8 @@ impl World {
     fn move_label(&mut self, call: &Call) -> Answer {
         let label = call.text("VersionStage").to_owned();
         let (from, to) = (call.text("RemoveFromVersionId"), call.text("MoveToVersionId"));
-        let holder = self.versions.iter().find(|(_, (_, labels))| labels.contains(&label)).map(|(id, _)| id.clone());
+        let holder =
+            self.versions.iter().find(|(_, (_, labels))| labels.contains(&label)).map(|(id, _)| id.clone());
         if holder.as_deref().is_some_and(|holder| holder != from && holder != to) {
             return Answer::Error(400, "InvalidParameterException", "the label is elsewhere".into());
         }

@@ -98,7 +98,11 @@ mod tests {
         assert_eq!(grant.roles, Some(vec!["arn:a".to_owned(), "arn:b".to_owned()]));
         assert_eq!(grant.grantees, ["u", "v"]);
         assert_eq!(grant.commands, ["copy", "external function"]);
-        for wrong in ["GRANT ASSUMEROLE ON x TO u FOR COPY", "GRANT ASSUMEROLE ON ALL TO u", "GRANT ASSUMEROLE ON ALL TO u FOR x"] {
+        for wrong in [
+            "GRANT ASSUMEROLE ON x TO u FOR COPY",
+            "GRANT ASSUMEROLE ON ALL TO u",
+            "GRANT ASSUMEROLE ON ALL TO u FOR x",
+        ] {
             assert!(sql::read(wrong).is_err(), "{wrong}");
         }
     }
