@@ -12,7 +12,8 @@ use crate::document::SecretDocument;
 
 /// The value, the new password and the new user, separated by the byte FF.
 pub fn check_bytes(data: &[u8]) {
-    let mut fields = data.split(|byte| *byte == 0xff).map(|field| String::from_utf8_lossy(field).into_owned());
+    let mut fields =
+        data.split(|byte| *byte == 0xff).map(|field| String::from_utf8_lossy(field).into_owned());
     let mut next = || fields.next().unwrap_or_default();
     let (value, password, user) = (next(), next(), next());
     let text: SecretString = value.into();
@@ -72,7 +73,8 @@ fn same_server(before: &str, after: &str) {
         let url = Url::parse(text).ok()?;
         // Without a slash after the host, some clients read a password's end as the host's beginning.
         let host = url.host_str().filter(|host| !host.is_empty() && !url.cannot_be_a_base())?.to_owned();
-        (!url.username().is_empty() || url.password().is_some()).then(|| (url.scheme().to_owned(), host, url.port()))
+        (!url.username().is_empty() || url.password().is_some())
+            .then(|| (url.scheme().to_owned(), host, url.port()))
     };
     let Some(expected) = server(before) else { return };
     // The URL standard removes line breaks; several lines are a file and not an address.

@@ -123,7 +123,7 @@ CUSTOM = {
 # A warehouse is a provisioned cluster or a Serverless workgroup. Both are rendered: the conditions
 # that are false, and the parameters that then have another form.
 WAREHOUSES: dict[str, tuple[set[str], dict[str, str]]] = {
-    "cluster": ({"UsesWorkgroup"}, {}),
+    "cluster": ({"UsesWorkgroup", "HasServerlessNamespace"}, {}),
     "workgroup": ({"UsesCluster"}, {"NamespaceArn": arn("redshift-serverless", f"namespace/{UUID}")}),
 }
 

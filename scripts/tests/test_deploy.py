@@ -85,7 +85,7 @@ if words[0] == "deploy" and "failure" in world:
 NETWORK = {"VpcId": "vpc-1", "PublicSubnetIds": "subnet-9", "PrivateSubnetIds": "subnet-1,subnet-2"}
 CLUSTER = {"ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret", "Port": "5439"}
 WORKGROUP = {"WorkgroupName": "wg", "WorkgroupArn": "arn:wg", "NamespaceArn": "arn:ns", "Database": "dev", "SecretArn": "arn:secret"}
-TARGET = {"NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "ClusterIdentifier": "main"}
+TARGET = {"NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "ClusterIdentifier": "main", "LoaderSecretArn": "arn:loader"}
 HUB = {"BusArn": "arn:bus", "ReaderRoleArns": "arn:one,arn:two", "ReadRoleName": "reader", "TopicArn": "arn:topic", "TopicKeyArn": "arn:key",
        "FallbackTopicArn": "arn:second"}
 SOURCE = {"BucketName": "files", "Prefix": "in/", "IntegrationArn": "arn:integration"}
@@ -210,6 +210,7 @@ def test_the_target_learns_of_every_source_accounts_id_and_bucket(deployment: De
     assert deployment.deployed()[1] == {
         "ClusterIdentifier": "main", "NamespaceArn": "arn:ns", "SourceAccounts": "111111111111,333333333333",
         "SourceBuckets": "sluice-111111111111-eu-central-1,sluice-333333333333-eu-central-1",
+        "MonitorDatabase": "dev", "AdminSecretArn": "arn:secret", "RestrictRoles": "true",
     }
 
 
@@ -224,7 +225,7 @@ def test_the_target_is_watched_where_there_is_a_hub(deployment: Deployment) -> N
     deployment.stack("target/sluice-warehouse", CLUSTER)
     deployment.stack("second/sluice-hub", HUB)
     succeed(deployment.run("target", HUB_PROFILE="second"))
-    assert monitor_of(deployment) == {**MONITOR, "MonitorSecretArn": "arn:secret"}
+    assert monitor_of(deployment) == MONITOR
 
 
 def test_what_the_user_says_of_the_monitor_wins_and_an_empty_topic_turns_it_off(deployment: Deployment) -> None:
@@ -235,7 +236,7 @@ def test_what_the_user_says_of_the_monitor_wins_and_an_empty_topic_turns_it_off(
     assert monitor_of(deployment) == {**MONITOR, "MonitorDbUser": "watcher"}
     (deployment.folder / "sam.log").unlink()
     succeed(deployment.run("target", "AlertTopicArn="))
-    assert monitor_of(deployment) == {"AlertTopicArn": ""}
+    assert monitor_of(deployment) == {"AlertTopicArn": "", "MonitorDatabase": "dev"}
     (deployment.folder / "sam.log").unlink()
     # A topic in another Region can be told, but no alarm can use it.
     deployment.stack("second/sluice-hub", HUB)
@@ -262,7 +263,7 @@ def test_the_source_lets_the_monitor_list_its_bucket(deployment: Deployment) -> 
 
 def test_a_serverless_warehouse_hands_on_its_workgroup(deployment: Deployment) -> None:
     deployment.stack("target/sluice-warehouse", WORKGROUP)
-    deployment.stack("target/sluice-target", {"WorkgroupName": "wg", "NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role"})
+    deployment.stack("target/sluice-target", {"WorkgroupName": "wg", "NamespaceArn": "arn:ns", "CopyRoleArn": "arn:role", "LoaderSecretArn": "arn:loader"})
     deployment.stack("source/sluice-source", SOURCE)
     succeed(deployment.run("job", "JobName=j", "TableName=t"))
     parameters = deployment.deployed()[1]
@@ -285,9 +286,26 @@ def test_the_job_gets_what_all_three_stacks_put_out(deployment: Deployment) -> N
     deployment.stack("source/sluice-source", SOURCE)
     succeed(deployment.run("job", "JobName=j", "TableName=t"))
     assert deployment.deployed()[1] == {
-        "ClusterIdentifier": "main", "CopyRoleArn": "arn:role", "Database": "dev", "WarehouseSecretArn": "arn:secret",
+        "ClusterIdentifier": "main", "CopyRoleArn": "arn:role", "Database": "dev", "WarehouseSecretArn": "arn:loader",
         "SourceBucket": "files", "SourcePrefix": "in/", "JobName": "j", "TableName": "t",
     }
+
+
+def test_admin_of_another_warehouse_is_never_passed_on(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    result = deployment.run("target", "ClusterIdentifier=theirs")
+    succeed(result)
+    assert "no database users are created, because the warehouse is not of stack 'sluice-warehouse'" in result.stdout
+    assert "AdminSecretArn" not in deployment.deployed()[1] and "RestrictRoles" not in deployment.deployed()[1]
+
+
+def test_job_never_gets_the_admins_secret(deployment: Deployment) -> None:
+    deployment.stack("target/sluice-warehouse", CLUSTER)
+    deployment.stack("target/sluice-target", {name: value for name, value in TARGET.items() if name != "LoaderSecretArn"})
+    deployment.stack("source/sluice-source", SOURCE)
+    result = deployment.run("job", "JobName=j", "TableName=t")
+    assert result.returncode == 1
+    assert "has no database user for the job; give WarehouseSecretArn or DbUser" in result.stderr
 
 
 def test_what_the_user_says_wins(deployment: Deployment) -> None:
@@ -310,7 +328,7 @@ def known_parameters(stack: str) -> list[str]:
     return {
         "warehouse": ["VpcId=vpc-1", "SubnetIds=subnet-1"], "target": ["ClusterIdentifier=main", "AlertTopicArn="],
         "source": ["TargetNamespaceArn=arn:ns", "CopyRoleArn=arn:role"],
-        "job": ["ClusterIdentifier=main", "CopyRoleArn=arn:role", "SourceBucket=files"],
+        "job": ["ClusterIdentifier=main", "CopyRoleArn=arn:role", "SourceBucket=files", "DbUser=loader"],
         "consumers": ["SecretArn=arn:s"], "spoke": ["HubBusArn=arn:bus", "ReaderRoleArns=arn:one"],
         **{one: ["SecretArn=arn:s"] for one in ROTATIONS},
     }.get(stack, [])

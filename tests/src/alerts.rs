@@ -310,8 +310,6 @@ impl Flow {
             ("AlertTopicArn", world.outputs["TopicArn"].as_str()),
             ("AlertTopicKeyArn", world.outputs["TopicKeyArn"].as_str()),
             ("FallbackTopicArn", world.outputs["FallbackTopicArn"].as_str()),
-            ("MonitorDatabase", warehouse["Database"].as_str()),
-            ("MonitorSecretArn", warehouse["SecretArn"].as_str()),
         ];
         monitor.extend(further);
         let target = kit::target(cloud, &warehouse, &[SOURCE], &monitor).unwrap();

@@ -178,7 +178,7 @@ fn invalid_copy_job_fails_with_one_sentence() {
     let function = Function::unrestricted(&cloud, TARGET, "sluice-job", "CopyJobFunction", &answers);
     let base = json!({
         "ClusterIdentifier": warehouse["ClusterIdentifier"], "Database": warehouse["Database"],
-        "WarehouseSecretArn": warehouse["SecretArn"], "JobName": "direct", "TableName": "measurements", "Format": "CSV",
+        "WarehouseSecretArn": target["LoaderSecretArn"], "JobName": "direct", "TableName": "measurements", "Format": "CSV",
         "SourceBucket": source["BucketName"], "CopyRoleArn": target["CopyRoleArn"],
     });
     for (change, parts) in [

@@ -207,7 +207,7 @@ fn target_account(kind: &str) {
 
     let job = |auto: &str| {
         with_warehouse(
-            json!({"Database": warehouse["Database"], "WarehouseSecretArn": warehouse["SecretArn"],
+            json!({"Database": warehouse["Database"], "WarehouseSecretArn": target["LoaderSecretArn"],
             "JobName": "direct", "TableName": "measurements", "Format": "CSV", "SourceBucket": source["BucketName"],
             "SourcePrefix": "direct/", "CopyRoleArn": target["CopyRoleArn"], "Auto": auto, "AllowOverlap": "true"}),
         )
@@ -252,6 +252,24 @@ fn target_account(kind: &str) {
     }
     // Before the endpoint is taken out of the secret, without which the job could not be dropped.
     account.delete_stack("sluice-job").unwrap();
+    // Two names in turn, so that every run writes the secret anew.
+    let user = |name: &str| {
+        let properties = with_warehouse(
+            json!({"Database": warehouse["Database"], "AdminSecretArn": warehouse["SecretArn"],
+            "SecretArn": target["LoaderSecretArn"], "UserName": name, "Purpose": "loader", "Schemas": ["public"],
+            "CopyRoleArn": target["CopyRoleArn"], "RestrictRoles": "true"}),
+        );
+        (properties, None)
+    };
+    check(
+        &Case {
+            function: Function::of(&cloud, TARGET, "sluice-target", "WarehouseUserFunction", &answers),
+            role: role("sluice-target", "WarehouseUserRole"),
+            properties: vec![user("one"), user("two")],
+        },
+        TARGET,
+        &cloud,
+    );
     let endpoint =
         with_warehouse(json!({"SecretArn": warehouse["SecretArn"], "Database": warehouse["Database"]}));
     check(

@@ -48,8 +48,8 @@ fn demo_deploys_files_unmodified_and_shows_rows_and_the_alert() {
         .filter_map(|line| line.strip_suffix(" functions")?.split_whitespace().next_back()?.parse().ok())
         .collect();
     assert_eq!(functions.len(), deploy::STACKS.len(), "{output}");
-    // Five of the hub, six of custom resources, and the copy monitor, which is on with a hub.
-    assert_eq!(functions.iter().sum::<usize>(), 12, "{output}");
+    // Five of the hub, seven of custom resources, and the copy monitor, which is on with a hub.
+    assert_eq!(functions.iter().sum::<usize>(), 13, "{output}");
 }
 
 #[test]

@@ -6,6 +6,9 @@
 //! other key begins with the file's key and if Redshift shows the job's whole text. Otherwise the
 //! fixed file is copied to a new name under the prefix, which the job loads.
 //!
+//! A statement of a job runs as the job's owner, never as another user: the owner wrote the job's
+//! text. If the kit has no login of the owner, the command shows who that is.
+//!
 //! **An object that was never loaded** is copied onto itself. This sends a new event, and the job
 //! loads the object as any other.
 
@@ -21,8 +24,8 @@ use crate::state::JobState;
 
 /// Runs a statement through the Data API. ExecuteStatement returns an id at once, so the command
 /// waits for the end and prints the status and the error.
-fn statement(watched: &Watched, sql: &str) -> Command {
-    until_end(watched, execute(watched, sql))
+fn statement(watched: &Watched, login: &Login, sql: &str) -> Command {
+    until_end(watched, execute(watched, login, sql))
 }
 
 /// Runs a query through the Data API and prints its rows.
@@ -30,17 +33,17 @@ fn query(watched: &Watched, sql: &str) -> Command {
     let rows = Command::aws("redshift-data", "get-statement-result")
         .option("region", &watched.region)
         .flag("--id \"$id\" --query Records");
-    statement(watched, sql).and_then(&rows)
+    statement(watched, &watched.login, sql).and_then(&rows)
 }
 
-fn execute(watched: &Watched, sql: &str) -> Command {
+fn execute(watched: &Watched, login: &Login, sql: &str) -> Command {
     let command = Command::aws("redshift-data", "execute-statement").option("region", &watched.region);
     let command = match &watched.target {
         Target::Cluster(name) => command.option("cluster-identifier", name),
         Target::Workgroup(name) => command.option("workgroup-name", name),
     };
     let command = command.option("database", &watched.database);
-    let command = match &watched.login {
+    let command = match login {
         Login::Secret(arn) => command.option("secret-arn", arn),
         Login::DbUser(user) => command.option("db-user", user),
     };
@@ -62,6 +65,8 @@ pub(crate) enum Reload {
     Copy(Command),
     /// Copies the file to a new name, which the job loads.
     NewName(Command),
+    /// Shows the owner of the job, of whom the kit has no login.
+    Foreign(Command),
 }
 
 /// Returns the command that loads a rejected file, whose incident has this id.
@@ -75,12 +80,13 @@ pub(crate) fn reload(
     id: &str,
     sole_key: bool,
 ) -> Reload {
+    let Some(login) = &job.login else { return Reload::Foreign(show_owner(watched, job)) };
     let copy = job.copy.as_ref().filter(|_| sole_key);
     match copy.and_then(|copy| warehouse::job_text::copy_of(copy, bucket, key)) {
         Some(sql) => {
             // With an event of this name, a reload that fails raises an alert of its own.
             let name = format!("{RELOAD_STATEMENT_PREFIX}{}.{id}", job.name);
-            let execute = execute(watched, &sql).option("statement-name", &name).flag("--with-event");
+            let execute = execute(watched, login, &sql).option("statement-name", &name).flag("--with-event");
             Reload::Copy(until_end(watched, execute))
         }
         None => Reload::NewName(copy_to_new_name(bucket, key)),
@@ -139,9 +145,20 @@ pub(crate) fn turn_auto_on(watched: &Watched, job: &JobState) -> Command {
 
 /// The statement has the job's name without quotes, so a name that is no plain word gets none.
 fn on_job(watched: &Watched, job: &JobState, sql: impl Fn(&str) -> String) -> Command {
-    match JobName::existing(&job.name) {
-        Ok(name) => statement(watched, &sql(name.as_str())),
-        Err(_) => show_jobs(watched),
+    match (&job.login, JobName::existing(&job.name)) {
+        (Some(login), Ok(name)) => statement(watched, login, &sql(name.as_str())),
+        (Some(_), Err(_)) => show_jobs(watched),
+        (None, _) => show_owner(watched, job),
+    }
+}
+
+/// Shows the name of the user that owns a job, or else the jobs.
+pub(crate) fn show_owner(watched: &Watched, job: &JobState) -> Command {
+    match job.owner {
+        Some(owner) => {
+            query(watched, &format!("SELECT usename FROM pg_catalog.pg_user WHERE usesysid = {owner}"))
+        }
+        None => show_jobs(watched),
     }
 }
 
@@ -153,7 +170,9 @@ pub(crate) fn show_integrations(watched: &Watched) -> Command {
 /// Lets the reader see the rows of other users.
 pub(crate) fn allow_reading(watched: &Watched, user: Option<&str>) -> Command {
     match user.and_then(|user| Identifier::new("user", user).ok()) {
-        Some(user) => statement(watched, &format!("ALTER USER {user} SYSLOG ACCESS UNRESTRICTED")),
+        Some(user) => {
+            statement(watched, &watched.login, &format!("ALTER USER {user} SYSLOG ACCESS UNRESTRICTED"))
+        }
         None => query(watched, "SELECT user_name, superuser, syslog_access FROM svv_user_info"),
     }
 }

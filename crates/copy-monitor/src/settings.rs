@@ -24,6 +24,32 @@ pub struct Watched {
     pub database: String,
     /// The login of the reader.
     pub login: Login,
+    /// The user that owns the kit's jobs.
+    pub loader: Option<Loader>,
+}
+
+/// The database user that owns the kit's jobs, as `Custom::WarehouseUser` created it.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    /// The user's id in the system views.
+    pub user_id: i64,
+    /// The user's login.
+    pub login: Login,
+}
+
+impl Watched {
+    /// Returns the login of a job's owner, if the kit has it. `reader` is the id of the user that
+    /// reads the views.
+    ///
+    /// Only the owner may be asked to run a statement of its job: anyone who can create a job writes
+    /// its text.
+    pub(crate) fn login_of(&self, owner: Option<i64>, reader: Option<i64>) -> Option<Login> {
+        let owner = owner?;
+        match &self.loader {
+            Some(loader) if loader.user_id == owner => Some(loader.login.clone()),
+            _ => (reader == Some(owner)).then(|| self.login.clone()),
+        }
+    }
 }
 
 /// The settings of a monitor.
@@ -136,7 +162,19 @@ mod tests {
             target: Target::Cluster("main".to_owned()),
             database: "dev".to_owned(),
             login: Login::Secret("arn:aws:secretsmanager:us-east-1:222222222222:secret:w".to_owned()),
+            loader: Some(Loader { user_id: 104, login: Login::Secret("arn:loader".to_owned()) }),
         }
+    }
+
+    #[test]
+    fn statement_of_a_job_runs_as_its_owner_or_not_at_all() {
+        let watched = watched();
+        assert_eq!(watched.login_of(Some(104), Some(105)), Some(Login::Secret("arn:loader".to_owned())));
+        assert_eq!(watched.login_of(Some(105), Some(105)), Some(watched.login.clone()));
+        assert_eq!(watched.login_of(Some(106), Some(105)), None);
+        assert_eq!(watched.login_of(None, None), None);
+        let alone = Watched { loader: None, ..watched };
+        assert_eq!(alone.login_of(Some(104), Some(105)), None);
     }
 
     #[test]

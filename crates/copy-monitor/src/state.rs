@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use lambda_kit::moment::Moment;
 use serde::{Deserialize, Serialize};
+use warehouse::data_api::Login;
 
 use crate::documents::Stored;
 
@@ -54,6 +55,9 @@ pub(crate) struct JobState {
     /// run reads it again.
     #[serde(skip)]
     pub(crate) copy: Option<(String, String)>,
+    /// The login of the job's owner, if the kit has it. Not stored: every run finds it again.
+    #[serde(skip)]
+    pub(crate) login: Option<Login>,
     /// The user that owns the job, if an integration shows it.
     pub(crate) owner: Option<i64>,
     /// The account of the bucket, if an integration shows it.

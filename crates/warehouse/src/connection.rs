@@ -32,6 +32,9 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 pub const KEYS: [&str; 8] =
     ["engine", "host", "port", "dbname", "jdbcUrl", "dbClusterIdentifier", "workgroupName", "sluice"];
 
+/// The key that holds the keys' owner.
+const OWNER_KEY: &str = "sluice";
+
 impl Connection {
     /// Returns `jdbc:redshift://host:port/database`, without user and password.
     pub fn jdbc_url(&self) -> String {
@@ -55,9 +58,30 @@ impl Connection {
             Target::Cluster(name) => set("dbClusterIdentifier", name.clone().into()),
             Target::Workgroup(name) => set("workgroupName", name.clone().into()),
         }
-        set("sluice", owner.into());
+        set(OWNER_KEY, owner.into());
         keys
     }
+}
+
+/// Returns the value with the keys, or `None` if it has them. A workgroup's key replaces a
+/// cluster's.
+pub fn with_keys(value: &Map<String, Value>, keys: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let mut wanted = value.clone();
+    if value.contains_key(OWNER_KEY) {
+        wanted.retain(|name, _| !KEYS.contains(&name.as_str()) || keys.contains_key(name));
+    }
+    wanted.extend(keys.clone());
+    (wanted != *value).then_some(wanted)
+}
+
+/// Returns the value without this owner's keys, or `None` if it has none of them.
+pub fn without_keys(value: &Map<String, Value>, owner: &str) -> Option<Map<String, Value>> {
+    if value.get(OWNER_KEY).and_then(Value::as_str) != Some(owner) {
+        return None;
+    }
+    let mut wanted = value.clone();
+    wanted.retain(|name, _| !KEYS.contains(&name.as_str()));
+    Some(wanted)
 }
 
 #[cfg(test)]

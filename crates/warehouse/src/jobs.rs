@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::data_api::{Cell, Database, Rows, SqlRunError, Token};
-use crate::sql::{JobName, Literal, TableName};
+use crate::sql::{JobName, Literal, RoleArn, TableName};
 use crate::value::InvalidValue;
 
 /// An existing copy job.
@@ -99,6 +99,16 @@ impl Database {
     pub async fn current_user(&self, until: Instant) -> Result<String, QueryError> {
         let rows = self.run("SELECT CURRENT_USER", Token::Fresh, until).await?;
         Ok(rows.first().and_then(|row| row.first()?.text()).unwrap_or_default().to_owned())
+    }
+
+    /// Returns true if the current user may run COPY with the role.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub async fn may_use_role(&self, role: &RoleArn, until: Instant) -> Result<bool, QueryError> {
+        let sql = format!("SELECT pg_catalog.has_assumerole_privilege({role}, 'copy')");
+        let rows = self.run(&sql, Token::Fresh, until).await?;
+        Ok(rows.first().and_then(|row| row.first()) == Some(&Cell::Boolean(true)))
     }
 
     /// Returns the table, if it exists.

@@ -9,7 +9,10 @@
 //! * [`cluster`]: the cluster or workgroup: endpoint, state, roles, namespace
 //! * [`roles`]: roles attached to it, each with its owner
 //! * [`connection`]: the keys of a secret with its endpoint
+//! * [`backfill`]: keys written into a secret that may rotate at the same time
+//! * [`password_hash`]: passwords as literals of SQL
 
+pub mod backfill;
 pub mod batch;
 pub mod bucket;
 pub mod cluster;
@@ -17,8 +20,11 @@ pub mod connection;
 pub mod data_api;
 pub mod job_text;
 pub mod jobs;
+#[cfg(feature = "password-hash")]
+pub mod password_hash;
 pub mod policy;
 pub mod roles;
+pub mod secret;
 pub mod sql;
 pub mod target;
 pub mod value;

@@ -28,6 +28,32 @@ pub(crate) fn role_is_attached(copy: &Copy, target: &Target, warehouse: &Warehou
     }
 }
 
+/// Checks that the user may run COPY with the role. Redshift checks this when the job runs.
+///
+/// Source: "HAS_ASSUMEROLE_PRIVILEGE" and the usage notes of "GRANT" for ASSUMEROLE in the Redshift
+/// database developer guide.
+pub(crate) async fn may_use_role(
+    database: &Database,
+    copy: &Copy,
+    existing: Option<&ExistingTable>,
+    until: Instant,
+) -> Result<(), Failure> {
+    let role = copy.role();
+    if database.may_use_role(role, until).await.map_err(crate::provider::query_failed)? {
+        return Ok(());
+    }
+    let user = match existing {
+        Some(table) => table.user.clone(),
+        None => database.current_user(until).await.unwrap_or_default(),
+    };
+    let user = Identifier::new("", &user).map_or(user, |user| user.to_string());
+    Err(Failure::new(format!(
+        "property `CopyRoleArn`: the user {user} may not use the role {}; run GRANT ASSUMEROLE ON {role} TO {user} FOR COPY as a superuser, \
+         or use the user that templates/copy-target.yaml creates (output LoaderSecretArn)",
+        role.as_str()
+    )))
+}
+
 /// Checks that no other job loads the same files into the same table.
 ///
 /// Only the jobs of this user are visible, unless it is a superuser.

@@ -122,6 +122,7 @@ impl CopyJobs {
             }
         }
         let created = async {
+            preflight::may_use_role(&database, &job.copy, existing.as_ref(), until).await?;
             preflight::role_can_list(&database, &job.copy, until).await?;
             self.run_job_create(context, new, wanted, &database, existing.as_ref()).await
         };
@@ -223,7 +224,7 @@ fn ready(existing: &ExistingJob) -> Outcome<()> {
     Outcome::Ready(Attributes::none().with("JobName", &existing.name).with("JobId", existing.id.to_string()))
 }
 
-fn query_failed(error: QueryError) -> Failure {
+pub(crate) fn query_failed(error: QueryError) -> Failure {
     let is_transient = error.is_transient();
     Failure::caused_by("the database could not be queried", error).with_leftovers_if(is_transient)
 }
@@ -305,6 +306,27 @@ impl Provider for CopyJobs {
         id: &PhysicalId,
         new: Properties,
     ) -> Result<Outcome<()>, Failure> {
+        self.create_or_adopt(context, id, &new).await
+    }
+
+    /// A job keeps its owner: the new user neither sees it nor may change it.
+    async fn update(
+        &self,
+        context: &Context,
+        id: &PhysicalId,
+        old: Option<Properties>,
+        new: Properties,
+    ) -> Result<Outcome<()>, Failure> {
+        let before = old.filter(|_| !new.adopt_existing).and_then(|old| old.login().ok());
+        let login = new.login()?;
+        if before.as_ref().is_some_and(|before| *before != login) {
+            let wanted = new.wanted(id.tag())?;
+            let database = self.database(&wanted.target, &new.database, login);
+            let found = database.job(&wanted.job.name, end_of_statements(context)).await;
+            if found.map_err(query_failed)?.is_none() {
+                return Err(refusal::other_owner(&new.job_name));
+            }
+        }
         self.create_or_adopt(context, id, &new).await
     }
 

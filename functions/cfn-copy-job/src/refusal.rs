@@ -37,6 +37,15 @@ pub(crate) fn changed_job(job: &str) -> Failure {
     ))
 }
 
+/// Returns the failure of an Update that names another user than the owner of the job with this base
+/// name.
+pub(crate) fn other_owner(job: &str) -> Failure {
+    Failure::new(format!(
+        "property `WarehouseSecretArn`: job \"{job}\" of this stack belongs to another database user, and Redshift does not change the owner \
+         of a job; give the previous `WarehouseSecretArn` or `DbUser`, or deploy the job as its own stack with another prefix"
+    ))
+}
+
 /// Returns the base of a job's name from the identity of its resource.
 pub(crate) fn base_name(identity: &str) -> &str {
     let name = identity.rsplit('/').next().unwrap_or(identity);

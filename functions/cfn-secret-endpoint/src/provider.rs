@@ -2,16 +2,11 @@
 
 use custom_resource::{AllowedList, Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use warehouse::backfill::{Backfill, BackfillError};
 use warehouse::cluster::ControlPlane;
-use warehouse::connection::{Connection, KEYS};
+use warehouse::connection::{Connection, with_keys, without_keys};
+use warehouse::secret::SecretsManager;
 use warehouse::target::Target;
-
-use crate::backfill::{Backfill, BackfillError};
-use crate::secret::SecretsManager;
-
-/// The key that holds the keys' owner.
-const OWNER_KEY: &str = "sluice";
 
 const SECRETS: &str = "ALLOWED_SECRETS";
 const DATABASES: &str = "ALLOWED_DATABASES";
@@ -106,27 +101,6 @@ impl SecretEndpoints {
     }
 }
 
-/// Returns the value with the keys, or `None` if it has them. A workgroup's key replaces a
-/// cluster's.
-fn with_keys(value: &Map<String, Value>, keys: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let mut wanted = value.clone();
-    if value.contains_key(OWNER_KEY) {
-        wanted.retain(|name, _| !KEYS.contains(&name.as_str()) || keys.contains_key(name));
-    }
-    wanted.extend(keys.clone());
-    (wanted != *value).then_some(wanted)
-}
-
-/// Returns the value without this owner's keys, or `None` if it has none of them.
-fn without_keys(value: &Map<String, Value>, owner: &str) -> Option<Map<String, Value>> {
-    if value.get(OWNER_KEY).and_then(Value::as_str) != Some(owner) {
-        return None;
-    }
-    let mut wanted = value.clone();
-    wanted.retain(|name, _| !KEYS.contains(&name.as_str()));
-    Some(wanted)
-}
-
 fn failure(secret: &str, error: BackfillError) -> Failure {
     Failure::caused_by(
         format!("property `SecretArn`: the endpoint could not be written into {secret}"),
@@ -179,6 +153,7 @@ impl Provider for SecretEndpoints {
 mod tests {
     use super::*;
     use custom_resource::Request;
+    use serde_json::{Map, Value};
 
     fn sample(text: &str) -> Properties {
         let request = Request::parse(&serde_json::from_str(text).unwrap()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use copy_monitor::settings::{JobSettings, Settings, Watched};
+use copy_monitor::settings::{JobSettings, Loader, Settings, Watched};
 use lambda_kit::env::{Env, EnvError, Unit};
 use serde::Deserialize;
 use warehouse::data_api::Login;
@@ -55,6 +55,13 @@ impl Config {
             (None, Some(user)) => Login::DbUser(user),
             (None, None) => return Err(ConfigError::NoLogin),
         };
+        let loader = match env.optional("LOADER_SECRET_ARN") {
+            Some(arn) => Some(Loader {
+                user_id: env.required_as("LOADER_USER_ID", "the id of a database user")?,
+                login: Login::Secret(arn),
+            }),
+            None => None,
+        };
         let watched = Watched {
             name,
             account: String::new(),
@@ -62,6 +69,7 @@ impl Config {
             target,
             database: env.required("DATABASE")?,
             login,
+            loader,
         };
         let mut settings = Settings::new(watched);
         settings.view_retention = env.duration("VIEW_RETENTION_DAYS", Unit::Days, settings.view_retention)?;
@@ -117,6 +125,8 @@ mod tests {
             ("VIEW_DELAY_MINUTES", "0"),
             ("EVENT_DELAY_MINUTES", "1"),
             ("JOB_METRICS", "false"),
+            ("LOADER_SECRET_ARN", "arn:l"),
+            ("LOADER_USER_ID", "104"),
         ])
         .unwrap();
         let settings = config.settings("222222222222");
@@ -125,6 +135,7 @@ mod tests {
             (settings.watched.name.as_str(), settings.watched.account.as_str()),
             ("w", "222222222222")
         );
+        assert_eq!(settings.watched.loader.as_ref().map(|loader| loader.user_id), Some(104));
         assert_eq!(settings.job("other").freshness.as_secs(), 60);
         assert!(settings.job("orders_0a1b2c3d").manual && !config.job_metrics);
         assert_eq!(
@@ -143,6 +154,7 @@ mod tests {
             (vec![("CLUSTER_IDENTIFIER", "c"), ("WORKGROUP_NAME", "w")], "found both"),
             (vec![("CLUSTER_IDENTIFIER", "c"), ("SECRET_ARN", "")], "SECRET_ARN and DB_USER"),
             (vec![("CLUSTER_IDENTIFIER", "c"), ("JOB_SETTINGS", r#"{"Job": {}}"#)], "unknown field `Job`"),
+            (vec![("CLUSTER_IDENTIFIER", "c"), ("LOADER_SECRET_ARN", "arn:l")], "LOADER_USER_ID is not set"),
             (vec![("CLUSTER_IDENTIFIER", "c"), ("LEDGER_DAYS", "many")], "LEDGER_DAYS is \"many\""),
         ] {
             let error = read(&more).unwrap_err();

@@ -85,7 +85,8 @@ def test_serverless_target_works_below_the_path_and_the_boundary(gateway: Gatewa
     limit = boundary(gateway, TARGET, "gw-roles-target")
     secret = f"arn:aws:secretsmanager:{REGION}:{TARGET}:secret:monitor-abcdef"
     with KitStack(gateway, "gw-roles-target", "copy-target") as stack:
-        stack.made(SourceAccounts=SOURCE, SourceBuckets="gw-kit-one", WorkgroupName="etl", MonitorDatabase="dev", MonitorSecretArn=secret,
+        stack.made(SourceAccounts=SOURCE, SourceBuckets="gw-kit-one", WorkgroupName="etl",
+                   NamespaceArn=f"arn:aws:redshift-serverless:{REGION}:{TARGET}:namespace/n", MonitorDatabase="dev", MonitorSecretArn=secret,
                    AlertTopicArn=f"arn:aws:sns:{REGION}:{TARGET}:alerts", RolePath=PATH, PermissionsBoundaryArn=limit)
         assert len(roles(gateway, stack)) == 5 and set(roles(gateway, stack).values()) == {(PATH, limit)}
         copy = gateway.client("iam").get_role(RoleName=stack.physical("CopyRole"))["Role"]["Arn"]

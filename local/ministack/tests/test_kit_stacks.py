@@ -117,6 +117,8 @@ def test_workgroup_gets_the_value_of_every_parameter(gateway: Gateway, redshift:
 
 # --- The target ---
 
+SERVERLESS = f"arn:aws:redshift-serverless:{REGION}:{TARGET}:namespace/n"
+
 
 def target(**more: str) -> dict[str, str]:
     return {"SourceAccounts": SOURCE, "SourceBuckets": "gw-kit-one,gw-kit-two", **more}
@@ -125,12 +127,17 @@ def target(**more: str) -> dict[str, str]:
 def test_serverless_target_may_pass_every_role_of_the_namespace_without_a_condition(gateway: Gateway) -> None:
     others = [f"arn:aws:iam::{TARGET}:role/{name}" for name in ("unload", "service-role/spectrum")]
     with KitStack(gateway, "gw-kit-passes", "copy-target") as stack:
-        stack.made(**target(WorkgroupName="etl"))
+        stack.made(**target(WorkgroupName="etl", NamespaceArn=SERVERLESS))
         copy = gateway.client("iam").get_role(RoleName=stack.physical("CopyRole"))["Role"]["Arn"]
         found = statement(stack.policy("WarehouseRoleRole"), "PassRolesToServerless")
         assert (found["Resource"], "Condition" in found) == ([copy], False)
-        stack.made(**target(WorkgroupName="etl", OtherRoleArns=",".join(others)))
+        stack.made(**target(WorkgroupName="etl", NamespaceArn=SERVERLESS, OtherRoleArns=",".join(others)))
         assert statement(stack.policy("WarehouseRoleRole"), "PassRolesToServerless")["Resource"] == [copy, *others]
+
+
+def test_serverless_target_without_its_namespace_is_refused(gateway: Gateway) -> None:
+    with KitStack(gateway, "gw-kit-no-namespace", "copy-target") as stack, pytest.raises(ClientError, match="Give NamespaceArn too"):
+        stack.deploy(**target(WorkgroupName="etl"))
 
 
 def test_target_of_a_cluster_passes_its_role_to_redshift_only(gateway: Gateway) -> None:

@@ -23,7 +23,8 @@ PASSWORDS = ["rotation-sql", "rotation-redshift", "rotation-kafka", "rotation-ms
 RUNS_IN = {
     "functions/cfn-bucket-policy/": ["copy-source"], "functions/cfn-event-integration/": ["copy-source"],
     "functions/cfn-copy-job/": ["copy-job"], "functions/cfn-resource-policy/": ["copy-target"],
-    "functions/cfn-warehouse-role/": ["copy-target"], "functions/cfn-secret-endpoint/": ["warehouse"],
+    "functions/cfn-warehouse-role/": ["copy-target"], "functions/cfn-warehouse-user/": ["copy-target"],
+    "functions/cfn-secret-endpoint/": ["warehouse"],
     "functions/check-copy-jobs/": ["copy-target"], "functions/check-secrets/": ["alerts-hub"], "functions/on-": ["alerts-hub"],
     "functions/rotate-postgres/": ["rotation-sql"], "functions/rotate-mysql/": ["rotation-sql"],
     "functions/rotate-redshift/": ["rotation-redshift"], "functions/rotate-kafka/": ["rotation-kafka"],

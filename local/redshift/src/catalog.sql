@@ -36,6 +36,25 @@ CREATE TABLE sluice_sys.load_commit (
 
 CREATE ROLE sluice_syslog NOLOGIN;
 
+CREATE ROLE sluice_public_copy NOLOGIN;
+
+CREATE ROLE sluice_public_unload NOLOGIN;
+
+CREATE ROLE sluice_public_external_function NOLOGIN;
+
+CREATE ROLE sluice_public_create_model NOLOGIN;
+
+CREATE FUNCTION sluice_sys.assume_role(arn text, command text) RETURNS text IMMUTABLE LANGUAGE sql AS
+$$ SELECT 'sluice_assume_' || replace(lower(command), ' ', '_') || '_' || md5(arn) $$;
+
+CREATE FUNCTION pg_catalog.has_assumerole_privilege(username name, arn text, command text) RETURNS boolean STABLE LANGUAGE sql AS
+$$ SELECT usesuper OR EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = 'sluice_public_' || replace(lower(command), ' ', '_'))
+  OR EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = sluice_sys.assume_role(arn, command) AND pg_catalog.pg_has_role(username, oid, 'MEMBER'))
+  FROM pg_catalog.pg_user WHERE usename = username AND (username = current_user OR (SELECT me.usesuper FROM pg_catalog.pg_user me WHERE me.usename = current_user)) $$;
+
+CREATE FUNCTION pg_catalog.has_assumerole_privilege(arn text, command text) RETURNS boolean STABLE LANGUAGE sql AS
+$$ SELECT pg_catalog.has_assumerole_privilege(current_user::name, arn, command) $$;
+
 CREATE FUNCTION sluice_sys.sees(owner_id int, viewer text) RETURNS boolean STABLE LANGUAGE sql AS
 $$ SELECT usesuper OR usesysid::int = owner_id OR pg_catalog.pg_has_role(viewer, 'sluice_syslog', 'MEMBER') FROM pg_catalog.pg_user WHERE usename = viewer $$;
 

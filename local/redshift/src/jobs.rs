@@ -227,6 +227,25 @@ pub(crate) async fn grant(session: &Session, grant: &JobGrant) -> Result<Outcome
     Ok(DONE)
 }
 
+/// Refuses to drop a user that has grants on copy jobs or owns some [D: DROP USER; that both count is
+/// a choice].
+pub(crate) async fn demand_no_grant(session: &Session, user: &str) -> Result<(), SqlError> {
+    let system = system(session).await?;
+    let found = system
+        .query_opt(
+            "SELECT 1 FROM sluice_sys.copy_job_grant WHERE grantee = $1 UNION SELECT 1 FROM sluice_sys.copy_job WHERE owner_name = $1 LIMIT 1",
+            &[&user],
+        )
+        .await
+        .map_err(|error| sql_error(&error))?;
+    match found {
+        None => Ok(()),
+        Some(_) => Err(SqlError::new(format!(
+            "user \"{user}\" cannot be dropped because the user has a privilege on or owns copy jobs"
+        ))),
+    }
+}
+
 fn wake(app: &App, namespace_id: &str) {
     if let Some(warehouse) = app.world().warehouses.get(namespace_id) {
         warehouse.wake.notify_one();

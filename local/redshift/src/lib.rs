@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod app;
 pub mod arn;
+pub(crate) mod assume_role;
 pub mod auto_copy;
 pub mod caller;
 pub mod control;

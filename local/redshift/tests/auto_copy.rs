@@ -330,6 +330,58 @@ async fn ordinary_user_needs_grants_and_sees_own_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn copy_role_is_for_its_users_once_public_has_lost_it() {
+    let local = Local::start().await;
+    let namespace = ready(&local).await;
+    local.integration(&namespace, "files-a").await;
+    local.user("loader").await;
+    local.user("other").await;
+    local.sql("GRANT INSERT ON sales TO loader, other").await;
+    local.sql("GRANT CREATE, DROP FOR COPY JOBS IN DATABASE dev TO loader").await;
+    let copy = format!("COPY sales FROM 's3://files-a/in/' IAM_ROLE '{ROLE}' CSV NOLOAD");
+    let outcome = async |user: &str| {
+        let described = local.describe_as(user, &copy).await;
+        described["Error"].as_str().unwrap_or_default().to_owned()
+    };
+    let may = format!("SELECT has_assumerole_privilege('{ROLE}', 'copy')");
+    let nothing_there = "prefix 'in/' does not exist";
+    assert!(outcome("other").await.contains(nothing_there));
+    assert_eq!(local.rows_as("other", &may).await, [["true"]]);
+    let grant = format!("GRANT ASSUMEROLE ON '{ROLE}' TO loader FOR COPY");
+    assert!(local.sql_error(&grant).await.contains("does not imitate GRANT ASSUMEROLE before REVOKE"));
+
+    let refused = local.describe_as("other", "REVOKE ASSUMEROLE ON ALL FROM PUBLIC FOR ALL").await;
+    assert!(refused["Error"].as_str().expect("an error").contains("must be superuser"), "{refused}");
+    local.sql("REVOKE ASSUMEROLE ON ALL FROM PUBLIC FOR ALL").await;
+    let error = outcome("other").await;
+    let words = format!("User other does not have ASSUMEROLE permission on IAM role \"{ROLE}\" for COPY");
+    assert!(error.contains(&words), "{error}");
+    assert_eq!(local.rows_as("other", &may).await, [["false"]]);
+    local.sql(&grant).await;
+    assert!(outcome("loader").await.contains(nothing_there));
+    let users = format!(
+        "SELECT usename FROM pg_user WHERE NOT usesuper AND has_assumerole_privilege(usename, '{ROLE}', 'copy')"
+    );
+    assert_eq!(local.rows(&users).await, [["loader"]]);
+    assert!(!local.sql_error(&copy).await.contains("ASSUMEROLE"), "a superuser keeps it");
+
+    // A job runs as its owner: without the role, its files are rejected.
+    assert_eq!(local.describe_as("loader", &job("j", "")).await["Status"], "FINISHED");
+    let dropped = local.sql_error("DROP USER loader").await;
+    assert!(
+        dropped.contains("cannot be dropped because the user has a privilege on or owns copy jobs"),
+        "{dropped}"
+    );
+    local.sql(&format!("REVOKE ASSUMEROLE ON '{ROLE}' FROM loader FOR COPY")).await;
+    local.put("files-a", "in/one.csv", GOOD).await;
+    local.file_status("in/one.csv", "E").await;
+    assert_eq!(local.describe_as("loader", "COPY JOB DROP j").await["Status"], "FINISHED");
+    local.sql("REVOKE CREATE, DROP FOR COPY JOBS IN DATABASE dev FROM loader").await;
+    local.sql("REVOKE INSERT ON sales FROM loader").await;
+    local.sql("DROP USER loader").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_two_hundred_and_first_job_is_refused() {
     let local = Local::start().await;
     ready(&local).await;

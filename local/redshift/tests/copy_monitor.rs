@@ -14,7 +14,7 @@ use copy_monitor::ports::{
     Call, Document, EntryPage, FileEntry, FileState, Ledger, Listing, Object, Objects, Statements,
 };
 use copy_monitor::report::{Outcome, Report};
-use copy_monitor::settings::{Settings, Watched};
+use copy_monitor::settings::{Loader, Settings, Watched};
 use copy_monitor::{Completion, Monitor};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use lambda_kit::moment::Moment;
@@ -57,6 +57,12 @@ impl Ports {
         self.local.json("redshift-data", operation, input).await.json()
     }
 
+    /// The user that created the job.
+    async fn owner(&self) -> Loader {
+        let id = self.local.rows("SELECT usesysid FROM pg_catalog.pg_user WHERE usename = 'admin'").await;
+        Loader { user_id: id[0][0].parse().expect("a number"), login: Login::DbUser("admin".into()) }
+    }
+
     /// A tick, and its event when it comes.
     async fn round(&self) -> Report {
         let mut settings = Settings::new(Watched {
@@ -66,6 +72,7 @@ impl Ports {
             target: Target::Cluster("c1".into()),
             database: "dev".into(),
             login: Login::DbUser("monitor".into()),
+            loader: Some(self.owner().await),
         });
         // Recent changes are checked at once.
         (settings.view_delay, settings.defaults.grace) = (Duration::ZERO, Duration::ZERO);
@@ -300,4 +307,22 @@ async fn copy_monitor_reads_views_and_its_command_loads_rejected_file() {
     let mut kinds: Vec<Value> = ports.published()[4..].iter().map(|alert| alert["kind"].clone()).collect();
     kinds.sort_by_key(Value::to_string);
     assert_eq!(kinds, ["file-never-loaded", "object-overwritten"]);
+
+    // A job of another user: its text is in no command.
+    ports.local.user("mallory").await;
+    ports.local.sql("GRANT CREATE FOR COPY JOBS IN DATABASE dev TO mallory").await;
+    ports.local.sql("GRANT INSERT ON sales TO mallory").await;
+    let job = format!("COPY sales FROM 's3://{BUCKET}/evil/' IAM_ROLE '{ROLE}' CSV JOB CREATE evil");
+    assert_eq!(ports.local.describe_as("mallory", &job).await["Status"], "FINISHED");
+    ports.local.put(BUCKET, "evil/bad.csv", BAD).await;
+    ports.local.file_status("evil/bad.csv", "E").await;
+    ports.round().await;
+    let published = ports.published();
+    let alert = published.iter().find(|one| one["subject"] == format!("s3://{BUCKET}/evil/bad.csv"));
+    let alert = alert.expect("an alert about the file");
+    let sql = statement(alert);
+    assert!(sql.starts_with("SELECT usename FROM pg_catalog.pg_user WHERE usesysid = "), "{sql}");
+    assert_eq!(ports.local.rows(&sql).await, [["mallory"]]);
+    let action = alert["action"].as_str().expect("text");
+    assert!(action.contains("belongs to the database user with the id"), "{action}");
 }

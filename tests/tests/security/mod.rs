@@ -7,4 +7,6 @@ mod custom_resources;
 mod forged_events;
 mod hostile_servers;
 mod planted_objects;
+mod planted_on_redshift;
 mod planted_values;
+mod warehouse_users;

@@ -4,7 +4,7 @@ use alerts::incident::{Incident, IncidentKey, digest};
 use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::Moment;
 
-use super::subject::{about, account_region, bucket_owner, job_name};
+use super::subject::{about, account_region, bucket_owner, job_name, of_owner};
 use crate::commands::{self, Reload, url};
 use crate::ports::Object;
 use crate::settings::Watched;
@@ -44,6 +44,10 @@ pub(crate) fn rejected(
             let owner = bucket_owner(job);
             (format!("Then copy the file to a new name, which the job loads, {owner}:"), command)
         }
+        Reload::Foreign(command) => (
+            format!("Then ask the owner of the job to load it, as the runbook says; {}:", of_owner(job)),
+            command,
+        ),
     };
     let cause = match (&file.error, message) {
         (Some(error), _) => Some(error.clone()),

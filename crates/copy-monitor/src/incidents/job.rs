@@ -7,7 +7,7 @@ use alerts::kind::{Kind, Severity};
 use lambda_kit::moment::{Moment, format_duration};
 
 use super::condition::Condition;
-use super::subject::{about, job_name};
+use super::subject::{about, job_name, of_owner};
 use crate::commands;
 use crate::settings::Watched;
 use crate::state::JobState;
@@ -54,13 +54,21 @@ pub(crate) fn integration_missing(
         )
 }
 
+/// Returns an action whose command runs as the owner of the job, or shows who that is.
+fn by_owner(job: &JobState, action: &str) -> String {
+    match job.login {
+        Some(_) => format!("{action}:"),
+        None => format!("{action}, as its owner; {}:", of_owner(job)),
+    }
+}
+
 /// AUTO is off, and the job is not set to Manual.
 pub(crate) fn auto_off(watched: &Watched, id: i64, job: &JobState, since: Moment) -> Incident {
     inactive(watched, job, &Condition::AutoOff.key(Some(id)), since)
         .what(&format!("AUTO is off for {}.", job_name(watched, &job.name)))
         .impact("New files in the bucket wait until somebody runs the job.")
         .action(
-            "Turn AUTO on, or set Manual for this job in the monitor's JOB_SETTINGS:",
+            &by_owner(job, "Turn AUTO on, or set Manual for this job in the monitor's JOB_SETTINGS"),
             commands::turn_auto_on(watched, job),
         )
 }
@@ -100,7 +108,7 @@ pub(crate) fn files_waiting(
         .what(&format!("{files} for {subject}, the oldest since {oldest}."))
         .impact("The rows of these files are not in the table yet.")
         .action(
-            "Check that the warehouse runs and that its queue is not full. To load the files now:",
+            &by_owner(job, "Check that the warehouse runs and that its queue is not full. To load the files now, run the job"),
             commands::run_job(watched, job),
         )
 }

@@ -31,6 +31,16 @@ pub(super) fn bucket_owner(job: &JobState) -> String {
     }
 }
 
+/// Returns the owner of a job that is not the kit's own, in words, before the command that shows it.
+pub(super) fn of_owner(job: &JobState) -> String {
+    match job.owner {
+        Some(owner) => {
+            format!("the job belongs to the database user with the id {owner}, whose name is shown by")
+        }
+        None => "the views do not show whose job it is; the jobs are shown by".to_owned(),
+    }
+}
+
 /// Begins an incident about a job or about all of them.
 pub(super) fn about(
     watched: &Watched,

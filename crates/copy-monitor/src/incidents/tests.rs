@@ -12,7 +12,7 @@ use warehouse::target::Target;
 
 use super::*;
 use crate::ports::Object;
-use crate::settings::Watched;
+use crate::settings::{Loader, Watched};
 use crate::state::{Gap, JobState};
 use crate::views::{Counts, JobMessage, RejectedFile};
 
@@ -34,6 +34,7 @@ fn watched() -> Watched {
         target: Target::Cluster("main".into()),
         database: "dev".into(),
         login: Login::DbUser("monitor".into()),
+        loader: Some(Loader { user_id: 104, login: Login::DbUser("loader".into()) }),
     }
 }
 
@@ -44,10 +45,17 @@ fn job() -> JobState {
         prefix: Some("orders/".into()),
         bucket_account: Some("111111111111".into()),
         copy: Some(("COPY orders FROM ".into(), " IAM_ROLE default CSV".into())),
+        owner: Some(104),
+        login: Some(Login::DbUser("loader".into())),
         newest_seen: Some(since()),
         newest_loaded: Some(moment("2026-02-28 23:00:00")),
         ..JobState::default()
     }
+}
+
+/// A job of a user of whom the kit has no login.
+fn of_another() -> JobState {
+    JobState { owner: Some(131), login: None, ..job() }
 }
 
 fn file(key: &str, error: Option<&str>) -> RejectedFile {
@@ -89,6 +97,8 @@ fn all() -> Vec<(&'static str, Incident, Option<&'static str>)> {
     let condition = |condition: Condition| Some(condition.resolution());
     vec![
         ("rejected", rejected(&watched, &job, &file(key, error), true, None), Some(LOADED_MANUALLY)),
+        ("rejected-of-another-user", rejected(&watched, &of_another(), &file(key, error), true, None), None),
+        ("auto-off-of-another-user", auto_off(&watched, JOB, &of_another(), since()), None),
         (
             "rejected-without-line",
             rejected(&watched, &job, &file(key, None), false, of_file),
@@ -189,7 +199,13 @@ fn first_line_names_problem_and_alert_has_command_and_runbook() {
 #[test]
 fn incidents_have_keys_of_their_own() {
     let mut keys = std::collections::BTreeSet::new();
-    let variants = ["rejected-without-line", "rejected-by-another-cause", "views-unreadable-paused"];
+    let variants = [
+        "rejected-of-another-user",
+        "auto-off-of-another-user",
+        "rejected-without-line",
+        "rejected-by-another-cause",
+        "views-unreadable-paused",
+    ];
     for (name, incident, _) in all().into_iter().filter(|(name, ..)| !variants.contains(name)) {
         assert!(keys.insert(incident.key()), "{name}");
     }
@@ -207,6 +223,27 @@ fn resolution_of_rejected_file_has_the_key_of_its_incident() {
     let key = |etag: &str| rejected_key(&watched, JOB, "landing", "orders/part-0001.csv", etag);
     assert_eq!(key(&file.etag), incident.key());
     assert_ne!(key("another content"), incident.key());
+}
+
+#[test]
+fn alert_about_a_job_of_another_user_has_no_text_of_it() {
+    let mut job = of_another();
+    job.copy = Some(("COPY orders FROM ".into(), " IAM_ROLE default; GRANT ALL ON x TO evil".into()));
+    job.name = "evil_job".into();
+    for incident in [
+        rejected(&watched(), &job, &file("orders/a", None), true, None),
+        rejected(&watched(), &job, &file("orders/a", None), false, None),
+        auto_off(&watched(), JOB, &job, since()),
+        files_waiting(&watched(), JOB, &job, &Counts::default(), since(), since()),
+    ] {
+        let text = mail_about(incident, None);
+        let command = text.lines().find(|line| line.starts_with("Command:")).unwrap();
+        assert!(command.contains("SELECT usename FROM pg_catalog.pg_user WHERE usesysid = 131"), "{command}");
+        for bad in ["COPY ", "GRANT", "evil", "loader"] {
+            assert!(!command.contains(bad), "{bad}: {command}");
+        }
+        assert!(text.contains("the database user with the id 131"), "{text}");
+    }
 }
 
 #[test]

@@ -12,10 +12,10 @@ use crate::state::{JobState, ViewsState};
 use crate::views::{Counts, JobSnapshot, Snapshot};
 
 /// Takes the jobs of a snapshot over into the state.
-pub(crate) fn sync_jobs(settings: &Settings, state: &mut ViewsState, snapshot: &Snapshot, started: Moment) {
+pub(crate) fn sync_jobs(all: &Settings, state: &mut ViewsState, snapshot: &Snapshot, started: Moment) {
     for (id, found) in &snapshot.jobs {
         let integration = snapshot.integration(&found.name);
-        let settings = settings.job(&found.name);
+        let settings = all.job(&found.name);
         let text = warehouse::job_text::read(&found.text);
         let job =
             state.jobs.entry(*id).or_insert_with(|| JobState { first_seen: started, ..JobState::default() });
@@ -26,6 +26,7 @@ pub(crate) fn sync_jobs(settings: &Settings, state: &mut ViewsState, snapshot: &
         job.prefix = settings.prefix.clone().or(prefix);
         job.copy = copy;
         job.owner = integration.and_then(|integration| integration.owner).or(job.owner);
+        job.login = all.watched.login_of(job.owner, snapshot.user());
         job.bucket_account =
             integration.and_then(|integration| integration.account.clone()).or(job.bucket_account.take());
     }

@@ -89,6 +89,11 @@ impl Snapshot {
         self.sees_all = row.flag("superuser") || self.access.eq_ignore_ascii_case("UNRESTRICTED");
     }
 
+    /// Returns the id of the user that reads the views.
+    pub(crate) fn user(&self) -> Option<i64> {
+        self.user
+    }
+
     pub(super) fn add_job(&mut self, row: Row<'_>) {
         let Some(id) = row.integer("job_id") else { return };
         let text = |column| row.text(column).unwrap_or_default().to_owned();

@@ -8,7 +8,7 @@ use alerts::command::quote;
 use alerts::notifier::Notifier;
 use alerts::state::Policy;
 use copy_monitor::report::Report;
-use copy_monitor::settings::{Settings, Watched};
+use copy_monitor::settings::{Loader, Settings, Watched};
 use copy_monitor::{Completion, Monitor, MonitorError};
 use lambda_kit::moment::Moment;
 use lambda_kit::window::InvocationWindow;
@@ -20,7 +20,7 @@ use warehouse::target::Target;
 
 use crate::alerts::Alert;
 use crate::ports::{Ports, Shared};
-use crate::world::{BUCKET, World};
+use crate::world::{BUCKET, OWNER, World};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -61,6 +61,10 @@ fn watched() -> Watched {
         target: Target::Cluster("main".to_owned()),
         database: "dev".to_owned(),
         login: Login::Secret("arn:aws:secretsmanager:us-east-1:222222222222:secret:w".to_owned()),
+        loader: Some(Loader {
+            user_id: OWNER,
+            login: Login::Secret("arn:aws:secretsmanager:us-east-1:222222222222:secret:w".to_owned()),
+        }),
     }
 }
 

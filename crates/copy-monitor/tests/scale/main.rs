@@ -34,6 +34,7 @@ fn settings() -> Settings {
         target: Target::Cluster("main".into()),
         database: "dev".into(),
         login: Login::DbUser("reader".into()),
+        loader: None,
     })
 }
 

@@ -69,6 +69,17 @@ async fn faults_at_two_calls_leave_no_job() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn user_without_the_copy_role_gets_the_grant_to_run() {
+    let drill = drill(HashMap::new());
+    drill.state().role_is_revoked = true;
+    let reason = drill.deliver(Create).await.unwrap_err().chain();
+    let grant = format!("run GRANT ASSUMEROLE ON '{ROLE}' TO \"loader\" FOR COPY as a superuser");
+    assert!(reason.contains(&grant), "{reason}");
+    assert_eq!(jobs(&drill), 0);
+    assert_eq!(drill.state().table, None, "the table of the failed request is dropped");
+}
+
+#[tokio::test(start_paused = true)]
 async fn throttling_after_the_creation_is_waited_out() {
     let drill = drill(HashMap::new());
     drill.state().throttled = 40;

@@ -52,7 +52,11 @@ impl Session {
             Statement::CreateJob(job) => crate::jobs::create(self, &job).await,
             Statement::Job(command) => crate::jobs::command(self, &command).await,
             Statement::JobGrant(grant) => crate::jobs::grant(self, &grant).await,
+            Statement::AssumeRole(grant) => crate::assume_role::grant(self, &grant).await,
             Statement::Other => {
+                if let Some(user) = sql::dropped_user(text) {
+                    crate::jobs::demand_no_grant(self, &user).await?;
+                }
                 let (postgres_text, values) = sql::bind(&sql::for_postgres(text)?, parameters)?;
                 let syslog = sql::syslog_access(text);
                 if syslog.is_some() && self.in_block {

@@ -94,6 +94,7 @@ impl<'a> Reader<'a> {
         if !attached {
             return Err(not_authorized());
         }
+        crate::assume_role::demand_copy(session, role).await?;
         let region = copy.options.region.clone().unwrap_or_else(|| place.region.clone());
         let credentials = assume(session, role, &place.region).await?.ok_or_else(not_authorized)?;
         let bucket = session

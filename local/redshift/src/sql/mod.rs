@@ -1,5 +1,6 @@
 //! SQL of Redshift that PostgreSQL does not have.
 
+mod assume_role;
 mod combination;
 mod copy;
 mod job;
@@ -7,11 +8,12 @@ mod lexer;
 mod quote;
 mod rewrite;
 
+pub use assume_role::AssumeRoleGrant;
 pub use copy::{Compression, CopyOptions, CopyStatement, FieldMapping, Format, Role, TimeStyle};
 pub use job::{JobCommand, JobCreate, JobGrant};
 pub use quote::{identifier, literal};
 pub use rewrite::{bind, for_postgres};
-pub(crate) use rewrite::{syslog_access, used_parameters};
+pub(crate) use rewrite::{dropped_user, syslog_access, used_parameters};
 
 use lexer::{Token, tokens};
 
@@ -59,6 +61,8 @@ pub enum Statement {
     Job(JobCommand),
     /// `GRANT`/`REVOKE … FOR COPY JOBS`.
     JobGrant(JobGrant),
+    /// `GRANT`/`REVOKE ASSUMEROLE`.
+    AssumeRole(AssumeRoleGrant),
     /// Any other statement, which PostgreSQL runs after the rewriting of `for_postgres`.
     Other,
 }
@@ -75,6 +79,9 @@ pub fn read(sql: &str) -> Result<Statement, SqlError> {
     let mut cursor = Cursor { sql, tokens: &tokens, at: 0 };
     let first = cursor.peek();
     if first.is_some_and(|token| token.is("grant") || token.is("revoke")) {
+        if let Some(grant) = assume_role::read(&mut cursor) {
+            return grant.map(Statement::AssumeRole);
+        }
         return Ok(job::grant(&mut cursor).map_or(Statement::Other, Statement::JobGrant));
     }
     if !first.is_some_and(|token| token.is("copy")) {

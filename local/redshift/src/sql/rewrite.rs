@@ -264,6 +264,19 @@ pub(crate) fn syslog_access(sql: &str) -> Option<(String, bool)> {
     (unrestricted || level.is("restricted")).then(|| (user.clone(), unrestricted))
 }
 
+/// The user of `DROP USER [IF EXISTS] name`.
+pub(crate) fn dropped_user(sql: &str) -> Option<String> {
+    let tokens = tokens(sql).ok()?;
+    let mut rest = tokens.iter();
+    if !(rest.next()?.is("drop") && rest.next()?.is("user")) {
+        return None;
+    }
+    match &rest.find(|token| !(token.is("if") || token.is("exists")))?.kind {
+        Kind::Word(user) | Kind::Quoted(user) => Some(user.clone()),
+        _ => None,
+    }
+}
+
 /// Replaces the named parameters of the Data API by `$1`, `$2`, … and returns the values in that
 /// order.
 ///

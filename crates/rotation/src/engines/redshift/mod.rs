@@ -18,7 +18,6 @@ mod admin;
 mod clone_privileges;
 mod config;
 mod digest;
-mod password_hash;
 mod probe_secret;
 mod session;
 
@@ -30,10 +29,10 @@ use warehouse::sql::{Identifier, Literal};
 use warehouse::target::Target;
 
 pub use admin::ControlPlane;
-pub use password_hash::PasswordHashFormat;
 pub use probe_secret::ProbeSecret;
 pub use session::{Access, DataApi};
 use session::{Session, SessionError};
+pub use warehouse::password_hash::PasswordHashFormat;
 
 use crate::document::{DocumentError, SecretDocument};
 use crate::engine::{Account, Defaults, Engine, EngineError, Login};
@@ -167,16 +166,21 @@ impl Redshift {
         use secrecy::ExposeSecret;
         let invalid = |error: warehouse::value::InvalidValue| SessionError::Statement(error.to_string());
         let no_randomness = || SessionError::Statement("the system has no random bytes".to_owned());
-        let literal = format.literal(user, new, digest, self.random).ok_or_else(no_randomness)?;
+        let literal = format.literal(user, new, digest, || self.random_bytes()).ok_or_else(no_randomness)?;
         let literal = Literal::new("password", literal.expose_secret()).map_err(invalid)?;
         let user = Identifier::new("username", user).map_err(invalid)?;
         Ok(format!("{verb} USER {user} PASSWORD {literal}").into())
     }
 
-    fn unknown_password(&self) -> Result<SecretString, SessionError> {
+    fn random_bytes(&self) -> Option<[u8; 32]> {
         let mut bytes = [0; 32];
-        let filled = self.random.fill(&mut bytes);
-        filled.map_err(|_| SessionError::Statement("the system has no random bytes".to_owned()))?;
+        self.random.fill(&mut bytes).ok().map(|()| bytes)
+    }
+
+    fn unknown_password(&self) -> Result<SecretString, SessionError> {
+        let bytes = self.random_bytes();
+        let bytes =
+            bytes.ok_or_else(|| SessionError::Statement("the system has no random bytes".to_owned()))?;
         Ok(hex::encode(bytes).into())
     }
 

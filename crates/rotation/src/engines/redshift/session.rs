@@ -9,10 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use warehouse::data_api::{Cell, Database, Login as DataApiLogin, SqlRunError, Token};
+use warehouse::password_hash::without_literals;
 use warehouse::target::Target;
 
 use super::digest::DigestTls;
-use super::password_hash::without_literals;
 use super::probe_secret::{Exclusivity, Lease, ProbeSecret};
 use crate::engine::{Account, EngineError};
 use crate::engines::pg_wire::{self, certified, not_connected};
@@ -133,6 +133,16 @@ impl<'a> Session<'a> {
             self.keep_case().await?;
         }
         self.send(sql).await
+    }
+
+    /// Sets the search path of the session, so that a setting of the user or of the database does not
+    /// choose what its statements mean. The Data API has a session for every statement: there, the
+    /// names in the statements are qualified and nothing more.
+    pub(super) async fn pin_search_path(&self) -> Result<(), SessionError> {
+        match self.kind {
+            Kind::Wire { .. } => self.send(&"SET search_path TO pg_catalog".into()).await.map(|_| ()),
+            Kind::DataApi { .. } => Ok(()),
+        }
     }
 
     /// Makes sure that Redshift keeps the capitals of names: it folds names to lower case, also in

@@ -28,16 +28,16 @@ pub(super) struct Kind {
 /// The grants that every database shows. The last column of each query is the grant option.
 pub(super) const OF_WAREHOUSE: [Kind; 3] = [
     Kind {
-        sql: "SELECT role_name, CASE WHEN admin_option THEN 'y' ELSE 'n' END FROM svv_user_grants WHERE user_name = $",
+        sql: "SELECT role_name, CASE WHEN admin_option THEN 'y' ELSE 'n' END FROM pg_catalog.svv_user_grants WHERE user_name = $",
         read: role,
     },
     Kind {
-        sql: "SELECT g.groname, 'n' FROM pg_group g, pg_user u WHERE u.usesysid = ANY(g.grolist) AND u.usename = $",
+        sql: "SELECT g.groname, 'n' FROM pg_catalog.pg_group g, pg_catalog.pg_user u WHERE u.usesysid = ANY(g.grolist) AND u.usename = $",
         read: group,
     },
     Kind {
         sql: "SELECT database_name, privilege_type, privilege_scope, CASE WHEN admin_option THEN 'y' ELSE 'n' END \
-              FROM svv_database_privileges WHERE identity_type = 'user' AND identity_name = $",
+              FROM pg_catalog.svv_database_privileges WHERE identity_type = 'user' AND identity_name = $",
         read: database,
     },
 ];
@@ -46,32 +46,32 @@ pub(super) const OF_WAREHOUSE: [Kind; 3] = [
 pub(super) const OF_DATABASE: [Kind; 6] = [
     Kind {
         sql: "SELECT namespace_name, privilege_type, privilege_scope, CASE WHEN admin_option THEN 'y' ELSE 'n' END \
-              FROM svv_schema_privileges WHERE identity_type = 'user' AND identity_name = $",
+              FROM pg_catalog.svv_schema_privileges WHERE identity_type = 'user' AND identity_name = $",
         read: schema,
     },
     Kind {
         sql: "SELECT namespace_name, relation_name, privilege_type, CASE WHEN admin_option THEN 'y' ELSE 'n' END \
-              FROM svv_relation_privileges WHERE identity_type = 'user' AND identity_name = $",
+              FROM pg_catalog.svv_relation_privileges WHERE identity_type = 'user' AND identity_name = $",
         read: relation,
     },
     Kind {
         sql: "SELECT namespace_name, relation_name, column_name, privilege_type, 'n' \
-              FROM svv_column_privileges WHERE identity_type = 'user' AND identity_name = $",
+              FROM pg_catalog.svv_column_privileges WHERE identity_type = 'user' AND identity_name = $",
         read: column,
     },
     Kind {
         sql: "SELECT namespace_name, function_name, argument_types, privilege_type, CASE WHEN admin_option THEN 'y' ELSE 'n' END \
-              FROM svv_function_privileges WHERE identity_type = 'user' AND identity_name = $",
+              FROM pg_catalog.svv_function_privileges WHERE identity_type = 'user' AND identity_name = $",
         read: function,
     },
     Kind {
         sql: "SELECT language_name, privilege_type, CASE WHEN admin_option THEN 'y' ELSE 'n' END \
-              FROM svv_language_privileges WHERE identity_type = 'user' AND identity_name = $",
+              FROM pg_catalog.svv_language_privileges WHERE identity_type = 'user' AND identity_name = $",
         read: language,
     },
     Kind {
         sql: "SELECT COALESCE(schema_name, ''), object_type, owner_name, privilege_type, CASE WHEN admin_option THEN 'y' ELSE 'n' END \
-              FROM svv_default_privileges WHERE grantee_type = 'user' AND grantee_name = $",
+              FROM pg_catalog.svv_default_privileges WHERE grantee_type = 'user' AND grantee_name = $",
         read: default,
     },
 ];

@@ -28,6 +28,7 @@ pub(super) async fn clone_privileges(
     user: &str,
     create: &SecretString,
 ) -> Result<(), SessionError> {
+    session.pin_search_path().await?;
     let others = other_databases(access, session).await?;
     owned::check(session, model, user).await?;
     for other in &others {
@@ -89,7 +90,7 @@ async fn other_databases(
     session: &Session<'_>,
 ) -> Result<Vec<Session<'static>>, SessionError> {
     // Of Redshift's own databases nobody has grants.
-    let sql = "SELECT database_name FROM svv_redshift_databases WHERE database_type = 'local' \
+    let sql = "SELECT database_name FROM pg_catalog.svv_redshift_databases WHERE database_type = 'local' \
                AND database_name NOT IN ('template0', 'template1', 'padb_harvest', 'sys:internal') ORDER BY 1";
     let mut sessions = Vec::new();
     for row in session.run(&sql.into()).await? {
@@ -97,7 +98,9 @@ async fn other_databases(
             continue;
         };
         let other = session.in_database(access, name).await.map_err(SessionError::Engine)?;
-        sessions.push(other.ok_or(SessionError::Refused)?);
+        let other = other.ok_or(SessionError::Refused)?;
+        other.pin_search_path().await?;
+        sessions.push(other);
     }
     Ok(sessions)
 }

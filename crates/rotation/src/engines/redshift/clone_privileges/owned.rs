@@ -9,17 +9,17 @@ use super::statement::query;
 use crate::engines::redshift::session::{Session, SessionError};
 
 /// Objects in a session's database. Temporary tables end with their session.
-const OBJECTS: &str = "SELECT 'schema ' || n.nspname FROM pg_namespace n, pg_user u \
-     WHERE n.nspowner = u.usesysid AND u.usename = $ AND substring(n.nspname, 1, 8) <> 'pg_temp_' \
-     UNION ALL SELECT 'table ' || n.nspname || '.' || c.relname FROM pg_class c, pg_namespace n, pg_user u \
+const OBJECTS: &str = "SELECT 'schema ' || n.nspname FROM pg_catalog.pg_namespace n, pg_catalog.pg_user u \
+     WHERE n.nspowner = u.usesysid AND u.usename = $ AND pg_catalog.substring(n.nspname, 1, 8) <> 'pg_temp_' \
+     UNION ALL SELECT 'table ' || n.nspname || '.' || c.relname FROM pg_catalog.pg_class c, pg_catalog.pg_namespace n, pg_catalog.pg_user u \
      WHERE n.oid = c.relnamespace AND c.relowner = u.usesysid AND u.usename = $ \
-     AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND substring(n.nspname, 1, 8) <> 'pg_temp_' \
-     UNION ALL SELECT 'function ' || n.nspname || '.' || p.proname FROM pg_proc p, pg_namespace n, pg_user u \
+     AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND pg_catalog.substring(n.nspname, 1, 8) <> 'pg_temp_' \
+     UNION ALL SELECT 'function ' || n.nspname || '.' || p.proname FROM pg_catalog.pg_proc p, pg_catalog.pg_namespace n, pg_catalog.pg_user u \
      WHERE n.oid = p.pronamespace AND p.proowner = u.usesysid AND u.usename = $ \
-     UNION ALL SELECT 'database ' || d.datname FROM pg_database d, pg_user u \
+     UNION ALL SELECT 'database ' || d.datname FROM pg_catalog.pg_database d, pg_catalog.pg_user u \
      WHERE d.datdba = u.usesysid AND u.usename = $ ORDER BY 1";
 /// Default privileges of others on the objects that the user creates.
-const DEFAULTS: &str = "SELECT 'default privileges for ' || grantee_name FROM svv_default_privileges \
+const DEFAULTS: &str = "SELECT 'default privileges for ' || grantee_name FROM pg_catalog.svv_default_privileges \
                         WHERE owner_name = $ AND grantee_name <> $ ORDER BY 1";
 
 /// Rejects a user that owns something in the session's database.

@@ -19,7 +19,7 @@ pub(super) struct Limits {
 
 pub(super) async fn limits(session: &Session<'_>, user: &str) -> Result<Option<Limits>, SessionError> {
     let sql = "SELECT CASE WHEN superuser THEN 'y' ELSE 'n' END, CASE WHEN createdb THEN 'y' ELSE 'n' END, connection_limit, syslog_access, \
-               session_timeout FROM svv_user_info WHERE user_name = $";
+               session_timeout FROM pg_catalog.svv_user_info WHERE user_name = $";
     let rows = query(session, sql, user).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let text = |column: usize| row.get(column).cloned().flatten().unwrap_or_default().trim().to_owned();
@@ -66,7 +66,7 @@ pub(super) async fn settings(
     user: &str,
 ) -> Result<BTreeMap<String, String>, SessionError> {
     // No user setting contains a line break.
-    let sql = "SELECT array_to_string(useconfig, chr(10)) FROM pg_user WHERE usename = $";
+    let sql = "SELECT pg_catalog.array_to_string(useconfig, pg_catalog.chr(10)) FROM pg_catalog.pg_user WHERE usename = $";
     let rows = query(session, sql, user).await?;
     let text = rows.first().and_then(|row| row.first().cloned().flatten()).unwrap_or_default();
     let pairs = text.lines().filter_map(|line| line.split_once('='));

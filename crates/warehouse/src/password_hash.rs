@@ -4,7 +4,6 @@
 //! "CREATE USER" of the Redshift database developer guide; it does not say that the salt is used as
 //! bytes, not as text, which experience shows.
 
-use rustls::crypto::SecureRandom;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -24,21 +23,18 @@ pub enum PasswordHashFormat {
 
 impl PasswordHashFormat {
     /// Returns the literal of a user's password. `digest` is true if the login that changes it
-    /// needed a digest and was that user's own. Returns `None` if the system has no random bytes.
-    pub(super) fn literal(
+    /// needed a digest and was that user's own. `salt` returns random bytes, or `None` if the system
+    /// has none; then the result is `None`, too.
+    pub fn literal(
         self,
         user: &str,
         password: &SecretString,
         digest: bool,
-        random: &dyn SecureRandom,
+        salt: impl FnOnce() -> Option<[u8; 32]>,
     ) -> Option<SecretString> {
         let bytes = password.expose_secret().as_bytes();
         match (self, digest) {
-            (Self::Sha256, _) | (Self::AsBefore, true) => {
-                let mut salt = [0; 32];
-                random.fill(&mut salt).ok()?;
-                Some(sha256(bytes, &salt))
-            }
+            (Self::Sha256, _) | (Self::AsBefore, true) => Some(sha256(bytes, &salt()?)),
             (Self::Md5, _) | (Self::AsBefore, false) => {
                 Some(postgres_protocol::password::md5(bytes, user).into())
             }
@@ -52,7 +48,7 @@ fn sha256(password: &[u8], salt: &[u8; 32]) -> SecretString {
 }
 
 /// Returns a text of Redshift without any literal that it may repeat.
-pub(super) fn without_literals(text: &str) -> String {
+pub fn without_literals(text: &str) -> String {
     let is_part = |character: char| character.is_ascii_hexdigit() || character == '|';
     let mut left = text;
     let mut shown = String::new();
@@ -78,8 +74,8 @@ mod tests {
     use super::*;
 
     fn literal(format: PasswordHashFormat, digest: bool) -> String {
-        let provider = rustls::crypto::ring::default_provider();
-        let made = format.literal("user1", &"ez".into(), digest, provider.secure_random);
+        let salt = || Some(std::array::from_fn(|_| fastrand::u8(..)));
+        let made = format.literal("user1", &"ez".into(), digest, salt);
         made.unwrap().expose_secret().to_owned()
     }
 
