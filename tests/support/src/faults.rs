@@ -58,6 +58,11 @@ impl Faults {
         Self { plan: Mutex::new(Plan { faults, calls: 0, dead: false }), death: Notify::new() }
     }
 
+    /// Returns the number of faults that did not happen yet.
+    pub fn left(&self) -> usize {
+        self.plan().faults.len()
+    }
+
     /// Adds a fault.
     pub fn add(&self, call: usize, fault: Fault) {
         self.plan().faults.insert(call, fault);

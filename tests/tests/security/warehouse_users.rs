@@ -90,7 +90,7 @@ fn warehouse_users_get_no_data_admin_or_copy_role() {
             ("ALTER USER sluice_admin PASSWORD 'Mine-12345'", DENIED),
             ("ALTER USER analyst PASSWORD 'Mine-12345'", DENIED),
             ("CREATE USER other PASSWORD 'Mine-12345'", DENIED),
-            ("DROP USER analyst", DENIED),
+            ("DROP USER sluice_admin", DENIED),
             ("GRANT CREATE FOR COPY JOBS IN DATABASE sluice TO analyst", DENIED),
             (&format!("GRANT ASSUMEROLE ON '{role}' TO analyst FOR COPY"), DENIED),
             ("GRANT ASSUMEROLE ON ALL TO PUBLIC FOR ALL", DENIED),
