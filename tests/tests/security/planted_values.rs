@@ -12,15 +12,13 @@ use test_support::rotation::{KeyProvider, Rules};
 use crate::rotation_api_key::server::{Server, Slot};
 use crate::stage::{FIRST, Stage, USER};
 
-/// The version that the writer chooses.
-const VERSION: &str = "planted-version-0123456789abcdef0123";
-
 /// Plants a value and lets Secrets Manager rotate: it continues with the version that has
 /// AWSPENDING. Returns when the function has refused the value.
 fn refused(secret: &Secret, planted: &Value) {
     let before = secret.value();
     let seen = secret.rotation_log().len();
-    let words = json!({"ClientRequestToken": VERSION, "SecretString": planted.to_string(), "VersionStages": ["AWSPENDING"]});
+    let version = format!("{:032x}", fastrand::u128(..));
+    let words = json!({"ClientRequestToken": version, "SecretString": planted.to_string(), "VersionStages": ["AWSPENDING"]});
     secret.call("PutSecretValue", words).unwrap();
     // Secrets Manager answers that it continues the unfinished rotation, as an error.
     let _continued = secret.call("RotateSecret", json!({}));
