@@ -53,7 +53,7 @@ impl<V: Versions> Invocation<'_, V> {
     /// # Errors
     /// The call failed, or there is no value.
     pub async fn current_text(&self) -> Result<SecretString, RotationError> {
-        Ok(self.versions.value(self.secret_id, None, CURRENT).await?.ok_or(NO_CURRENT)?)
+        self.versions.value(self.secret_id, None, CURRENT).await?.ok_or(NO_CURRENT)
     }
 
     /// Returns the value before the current one, as it is stored, or `None` if there is none.

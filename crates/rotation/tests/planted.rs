@@ -1,5 +1,7 @@
 //! Values that somebody who may write a secret, but not read it, plants under AWSPENDING.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::HashMap;
 
 use rotation::document::SecretDocument;

@@ -269,7 +269,7 @@ async fn planted_key_is_refused_although_the_provider_accepts_it() {
 async fn written_value_does_not_have_a_foreign_key_revoked() {
     let rules = Rules { limit: 9, ..Rules::default() };
     for more in [&[][..], &[("REVOKE_FIRST_KEY_ID", "FIRST")][..]] {
-        let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules.clone()));
+        let (secret, provider) = (MemorySecret::new(VALUE).with_admin(ADMIN_VALUE), provider(rules));
         provider.add("sa-1", "VICTIM", "unknown", "made by hand");
         // The writer names a key whose secret half it does not know.
         secret.set(OLD, r#"{"key":"VICTIM","secret":"guessed"}"#);
