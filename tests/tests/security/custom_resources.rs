@@ -194,8 +194,8 @@ fn event_alone_gets_nothing_that_the_stack_did_not_deploy() {
     // The jobs: another database, table, source, role and owner; a second job on the same files.
     let of_job = stage.own(TARGET, "sluice-job", "CopyJobFunction", "CopyJob");
     let base = json!({
-        "ClusterIdentifier": cluster, "Database": stage.warehouse["Database"], "WarehouseSecretArn": secret,
-        "JobName": "load_measurements", "TableName": "measurements", "Format": "CSV", "SourceBucket": bucket,
+        "ClusterIdentifier": cluster, "Database": stage.warehouse["Database"],
+        "WarehouseSecretArn": stage.target["LoaderSecretArn"], "JobName": "load_measurements", "TableName": "measurements", "Format": "CSV", "SourceBucket": bucket,
         "CopyRoleArn": stage.target["CopyRoleArn"], "Options": {"IgnoreHeader": "1"},
     });
     let other_secret = secret.replace(":secret:", ":secret:other-");
@@ -224,7 +224,8 @@ fn event_alone_gets_nothing_that_the_stack_did_not_deploy() {
             ),
             (json!({"CopyRoleArn": admin}), "property `CopyRoleArn`", "`AllowedCopyRoles`"),
             (
-                json!({"WarehouseSecretArn": other_secret}),
+                // As the admin.
+                json!({"WarehouseSecretArn": secret}),
                 "property `WarehouseSecretArn`",
                 "`WarehouseSecretArn`",
             ),
@@ -256,6 +257,27 @@ fn event_alone_gets_nothing_that_the_stack_did_not_deploy() {
                 "no parameter of templates/warehouse.yaml",
             ),
             (json!({"ClusterIdentifier": "other"}), "property `ClusterIdentifier`", "no parameter"),
+        ],
+    );
+
+    // The users: another database, secret, name, role, schema and table.
+    let of_user = stage.own(TARGET, "sluice-target", "WarehouseUserFunction", "LoaderUser");
+    let base = json!({
+        "ClusterIdentifier": cluster, "Database": stage.warehouse["Database"], "AdminSecretArn": secret,
+        "SecretArn": stage.target["LoaderSecretArn"], "UserName": "sluice_loader", "Purpose": "loader",
+        "CopyRoleArn": stage.target["CopyRoleArn"], "Schemas": ["public"],
+    });
+    refused(
+        &of_user,
+        &base,
+        &[
+            (json!({"Database": "postgres"}), "property `Database`", "`MonitorDatabase`"),
+            (json!({"AdminSecretArn": other_secret}), "property `AdminSecretArn`", "`AdminSecretArn`"),
+            (json!({"SecretArn": secret}), "property `SecretArn`", "no parameter"),
+            (json!({"UserName": "evil"}), "property `UserName`", "no parameter"),
+            (json!({"CopyRoleArn": admin}), "property `CopyRoleArn`", "no parameter"),
+            (json!({"Schemas": ["public", "finance"]}), "property `Schemas`", "`LoaderSchemas`"),
+            (json!({"Tables": ["finance.salaries"]}), "property `Tables`", "`LoaderTables`"),
         ],
     );
 
@@ -334,7 +356,7 @@ fn other_stack_with_a_job_of_its_own(stage: &Stage) {
     let arn = format!("arn:aws:lambda:{}:{}:function:{function}", stage.cloud.region(), TARGET.account);
     let template = json!({"Resources": {"Orders": {"Type": "Custom::CopyJob", "Properties": {
         "ServiceToken": arn, "ServiceTimeout": "900", "ClusterIdentifier": stage.warehouse["ClusterIdentifier"],
-        "Database": stage.warehouse["Database"], "WarehouseSecretArn": stage.warehouse["SecretArn"],
+        "Database": stage.warehouse["Database"], "WarehouseSecretArn": stage.target["LoaderSecretArn"],
         "JobName": "load_orders", "TableName": "orders", "CreateTable": "true", "TableColumns": ["id integer"],
         "Format": "CSV", "SourceBucket": stage.source["BucketName"], "SourcePrefix": "orders/",
         "CopyRoleArn": stage.target["CopyRoleArn"],

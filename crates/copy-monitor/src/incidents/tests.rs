@@ -292,7 +292,7 @@ fn hostile_key_and_error_mention_nobody_and_stay_one_word() {
     }
     let command = text.lines().find(|line| line.starts_with("Command:")).unwrap();
     assert!(
-        command.contains(r"aws s3 cp $'s3://landing/in/$(reboot) \x3c!channel\x3e \x40here"),
+        command.contains(r"aws s3 cp $'s3://landing/in/$(reboot) \x3c\x21channel\x3e \x40here"),
         "{command}"
     );
 }

@@ -147,15 +147,3 @@ async fn absent_schema_fails_before_anything_is_made() {
     assert!(!failure.has_leftovers() && drill.state().loader().is_none());
     assert!(drill.state().secret().get("username").is_none());
 }
-
-#[tokio::test(start_paused = true)]
-async fn request_for_another_admin_or_schema_makes_no_statement() {
-    for (property, value) in [("AdminSecretArn", json!("arn:other")), ("Schemas", json!(["finance"]))] {
-        let mut properties = loader();
-        properties[property] = value;
-        let drill = with(properties, HashMap::new());
-        let reason = drill.deliver(Create).await.unwrap_err().chain();
-        assert!(reason.contains(&format!("property `{property}`: this function's stack allows")), "{reason}");
-        assert!(drill.state().log.is_empty());
-    }
-}
