@@ -52,8 +52,8 @@ impl Placeholders {
         let buckets = env.optional("ALLOWED_BUCKETS").unwrap_or_default();
         Self([
             ("{bucket}", buckets.lines().next().unwrap_or_default().to_owned()),
-            ("{role}", env.optional("ALLOWED_COPY_ROLE").unwrap_or_default()),
-            ("{prefix}", env.optional("ALLOWED_PREFIX").unwrap_or_default()),
+            ("{role}", env.optional("COPY_ROLE_ARN").unwrap_or_default()),
+            ("{prefix}", env.optional("SOURCE_PREFIX").unwrap_or_default()),
         ])
     }
 
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(allowed_statements("*").unwrap(), ["*"]);
         let named = Placeholders::from_env(Env::from(&|name| match name {
             "ALLOWED_BUCKETS" => Some("b\n*".to_owned()),
-            "ALLOWED_COPY_ROLE" => Some("r".to_owned()),
+            "COPY_ROLE_ARN" => Some("r".to_owned()),
             _ => None,
         }));
         assert_eq!(named.fill("x:{bucket}/{prefix}* {role} {other}"), "x:b/* r {other}");
