@@ -103,7 +103,7 @@ fn warehouse_users_get_no_data_admin_or_copy_role() {
             ("SELECT * FROM public.measurements", DENIED),
             ("SELECT * FROM finance.salaries", DENIED),
             ("SELECT passwd FROM pg_catalog.pg_shadow", DENIED),
-            (&copy("public.measurements"), DENIED),
+            (&copy("public.measurements"), "does not have ASSUMEROLE permission"),
             ("COPY JOB DROP load_measurements", "does not exist"),
             (&format!("COPY JOB RUN {}", job_of(&admin)), DENIED),
             (&format!("COPY JOB DROP {}", job_of(&admin)), DENIED),
