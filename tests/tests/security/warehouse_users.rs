@@ -133,8 +133,9 @@ fn warehouse_users_get_no_data_admin_or_copy_role() {
     assert!(!policies(&account, &role).contains(secret), "the job's role may read the admin's secret");
 
     // The user goes after its jobs, and its table stays.
-    let failed = account.delete_stack("sluice-target").unwrap_err().to_string();
-    assert!(failed.contains("owns the copy jobs load_measurements_"), "{failed}");
+    account.delete_stack("sluice-target").unwrap_err();
+    let events = format!("{:?}", account.stack_events("sluice-target").unwrap());
+    assert!(events.contains("owns the copy jobs load_measurements_"), "{events}");
     account.delete_stack("sluice-job").unwrap();
     account.delete_stack("sluice-target").unwrap();
     let left = admin.query(
