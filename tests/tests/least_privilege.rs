@@ -263,7 +263,13 @@ fn target_account(kind: &str) {
     };
     check(
         &Case {
-            function: Function::of(&cloud, TARGET, "sluice-target", "WarehouseUserFunction", &answers),
+            function: Function::unrestricted(
+                &cloud,
+                TARGET,
+                "sluice-target",
+                "WarehouseUserFunction",
+                &answers,
+            ),
             role: role("sluice-target", "WarehouseUserRole"),
             properties: vec![user("one"), user("two")],
         },

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use cloud::aws::Account;
+use cloud::sql::Database;
 use cloud::wait::{self, Seen};
 use cloud::{Cloud, Error, Options, SOURCE, TARGET, kit};
 use end_to_end::{Hold, PATIENCE};
@@ -68,8 +69,10 @@ fn stacks_are_created_updated_and_deleted_without_leftovers() {
     cloud.account(TARGET).delete_stack("sluice-job").unwrap();
     assert_eq!(jobs("SELECT job_name FROM sys_copy_job"), Vec::<Vec<Option<String>>>::new());
     cloud.account(TARGET).delete_stack("sluice-target").unwrap();
-    // The target stack is deployed again while the source stack stays, which needs no manual step.
-    let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
+    // The target stack is deployed again while the source stack stays. Its new loader is given the
+    // table that the old one left to the admin.
+    let table = [("LoaderTables", "public.measurements")];
+    let target = kit::target(&cloud, &warehouse, &[SOURCE], &table).unwrap();
     let again = kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB);
     assert!(again.is_ok(), "{again:?}");
     cloud.account(TARGET).delete_stack("sluice-job").unwrap();
@@ -83,9 +86,9 @@ fn stacks_are_created_updated_and_deleted_without_leftovers() {
     cloud.account(TARGET).delete_stack("sluice-network").unwrap();
 }
 
-/// Attaches a role without permissions to the cluster and returns its ARN. A job with this role
-/// fails after its table was created.
-fn unreadable_role(account: &Account, cluster: &str) -> String {
+/// Attaches a role without permissions to the cluster, lets the loader use it, and returns its ARN. A
+/// job with this role fails after its table was created.
+fn unreadable_role(account: &Account, cluster: &str, database: &Database, loader: &str) -> String {
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"redshift.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
     let words = [("RoleName", "cannot-read"), ("AssumeRolePolicyDocument", trust)];
     let role = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
@@ -97,6 +100,7 @@ fn unreadable_role(account: &Account, cluster: &str) -> String {
         Ok(if in_sync { Seen::Yes(()) } else { Seen::NotYet("adding".into()) })
     })
     .unwrap();
+    database.query(&format!("GRANT ASSUMEROLE ON '{role}' TO {loader} FOR COPY")).unwrap();
     role
 }
 
@@ -111,13 +115,13 @@ fn failing_job_leaves_nothing_and_paused_cluster_names_resume() {
     // The role is attached but may not read. The table that the failed request created is dropped.
     let account = cloud.account(TARGET);
     let cluster = warehouse["ClusterIdentifier"].as_str();
-    let role = unreadable_role(&account, cluster);
+    let database = kit::database(&cloud, &warehouse);
+    let role = unreadable_role(&account, cluster, &database, &target["LoaderUserName"]);
     let mut parameters = kit::SAMPLE_JOB.to_vec();
     parameters.push(("CopyRoleArn", &role));
     let refused = kit::job(&cloud, "sluice-job", stacks, &parameters).unwrap_err();
     let Error::Stack { reason, .. } = &refused else { panic!("{refused}") };
     assert!(reason.contains("property `CopyRoleArn`") && reason.contains("cannot read bucket"), "{reason}");
-    let database = kit::database(&cloud, &warehouse);
     let tables =
         database.query("SELECT table_name FROM information_schema.tables WHERE table_name = 'measurements'");
     assert_eq!(tables.unwrap().rows, Vec::<Vec<Option<String>>>::new());
@@ -161,7 +165,9 @@ fn failing_job_never_drops_a_table_with_rows() {
     let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
     let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
     let account = cloud.account(TARGET);
-    let role = unreadable_role(&account, &warehouse["ClusterIdentifier"]);
+    let database = kit::database(&cloud, &warehouse);
+    let loader = target["LoaderUserName"].as_str();
+    let role = unreadable_role(&account, &warehouse["ClusterIdentifier"], &database, loader);
     let mut parameters = kit::SAMPLE_JOB.to_vec();
     parameters.push(("CopyRoleArn", &role));
     let assert_job_fails = || {
@@ -171,7 +177,6 @@ fn failing_job_never_drops_a_table_with_rows() {
         assert!(reason.contains("cannot read bucket"), "{reason}");
         account.delete_stack("sluice-job").unwrap();
     };
-    let database = kit::database(&cloud, &warehouse);
     let insert = |name: &str| {
         database.query(&format!("INSERT INTO measurements (id, name) VALUES (1, '{name}')")).unwrap();
     };
@@ -180,6 +185,7 @@ fn failing_job_never_drops_a_table_with_rows() {
     // The table existed before the stack.
     let columns = "id integer, name varchar(64), value decimal(10, 2), \"timestamp\" timestamp";
     database.query(&format!("CREATE TABLE measurements ({columns})")).unwrap();
+    database.query(&format!("GRANT INSERT ON measurements TO {loader}")).unwrap();
     insert("before");
     assert_job_fails();
     assert_eq!(names(), [[Some("before".to_owned())]]);
