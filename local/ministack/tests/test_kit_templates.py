@@ -49,6 +49,8 @@ NOT_FOR = {
     ("ADMIN_HOST", "rotation-elasticache"): "the ElastiCache API changes the password",
     ("IGNORE_SSL_FALSE", "rotation-msk"): "the secret of MSK has no key ssl",
     ("TLS_SERVER_NAME", "rotation-api-key"): "refused by the function, which calls several hosts",
+    **{("RETIRE_AFTER_MINUTES", f"rotation-{engine}"): "only ElastiCache keeps a previous password that an event removes"
+       for engine in ("kafka", "msk", "redshift", "sql")},
     ("ALLOWED_CLUSTERS", "copy-source"): "the source account's functions know the warehouse by its namespace",
     ("ALLOWED_WORKGROUPS", "copy-source"): "the source account's functions know the warehouse by its namespace",
 }
