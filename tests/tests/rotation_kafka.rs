@@ -134,7 +134,7 @@ fn rotation_on_a_broker_with_a_fault_ends_with_a_valid_login() {
             }
         }
         println!("kafka, {name}: {calls} calls a rotation, {runs} runs with one fault each");
-        assert_eq!((calls, runs), (if strategy == Strategy::SingleUser { 17 } else { 18 }, 4 * calls));
+        assert_eq!((calls, runs), (if strategy == Strategy::SingleUser { 20 } else { 21 }, 4 * calls));
     }
 }
 

@@ -68,7 +68,7 @@ fn rotation_on_a_server_with_a_fault_ends_with_a_valid_login() {
                 }
             }
             println!("{brand:?}, {name}: {calls} calls, {} rotations", 1 + calls * Fault::ALL.len());
-            assert_eq!(calls, if matches!(strategy, Strategy::SingleUser) { 17 } else { 18 });
+            assert_eq!(calls, if matches!(strategy, Strategy::SingleUser) { 20 } else { 21 });
         }
     }
 }

@@ -50,7 +50,7 @@ fn wire_rotation_with_a_fault_ends_with_a_valid_login() {
             }
         }
         println!("{name}: {calls} calls a rotation, {} runs with one fault each", 4 * calls);
-        assert_eq!(calls, if strategy == Strategy::SingleUser { 17 } else { 18 });
+        assert_eq!(calls, if strategy == Strategy::SingleUser { 20 } else { 21 });
     }
 }
 
