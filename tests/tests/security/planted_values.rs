@@ -28,7 +28,8 @@ fn refused(secret: &Secret, planted: &Value) {
     let log = secret.rotation_log();
     assert!(!log.contains("planted-password") && !log.contains("setSecret"), "{log}");
     // The remedy of the error's sentence.
-    secret.unstick();
+    let words = json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": version});
+    secret.call("UpdateSecretVersionStage", words).unwrap();
 }
 
 #[test]
