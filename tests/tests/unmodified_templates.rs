@@ -37,7 +37,7 @@ fn tests_deploy_every_template_byte_for_byte() {
         .filter(|stack| stack.name != "hub")
         .map(|stack| compare(&cloud, "text", stack.profile, &stack.stack_name(), stack.template))
         .collect();
-    assert_eq!(functions(&reports), 6, "{reports:?}");
+    assert_eq!(functions(&reports), 7, "{reports:?}");
 }
 
 #[test]
