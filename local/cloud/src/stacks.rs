@@ -171,15 +171,25 @@ impl Account {
     /// # Errors
     /// CloudFormation's error.
     pub fn stack_events(&self, stack: &str) -> Result<Vec<Event>, Error> {
-        let answer = self.query("cloudformation", "DescribeStackEvents", &[("StackName", stack)])?;
-        let Some(list) = answer.find("StackEvents") else { return Ok(Vec::new()) };
         let field = |event: &Element, name| event.text(name).unwrap_or_default();
-        let events = list.children.iter().rev().map(|event| Event {
-            resource: field(event, "LogicalResourceId"),
-            status: field(event, "ResourceStatus"),
-            reason: field(event, "ResourceStatusReason"),
-        });
-        Ok(events.collect())
+        let (mut events, mut token) = (Vec::new(), None);
+        // A page has at most a hundred events, and comes before older ones.
+        loop {
+            let mut words = vec![("StackName", stack)];
+            words.extend(token.as_deref().map(|token| ("NextToken", token)));
+            let answer = self.query("cloudformation", "DescribeStackEvents", &words)?;
+            let page = answer.find("StackEvents").map(|list| list.children.as_slice()).unwrap_or_default();
+            events.extend(page.iter().map(|event| Event {
+                resource: field(event, "LogicalResourceId"),
+                status: field(event, "ResourceStatus"),
+                reason: field(event, "ResourceStatusReason"),
+            }));
+            token = answer.text("NextToken").filter(|token| !token.is_empty());
+            if token.is_none() {
+                events.reverse();
+                return Ok(events);
+            }
+        }
     }
 
     /// The physical id of a resource of a stack.
