@@ -155,7 +155,7 @@ impl<S: Store, P: Publisher, E: EventProcessor> Handler<S, P, E> {
         for at in range {
             match &delivery.items[at].parsed {
                 Err(event) => {
-                    let (from, problem) = (event.from.as_str(), event.problem.as_str());
+                    let (from, problem) = (&*event.from, event.problem.as_str());
                     tracing::warn!(from, problem, "event not recognized");
                     let (location, function) = (&self.location, &self.function);
                     let observation = unrecognized_event(event, location, function, &self.table, window.now);

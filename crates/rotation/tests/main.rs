@@ -15,6 +15,7 @@ mod run;
 use rotation::document;
 
 #[test]
+#[allow(clippy::print_stdout, reason = "the seeds are for whoever reads the test's output")]
 fn every_seed_of_secret_documents_holds() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/secret_document");
     let mut count = 0;

@@ -253,6 +253,7 @@ async fn log_in(client: Client, tls: Tls, port: u16) -> Result<String, String> {
 }
 
 /// Tries one behaviour; returns what is wrong with the client.
+#[allow(clippy::print_stdout, reason = "the answers are for whoever reads the test's output")]
 async fn attack(client: Client, certificate: Certificate, kind: Answer, trust: Arc<Trust>) -> Option<String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();

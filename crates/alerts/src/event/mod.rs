@@ -98,9 +98,9 @@ pub struct Unrecognized {
     /// The envelope's id, or a hash of the content.
     pub id: EventId,
     /// The account that sent it, if EventBridge or a topic says so.
-    pub account: Option<String>,
+    pub account: Option<Box<str>>,
     /// The source, as far as it is known.
-    pub from: String,
+    pub from: Box<str>,
     /// The problem: what was expected, and where.
     pub problem: String,
     /// The start of the event, without credentials.
@@ -151,7 +151,7 @@ pub(crate) fn unrecognized(text: &str, value: Option<&Value>, problem: &str) -> 
     Unrecognized {
         id,
         account: None,
-        from: sanitize(&from, 200),
+        from: sanitize(&from, 200).into(),
         problem: sanitize(problem, 300),
         raw: sanitize(value.map(without_payloads).as_deref().unwrap_or(text), MAX_RAW),
         time: Moment::parse(member("time")),
@@ -279,8 +279,8 @@ fn unquoted(text: &str) -> String {
 }
 
 /// Returns an account id: twelve digits.
-fn account_id(text: &str) -> Option<String> {
-    (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.to_owned())
+fn account_id(text: &str) -> Option<Box<str>> {
+    (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.into())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub struct AssumeRoleGrant {
     pub roles: Option<Vec<String>>,
     /// Users, or `public`.
     pub grantees: Vec<String>,
-    /// Of [`COMMANDS`].
+    /// Of `COMMANDS`.
     pub commands: Vec<&'static str>,
     /// REVOKE.
     pub revoke: bool,
