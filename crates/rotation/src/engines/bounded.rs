@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 /// user, which are some megabytes with a hundred thousand objects.
 const MAX_SESSION: usize = 32 << 20;
 
-/// A TCP connection whose reader gets an error after [`MAX_SESSION`] bytes.
+/// A TCP connection whose reader gets an error after 32 MiB.
 #[derive(Debug)]
 pub struct Bounded {
     stream: TcpStream,
