@@ -31,7 +31,7 @@ pub trait Waiter: Send + Sync {
     fn start<'a>(&'a self, name: &'a str, input: &'a Value) -> BoxFuture<'a, Result<(), BoxError>>;
 }
 
-/// What a sealed URL is bound to. Whoever may invoke the function can send it a ticket, so a ticket
+/// The context that a sealed URL is bound to. Whoever may invoke the function can send it a ticket, so a ticket
 /// is believed only if its URL opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {

@@ -30,9 +30,7 @@ impl Target {
             (Some(_), Some(_)) => Err(AmbiguousTarget("both")),
         }
     }
-}
 
-impl Target {
     /// Returns the name of the cluster or workgroup.
     pub fn name(&self) -> &str {
         match self {

@@ -35,14 +35,14 @@ const BUCKETS: &str = "ALLOWED_BUCKETS";
 /// The variable with the allowed statements.
 pub(crate) const STATEMENTS: &str = "ALLOWED_STATEMENTS";
 
-/// What the function's stack allows.
+/// The lists of values that the function's stack allows.
 pub(crate) const ALLOWED: [AllowedList; 3] = [
     AllowedList::OTHER_RESOURCES,
     AllowedList::of(BUCKETS, "BucketName"),
     AllowedList::of(STATEMENTS, "AllowedStatements"),
 ];
 
-/// What `{bucket}`, `{role}` and `{prefix}` stand for in [`STATEMENTS`].
+/// The values that `{bucket}`, `{role}` and `{prefix}` stand for in [`STATEMENTS`].
 pub(crate) struct Placeholders([(&'static str, String); 3]);
 
 impl Placeholders {

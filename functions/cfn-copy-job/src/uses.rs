@@ -1,4 +1,4 @@
-//! What a job names, for comparison with what the function's stack allows.
+//! The values that a job names, for comparison with what the function's stack allows.
 
 use custom_resource::{AllowedList, Failure, Use};
 use warehouse::data_api::Login;
@@ -16,7 +16,7 @@ const SOURCES: &str = "ALLOWED_SOURCES";
 const COPY_ROLES: &str = "ALLOWED_COPY_ROLES";
 const OVERLAP: &str = "ALLOWED_OVERLAP";
 
-/// What the function's stack allows.
+/// The lists of values that the function's stack allows.
 pub const ALLOWED: [AllowedList; 12] = [
     AllowedList::OTHER_RESOURCES,
     AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),

@@ -36,7 +36,7 @@ const BUCKETS: &str = "ALLOWED_BUCKETS";
 const NAMESPACES: &str = "ALLOWED_NAMESPACES";
 const KEYS: &str = "ALLOWED_INTEGRATION_KEYS";
 
-/// What the function's stack allows.
+/// The lists of values that the function's stack allows.
 pub const ALLOWED: [AllowedList; 4] = [
     AllowedList::OTHER_RESOURCES,
     AllowedList::of(BUCKETS, "BucketName"),

@@ -15,7 +15,7 @@ const ACCOUNTS: &str = "ALLOWED_SOURCE_ACCOUNTS";
 const BUCKETS: &str = "ALLOWED_SOURCE_BUCKETS";
 const CONDITIONS: &str = "ALLOWED_CONDITIONS";
 
-/// What the function's stack allows.
+/// The lists of values that the function's stack allows.
 pub(crate) const ALLOWED: [AllowedList; 6] = [
     AllowedList::OTHER_RESOURCES,
     AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),

@@ -11,7 +11,7 @@ use warehouse::target::Target;
 const SECRETS: &str = "ALLOWED_SECRETS";
 const DATABASES: &str = "ALLOWED_DATABASES";
 
-/// What the function's stack allows: its own resources, and the database that it makes.
+/// The lists of values that the function's stack allows: its own resources, and the database that it makes.
 pub const ALLOWED: [AllowedList; 4] = [
     AllowedList::own(Target::CLUSTERS),
     AllowedList::own(Target::WORKGROUPS),

@@ -15,7 +15,7 @@ const CHECK_AFTER: Duration = Duration::from_secs(5);
 
 const ROLES: &str = "ALLOWED_ROLES";
 
-/// What the function's stack allows.
+/// The lists of values that the function's stack allows.
 pub const ALLOWED: [AllowedList; 4] = [
     AllowedList::OTHER_RESOURCES,
     AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),

@@ -1,4 +1,4 @@
-//! What a user's properties name, for comparison with what the function's stack allows.
+//! The values that a user's properties name, for comparison with what the function's stack allows.
 
 use custom_resource::{AllowedList, Failure, Use};
 use warehouse::target::Target;
@@ -14,7 +14,7 @@ const SCHEMAS: &str = "ALLOWED_SCHEMAS";
 const TABLES: &str = "ALLOWED_TABLES";
 const RESTRICT_ROLES: &str = "ALLOWED_RESTRICT_ROLES";
 
-/// What the function's stack allows.
+/// The lists of values that the function's stack allows.
 pub const ALLOWED: [AllowedList; 10] = [
     AllowedList::of(Target::CLUSTERS, "ClusterIdentifier"),
     AllowedList::of(Target::WORKGROUPS, "WorkgroupName"),

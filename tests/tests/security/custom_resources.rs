@@ -3,25 +3,12 @@
 
 use cloud::aws::Account;
 use cloud::{Cloud, Options, Profile, SOURCE, TARGET, kit};
+use end_to_end::alerts::principal;
 use end_to_end::{Answers, Function};
 use serde_json::{Value, json};
 
 /// An account of the attacker.
 const EVIL: &str = "999999999999";
-
-/// Returns the credentials of a role that may invoke every function and do nothing else.
-fn invoker(account: &Account, profile: Profile) -> Account {
-    let root = format!("arn:aws:iam::{}:root", profile.account);
-    let trust = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "sts:AssumeRole"}]});
-    let words = [("RoleName", "invoker"), ("AssumeRolePolicyDocument", &trust.to_string())];
-    let arn = account.query("iam", "CreateRole", &words).unwrap().text("Arn").unwrap();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}]});
-    let words = [("RoleName", "invoker"), ("PolicyName", "invoke"), ("PolicyDocument", &policy.to_string())];
-    account.query("iam", "PutRolePolicy", &words).unwrap();
-    account.assume(&arn).unwrap()
-}
 
 /// The stage: all stacks of one warehouse and one source.
 struct Stage {
@@ -40,7 +27,10 @@ impl Stage {
         let target = kit::target(&cloud, &warehouse, &[SOURCE], &[]).unwrap();
         let source = kit::source(&cloud, SOURCE, &target, &[]).unwrap();
         kit::job(&cloud, "sluice-job", (&warehouse, &target, &source), &kit::SAMPLE_JOB).unwrap();
-        let invokers = [SOURCE, TARGET].map(|profile| (profile, invoker(&cloud.account(profile), profile)));
+        // They may invoke every function and do nothing else.
+        let invoker =
+            |profile| principal(&cloud.account(profile), profile, "invoker", &["lambda:InvokeFunction"]);
+        let invokers = [SOURCE, TARGET].map(|profile| (profile, invoker(profile)));
         Self { cloud, answers: Answers::start(), warehouse, target, source, invokers }
     }
 

@@ -1,6 +1,6 @@
 //! The delivery of events: one by one, from a topic, or from a queue in batches.
 //!
-//! What reaches the functions decides what an event may say:
+//! The way by which an event reaches the functions decides what it may say:
 //!
 //! - EventBridge sets an envelope's account and Region, and only AWS services put events whose source
 //!   begins with `aws.` ("Amazon EventBridge event structure");

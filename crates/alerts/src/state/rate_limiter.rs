@@ -21,7 +21,7 @@ const UNSENT_MEMORY: Duration = Duration::from_secs(60 * 86_400);
 /// The largest number of suppressed notifications that the summary lists.
 const MAX_LINES: usize = 10;
 
-/// What a rate limit counts.
+/// The notifications that a rate limit counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum LimitScope {
     /// The notifications of one kind about one subject or group.
