@@ -121,6 +121,9 @@ mod tests {
         let with = |secret| refreshed("url", "https://ABC:s3@h/p", old, Halves { id: "DEF", secret });
         assert_eq!(with("n/w@x"), Ok(Some("https://DEF:n%2Fw%40x@h/p".to_owned())));
         assert_eq!(with("x@evil.example/"), Ok(Some("https://DEF:x%40evil.example%2F@h/p".to_owned())));
+        // A `;` does not end the host of such an address (RFC 3986).
+        let new = Halves { id: "DEF", secret: "x" };
+        assert_eq!(refreshed("url", "https://;ABC:s3", old, new), Err(Refusal::UnknownForm));
     }
 
     #[test]
