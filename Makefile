@@ -97,9 +97,11 @@ test-release: launcher build ## End-to-end tests of one function of each family 
 	  -E '$(RELEASE_TESTS)' $(CARGOFLAGS)
 
 .PHONY: lint
-lint: validate doc ## Formatting, clippy, docs, types of the Python code, and what validate checks
+lint: validate doc ## Formatting, clippy, docs, fuzz targets, types of the Python code, and what validate checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked $(CARGOFLAGS) -- --deny warnings
+	cargo check --manifest-path fuzz/Cargo.toml --bins --no-default-features --locked \
+	  --target-dir '$(or $(CARGO_TARGET_DIR),target)' $(CARGOFLAGS)
 	$(CLOUD) exec gateway-tests python -m mypy --config-file local/ministack/mypy.ini local/ministack/sluice_ministack
 	$(CLOUD) exec gateway-tests python -m mypy --config-file policies/mypy.ini policies/contracts
 

@@ -9,6 +9,6 @@ mod message_check;
 #[path = "../checks/shell.rs"]
 mod shell;
 
-use sluice_fuzz::{notification, command, event, incident, rules, kind, message, moment, state};
+use sluice_fuzz::{arn, notification, command, event, incident, rules, kind, message, moment, state};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check::check_bytes(data));

@@ -70,6 +70,9 @@ pub enum DocumentError {
     },
 }
 
+/// The key of a pending value with the proof that this rotation created it (`pending.rs`).
+pub const MAC_KEY: &str = "rotation_mac";
+
 /// A secret's value. `Debug` prints the names of its keys only.
 #[derive(Clone)]
 pub struct SecretDocument(Map<String, Value>);
@@ -101,7 +104,7 @@ const OWN: [&str; 19] = [
     "dbInstanceIdentifier",
     "namespaceName",
     "workgroupName",
-    crate::pending::MAC_KEY,
+    MAC_KEY,
 ];
 
 impl SecretDocument {

@@ -15,14 +15,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::document::{DocumentError, SecretDocument};
+use crate::document::{DocumentError, MAC_KEY, SecretDocument};
 use crate::error::RotationError;
 use crate::invocation::Invocation;
 use crate::rotator::{CredentialRotator, ParsedValue};
 use crate::versions::{CURRENT, PENDING, Versions};
 
-/// The key of a pending value that holds its MACs.
-pub const MAC_KEY: &str = "rotation_mac";
 /// The first part of every input: another use of the same key has another one.
 const CONTEXT: &str = "sluice pending value 1";
 /// The separator of the two MACs.

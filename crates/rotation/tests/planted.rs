@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 
-use rotation::document::SecretDocument;
+use rotation::document::{MAC_KEY, SecretDocument};
 use rotation::engine::Engine;
 use rotation::event::Step;
 use rotation::outcome::StepOutcome;
 use rotation::passwords::Strategy;
-use rotation::pending::{MAC_KEY, PendingMac, SigningKeys};
+use rotation::pending::{PendingMac, SigningKeys};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use test_support::rotation::{Drill, MemorySecret, MemoryServer, OLD, SECRET, TOKEN, strategies};

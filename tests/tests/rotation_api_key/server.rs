@@ -79,6 +79,7 @@ impl Server {
         let (served, planned) = (Arc::clone(&slot), Arc::clone(&plan));
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
                 let broken = planned.lock().unwrap().pop_front().flatten();
                 tokio::spawn(serve(stream, acceptor.clone(), Arc::clone(&served), broken));
             }

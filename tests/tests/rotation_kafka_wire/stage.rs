@@ -93,6 +93,8 @@ impl Stage {
 
 async fn listen(listener: TcpListener, acceptor: TlsAcceptor, cluster: Cluster, broker: usize) {
     while let Ok((stream, _)) = listener.accept().await {
+        // A small response does not wait for the acknowledgement of the one before (40 ms).
+        stream.set_nodelay(true).unwrap();
         let (acceptor, cluster) = (acceptor.clone(), cluster.clone());
         tokio::spawn(async move {
             let Ok(mut stream) = acceptor.accept(stream).await else { return };

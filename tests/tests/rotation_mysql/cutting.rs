@@ -40,6 +40,7 @@ impl Proxy {
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                client.set_nodelay(true).and(server.set_nodelay(true)).unwrap();
                 tokio::spawn(pass(client, server, Arc::clone(&plans)));
             }
         });

@@ -46,6 +46,7 @@ impl Digesting {
         let stored: [u8; 32] = Sha256::new().chain_update(password).chain_update(SALT).finalize().into();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                socket.set_nodelay(true).unwrap();
                 let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
                 let folds = folded.load(Ordering::Relaxed);
                 tokio::spawn(async move {

@@ -43,6 +43,7 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { continue };
+                client.set_nodelay(true).and(server.set_nodelay(true)).unwrap();
                 tokio::spawn(pass(client, server, Arc::clone(&shared)));
             }
         });

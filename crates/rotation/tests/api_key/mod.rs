@@ -20,7 +20,7 @@ use rotation::keys::{Pace, config};
 use rotation::machine::Machine;
 use rotation::outcome::StepOutcome;
 use rotation::password::PasswordPolicy;
-use rotation::pending::MAC_KEY;
+use rotation::document::MAC_KEY;
 use rotation::retry::Retry;
 use rotation::versions::{CURRENT, Description, PENDING, PREVIOUS, Versions};
 use secrecy::SecretString;
