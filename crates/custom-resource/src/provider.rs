@@ -31,6 +31,13 @@ impl Context {
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+
+    /// Returns the time until which SQL statements may run: a statement that runs longer is
+    /// cancelled, which needs a few of the seconds before the deadline.
+    pub fn end_of_statements(&self) -> Instant {
+        const CANCEL_TIME: Duration = Duration::from_secs(5);
+        self.deadline - CANCEL_TIME.min(self.time_left() / 4)
+    }
 }
 
 /// The attributes of a finished resource, for `Fn::GetAtt`.

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::secret::{Labels, SecretError, SecretValue, Versions};
+use crate::secret::{Labels, SecretError, SecretValue, SecretsManager, Versions};
 
 /// The longest wait for a rotation: one takes seconds, unless it is stuck or repeated.
 pub const MAX_ROTATION_WAIT: Duration = Duration::from_secs(60);
@@ -88,6 +88,18 @@ pub struct Backfill<'a, V> {
     pub deadline: Instant,
     /// The most attempts of a write with transient errors.
     pub write_attempts: u32,
+}
+
+impl<'a> Backfill<'a, SecretsManager> {
+    /// Creates the change of a secret in AWS Secrets Manager for the request with this id.
+    pub fn new(
+        versions: &'a SecretsManager,
+        secret: &'a str,
+        (request_id, deadline): (&'a str, Instant),
+        owner: &'a str,
+    ) -> Self {
+        Self { versions, secret, request_id, owner, deadline, write_attempts: versions.attempts() }
+    }
 }
 
 impl<V: Versions> Backfill<'_, V> {

@@ -17,9 +17,6 @@ use crate::{refusal, uses};
 /// The first part of the identity of an adopted job.
 const ADOPTED: &str = "adopted/";
 
-/// The time that is kept back for cancelling a statement that takes too long.
-const CANCEL_TIME: Duration = Duration::from_secs(5);
-
 /// The longest pause between two looks at a view that does not show a new job yet.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -67,7 +64,7 @@ impl CopyJobs {
         let name =
             JobName::existing(&new.job_name).map_err(|error| Failure::new(format!("property {error}")))?;
         let database = self.database(&target, &new.database, new.login()?);
-        match database.job(&name, end_of_statements(context)).await.map_err(query_failed)? {
+        match database.job(&name, context.end_of_statements()).await.map_err(query_failed)? {
             Some(existing) => Ok(ready(&existing)),
             None => Err(Failure::new(format!(
                 "property `JobName`: there is no job \"{name}\" in database \"{}\" that this user may see; with `AdoptExisting: true` give the full \
@@ -89,7 +86,7 @@ impl CopyJobs {
     ) -> Result<Outcome<()>, Failure> {
         let warehouse = self.available(&wanted.target).await?;
         let database = self.database(&wanted.target, &new.database, wanted.login.clone());
-        let (job, until) = (&wanted.job, end_of_statements(context));
+        let (job, until) = (&wanted.job, context.end_of_statements());
 
         let jobs = database.jobs(until).await.map_err(query_failed)?;
         if let Some(existing) = jobs.iter().find(|existing| existing.name == job.name.as_str()) {
@@ -149,7 +146,7 @@ impl CopyJobs {
         database: &Database,
         table: Option<&ExistingTable>,
     ) -> Result<ExistingJob, Failure> {
-        let (name, until) = (&wanted.job.name, end_of_statements(context));
+        let (name, until) = (&wanted.job.name, context.end_of_statements());
         let sql = wanted.job.create(new.auto);
         if let Err(error) = database.run(&sql, Token::OncePer(&context.request_id), until).await {
             if error.may_have_effect() {
@@ -188,7 +185,7 @@ impl CopyJobs {
         name: &JobName,
         database_name: &str,
     ) -> Result<(), SqlRunError> {
-        let until = end_of_statements(context);
+        let until = context.end_of_statements();
         let token = Token::OncePer(&context.request_id);
         let error = match database.run(&name.drop_job(), token, until).await {
             Ok(_) => {
@@ -215,11 +212,6 @@ impl CopyJobs {
     }
 }
 
-/// Returns the time until which statements may run.
-fn end_of_statements(context: &Context) -> Instant {
-    context.deadline - CANCEL_TIME.min(context.time_left() / 4)
-}
-
 fn ready(existing: &ExistingJob) -> Outcome<()> {
     Outcome::Ready(Attributes::none().with("JobName", &existing.name).with("JobId", existing.id.to_string()))
 }
@@ -236,7 +228,7 @@ fn describe_failed(error: DescribeError) -> Failure {
 
 async fn run_once(context: &Context, database: &Database, sql: &str, problem: &str) -> Result<(), Failure> {
     let token = Token::OncePer(&context.request_id);
-    database.run(sql, token, end_of_statements(context)).await.map(|_| ()).map_err(|error| {
+    database.run(sql, token, context.end_of_statements()).await.map(|_| ()).map_err(|error| {
         let may_have_effect = error.may_have_effect();
         Failure::caused_by(problem, error).with_leftovers_if(may_have_effect)
     })
@@ -322,7 +314,7 @@ impl Provider for CopyJobs {
         if before.as_ref().is_some_and(|before| *before != login) {
             let wanted = new.wanted(id.tag())?;
             let database = self.database(&wanted.target, &new.database, login);
-            let found = database.job(&wanted.job.name, end_of_statements(context)).await;
+            let found = database.job(&wanted.job.name, context.end_of_statements()).await;
             if found.map_err(query_failed)?.is_none() {
                 return Err(refusal::other_owner(&new.job_name));
             }

@@ -56,14 +56,7 @@ impl SecretEndpoints {
         id: &'a PhysicalId,
         secret: &'a str,
     ) -> Backfill<'a, SecretsManager> {
-        Backfill {
-            versions: &self.secrets,
-            secret,
-            request_id: &context.request_id,
-            owner: id.tag(),
-            deadline: context.deadline,
-            write_attempts: self.secrets.attempts(),
-        }
+        Backfill::new(&self.secrets, secret, (&context.request_id, context.deadline), id.tag())
     }
 
     async fn write(

@@ -3,11 +3,9 @@
 //! The user's name ends with the tag of the stack's resource, which proves that it is ours: a user
 //! with this name was created by this resource, and no other user is ever changed or dropped.
 
-use std::time::Duration;
 
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use secrecy::SecretString;
-use tokio::time::Instant;
 use warehouse::backfill::Backfill;
 use warehouse::cluster::{ControlPlane, DescribeError, Warehouse};
 use warehouse::connection::{Connection, with_keys};
@@ -20,9 +18,6 @@ use crate::grants::{self, Grant, allow_role, forbid_role};
 use crate::properties::{Properties, Purpose, Wanted};
 use crate::users::{ExistingUser, UserError, Users};
 use crate::uses;
-
-/// The time that is kept back for cancelling a statement that takes too long.
-const CANCEL_TIME: Duration = Duration::from_secs(5);
 
 /// The most names of other users in an attribute.
 const MAX_NAMES: usize = 20;
@@ -58,7 +53,7 @@ impl WarehouseUsers {
         let warehouse = self.control.describe(&wanted.target).await.map_err(describe_failed)?;
         let connection = connection(&wanted.target, &warehouse, &new.database)?;
         let admin = self.database(&wanted.target, &new.database, &new.admin_secret_arn);
-        let users = Users { database: &admin, until: end_of_statements(context) };
+        let users = Users { database: &admin, until: context.end_of_statements() };
 
         let existing = users.find(&wanted.user).await.map_err(|error| admin_failed(new, error))?;
         if existing.is_some_and(|existing| existing.superuser) {
@@ -152,14 +147,8 @@ impl WarehouseUsers {
         let secret = new.secret_arn.as_str();
         let mut keys = connection.keys(id.tag());
         keys.insert("username".to_owned(), wanted.user.as_str().into());
-        let backfill = Backfill {
-            versions: &self.secrets,
-            secret,
-            request_id: &context.request_id,
-            owner: id.tag(),
-            deadline: context.deadline,
-            write_attempts: self.secrets.attempts(),
-        };
+        let request = (context.request_id.as_str(), context.deadline);
+        let backfill = Backfill::new(&self.secrets, secret, request, id.tag());
         backfill.run(|value| with_keys(value, &keys)).await.map_err(|error| {
             Failure::caused_by(
                 format!(
@@ -228,7 +217,7 @@ impl WarehouseUsers {
         }
         let failed = |error: UserError| grants_failed(&wanted.user, error);
         let database = self.database(&before.target, &old.database, admin_secret);
-        let users = Users { database: &database, until: end_of_statements(context) };
+        let users = Users { database: &database, until: context.end_of_statements() };
         let gone: Vec<Grant> =
             before.grants.into_iter().filter(|grant| !wanted.grants.contains(grant)).collect();
         for grant in &gone {
@@ -247,7 +236,7 @@ impl WarehouseUsers {
     async fn drop_user(&self, context: &Context, old: &Properties, wanted: &Wanted) -> Result<(), Failure> {
         let user = &wanted.user;
         let database = self.database(&wanted.target, &old.database, &old.admin_secret_arn);
-        let users = Users { database: &database, until: end_of_statements(context) };
+        let users = Users { database: &database, until: context.end_of_statements() };
         let failed = |error: UserError| drop_failed(user, old, error);
         let Some(existing) = users.find(user).await.map_err(failed)? else { return Ok(()) };
         let jobs = users.jobs(existing.id).await.map_err(failed)?;
@@ -285,11 +274,6 @@ impl WarehouseUsers {
         tracing::info!(user = user.as_str(), "the user was dropped");
         Ok(())
     }
-}
-
-/// Returns the time until which statements may run.
-fn end_of_statements(context: &Context) -> Instant {
-    context.deadline - CANCEL_TIME.min(context.time_left() / 4)
 }
 
 fn connection(target: &Target, warehouse: &Warehouse, database: &str) -> Result<Connection, Failure> {
