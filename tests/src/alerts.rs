@@ -233,6 +233,11 @@ impl AlertWorld {
         for rule in ["FailureFunctionSweep", "DeadLetterFunctionCheck", "SecretsFunctionCheck"] {
             self.fire(rule);
         }
+        self.evaluate_alarms();
+    }
+
+    /// Evaluates the alarms now.
+    pub fn evaluate_alarms(&self) {
         self.control("tick", &json!({}));
     }
 

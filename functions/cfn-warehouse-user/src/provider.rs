@@ -3,7 +3,6 @@
 //! The user's name ends with the tag of the stack's resource, which proves that it is ours: a user
 //! with this name was created by this resource, and no other user is ever changed or dropped.
 
-
 use custom_resource::{Attributes, Context, Failure, Outcome, PhysicalId, Provider, Use};
 use secrecy::SecretString;
 use warehouse::backfill::Backfill;
