@@ -4,6 +4,8 @@
 //! crates/warehouse/src/policy/document.rs in a module `policy` at its root. What is compared are JSON values read from the text,
 //! without the types under test.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::policy::{Document, Statement};
@@ -14,8 +16,12 @@ const TAG: &str = "0a1b2c3d";
 pub fn check_bytes(data: &[u8]) {
     let mut fields = data.split(|byte| *byte == 0xff).map(String::from_utf8_lossy);
     let there = fields.next().unwrap_or_default();
-    let ours: Vec<Statement> =
-        fields.enumerate().filter_map(|(index, text)| statement(index, &text)).collect();
+    let ours: Vec<Value> = fields.enumerate().filter_map(|(index, text)| statement(index, &text)).collect();
+    let sids: BTreeSet<&str> = ours.iter().filter_map(|one| one["Sid"].as_str()).collect();
+    let are_unique = sids.len() == ours.len();
+    let listed = Statement::list(ours.iter().cloned());
+    assert_eq!(listed.is_ok(), are_unique, "{ours:?}");
+    let Ok(ours) = listed else { return };
     let Some(foreign) = read(&there) else {
         assert!(Document::parse(Some(&there)).is_err(), "taken for a policy: {there}");
         return;
@@ -49,7 +55,7 @@ pub fn check_bytes(data: &[u8]) {
 }
 
 /// A statement, if the rules for ours take it; checks that they take what they should.
-fn statement(index: usize, text: &str) -> Option<Statement> {
+fn statement(index: usize, text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
     if depth(&value) > 100 {
         return None;
@@ -62,9 +68,9 @@ fn statement(index: usize, text: &str) -> Option<Statement> {
         && (value.get("Effect") == Some(&json!("Allow")) || value.get("Effect") == Some(&json!("Deny")))
         && (has("Principal") || has("NotPrincipal"))
         && (has("Action") || has("NotAction"));
-    let read = Statement::new(index, value);
+    let read = Statement::new(index, value.clone());
     assert_eq!(read.is_ok(), fine, "{text}");
-    read.ok()
+    fine.then_some(value)
 }
 
 /// The policy as a map with a list of statements; `None` if it is no policy. Blank text is the empty policy.

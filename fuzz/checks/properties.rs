@@ -109,8 +109,9 @@ fn keeps_the_secret(properties: &Map<String, Value>, error: &str) {
     rest.remove("Secret");
     let rest = Value::Object(rest).to_string();
     // What an error says anyway, whatever the secret is.
-    let fixed =
-        "property `Secret. the value is not of the expected form (it is a secret and not shown) Inner Text";
+    let fixed = "property `Secret. the value is not of the expected form (it is a secret and not shown) Inner Text \
+                 (the properties as a whole)`: ` is unknown, expected one of Name, Flag, Small, Big, Ratio, Mark, \
+                 List, Pair, Tags, Nested, Kind, Document, Secret";
     for text in texts(secret) {
         let unique = text.len() >= 4 && !rest.contains(text.as_str()) && !fixed.contains(text.as_str());
         assert!(!unique || !error.contains(text.as_str()), "{text:?} stands in {error:?}");

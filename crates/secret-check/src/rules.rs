@@ -213,7 +213,7 @@ fn scheduled_for_deletion(
     let deletion = details.deletion.map(|at| format!(" It will be deleted at {at}.")).unwrap_or_default();
     incident(rules, secret, Kind::SecretDeleted, Severity::Error, now)
         .what(&format!("The secret has been marked for deletion since {marked}.{deletion}"))
-        .impact("No client can read the secret: every read returns an error.")
+        .impact("No client can read the secret, because every read returns an error.")
         .action(
             "If the deletion is not intended, restore the secret:",
             command(rules, secret, "restore-secret"),

@@ -22,9 +22,18 @@ impl InvalidValue {
 
 /// Returns a value for an error text: shortened, and with invisible characters escaped.
 pub(crate) fn escape(value: &str) -> String {
-    let mut text: String = value.chars().take(40).flat_map(char::escape_debug).collect();
-    if value.chars().count() > 40 {
-        text.push('…');
+    const MOST: usize = 40;
+    let mut text = String::new();
+    let mut room = MOST;
+    for character in value.chars() {
+        let escaped = character.escape_debug();
+        // An escaped control character is six characters long.
+        if escaped.len() > room {
+            text.push('…');
+            break;
+        }
+        room -= escaped.len();
+        text.extend(escaped);
     }
     format!("\"{text}\"")
 }

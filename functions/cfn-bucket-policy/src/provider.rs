@@ -21,11 +21,7 @@ pub(crate) struct Properties {
 
 impl Properties {
     fn ours(&self) -> Result<Vec<Statement>, Failure> {
-        self.statements
-            .iter()
-            .enumerate()
-            .map(|(index, value)| Statement::new(index, value.clone()))
-            .collect::<Result<_, _>>()
+        Statement::list(self.statements.iter().cloned())
             .map_err(|error| Failure::caused_by("property `Statements`", error))
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use warehouse::bucket::BucketName;
 use warehouse::cluster::{ControlPlane, DescribeError};
-use warehouse::policy::{Attempts, DocumentError, PolicyStore, Statement, StoreError, converge};
+use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, converge};
 use warehouse::target::Target;
 
 const ACCOUNTS: &str = "ALLOWED_SOURCE_ACCOUNTS";
@@ -94,11 +94,7 @@ impl Properties {
             }});
             create["Condition"] = json!({"StringEquals": {"aws:SourceArn": buckets}});
         }
-        [authorize, create]
-            .into_iter()
-            .enumerate()
-            .map(|(index, value)| Statement::new(index, value))
-            .collect::<Result<_, DocumentError>>()
+        Statement::list([authorize, create])
             .map_err(|error| Failure::caused_by("the policy's statements are invalid", error))
     }
 }

@@ -400,7 +400,7 @@ pub fn secret_call(
         "RotateSecret" => return cleared(Kind::RotationDisabled, "rotation was enabled again"),
         "DeleteSecret" => begin(Kind::SecretDeleted, Severity::Error)
             .what(&format!("{who} marked this secret for deletion (DeleteSecret)."))
-            .impact("No client can read the secret any more: every read returns an error.")
+            .impact("No client can read the secret any more, because every read returns an error.")
             .action(
                 "If this is not intended, restore the secret. A secret that was deleted without a recovery window is lost.",
                 here(Command::aws("secretsmanager", "restore-secret")),

@@ -47,7 +47,7 @@ pub(super) fn rewrite(text: &str, with: &mut Rewrite<'_>) -> Result<Option<Strin
     for Place { part, at } in places {
         let found = &text[at.clone()];
         let value = if encodes { decoded(found, with.known) } else { found.to_owned() };
-        let Some(new) = (with.replace)(part, &value) else { continue };
+        let Some(new) = with.new_value(part, &value) else { continue };
         if !encodes && new.contains(['&', '#', '?']) {
             return Err(Inexpressible);
         }

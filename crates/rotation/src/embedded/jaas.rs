@@ -28,7 +28,7 @@ pub(super) fn rewrite(configuration: &str, with: &mut Rewrite<'_>) -> Option<Str
             let length = next_token(&rest[value..]).unwrap_or(0);
             result.push_str(&rest[..value]);
             let found = &rest[value..value + length];
-            match (with.replace)(part, &plain(found)) {
+            match with.new_value(part, &plain(found)) {
                 Some(new) => {
                     result.push_str(&quoted(&new));
                     changed = true;

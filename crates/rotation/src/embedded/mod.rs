@@ -61,6 +61,11 @@ impl<'a> Rewrite<'a> {
         Self { known, pair: Some(pair), replace }
     }
 
+    /// Returns the new value of a place; `None` if it stays, then as it is written.
+    fn new_value(&mut self, part: Part, value: &str) -> Option<String> {
+        (self.replace)(part, value).filter(|new| new != value)
+    }
+
     /// Returns the new value of a text that is a half of the key, or both as `user:password`.
     fn whole(&mut self, text: &str) -> Result<Option<String>, Inexpressible> {
         let Some((user, password)) = self.pair else { return Ok(None) };
@@ -106,7 +111,9 @@ pub(crate) fn rewrite(
         return Ok(rewrite_json(&mut value, with)?.then(|| value.to_string()));
     }
     let mut result = None;
-    let is_jaas = matches!(key, "sasl.jaas.config" | "saslJaasConfig") || text.contains("LoginModule");
+    // A user or a password may have the word: an address stays one.
+    let is_jaas = !address::is_address(text)
+        && (matches!(key, "sasl.jaas.config" | "saslJaasConfig") || text.contains("LoginModule"));
     if is_jaas {
         result = jaas::rewrite(text, with);
         // In a properties file, a backslash would need another one.

@@ -99,7 +99,7 @@ pub(super) fn rewrite(text: &str, with: &mut Rewrite<'_>) -> Result<Option<Strin
             }
         };
         result.push_str(&text[at..value]);
-        let new = part_of_parameter(name).and_then(|part| (with.replace)(part, &plain));
+        let new = part_of_parameter(name).and_then(|part| with.new_value(part, &plain));
         match new {
             Some(new) => {
                 result.push_str(&syntax.quoted(&new, quote));

@@ -23,6 +23,26 @@ pub enum DocumentError {
 pub struct Statement(Map<String, Value>);
 
 impl Statement {
+    /// Checks that values are statements, each with an id of its own. Source: "IAM JSON policy
+    /// elements: Sid" of the IAM user guide: it must be unique within a policy.
+    ///
+    /// # Errors
+    /// The first invalid part, with the statement's position.
+    pub fn list(values: impl IntoIterator<Item = Value>) -> Result<Vec<Self>, DocumentError> {
+        let mut statements: Vec<Self> = Vec::new();
+        for (index, value) in values.into_iter().enumerate() {
+            let statement = Self::new(index, value)?;
+            if statements.iter().any(|earlier| earlier.0.get("Sid") == statement.0.get("Sid")) {
+                return Err(DocumentError::Statement(
+                    index,
+                    "an earlier statement has the same `Sid`, expected another for each",
+                ));
+            }
+            statements.push(statement);
+        }
+        Ok(statements)
+    }
+
     /// Checks that a value is a statement with an id of letters and digits.
     ///
     /// # Errors
@@ -300,6 +320,15 @@ mod tests {
     fn statement_without_an_id_is_rejected() {
         let value = json!({"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"});
         assert!(Statement::new(2, value).unwrap_err().to_string().starts_with("statement 2: `Sid`"));
+    }
+
+    #[test]
+    fn second_statement_with_the_same_id_is_rejected() {
+        let with =
+            |sid: &str| json!({"Sid": sid, "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"});
+        assert_eq!(Statement::list(["A", "B", "a"].map(with)).unwrap().len(), 3);
+        let error = Statement::list(["A", "B", "A"].map(with)).unwrap_err().to_string();
+        assert_eq!(error, "statement 2: an earlier statement has the same `Sid`, expected another for each");
     }
 
     fn foreign() -> impl Strategy<Value = Value> {
