@@ -15,7 +15,7 @@ use warehouse::policy::{Attempts, PolicyStore, Statement, StoreError, converge};
 pub(crate) struct Properties {
     /// The bucket, in this account.
     bucket_name: String,
-    /// IAM statements, each with a `Sid` of letters and digits.
+    /// IAM statements, each with a `Sid` of its own, of letters and digits.
     statements: Vec<Value>,
 }
 

@@ -111,9 +111,10 @@ pub(crate) fn rewrite(
         return Ok(rewrite_json(&mut value, with)?.then(|| value.to_string()));
     }
     let mut result = None;
+    let is_address = !text.contains('\n') && address::is_address(text);
     // A user or a password may have the word: an address stays one.
-    let is_jaas = !address::is_address(text)
-        && (matches!(key, "sasl.jaas.config" | "saslJaasConfig") || text.contains("LoginModule"));
+    let is_jaas =
+        !is_address && (matches!(key, "sasl.jaas.config" | "saslJaasConfig") || text.contains("LoginModule"));
     if is_jaas {
         result = jaas::rewrite(text, with);
         // In a properties file, a backslash would need another one.
@@ -129,7 +130,7 @@ pub(crate) fn rewrite(
         lines::rewrite(found, with)?
     } else if is_jaas {
         None
-    } else if address::is_address(found) {
+    } else if is_address {
         address::rewrite(found, with)?
     } else {
         pairs::rewrite(found, with)?
@@ -174,7 +175,7 @@ pub(crate) fn rewrite_text(
 ) -> Result<bool, Inexpressible> {
     let new = match (with.whole(text)?, part_of(key)) {
         (Some(new), _) => Some(new),
-        (None, Some(part)) if with.known.contains(&text.as_str()) => (with.replace)(part, text),
+        (None, Some(part)) if with.known.contains(&text.as_str()) => with.new_value(part, text),
         _ => rewrite(key, text, with)?,
     };
     Ok(match new {

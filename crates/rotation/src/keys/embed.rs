@@ -60,7 +60,7 @@ pub(crate) fn refreshed(
     };
     let mut result = text.to_owned();
     embedded::rewrite_text(name, &mut result, &mut Rewrite::of_key(pair, &known, &mut replace))
-        .map(|changed| changed.then_some(result))
+        .map(|_| Some(result))
         .map_err(|_| Refusal::Inexpressible)
 }
 
@@ -107,12 +107,26 @@ mod tests {
             ),
             ("a=b\napi.key=ABC\napi.secret=s3+/x\n", "a=b\napi.key=DEF\napi.secret=n/w@x\n"),
             (r#"{"k":"ABC","s":["s3+/x"]}"#, r#"{"k":"DEF","s":["n/w@x"]}"#),
+            // The word does not make a JAAS line of an address, nor an address in its first line less
+            // than a file with one.
+            ("https://ABC:s3%2B%2Fx@h/LoginModule", "https://DEF:n%2Fw%40x@h/LoginModule"),
+            (
+                "https://h\nsasl.jaas.config=m.LoginModule required username=\"ABC\" password=\"s3+/x\";\n",
+                "https://h\nsasl.jaas.config=m.LoginModule required username=\"DEF\" password=\"n/w@x\";\n",
+            ),
         ] {
             assert_eq!(changed(before), Ok(Some(after.to_owned())), "{before}");
         }
         let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
         assert_eq!(changed(&basic("ABC:s3+/x")), Ok(Some(basic("DEF:n/w@x"))));
         assert_eq!(changed(&STANDARD.encode("ABC:s3+/x")), Ok(Some(STANDARD.encode("DEF:n/w@x"))));
+    }
+
+    #[test]
+    fn text_that_has_the_new_key_already_is_not_somebody_elses() {
+        for text in ["ABC:s3+/x", "https://ABC:s3%2b%2Fx@h/p", "a=b\napi.key=ABC\napi.secret=s3+/x\n"] {
+            assert_eq!(refreshed("text", text, OLD, OLD), Ok(Some(text.to_owned())), "{text}");
+        }
     }
 
     #[test]

@@ -112,12 +112,11 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, behind: u16, state:
     while let Ok((client, _)) = listener.accept().await {
         let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
         tokio::spawn(async move {
-            let Ok(broker) = TcpStream::connect(("127.0.0.1", behind)).await else { return };
             // A small response does not wait for the acknowledgement of the one before (40 ms).
-            if client.set_nodelay(true).and(broker.set_nodelay(true)).is_err() {
-                return;
-            }
+            let Ok(()) = client.set_nodelay(true) else { return };
             let Ok(client) = acceptor.accept(client).await else { return };
+            let Ok(broker) = TcpStream::connect(("127.0.0.1", behind)).await else { return };
+            let Ok(()) = broker.set_nodelay(true) else { return };
             // Both sides notice a broken connection themselves.
             let _ended = pass(client, broker, &state).await;
         });
